@@ -1,0 +1,54 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv. A .venv that exists is
+# used as it is, with the torch that is in it (see constraints.txt).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
+SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
+
+.NOTPARALLEL:  # two installs into one .venv would collide
+.PHONY: help run test lint docs benchmark data notebooks clean
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime  ## train, predict and design on the packaged alloys, into runs/demo
+	$(BIN)/pyro-hea run --out runs/demo
+
+test: lint  ## lint, types, and the tests with coverage
+	$(BIN)/pytest --cov
+
+lint: $(VENV)/.extra-test  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+docs: $(VENV)/.extra-docs  ## the documentation, into docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+benchmark: $(VENV)/.runtime  ## the published protocol over five seeds
+	$(BIN)/pyro-hea benchmark published --seeds 5 --json benchmarks/published.json
+
+data: $(VENV)/.extra-build-data  ## build the packaged tables again
+	$(BIN)/python data/build.py
+
+notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
+	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+
+clean:  ## remove .venv, builds and caches, but no runs
+	rm -rf $(VENV) build dist *.egg-info docs/_build .coverage .hypothesis .mypy_cache \
+		.pytest_cache .ruff_cache
+	find pyro_hea data tests docs -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is newer than the settings it was installed under: the second call installs nothing.
+$(VENV)/.runtime: $(SETTINGS) | $(BIN)/pip
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/.extra-%: $(SETTINGS) | $(BIN)/pip
+	$(INSTALL) ".[$*]"
+	@touch $@
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,63 @@
+"""Inverse design of alloys with a disentangled variational autoencoder written in Pyro.
+
+Importing the package loads nothing but this file: a public name brings in the module that
+defines it when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyro_hea.composition import format_formula as format_formula
+    from pyro_hea.composition import parse_composition as parse_composition
+    from pyro_hea.dataset import AlloyDataset as AlloyDataset
+    from pyro_hea.dataset import load_alloys as load_alloys
+    from pyro_hea.dataset import read_alloys as read_alloys
+    from pyro_hea.design import AllowedElements as AllowedElements
+    from pyro_hea.design import ElementBounds as ElementBounds
+    from pyro_hea.design import FeatureBounds as FeatureBounds
+    from pyro_hea.design import ForbiddenElements as ForbiddenElements
+    from pyro_hea.design import MaxElements as MaxElements
+    from pyro_hea.design import MinElements as MinElements
+    from pyro_hea.design import RequiredElements as RequiredElements
+    from pyro_hea.spec import ModelSpec as ModelSpec
+    from pyro_hea.vae import DisentangledVAE as DisentangledVAE
+
+    __version__: str
+
+_HOMES = {
+    "AllowedElements": "design",
+    "AlloyDataset": "dataset",
+    "DisentangledVAE": "vae",
+    "ElementBounds": "design",
+    "FeatureBounds": "design",
+    "ForbiddenElements": "design",
+    "MaxElements": "design",
+    "MinElements": "design",
+    "ModelSpec": "spec",
+    "RequiredElements": "design",
+    "format_formula": "composition",
+    "load_alloys": "dataset",
+    "parse_composition": "composition",
+    "read_alloys": "dataset",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    value: object
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("pyro-hea")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
