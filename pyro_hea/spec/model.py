@@ -1,0 +1,203 @@
+"""The declaration of a whole model, from its targets to its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_serializer, field_validator
+
+from pyro_hea.errors import MissingFileError, SpecError
+from pyro_hea.spec.declaration import Declaration, spec_error
+from pyro_hea.spec.targets import Binary
+
+Positive = Annotated[float, Field(gt=0.0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Width = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Normal(Declaration):
+    """Prior of each latent coordinate."""
+
+    dist: Literal["Normal"] = "Normal"
+    loc: float = 0.0
+    scale: Positive = 1.0
+
+
+class Flow(Declaration):
+    """Class-conditional invertible flow from z to what the decoder sees."""
+
+    layers: int = Field(default=4, ge=1, le=32)
+    hidden: Width = 64
+
+
+class Latent(Declaration):
+    """The latent space; without a flow the decoder sees z itself."""
+
+    dim: int = Field(default=8, ge=1, le=256)
+    prior: Normal = Normal()
+    flow: Flow | None = Flow()
+
+    @field_validator("flow")
+    @classmethod
+    def _flow_has_halves(cls, flow: Flow | None, info: Any) -> Flow | None:
+        if flow is not None and info.data.get("dim", 2) % 2:
+            raise ValueError("a flow needs an even latent dim; use an even dim or flow: null")
+        return flow
+
+
+class Multinomial(Declaration):
+    """Likelihood of a composition: `total_count` atoms counted by element."""
+
+    kind: Literal["multinomial"] = "multinomial"
+    total_count: int = Field(default=100, ge=1)
+
+
+class Features(Declaration):
+    """What the head reads.
+
+    Attributes
+    ----------
+    names : "rich", "published" or a list of feature names
+    tables : "field" or "published"
+        The field's valence electron concentration and the Takeuchi-Inoue enthalpies, or the
+        element and pair tables behind the published features (30 elements).
+    bins : int
+        Quantile bins of the piecewise-linear embedding of each feature.
+    """
+
+    names: Literal["rich", "published"] | tuple[str, ...] = "rich"
+    tables: Literal["field", "published"] = "field"
+    bins: int = Field(default=12, ge=1, le=256)
+
+
+class Network(Declaration):
+    """Hidden layers of one network."""
+
+    hidden: tuple[Width, ...] = (128, 128)
+    dropout: Fraction = 0.0
+
+
+class Training(Declaration):
+    """How the members are trained.
+
+    Attributes
+    ----------
+    members : int
+        Networks in the ensemble.
+    epochs, batch_size : int
+    learning_rate, head_learning_rate : float
+        Peaks of the one-cycle schedule, for encoder, decoder and flow and for the heads.
+    weight_decay, head_weight_decay : float
+        Decoupled (AdamW).
+    label_weight : float
+        Weight α of the heads' own log loss on labelled alloys (Kingma et al. 2014).
+    mixup : float
+        Parameter of the beta distribution by which the heads' labelled inputs are mixed; 0 is off.
+    jitter : float
+        Share of the atoms redistributed among the elements present, anew in each epoch.
+    clip_norm : float
+        Largest gradient norm of a member.
+    patience : int
+        Evaluations without a better validation loss after which a member stops.
+    """
+
+    members: int = Field(default=8, ge=1, le=1024)
+    epochs: int = Field(default=300, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    learning_rate: Positive = 3e-3
+    head_learning_rate: Positive = 2e-3
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    head_weight_decay: float = Field(default=0.1, ge=0.0)
+    label_weight: float = Field(default=1.0, ge=0.0)
+    mixup: float = Field(default=1.0, ge=0.0)
+    jitter: Fraction = 0.1
+    clip_norm: Positive = 5.0
+    patience: int = Field(default=30, ge=1)
+
+
+class ModelSpec(Declaration):
+    """Everything that defines a model, in one frozen value.
+
+    Examples
+    --------
+    >>> spec = ModelSpec()
+    >>> spec.targets[0].name, spec.latent.dim
+    ('single_phase', 8)
+    """
+
+    targets: tuple[Binary, ...] = Field(default=(Binary(name="single_phase"),), min_length=1)
+    latent: Latent = Latent()
+    likelihood: Multinomial = Multinomial()
+    features: Features = Features()
+    head: Network = Network(dropout=0.2)
+    encoder: Network = Network()
+    decoder: Network = Network()
+    training: Training = Training()
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _named(cls, targets: Any) -> Any:
+        if isinstance(targets, dict):
+            return tuple({"name": name, **(body or {})} for name, body in targets.items())
+        return targets
+
+    @field_validator("targets")
+    @classmethod
+    def _distinct(cls, targets: tuple[Binary, ...]) -> tuple[Binary, ...]:
+        names = [target.name for target in targets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two targets share a name: {', '.join(names)}")
+        return targets
+
+    @field_serializer("targets")
+    def _by_name(self, targets: tuple[Binary, ...]) -> dict[str, Any]:
+        return {target.name: target.model_dump(exclude={"name"}) for target in targets}
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the targets in their declared order."""
+        return tuple(target.name for target in self.targets)
+
+    @classmethod
+    def from_mapping(cls, data: Any, where: str = "spec") -> Self:
+        """Read a spec from plain dicts, lists and numbers.
+
+        Raises
+        ------
+        SpecError
+            Naming each faulty key, what is allowed there and the nearest known key.
+        """
+        if not isinstance(data, dict):
+            raise SpecError(f"{where}: a spec is a mapping of keys, not {type(data).__name__}")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise spec_error(error, where) from None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read a spec from a YAML file; keys that it leaves out keep their defaults.
+
+        Raises
+        ------
+        MissingFileError, SpecError
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingFileError(f"spec file '{path}' does not exist")
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SpecError(f"{path}: not YAML: {error}") from None
+        return cls.from_mapping({} if data is None else data, str(path))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The spec as plain dicts, lists and numbers; `from_mapping` reads it back."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write every key; `from_yaml` reads the same spec back."""
+        text = yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+        Path(path).write_text(text, encoding="utf-8")
