@@ -1,0 +1,162 @@
+"""Networks with a leading member axis: K small networks evaluated as one batched product.
+
+Inputs are `(..., N, in)` (shared by the members) or `(..., K, N, in)`; outputs are
+`(..., K, N, out)`. Each member has its own weights, and no value crosses from one to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Transform, constraints
+
+MEMBER_DIM = -3
+"""Axis of the members in activations `(..., K, N, features)` and in weights `(K, in, out)`."""
+
+
+class MemberLinear(nn.Module):
+    """K affine maps side by side.
+
+    Parameters
+    ----------
+    members, inputs, outputs : int
+        Weights have shape (K, inputs, outputs), biases (K, 1, outputs).
+    gain : float
+        Scale of the initial weights: 0 gives a map that starts at zero.
+    """
+
+    def __init__(self, members: int, inputs: int, outputs: int, gain: float = 1.0) -> None:
+        super().__init__()
+        bound = gain * (3.0 / inputs) ** 0.5
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., N, inputs) or (..., K, N, inputs) to (..., K, N, outputs)."""
+        return x @ self.weight + self.bias
+
+
+class MLP(nn.Sequential):
+    """Member-batched layers with SiLU and dropout between them.
+
+    Parameters
+    ----------
+    members : int
+    sizes : sequence of int
+        Input, hidden and output widths.
+    dropout : float
+        Probability that a hidden unit is dropped while training.
+    gain : float
+        Scale of the last layer's initial weights.
+    """
+
+    def __init__(
+        self, members: int, sizes: Sequence[int], dropout: float = 0.0, gain: float = 1.0
+    ) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(sizes[:-1]):
+            layers += [MemberLinear(members, inputs, outputs), nn.SiLU()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        super().__init__(*layers, MemberLinear(members, sizes[-2], sizes[-1], gain))
+
+
+class PiecewiseLinear(nn.Module):
+    """Numeric embedding of features by how far each has passed through quantile bins.
+
+    Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning (2022). A
+    value beyond the training range saturates, so that the network does not extrapolate.
+
+    Parameters
+    ----------
+    edges : Tensor, shape (F, B + 1)
+        Bin edges of each feature, increasing; a bin of no width embeds as a step.
+    """
+
+    edges: Tensor
+
+    def __init__(self, edges: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("edges", edges)
+
+    @property
+    def outputs(self) -> int:
+        """Width of the embedding, F times the number of bins."""
+        return self.edges.shape[0] * (self.edges.shape[1] - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed features (..., F) as (..., F * B)."""
+        low, high = self.edges[:, :-1], self.edges[:, 1:]
+        width = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
+        return ((x[..., None] - low) / width).clamp(0.0, 1.0).flatten(-2)
+
+
+class CouplingFlow(nn.Module):
+    """Invertible map of each member's latent space, one for each value of a context.
+
+    Layers of affine coupling: half of the coordinates, given the other half and the context, are
+    shifted and scaled (Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017).
+
+    Parameters
+    ----------
+    members, dim, context, hidden, layers : int
+        `dim` is even; the halves swap from layer to layer.
+    """
+
+    def __init__(self, members: int, dim: int, context: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        sizes = (dim // 2 + context, hidden, dim)
+        self.layers = nn.ModuleList(MLP(members, sizes, gain=0.01) for _ in range(layers))
+
+    def forward(self, context: Tensor) -> ConditionedFlow:
+        """The map at a context of shape (..., context)."""
+        return ConditionedFlow(self.layers, context)
+
+
+class ConditionedFlow(Transform):
+    """A `CouplingFlow` at one context, as a transform of `(..., K, N, dim)`."""
+
+    domain = constraints.real_vector
+    codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, layers: nn.ModuleList, context: Tensor) -> None:
+        super().__init__(cache_size=1)
+        self._layers = layers
+        self._context = context
+        self._log_det = context.new_zeros(())
+
+    def _shift_and_log_scale(self, layer: nn.Module, kept: Tensor) -> tuple[Tensor, Tensor]:
+        context = self._context.expand(*kept.shape[:-1], self._context.shape[-1])
+        shift, raw = layer(torch.cat([kept, context], -1)).chunk(2, -1)
+        return shift, 2 * torch.tanh(raw / 2)  # no layer scales by more than e²
+
+    def _call(self, x: Tensor) -> Tensor:
+        kept, moved = x.chunk(2, -1)
+        log_det = x.new_zeros(())
+        for layer in self._layers:
+            shift, log_scale = self._shift_and_log_scale(layer, kept)
+            kept, moved = moved * log_scale.exp() + shift, kept
+            log_det = log_det + log_scale.sum(-1)
+        self._log_det = log_det
+        return torch.cat([kept, moved], -1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        kept, moved = y.chunk(2, -1)
+        log_det = y.new_zeros(())
+        for layer in reversed(self._layers):
+            shift, log_scale = self._shift_and_log_scale(layer, moved)
+            kept, moved = moved, (kept - shift) * (-log_scale).exp()
+            log_det = log_det + log_scale.sum(-1)
+        self._log_det = log_det
+        return torch.cat([kept, moved], -1)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logarithm of the volume that the map from x to y makes of a unit, (..., K, N)."""
+        cached_x, cached_y = self._cached_x_y
+        if x is not cached_x or y is not cached_y:
+            self(x)
+        return self._log_det
