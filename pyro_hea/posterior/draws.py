@@ -1,0 +1,126 @@
+"""Draws from the guide and from the prior of every member, gathered as InferenceData."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch.distributions import Bernoulli
+
+from pyro_hea.dataset import AlloyDataset
+from pyro_hea.errors import DataError
+from pyro_hea.posterior.ensemble import Ensemble, as_fractions
+from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
+
+if TYPE_CHECKING:
+    import arviz as az
+    from torch import Tensor
+
+    from pyro_hea.composition import Alloys
+    from pyro_hea.dataset import AlloyBatch
+
+_CHUNK = 2_000_000
+"""Fractions drawn at a time, which bounds the memory."""
+
+Groups = dict[str, dict[str, "Tensor"]]
+
+
+def draw_posterior(
+    ensemble: Ensemble,
+    alloys: AlloyDataset | Alloys,
+    *,
+    draws: int,
+    labels: Literal["use", "ignore"],
+    seed: int,
+) -> az.InferenceData:
+    """Draw targets and latents from every member's guide, and compositions from both.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : alloys of the training elements
+    draws : int
+        Draws of each member.
+    labels : {"use", "ignore"}
+        Whether labels that the alloys have are taken as known or inferred too.
+    seed : int
+
+    Returns
+    -------
+    InferenceData
+        Groups `posterior` and `prior` (targets, z), `posterior_predictive` and
+        `prior_predictive` (composition), `log_likelihood`, `observed_data` and `constant_data`.
+        The dimension `chain` is the member.
+    """
+    if labels not in ("use", "ignore"):
+        raise DataError(f"labels={labels!r} is not allowed; use 'use' or 'ignore'")
+    if draws < 1:
+        raise DataError(f"draws={draws} is not allowed; draw at least 1")
+    batch = ensemble.batch(alloys)
+    size = ensemble.members * len(batch) * len(ensemble.elements)
+    chunks: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(cuda):
+        torch.manual_seed(seed)
+        for start in range(0, draws, step := max(1, _CHUNK // size)):
+            count = min(step, draws - start)
+            groups = _posterior(ensemble, batch, labels, count) | _prior(ensemble, batch, count)
+            for group, sites in groups.items():
+                for name, value in sites.items():
+                    chunks[group][name].append(value.cpu().numpy())
+    drawn = {
+        group: {name: np.concatenate(parts).swapaxes(0, 1) for name, parts in sites.items()}
+        for group, sites in chunks.items()
+    }
+    return to_inference_data(
+        drawn,
+        observed=_observed(alloys, batch, ensemble),
+        constant={"features": batch.features.cpu().numpy()},
+        dims=OF_ALLOYS,
+        default_dims=["alloy"],
+        coords={
+            "alloy": list(as_fractions(alloys).index),
+            "element": list(ensemble.elements),
+            "feature": list(ensemble.feature_map.names),
+            "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
+        },
+        attributes={"inference": "variational", "chain_is": "member", "seed": seed},
+    )
+
+
+def _posterior(ensemble: Ensemble, batch: AlloyBatch, labels: str, draws: int) -> Groups:
+    model, shape = ensemble.model, (draws, ensemble.members, len(batch))
+    y = {}
+    for name, probability in ensemble.head_probabilities(batch.features).items():
+        y[name] = Bernoulli(probs=probability).sample((draws,))
+        if labels == "use" and name in batch.targets:
+            y[name] = torch.where(batch.known(name), batch.targets[name], y[name])
+    z = model.latent_posterior(batch.composition, y).sample()
+    composition = model.likelihood(z, y)
+    return {
+        "posterior": {**y, "z": z.expand(*shape, -1)},
+        "posterior_predictive": {"composition": composition.sample()},
+        "log_likelihood": {"composition": composition.log_prob(batch.composition)},
+    }
+
+
+def _prior(ensemble: Ensemble, batch: AlloyBatch, draws: int) -> Groups:
+    model, shape = ensemble.model, (draws, ensemble.members, len(batch))
+    y = {
+        name: Bernoulli(logits=logits).sample(shape)
+        for name, logits in zip(ensemble.spec.target_names, model.prior_logits, strict=True)
+    }
+    z = model.latent_prior().sample(shape)
+    composition = model.likelihood(z, y).sample()
+    return {"prior": {**y, "z": z}, "prior_predictive": {"composition": composition}}
+
+
+def _observed(
+    alloys: AlloyDataset | Alloys, batch: AlloyBatch, ensemble: Ensemble
+) -> dict[str, np.ndarray]:
+    observed = {"composition": ensemble.fractions(alloys).to_numpy(float)}
+    for name, labels in batch.targets.items():
+        observed[name] = labels.masked_fill(~batch.known(name), torch.nan).cpu().numpy()
+    return observed

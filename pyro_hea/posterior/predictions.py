@@ -1,0 +1,116 @@
+"""Predicted targets with their uncertainty, as tables."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import beta
+
+from pyro_hea.dataset import AlloyDataset, to_batch
+from pyro_hea.errors import UnseenElementWarning
+from pyro_hea.features import FeatureMap
+from pyro_hea.posterior.ensemble import Ensemble, as_fractions, feature_names
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyro_hea.composition import Alloys
+
+INTERVAL = 0.94
+"""Probability of the reported intervals, ArviZ's default."""
+
+
+def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+    """Predict every target of any alloy that the element tables cover.
+
+    Of the share of the atoms that are of elements absent from training, nothing was learnt: that
+    share of the answer is the prior's, which widens the spread and the interval.
+
+    Returns
+    -------
+    DataFrame
+        By formula; columns `t` (mean probability of 1), `t_sd` (spread of that probability over
+        the members), `t_low` and `t_high` (94 % interval) of each target `t`.
+
+    Warns
+    -----
+    UnseenElementWarning
+        Naming the elements that no training alloy holds.
+    """
+    fractions = as_fractions(alloys)
+    feature_map = FeatureMap(
+        feature_names(ensemble.spec.features), ensemble.tables, list(fractions.columns)
+    )
+    batch = to_batch(fractions, feature_map, device=ensemble.device)
+    unseen = [e for e in fractions.columns if e not in ensemble.elements]
+    if unseen:
+        warnings.warn(
+            f"no training alloy holds {', '.join(unseen)}: predictions of alloys with them lean "
+            "on the prior and are wider",
+            UnseenElementWarning,
+            stacklevel=3,
+        )
+    novelty = fractions[unseen].sum(axis=1).to_numpy()
+    columns: dict[str, NDArray[np.float64]] = {}
+    for target in ensemble.spec.targets:
+        members = ensemble.head_probabilities(batch.features)[target.name].double().cpu().numpy()
+        mean, sd = members.mean(0), members.std(0)
+        mean, sd = _mix_with_prior(mean, sd, novelty, target.prior.probs)
+        low, high = beta_interval(mean, sd)
+        columns |= {
+            target.name: mean,
+            f"{target.name}_sd": sd,
+            f"{target.name}_low": low,
+            f"{target.name}_high": high,
+        }
+    return pd.DataFrame(columns, fractions.index)
+
+
+def _mix_with_prior(
+    mean: NDArray[np.float64], sd: NDArray[np.float64], share: NDArray[np.float64], prior: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and sd of a mixture with a beta of two pseudo-counts around the prior."""
+    prior_variance = prior * (1 - prior) / 3
+    mixed = (1 - share) * mean + share * prior
+    second = (1 - share) * (sd**2 + mean**2) + share * (prior_variance + prior**2)
+    return mixed, np.sqrt(np.maximum(second - mixed**2, 0.0))
+
+
+def beta_interval(
+    mean: NDArray[np.float64], sd: NDArray[np.float64], level: float = INTERVAL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Central interval of the beta distribution with this mean and standard deviation.
+
+    Examples
+    --------
+    >>> low, high = beta_interval(np.array([0.5]), np.array([1 / 12**0.5]))  # uniform
+    >>> low.round(3), high.round(3)
+    (array([0.03]), array([0.97]))
+    """
+    mean = np.clip(mean, 1e-9, 1 - 1e-9)
+    variance = np.clip(sd**2, 1e-12, 0.999 * mean * (1 - mean))
+    count = mean * (1 - mean) / variance - 1
+    a, b = mean * count, (1 - mean) * count
+    tail = (1 - level) / 2
+    return beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
+
+
+@torch.no_grad()
+def encode(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
+    """Latent centre of each alloy in one member, columns `z0`, `z1`, …."""
+    batch = ensemble.batch(alloys)
+    z = ensemble.encode(batch)[member].cpu().numpy()
+    names = [f"z{i}" for i in range(z.shape[1])]
+    return pd.DataFrame(z, as_fractions(alloys).index, names)
+
+
+@torch.no_grad()
+def reconstruct(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
+    """Fractions that one member decodes from its own latent centres."""
+    batch = ensemble.batch(alloys)
+    decoded = ensemble.decode(ensemble.encode(batch), ensemble.most_probable(batch))[member]
+    return pd.DataFrame(decoded.cpu().numpy(), as_fractions(alloys).index, list(ensemble.elements))
