@@ -1,0 +1,66 @@
+"""Measures, the judge of designs, and baselines to compare with.
+
+A name brings in its module when it is first asked for: the measures need no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyro_hea.evaluate.baselines import BASELINES as BASELINES
+    from pyro_hea.evaluate.baselines import fit_predict as fit_predict
+    from pyro_hea.evaluate.judge import Judge as Judge
+    from pyro_hea.evaluate.judge import embedded_judge as embedded_judge
+    from pyro_hea.evaluate.metrics import METRICS as METRICS
+    from pyro_hea.evaluate.metrics import bootstrap_interval as bootstrap_interval
+    from pyro_hea.evaluate.metrics import by_size as by_size
+    from pyro_hea.evaluate.metrics import calibrated_ece_band as calibrated_ece_band
+    from pyro_hea.evaluate.metrics import classification_metrics as classification_metrics
+    from pyro_hea.evaluate.metrics import composition_metrics as composition_metrics
+    from pyro_hea.evaluate.metrics import expected_calibration_error as expected_calibration_error
+    from pyro_hea.evaluate.metrics import label_from_latent as label_from_latent
+    from pyro_hea.evaluate.metrics import nearest_alloy as nearest_alloy
+    from pyro_hea.evaluate.metrics import nearest_alloy_mae_at_pct as nearest_alloy_mae_at_pct
+    from pyro_hea.evaluate.metrics import paired_difference as paired_difference
+    from pyro_hea.evaluate.metrics import reliability_table as reliability_table
+    from pyro_hea.evaluate.protocols import PublishedRun as PublishedRun
+    from pyro_hea.evaluate.protocols import headline as headline
+    from pyro_hea.evaluate.protocols import measure as measure
+    from pyro_hea.evaluate.protocols import published_benchmark as published_benchmark
+    from pyro_hea.evaluate.protocols import published_run as published_run
+
+_HOMES = {
+    "BASELINES": "baselines",
+    "Judge": "judge",
+    "METRICS": "metrics",
+    "PublishedRun": "protocols",
+    "bootstrap_interval": "metrics",
+    "by_size": "metrics",
+    "calibrated_ece_band": "metrics",
+    "classification_metrics": "metrics",
+    "composition_metrics": "metrics",
+    "embedded_judge": "judge",
+    "expected_calibration_error": "metrics",
+    "fit_predict": "baselines",
+    "headline": "protocols",
+    "label_from_latent": "metrics",
+    "measure": "protocols",
+    "nearest_alloy": "metrics",
+    "nearest_alloy_mae_at_pct": "metrics",
+    "paired_difference": "metrics",
+    "published_benchmark": "protocols",
+    "published_run": "protocols",
+    "reliability_table": "metrics",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

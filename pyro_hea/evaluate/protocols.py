@@ -1,0 +1,182 @@
+"""Protocols: who is trained on, who is tested on, and what is measured, the same in every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pyro_hea.dataset import PARTS, AlloyDataset, load_alloys
+from pyro_hea.evaluate.metrics import (
+    bootstrap_interval,
+    by_size,
+    calibrated_ece_band,
+    composition_metrics,
+    label_from_latent,
+    nearest_alloy_mae_at_pct,
+)
+from pyro_hea.vae import DisentangledVAE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyro_hea.spec import ModelSpec
+
+TARGET = "single_phase"
+"""What the published protocol is about."""
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """One run of the published protocol.
+
+    Attributes
+    ----------
+    vae : DisentangledVAE
+    parts : mapping of str to AlloyDataset
+        Labelled, unlabelled, validation and test.
+    metrics : dict
+        Counts, classification, composition and latent measures of the test part.
+    predictions : DataFrame
+        One row per test alloy: formula, number of elements, label, prediction.
+    """
+
+    vae: DisentangledVAE
+    parts: dict[str, AlloyDataset]
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+
+
+def published_run(
+    spec: ModelSpec | None = None,
+    *,
+    seed: int,
+    device: str = "auto",
+    progress: bool = True,
+    checkpoint: Path | None = None,
+) -> PublishedRun:
+    """Train on the published split, stop by its validation part, measure its test part once.
+
+    Parameters
+    ----------
+    spec : ModelSpec, optional
+    seed : int
+    device : str
+    progress : bool
+    checkpoint : path, optional
+        Folder of the training state.
+
+    Returns
+    -------
+    PublishedRun
+    """
+    alloys = load_alloys()
+    parts = alloys.split("published")
+    vae = DisentangledVAE(spec).fit(
+        parts["labelled"] + parts["unlabelled"],
+        validation=parts["validation"],
+        seed=seed,
+        device=device,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    test = parts["test"]
+    labels = test.labels.rename(columns={TARGET: f"{TARGET}_label"})
+    predictions = labels.join([test.number_of_elements, vae.predict(test)]).reset_index()
+    metrics = {"protocol": "published", "seed": seed, "alloys": _counts(alloys, parts)}
+    return PublishedRun(vae, parts, metrics | measure(vae, test), predictions)
+
+
+def measure(vae: DisentangledVAE, test: AlloyDataset) -> dict[str, Any]:
+    """Classification, composition and latent measures of alloys that were not trained on.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+    test : AlloyDataset
+
+    Returns
+    -------
+    dict
+        `classification` by number of elements, with the 90 % band that a perfectly calibrated
+        predictor's ECE would lie in; `composition` (errors in at.%) and `label_from_latent`,
+        each taken member by member and averaged.
+    """
+    labels = test.labels[TARGET]
+    known = labels.notna().to_numpy()
+    y = labels[known].to_numpy()
+    p = vae.predict(test)[TARGET].to_numpy()[known]
+    scores = by_size(y, p, test.number_of_elements[known])
+    ensemble = vae.ensemble
+    true = ensemble.fractions(test)
+    labelled = test.take(known)
+    compositions, latents = [], []
+    for member in range(ensemble.members):
+        compositions.append(composition_metrics(true, vae.reconstruct(test, member)))
+        latents.append(label_from_latent(vae.encode(labelled, member), y))
+    return {
+        "classification": scores.replace({np.nan: None}).to_dict("index"),
+        "ece_band_of_a_calibrated_predictor": list(calibrated_ece_band(p)),
+        "composition": {
+            **_mean(compositions),
+            "nearest_alloy_mae_at_pct": nearest_alloy_mae_at_pct(true, ensemble.known),
+        },
+        "label_from_latent": _mean(latents),
+    }
+
+
+def published_benchmark(
+    spec: ModelSpec | None = None, *, seeds: int, device: str = "auto", progress: bool = True
+) -> dict[str, Any]:
+    """The published protocol over seeds 0, 1, …, with intervals over them.
+
+    Returns
+    -------
+    dict
+        `runs`, the metrics of each seed, and `summary`, by measure the mean and the 95 %
+        bootstrap interval of the mean.
+    """
+    runs = [
+        published_run(spec, seed=seed, device=device, progress=progress).metrics
+        for seed in range(seeds)
+    ]
+    flat = pd.DataFrame([headline(run) for run in runs])
+    summary = {name: bootstrap_interval(values.to_numpy()) for name, values in flat.items()}
+    return {"protocol": "published", "seeds": seeds, "summary": summary, "runs": runs}
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """The measures that a run is compared by, on one level."""
+    overall = metrics["classification"]["all"]
+    complex_alloys = metrics["classification"]["≥ 4 elements"]
+    return {
+        "AUC": overall["auc"],
+        "log loss": overall["log_loss"],
+        "accuracy": overall["accuracy"],
+        "Brier": overall["brier"],
+        "ECE": overall["ece"],
+        "AUC, ≥ 4 elements": complex_alloys["auc"],
+        "log loss, ≥ 4 elements": complex_alloys["log_loss"],
+        "accuracy, ≥ 4 elements": complex_alloys["accuracy"],
+        "composition MAE (at.%)": metrics["composition"]["mae_at_pct"],
+        "atoms misplaced (%)": metrics["composition"]["atoms_misplaced_pct"],
+        "label from z, AUC (worse of 15-NN and trees)": metrics["label_from_latent"]["worse_auc"],
+    }
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {str(k): float(v) for k, v in pd.DataFrame(rows).mean().items()}
+
+
+def _counts(alloys: AlloyDataset, parts: dict[str, AlloyDataset]) -> dict[str, int]:
+    """Alloys in each part, and those of training that were left out because they are elsewhere."""
+    seen = alloys.reports.groupby("formula")["published_split"].agg(set)
+    trained = seen.map(lambda names: bool(names & {"labelled", "unlabelled"}))
+    held = alloys.parts.isin(["validation", "test"])
+    return {
+        **{part: len(parts[part]) for part in PARTS},
+        "test with a label": int(parts["test"].labels[TARGET].notna().sum()),
+        "left out of training": int((trained.reindex(alloys.formulas) & held).sum()),
+    }
