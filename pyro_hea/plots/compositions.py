@@ -1,0 +1,195 @@
+"""Compositions: how well they are reconstructed, and what the designed ones are made of."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pyro_hea.plots._style import BLACK, BLUE, drawn_on, require, room, shortened, words
+
+MOST_BARS = 20
+"""Alloys drawn by `composition_bars`, from the first row of its table on."""
+
+# Tints of the palette: a symbol stays legible on each.
+_COLOURS = (
+    "#a6d4f2",
+    "#f3c566",
+    "#7fcbb0",
+    "#f7f1a0",
+    "#e3b9d2",
+    "#7fb2d8",
+    "#eb9a66",
+    "#d6d6d6",
+)
+_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++", "o")
+_PATCH = {"boxstyle": "round,pad=0.12", "facecolor": "white", "linewidth": 0, "alpha": 0.85}
+_LABELLED = 4.0
+"""at.%; a segment narrower than this holds no element symbol."""
+
+
+def reconstruction(true: pd.DataFrame, reconstructed: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw reconstructed against true amounts, for each element present in each alloy.
+
+    Parameters
+    ----------
+    true, reconstructed : DataFrame
+        Atomic fractions, one row per alloy (in the same order) and one column per element. An
+        element without a column is absent from that table's alloys.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on. The mean absolute errors written there (at.%) are over all elements
+        and over those present.
+
+    Examples
+    --------
+    >>> true = pd.DataFrame({"Co": [0.5, 0.2], "Ni": [0.5, 0.8]}, index=["CoNi", "CoNi4"])
+    >>> reconstruction(true, true).get_xlabel()
+    'true amount (at.%)'
+    """
+    from pyro_hea.evaluate.metrics import composition_metrics  # brings torch with it
+
+    elements = true.columns.union(reconstructed.columns)
+    true = true.reindex(columns=elements, fill_value=0.0)
+    reconstructed = reconstructed.reindex(columns=elements, fill_value=0.0)
+    errors = composition_metrics(true, reconstructed)
+    present = true.to_numpy() > 0
+    left, right = 100 * true.to_numpy()[present], 100 * reconstructed.to_numpy()[present]
+    with drawn_on(ax, (4.6, 4.6)) as ax:
+        ax.axline((0, 0), slope=1, color="0.45", linewidth=1, linestyle="--", label="identity")
+        ax.scatter(
+            left,
+            right,
+            s=12,
+            facecolor="none",
+            edgecolor=BLUE,
+            linewidths=0.8,
+            alpha=0.55,
+            label=f"elements present ({present.sum()})",
+        )
+        ax.set(
+            xlabel="true amount (at.%)",
+            ylabel="reconstructed amount (at.%)",
+            aspect="equal",
+            xlim=(0, 102),
+            ylim=(0, 102),
+        )
+        ax.text(
+            0.97,
+            0.03,
+            f"MAE {errors['mae_at_pct']:.2f} at.% over {len(elements)} elements\n"
+            f"{errors['mae_present_at_pct']:.2f} at.% over those present",
+            ha="right",
+            va="bottom",
+            transform=ax.transAxes,
+        )
+        ax.legend(loc="upper left")
+    return ax
+
+
+def composition_bars(
+    fractions: pd.DataFrame, ax: Axes | None = None, probability: pd.DataFrame | None = None
+) -> Axes:
+    """Draw what alloys are made of, one stacked bar each, the first at the top.
+
+    Parameters
+    ----------
+    fractions : DataFrame
+        Atomic fractions, indexed by formula, best alloy first; the first `MOST_BARS` are drawn.
+        An element keeps its look as long as the columns stay the same.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    probability : DataFrame, optional
+        Written beside the bars: the first column of a table as `predict` gives it, with the
+        interval from the columns of the same name that end in ``_low`` and ``_high`` if they are
+        there. Its rows are those of `fractions`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on.
+
+    Examples
+    --------
+    >>> designs = pd.DataFrame({"Co": [0.5, 0.2], "Ni": [0.5, 0.8]}, index=["CoNi", "CoNi4"])
+    >>> composition_bars(designs).get_xlabel()
+    'amount (at.%)'
+    """
+    shown = 100 * fractions.iloc[:MOST_BARS]
+    rows = range(len(shown))
+    names = shortened(shown.index)
+    width = (6.0 if probability is None else 7.5) + room(names)
+    with drawn_on(ax, (width, 1.1 + 0.27 * len(shown))) as ax:
+        left = 0 * shown.iloc[:, 0]
+        for i, (element, amount) in enumerate(shown.items()):
+            if not amount.any():
+                continue
+            ax.barh(
+                rows,
+                amount,
+                left=left,
+                height=0.8,
+                facecolor=_COLOURS[i % len(_COLOURS)],
+                edgecolor="0.45",
+                linewidth=0.5,
+                hatch=_HATCHES[i % len(_HATCHES)],
+                label=str(element),
+            )
+            for row in rows:
+                if amount.iloc[row] >= _LABELLED:
+                    ax.text(
+                        left.iloc[row] + amount.iloc[row] / 2,
+                        row,
+                        str(element),
+                        ha="center",
+                        va="center",
+                        fontsize=8,
+                        color=BLACK,
+                        bbox={
+                            "boxstyle": "round,pad=0.12",
+                            "facecolor": "white",
+                            "linewidth": 0,
+                            "alpha": 0.85,
+                        },
+                    )
+            left = left + amount
+        count = len(fractions)
+        ax.set(
+            xlabel="amount (at.%)",
+            xlim=(0, 100),
+            ylim=(len(shown) - 0.5, -0.5),
+            ylabel="alloy" + (f" (first {MOST_BARS} of {count})" if count > MOST_BARS else ""),
+        )
+        ax.set_yticks(rows, names)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False)
+        ax.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=10,
+            borderaxespad=0.3,
+            handlelength=1.4,
+            handletextpad=0.4,
+            columnspacing=1.0,
+        )
+        if probability is not None:
+            _beside(ax, probability.iloc[:MOST_BARS])
+    return ax
+
+
+def _beside(ax: Axes, probability: pd.DataFrame) -> None:
+    name = str(probability.columns[0])
+    low, high = f"{name}_low", f"{name}_high"
+    label = f"probability of\n{words(name)}"
+    texts = [f"{value:.2f}" for value in probability[name]]
+    if low in probability:
+        require(probability, [high])
+        label += "\n(94 % interval)"
+        ends = zip(texts, probability[low], probability[high], strict=True)
+        texts = [f"{text} ({a:.2f}–{b:.2f})" for text, a, b in ends]
+    for row, text in enumerate(texts):
+        ax.text(1.015, row, text, va="center", transform=ax.get_yaxis_transform())
+    ax.annotate(label, (1.015, 0), (0, -18), "axes fraction", "offset points", va="top")

@@ -1,0 +1,88 @@
+"""What holds for every figure."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from pyro_hea import plots
+
+
+@pytest.fixture
+def figures(designs, predictions):
+    """A figure of each function, by name."""
+    p = predictions["single_phase"].to_numpy()
+    y = np.arange(len(p)) % 2.0
+    y[::5] = np.nan
+    latent = pd.DataFrame({f"z{i}": np.sin((i + 1) * np.arange(24)) for i in range(8)})
+    latent["single_phase"], latent["number_of_elements"] = y, np.arange(24) % 4 + 2
+    history = pd.DataFrame({"epoch": [0, 0, 1, 1], "member": [0, 1, 0, 1], "loss": [4.0, 5, 3, 3]})
+    history["validation_elbo_loss"] = history["loss"] + 1
+    history["validation_log_loss"] = [0.6, 0.7, 0.5, np.nan]
+    return {
+        "training_curve": plots.training_curve(history)[0].figure,
+        "roc": plots.roc(y, p, latent["number_of_elements"]).figure,
+        "reliability": plots.reliability(y, p).figure,
+        "latent_map": plots.latent_map(latent, "single_phase").figure,
+        "latent_map, counts": plots.latent_map(latent, "number_of_elements").figure,
+        "reconstruction": plots.reconstruction(designs, designs).figure,
+        "composition_bars": plots.composition_bars(designs, probability=predictions).figure,
+        "predictions_forest": plots.predictions_forest(predictions, "single_phase").figure,
+    }
+
+
+def test_every_function_is_drawn_here(figures):
+    assert {name.partition(",")[0] for name in figures} == set(plots.__all__)
+
+
+def test_nothing_reaches_beyond_the_figure_or_covers_other_text(figures):
+    for name, figure in figures.items():
+        figure.draw_without_rendering()
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        width, height = figure.bbox.size
+        box = figure.get_tightbbox(renderer)
+        assert box.x0 * figure.dpi > -1, name
+        assert box.y0 * figure.dpi > -1, name
+        assert box.x1 * figure.dpi < width + 1, name
+        assert box.y1 * figure.dpi < height + 1, name
+        texts = [
+            (text.get_text(), text.get_window_extent(renderer).padded(-1))
+            for ax in figure.axes
+            for text in [*ax.texts, ax.xaxis.label, ax.yaxis.label, *_tick_labels(ax)]
+            if text.get_visible() and text.get_text()
+        ]
+        for i, (text, extent) in enumerate(texts):
+            for other, beside in texts[:i]:
+                assert not extent.overlaps(beside), (name, text, other)
+
+
+def _tick_labels(ax):
+    return [
+        tick.label1
+        for axis in (ax.xaxis, ax.yaxis)
+        for tick in axis.get_major_ticks()
+        if axis.get_view_interval().min() <= tick.get_loc() <= axis.get_view_interval().max()
+        and tick.label1.get_visible()
+    ]
+
+
+def test_drawing_keeps_the_users_settings_and_no_pyplot_figure(request):
+    with mpl.rc_context({"font.size": 13.0, "axes.grid": False}):
+        before = dict(mpl.rcParams)
+        request.getfixturevalue("figures")
+        changed = {key for key, value in mpl.rcParams.items() if value != before[key]}
+    assert changed <= {"backend"}
+    assert not Gcf.figs
+
+
+def test_importing_the_figures_loads_neither_torch_nor_pyplot():
+    code = (
+        "import sys, pyro_hea.plots; print({'torch', 'pyro', 'matplotlib.pyplot'} & {*sys.modules})"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
