@@ -1,0 +1,254 @@
+"""The command line: arguments over the public API."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyro_hea.errors import PyroHEAError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyro_hea.design import Constraint
+    from pyro_hea.spec import ModelSpec
+
+
+class _Commands(click.Group):
+    """Prints the package's own errors as a message, and an interrupt as such."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except PyroHEAError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pyro-hea")
+def main() -> None:
+    """Inverse design of alloys with a disentangled variational autoencoder in Pyro."""
+
+
+_seed = click.option("--seed", default=0, show_default=True, help="Random seed.")
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+_spec = click.option("--spec", type=click.Path(path_type=Path), help="YAML file of the model.")
+_quiet = click.option("--quiet", is_flag=True, help="Show no progress bar.")
+_formula_column = click.option("--formula-column", default="formula", show_default=True)
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@_spec
+@_seed
+@_device
+@_quiet
+def run(out: Path, spec: Path | None, seed: int, device: str, quiet: bool) -> None:
+    """Train on the embedded alloys, judge the test part, design, and write a report."""
+    from pyro_hea.study import run_study, tables
+
+    study = run_study(out, spec=_read_spec(spec), seed=seed, device=device, progress=not quiet)
+    for title, table in tables(study).items():
+        _show(title, table.head(15))
+    click.echo(f"\nWritten to {out}: open {out / 'report.html'} in a browser.")
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted training in --out.")
+@_spec
+@_formula_column
+@_seed
+@_device
+@_quiet
+def train(
+    data: Path,
+    out: Path,
+    resume: bool,
+    spec: Path | None,
+    formula_column: str,
+    seed: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Train on a table of alloys (CSV or Parquet) and save the model."""
+    from pyro_hea.dataset import read_alloys
+    from pyro_hea.vae import DisentangledVAE
+
+    declared = _read_spec(spec)
+    alloys = read_alloys(data, spec=declared, formula_column=formula_column)
+    click.echo(repr(alloys))
+    vae = DisentangledVAE(declared)
+    try:
+        vae.fit(
+            alloys,
+            seed=seed,
+            device=device,
+            progress=not quiet,
+            checkpoint=out,
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted; the state is in {out}. Continue with --resume.", err=True)
+        sys.exit(130)
+    vae.save(out)
+    click.echo(f"Saved {vae!r} to {out}")
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("formulas", nargs=-1)
+@click.option("--csv", type=click.Path(path_type=Path), help="Table with a column of formulas.")
+@click.option("--out", type=click.Path(path_type=Path), help="CSV to write instead of printing.")
+@_formula_column
+def predict(
+    model: Path, formulas: tuple[str, ...], csv: Path | None, out: Path | None, formula_column: str
+) -> None:
+    """Predict the targets of alloys with a saved model."""
+    from pyro_hea.dataset import read_formulas
+    from pyro_hea.vae import DisentangledVAE
+
+    if bool(formulas) == (csv is not None):
+        raise click.UsageError("give formulas, or a table with --csv, and not both")
+    alloys = list(formulas) if csv is None else read_formulas(csv, formula_column)
+    _write_or_show(DisentangledVAE.load(model).predict(alloys).reset_index(), out)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", multiple=True, required=True, help="Wish, as single_phase=1.")
+@click.option("--only", help="Allowed elements, as Al,Co,Cr,Fe,Ni.")
+@click.option("--require", help="Elements that must be present.")
+@click.option("--forbid", help="Elements that must be absent.")
+@click.option("--min-elements", type=int)
+@click.option("--max-elements", type=int)
+@click.option("--max-fraction", type=float, help="Largest fraction of any element, as 0.5.")
+@click.option("--bounds", multiple=True, help="Fractions of an element, as Co=0:0.05.")
+@click.option("--feature", multiple=True, help="Bounds of a feature, as mixing_enthalpy=-15:5.")
+@click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
+@click.option("--agreement", default=10.0, show_default=True, help="Power of the prediction.")
+@click.option("--out", type=click.Path(path_type=Path), help="CSV to write instead of printing.")
+@_seed
+def design(
+    model: Path,
+    target: tuple[str, ...],
+    only: str | None,
+    require: str | None,
+    forbid: str | None,
+    min_elements: int | None,
+    max_elements: int | None,
+    max_fraction: float | None,
+    bounds: tuple[str, ...],
+    feature: tuple[str, ...],
+    count: int,
+    agreement: float,
+    out: Path | None,
+    seed: int,
+) -> None:
+    """Propose new alloys with a wished-for property, under constraints."""
+    import pyro_hea.design as d
+    from pyro_hea.vae import DisentangledVAE
+
+    wishes = {name: _number(text, f"--target {name}") for name, text in map(_pair, target)}
+    constraints: list[Constraint] = []
+    for kind, listed in (
+        (d.AllowedElements, only),
+        (d.RequiredElements, require),
+        (d.ForbiddenElements, forbid),
+    ):
+        if listed is not None:
+            constraints.append(kind(*(symbol.strip() for symbol in listed.split(","))))
+    if min_elements is not None:
+        constraints.append(d.MinElements(min_elements))
+    if max_elements is not None:
+        constraints.append(d.MaxElements(max_elements))
+    if max_fraction is not None:
+        constraints.append(d.LargestFraction(max_fraction))
+    constraints += [d.ElementBounds(name, *_range(text)) for name, text in map(_pair, bounds)]
+    constraints += [d.FeatureBounds(name, *_range(text)) for name, text in map(_pair, feature)]
+    vae = DisentangledVAE.load(model)
+    result = vae.design(wishes, constraints, n=count, seed=seed, agreement=agreement)
+    if out is not None:
+        result.to_csv(out)
+        click.echo(f"Wrote {result!r} to {out}")
+        return
+    table = result.table.drop(columns=list(vae.ensemble.elements))
+    _show(repr(result), table)
+
+
+@main.group()
+def benchmark() -> None:
+    """Measure the default model by fixed protocols."""
+
+
+@benchmark.command()
+@click.option("--seeds", default=5, show_default=True, help="Seeds 0, 1, … to run.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="File to write.")
+@_spec
+@_device
+@_quiet
+def published(seeds: int, path: Path | None, spec: Path | None, device: str, quiet: bool) -> None:
+    """The published split: trained on its labelled and unlabelled parts, tested once."""
+    import pandas as pd
+
+    from pyro_hea.evaluate import published_benchmark
+
+    result = published_benchmark(_read_spec(spec), seeds=seeds, device=device, progress=not quiet)
+    if path is not None:
+        _write_json(path, result)
+    summary = pd.DataFrame(result["summary"]).T.rename_axis(index="measure").reset_index()
+    _show(f"Published split, mean over {seeds} seeds", summary)
+
+
+def _read_spec(path: Path | None) -> ModelSpec | None:
+    from pyro_hea.spec import ModelSpec
+
+    return None if path is None else ModelSpec.from_yaml(path)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"'{text}' is not allowed; write NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise click.UsageError(f"{where}: '{text}' is no number") from None
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise click.UsageError(f"'{text}' is not allowed; write LOW:HIGH, as 0:0.05")
+    return _number(low, "lower bound"), _number(high, "upper bound")
+
+
+def _show(title: str, table: pd.DataFrame) -> None:
+    text = table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="–")
+    click.echo(f"\n{title}\n{'-' * len(title)}\n{text}")
+
+
+def _write_or_show(table: pd.DataFrame, out: Path | None) -> None:
+    if out is None:
+        _show("Predictions (mean, spread over members, 94 % interval)", table)
+        return
+    try:
+        table.to_csv(out, index=False, float_format="%.6g")
+    except OSError as error:
+        raise click.ClickException(f"cannot write '{out}': {error.strerror}") from error
+    click.echo(f"Wrote {len(table)} predictions to {out}")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    import json
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,99 @@
+"""From a decoded composition to an alloy as one would weigh it in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyro_hea.design.constraints import Region
+
+_BISECTIONS = 60
+
+_TOLERANCE = 1e-9
+"""Of a comparison of fractions."""
+
+
+def weigh_in(
+    fractions: NDArray[np.float64], region: Region, step: float, minimum: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Drop what may not or need not be there, keep within the bounds and round.
+
+    Parameters
+    ----------
+    fractions : ndarray, shape (N, E)
+    region : Region
+        Bounds on the fractions and on the number of elements.
+    step : float
+        Fractions are multiples of it; its inverse is a whole number.
+    minimum : float
+        Elements below it are dropped, unless they are required.
+
+    Returns
+    -------
+    rounded : ndarray, shape (N, E)
+        Multiples of the step that sum to 1, within the region where `possible`.
+    possible : ndarray of bool, shape (N,)
+        False where the elements that an alloy holds leave nothing within the region.
+    """
+    units = round(1 / step)
+    low, high = region.amounts(minimum, step)
+    present = _present(fractions, region, low, low <= high, max(minimum, step / 2), units)
+    low, high = np.where(present, low, 0), np.where(present, high, 0)
+    possible = (low <= high).all(1) & (low.sum(1) <= units) & (high.sum(1) >= units)
+    possible &= present.sum(1) >= region.min_elements
+    amounts = _fill(np.where(present, np.maximum(fractions, 1e-12), 0.0), low, high, units)
+    return _round(amounts, low, high, units) / units, possible
+
+
+def _present(
+    fractions: NDArray[np.float64],
+    region: Region,
+    low: NDArray[np.int_],
+    fits: NDArray[np.bool_],
+    smallest: float,
+    units: int,
+) -> NDArray[np.bool_]:
+    """All that must be there and the largest others that fit, as many as may be."""
+    must = region.must
+    may = np.where(fits, fractions, 0.0)
+    may = may / np.maximum(may.sum(1, keepdims=True), 1e-12)
+    order = np.argsort(-np.where(must, 2.0 + may, may), axis=1, kind="stable")
+    rank = np.argsort(order, axis=1)
+    needed = np.take_along_axis(low[order].cumsum(1), rank, axis=1)
+    wanted = must | ((may >= smallest - _TOLERANCE) & (needed <= units))
+    return np.asarray(wanted & (rank < region.max_elements))
+
+
+def _fill(
+    weights: NDArray[np.float64], low: NDArray[np.int_], high: NDArray[np.int_], units: int
+) -> NDArray[np.float64]:
+    """Amounts in proportion to the weights, cut at the bounds, that sum to `units`."""
+    bottom, top = np.zeros(len(weights)), np.full(len(weights), 1e15)
+    for _ in range(_BISECTIONS):  # in the logarithm, since the scale may be anything
+        scale = np.sqrt(np.maximum(bottom, 1e-15) * top)
+        over = np.clip(weights * scale[:, None], low, high).sum(1) > units
+        top, bottom = np.where(over, scale, top), np.where(over, bottom, scale)
+    return np.clip(weights * bottom[:, None], low, high)
+
+
+def _round(
+    amounts: NDArray[np.float64], low: NDArray[np.int_], high: NDArray[np.int_], units: int
+) -> NDArray[np.float64]:
+    """Whole amounts within the bounds that sum to `units`, by largest remainder."""
+    whole = np.clip(np.floor(amounts + 1e-9), low, high)
+    rows = np.arange(len(whole))
+    for _ in range(2 * amounts.shape[1]):
+        missing = units - whole.sum(1)
+        if not missing.any():
+            break
+        sign = np.sign(missing)
+        room = np.where(sign[:, None] > 0, whole < high, whole > low)
+        need = np.where(room, (amounts - whole) * sign[:, None], -np.inf)
+        chosen = need.argmax(1)
+        movable = room[rows, chosen]
+        whole[rows, chosen] += np.where(movable, sign, 0.0)
+    return whole
