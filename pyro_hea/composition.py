@@ -122,7 +122,7 @@ def format_formula(fractions: Alloy) -> str:
 
     Elements are in alphabetical order. Amounts have up to six digits, and 1 is left out. They
     are scaled so that the most common amount (the largest of those equally common) is 1, or
-    given in at.% where that is shorter.
+    given in at.% where that needs no rounding, or is shorter.
 
     Parameters
     ----------
@@ -345,11 +345,13 @@ def _named(alloy: Alloy) -> str:
 def _spell(fractions: Mapping[str, float]) -> str:
     counts = Counter(f"{fraction:.6g}" for fraction in fractions.values())
     unit = max(fractions.values(), key=lambda fraction: (counts[f"{fraction:.6g}"], fraction))
-    spellings = (
-        "".join(element + _digits(fraction * scale) for element, fraction in fractions.items())
-        for scale in (1 / unit, 100)
-    )
-    return min(spellings, key=len)
+    spellings = []
+    for scale in (1 / unit, 100):
+        amounts = {element: fraction * scale for element, fraction in fractions.items()}
+        rounded = any(abs(float(f"{a:.6g}") / a - 1) > 1e-9 for a in amounts.values())
+        text = "".join(element + _digits(amount) for element, amount in amounts.items())
+        spellings.append((rounded, len(text), text))
+    return min(spellings, key=lambda spelling: spelling[:2])[-1]
 
 
 def _digits(amount: float) -> str:

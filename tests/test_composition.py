@@ -138,7 +138,7 @@ class TestFormat:
         [
             (dict.fromkeys(["Ni", "Fe", "Cr", "Co"], 0.25), "CoCrFeNi"),
             ("NiFeCrCoAl.5", "Al0.5CoCrFeNi"),
-            ({"Al": 0.1, "Co": 0.3, "Ni": 0.3, "Ti": 0.3}, "Al0.333333CoNiTi"),
+            ({"Al": 0.1, "Co": 0.3, "Ni": 0.3, "Ti": 0.3}, "Al10Co30Ni30Ti30"),
             ("NiTi3", "Ni25Ti75"),
             ({"Al": 0.085, "Co": 0.235, "Cr": 0.245, "Ni": 0.435}, "Al8.5Co23.5Cr24.5Ni43.5"),
             ({"Cu": 0.2, "Ni": 0.8}, "Cu0.25Ni"),
