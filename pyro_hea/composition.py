@@ -178,7 +178,7 @@ def fraction_table(alloys: Alloys, elements: Sequence[str] | None = None) -> pd.
     UnknownElementError
         For something that is no element, or is not among `elements`; names the row.
     FormulaError
-        For an alloy that cannot be read; names the row, counted from 0.
+        For an alloy that cannot be read; names the row, counted from 1.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def fraction_table(alloys: Alloys, elements: Sequence[str] | None = None) -> pd.
         parse_composition(alloys)  # raises, and says what an alloy is
     formulas: list[str] = []
     parsed: list[dict[str, float]] = []
-    for row, alloy in enumerate(alloys):
+    for row, alloy in enumerate(alloys, start=1):
         try:
             parsed.append(parse_composition(alloy))
         except FormulaError as error:
@@ -376,10 +376,10 @@ def _normalise(table: pd.DataFrame, elements: Sequence[str] | None) -> pd.DataFr
         try:
             _amount(float(amounts[row, column]), columns[column], dict(table.iloc[row]))
         except FormulaError as error:
-            raise FormulaError(f"Row {row}: {error} Write 0 there.") from None
+            raise FormulaError(f"Row {row + 1}: {error} Write 0 there.") from None
     total = amounts.sum(axis=1)
     for row in np.flatnonzero(~((total > 0) & (total < np.inf)))[:1]:
-        raise FormulaError(f"Row {row}: the amounts add up to {total[row]:g}; no composition.")
+        raise FormulaError(f"Row {row + 1}: the amounts add up to {total[row]:g}; no composition.")
     fractions = amounts / total[:, None]
     present = [columns[i] for i in np.flatnonzero(fractions.any(axis=0))]
     wanted = list(elements) if elements is not None else sorted(present)
@@ -407,8 +407,8 @@ def _positions(columns: Sequence[str]) -> dict[str, int]:
 
 def _refuse_outside(row: int, formula: str, element: str, allowed: Sequence[str]) -> NoReturn:
     raise UnknownElementError(
-        f"Row {row}: '{element}' in '{formula}' is outside the elements allowed here, which are "
-        f"{', '.join(allowed)}."
+        f"Row {row + 1}: '{element}' in '{formula}' is outside the elements allowed here, which "
+        f"are {', '.join(allowed)}."
     )
 
 

@@ -27,8 +27,10 @@ from pyro_hea.composition import format_formula, fraction_table, load_tables
 from pyro_hea.errors import (
     ConflictingReportsWarning,
     DataError,
+    FormulaError,
     LeakWarning,
     MissingFileError,
+    missing_extra,
     nearest,
 )
 from pyro_hea.features import RICH_FEATURES, FeatureMap
@@ -39,6 +41,8 @@ PUBLISHED_SOURCE = "zeng2024"
 
 PARTS = ("labelled", "unlabelled", "validation", "test")
 """Parts of the published split."""
+
+_REPORT_COLUMNS = ("reported_formula", "target", "value")
 
 _SAME_ALLOY = 5
 """Decimals of a fraction to which two compositions must agree to be one alloy."""
@@ -198,7 +202,8 @@ class AlloyDataset:
         reports["formula"] = reports["formula"].map(formula_of)
         kept = ~pd.Series(keys).duplicated().to_numpy()
         targets = list(dict.fromkeys(self.targets + other.targets))
-        return self.from_reports(fractions[kept], reports, targets, parts[kept])
+        first_part = parts.groupby(parts.index.map(formula_of), sort=False).first()
+        return self.from_reports(fractions[kept], reports, targets, first_part)
 
     def split(self, name: str) -> dict[str, AlloyDataset]:
         """Parts of a named split.
@@ -207,8 +212,8 @@ class AlloyDataset:
         ----------
         name : {"published"}
             The split of arXiv:2409.06740. An alloy whose reports lie in several of its parts is
-            in the last of labelled, validation and test only, so that none is trained on and
-            tested on; `LeakWarning` counts them.
+            in one of them only, a test alloy before a validation alloy before a training alloy,
+            so that none is trained on and tested on.
 
         Returns
         -------
@@ -241,12 +246,14 @@ class AlloyDataset:
         return self.take(kept)
 
 
-def composition_keys(fractions: pd.DataFrame) -> list[tuple[tuple[str, float], ...]]:
+def composition_keys(fractions: pd.DataFrame) -> list[tuple[tuple[str, int], ...]]:
     """A key for each row that is equal for equal compositions, whatever the columns."""
-    columns = list(fractions.columns)
+    columns = sorted(fractions.columns)
+    # The odd offset keeps round fractions, such as 1/64, off the edges of the grid.
+    grid = np.floor(fractions[columns].to_numpy(float) * 10**_SAME_ALLOY + 1 / np.pi)
     return [
-        tuple((columns[j], round(row[j], _SAME_ALLOY)) for j in range(len(columns)) if row[j] > 0)
-        for row in fractions.to_numpy(float).tolist()
+        tuple((element, int(n)) for element, n in zip(columns, row, strict=True) if n > 0)
+        for row in grid.tolist()
     ]
 
 
@@ -326,6 +333,9 @@ def read_alloys(
     path, spec = Path(path), spec or ModelSpec()
     rows = _read_table(path)
     _require_column(rows, formula_column, path)
+    for column in {*_REPORT_COLUMNS, "formula"} - {formula_column}:
+        if column in rows:
+            raise DataError(f"{path}: a column '{column}' would hide one of the reports; rename it")
     targets = [name for name in spec.target_names if name in rows]
     if not targets:
         raise DataError(
@@ -334,13 +344,15 @@ def read_alloys(
         )
     for target in targets:
         rows[target] = _labels_of_column(rows[target], f"{path}: column '{target}'")
-    fractions = fraction_table(rows[formula_column].tolist())
-    fractions.index = pd.Index(
-        [format_formula(dict(f)) for f in composition_keys(fractions)], name="formula"
-    )
-    rows = rows.rename(columns={formula_column: "reported_formula"}).assign(
-        formula=fractions.index, source=path.name
-    )
+    try:
+        fractions = fraction_table(rows[formula_column].tolist())
+    except FormulaError as error:
+        raise type(error)(f"{path}: column '{formula_column}': {error}") from None
+    keys = composition_keys(fractions)
+    spelled = dict(zip(keys[::-1], fractions.index[::-1], strict=True))  # as it came first
+    fractions.index = pd.Index([format_formula(spelled[key]) for key in keys], name="formula")
+    rows = rows.rename(columns={formula_column: "reported_formula"})
+    rows = rows.assign(formula=fractions.index, source=rows.get("source", path.name))
     reports = rows.melt(
         [c for c in rows.columns if c not in targets], targets, "target", "value"
     ).dropna(subset="value")
@@ -376,8 +388,12 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, keep_default_na=False, dtype=str)
-    except (ValueError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():  # of a row that is longer than the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(path, keep_default_na=False, dtype=str, index_col=False)
+    except ImportError as error:
+        raise missing_extra("pyarrow", "parquet") from error
+    except (ValueError, UnicodeDecodeError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: cannot be read as a table: {error}") from None
 
 

@@ -278,6 +278,8 @@ class FeatureMap:
     def __init__(
         self, names: Sequence[str], tables: PropertyTables, elements: Sequence[str]
     ) -> None:
+        if not names:
+            raise SpecError("features: name at least one feature")
         for name in names:
             if name not in FEATURES:
                 raise SpecError(f"features: '{name}' is no feature.{nearest(name, FEATURES)}")
@@ -308,7 +310,8 @@ class FeatureMap:
         fractions : Tensor, shape (..., E)
             Each row sums to 1.
         max_elements : int, optional
-            The most elements that any row holds; counted from the rows by default.
+            The most elements that any row holds, counted from the rows by default. Of a row that
+            holds more, the smallest fractions are not seen.
         chunk : int
             Rows computed at a time, which bounds the memory.
 
@@ -320,8 +323,10 @@ class FeatureMap:
         dtype, device = fractions.dtype, fractions.device
         properties = {p: v.to(device, dtype) for p, v in self._properties.items()}
         enthalpy = self._enthalpy.to(device, dtype)
-        k = max_elements or max(int((fractions > 0).sum(-1).max()), 1)
         rows = fractions.reshape(-1, fractions.shape[-1])
+        if max_elements is None:
+            max_elements = int((rows > 0).sum(-1).amax()) if len(rows) else 1
+        k = min(max(max_elements, 1), rows.shape[-1])
         columns = []
         for part in rows.split(chunk):
             alloys = _Alloys(part, properties, enthalpy, k)

@@ -237,7 +237,7 @@ class DisentangledVAE:
 
         Columns `epoch`, `member`, `loss` (training, mean over members, nats per alloy),
         `validation_elbo_loss` (nats per alloy), `validation_log_loss` (nats per label; both NaN
-        where the epoch was not evaluated) and `best`.
+        where the epoch was not evaluated) and `best`, true at the epoch whose weights are kept.
         """
         members = range(self.spec.training.members)
         unknown = [np.nan] * len(members)
@@ -254,7 +254,12 @@ class DisentangledVAE:
             )
             for record in self._records
         ]
-        return pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame()
+        if not epochs:
+            return pd.DataFrame()
+        history = pd.concat(epochs, ignore_index=True)
+        improved = history["epoch"].where(history["best"])
+        kept = improved.groupby(history["member"]).transform("max")
+        return history.assign(best=history["epoch"] == kept)
 
     # Answers.
 

@@ -205,11 +205,11 @@ class TestFractionTable:
     @pytest.mark.parametrize(
         ("alloys", "elements", "error", "message"),
         [
-            (["NiTi", "NiXx"], None, UnknownElementError, "Row 1: 'Xx' in 'NiXx' is not"),
-            (["NiTi", math.nan], None, FormulaError, "Row 1: .*missing"),
-            (["NiTi", "FeNi"], ["Ni", "Ti"], UnknownElementError, "Row 1: 'Fe' in 'FeNi' is out"),
+            (["NiTi", "NiXx"], None, UnknownElementError, "Row 2: 'Xx' in 'NiXx' is not"),
+            (["NiTi", math.nan], None, FormulaError, "Row 2: .*missing"),
+            (["NiTi", "FeNi"], ["Ni", "Ti"], UnknownElementError, "Row 2: 'Fe' in 'FeNi' is out"),
             (5, None, FormulaError, "not int"),
-            ([5], None, FormulaError, "Row 0: .*not int"),
+            ([5], None, FormulaError, "Row 1: .*not int"),
             (["Ni"], ["Ni", "Ni"], FormulaError, "'Ni' stands twice"),
         ],
     )
@@ -222,9 +222,9 @@ class TestFractionTable:
         [
             ({"ni": [1]}, UnknownElementError, "Column 'ni' is not an element. Did you mean 'Ni'"),
             ({"Ni": [1], "hardness": [300]}, UnknownElementError, "Column 'hardness' is not"),
-            ({"Ni": [1, np.nan]}, FormulaError, "Row 1: .*'Ni' .* is missing .*Write 0"),
-            ({"Ni": [1], "Ti": [-1]}, FormulaError, "Row 0: .*'Ti' .* is negative"),
-            ({"Ni": [1, 0]}, FormulaError, "Row 1: the amounts add up to 0"),
+            ({"Ni": [1, np.nan]}, FormulaError, "Row 2: .*'Ni' .* is missing .*Write 0"),
+            ({"Ni": [1], "Ti": [-1]}, FormulaError, "Row 1: .*'Ti' .* is negative"),
+            ({"Ni": [1, 0]}, FormulaError, "Row 2: the amounts add up to 0"),
             ({"Ni": ["much"]}, FormulaError, "numbers only"),
         ],
     )
@@ -234,7 +234,7 @@ class TestFractionTable:
 
     def test_names_the_row_of_a_table_with_an_element_outside(self):
         table = pd.DataFrame({"Ni": [1, 1], "Ti": [0, 1]})
-        with pytest.raises(UnknownElementError, match="Row 1: 'Ti' in 'NiTi' is outside"):
+        with pytest.raises(UnknownElementError, match="Row 2: 'Ti' in 'NiTi' is outside"):
             fraction_table(table, elements=["Ni"])
 
     def test_reads_a_whole_literature_table_in_half_a_second(self):

@@ -8,13 +8,24 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator
 
-from pyro_hea.errors import MissingFileError, SpecError
+from pyro_hea.errors import MissingFileError, OutputError, SpecError
 from pyro_hea.spec.declaration import Declaration, spec_error
 from pyro_hea.spec.targets import Binary
 
 Positive = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Width = Annotated[int, Field(ge=1, le=4096)]
+
+
+class _SafeLoader(yaml.SafeLoader):
+    """Plain values only, and no key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise SpecError(f"{node.start_mark}: key '{key}' stands twice")
+        return super().construct_mapping(node, deep)
 
 
 class Normal(Declaration):
@@ -67,7 +78,7 @@ class Features(Declaration):
         Quantile bins of the piecewise-linear embedding of each feature.
     """
 
-    names: Literal["rich", "published"] | tuple[str, ...] = "rich"
+    names: Literal["rich", "published"] | Annotated[tuple[str, ...], Field(min_length=1)] = "rich"
     tables: Literal["field", "published"] = "field"
     bins: int = Field(default=12, ge=1, le=256)
 
@@ -139,9 +150,18 @@ class ModelSpec(Declaration):
     @field_validator("targets", mode="before")
     @classmethod
     def _named(cls, targets: Any) -> Any:
-        if isinstance(targets, dict):
-            return tuple({"name": name, **(body or {})} for name, body in targets.items())
-        return targets
+        if not isinstance(targets, dict):
+            return targets
+        named = []
+        for name, body in targets.items():
+            if body is None or isinstance(body, dict):
+                if "name" in (body or {}):
+                    raise ValueError(
+                        f"'{name}' is the name of the target; leave out its key 'name'"
+                    )
+                body = {"name": name, **(body or {})}
+            named.append(body)
+        return tuple(named)
 
     @field_validator("targets")
     @classmethod
@@ -174,7 +194,7 @@ class ModelSpec(Declaration):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise spec_error(error, where) from None
+            raise spec_error(error, where, cls) from None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -188,8 +208,8 @@ class ModelSpec(Declaration):
         if not path.is_file():
             raise MissingFileError(f"spec file '{path}' does not exist")
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            data = yaml.load(path.read_text(encoding="utf-8"), _SafeLoader)
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
             raise SpecError(f"{path}: not YAML: {error}") from None
         return cls.from_mapping({} if data is None else data, str(path))
 
@@ -200,4 +220,7 @@ class ModelSpec(Declaration):
     def to_yaml(self, path: str | Path) -> None:
         """Write every key; `from_yaml` reads the same spec back."""
         text = yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
-        Path(path).write_text(text, encoding="utf-8")
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pyro_hea.spec.declaration import Declaration
+
+_RESERVED = ("z", "composition", "formula", "members", "alloys")
 
 
 class Bernoulli(Declaration):
@@ -29,3 +31,10 @@ class Binary(Declaration):
     kind: Literal["binary"] = "binary"
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     prior: Bernoulli = Bernoulli()
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in _RESERVED:
+            raise ValueError(f"'{name}' is a site or a column already; call the target otherwise")
+        return name
