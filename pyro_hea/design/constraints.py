@@ -104,7 +104,7 @@ class Region:
     @property
     def must(self) -> NDArray[np.bool_]:
         """True at the elements that every alloy holds, (E,)."""
-        return np.asarray(self.required | (self.lower > 0))
+        return self.required | (self.lower > 0)
 
     def amounts(self, minimum: float, step: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
         """Fewest and most steps of each element where it is present, (E,) and (E,).
@@ -248,7 +248,7 @@ class RequiredElements(_Elements):
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
     ) -> NDArray[np.bool_]:
         """All of them are present."""
-        return (fractions[:, region.mask(self.elements)] > 0).all(1)
+        return np.asarray((fractions[:, region.mask(self.elements)] > 0).all(1))
 
 
 def _check_bounds(name: str, low: float, high: float) -> None:
@@ -367,6 +367,11 @@ class FeatureBounds(Constraint):
                 f"{', '.join(FEATURES)}"
             )
         _check_bounds(repr(self), self.low, self.high)
+
+    def __repr__(self) -> str:
+        bounds = {"low": self.low, "high": self.high}
+        finite = [f", {name}={bound!r}" for name, bound in bounds.items() if np.isfinite(bound)]
+        return f"FeatureBounds({self.feature!r}{''.join(finite)})"
 
     def holds(
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region

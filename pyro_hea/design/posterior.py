@@ -18,6 +18,7 @@ import pandas as pd
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions import Bernoulli
 from torch import Tensor
 
 from pyro_hea.design.constraints import Constraint, Region
@@ -71,13 +72,19 @@ def design_program(ensemble: Ensemble, problem: Problem, draws: int) -> Tensor:
         pyro.plate("designs", draws, dim=ALLOYS_DIM),
     ):
         z = pyro.sample("z", model.latent_prior())
-        decoded = ensemble.decode(z, problem.targets)
+        open_targets = {
+            target.name: pyro.sample(target.name, Bernoulli(logits=prior))
+            for target, prior in zip(model.spec.targets, model.prior_logits, strict=True)
+            if target.name not in problem.targets
+        }
+        decoded = ensemble.decode(z, {**problem.targets, **open_targets})
         alloys, possible = _weighed_in(decoded, problem)
         composition = pyro.deterministic("composition", alloys, event_dim=1)
-        q = ensemble.head_probabilities(ensemble.feature_map(composition).to(decoded.dtype))
+        features = ensemble.feature_map(composition).to(decoded.dtype)
+        q = ensemble.head_probabilities(features[:, None])  # every member judges every alloy
         agreement = torch.stack(
             [
-                (p if problem.targets[name] == 1 else 1 - p).mean(0)
+                (p if problem.targets[name] == 1 else 1 - p).mean(1)
                 for name, p in q.items()
                 if name in problem.targets
             ]
@@ -133,16 +140,20 @@ def sample_designs(
     DesignWarning
         Where fewer than `n` alloys were found.
     """
+    if not isinstance(constraints, Constraint):  # which `Region.of` refuses
+        constraints = tuple(constraints)
     problem = _checked(ensemble, targets, constraints, n, step, minimum, agreement)
     cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
     found: list[Candidates] = []
-    distinct = 0
+    possible, distinct = 0, set[bytes]()
     with torch.no_grad(), torch.random.fork_rng(cuda):
         torch.manual_seed(seed)
         for _ in range(_ROUNDS):
             found.append(_round_of_candidates(ensemble, problem))
-            distinct += int(np.isfinite(found[-1].log_weight).sum())
-            if distinct >= _RESERVE * n:
+            kept = found[-1].fractions[np.isfinite(found[-1].log_weight)]
+            distinct.update(row.tobytes() for row in np.rint(kept / step).astype(int))
+            possible += len(kept)
+            if possible >= _RESERVE * n and len(distinct) >= n:
                 break
     everything = Candidates(
         np.concatenate([c.z for c in found]),
@@ -194,8 +205,8 @@ def _checked(
         )
     if not 0 <= minimum < 1:
         raise ConstraintError(f"minimum={minimum} is not allowed; it is a fraction below 1")
-    region = Region.of(constraints, ensemble.elements, minimum)
-    return Problem(dict(targets), tuple(constraints), region, step, minimum, agreement)
+    region = Region.of(constraints, ensemble.elements, minimum, step)
+    return Problem(dict(targets), constraints, region, step, minimum, agreement)
 
 
 def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:

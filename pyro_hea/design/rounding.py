@@ -65,7 +65,7 @@ def _present(
     rank = np.argsort(order, axis=1)
     needed = np.take_along_axis(low[order].cumsum(1), rank, axis=1)
     wanted = must | ((may >= smallest - _TOLERANCE) & (needed <= units))
-    return np.asarray(wanted & (rank < region.max_elements))
+    return wanted & (rank < region.max_elements)
 
 
 def _fill(
