@@ -124,7 +124,7 @@ def sample_designs(
         Elements below this fraction are dropped.
     agreement : float
         The power κ of the predicted probability. At 1 an alloy is as welcome as it is probable
-        to be right, and about half of the designs are wrong; more insists.
+        to be right; a higher power insists.
 
     Returns
     -------
