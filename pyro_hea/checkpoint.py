@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,14 @@ def read(directory: str | Path, name: str) -> tuple[dict[str, Tensor], dict[str,
         raise CheckpointError(f"'{tensor_path}' holds no tensors: {error}") from None
 
 
+def hash_of_tensors(tensors: Iterable[Tensor]) -> str:
+    """Hash of the values of tensors, in their order."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def hash_of_tables(tables: PropertyTables) -> str:
     """Hash of the element and pair tables that the features of a model were computed from."""
     digest = hashlib.sha256()
@@ -97,5 +105,9 @@ def hash_of_tables(tables: PropertyTables) -> str:
 
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -448,6 +448,12 @@ class AlloyBatch:
         everything = self.features.new_ones(len(self), dtype=torch.bool)
         return everything if target in self.targets else ~everything
 
+    def tensors(self) -> list[Tensor]:
+        """Every tensor, always in the same order."""
+        found: list[Tensor] = []
+        self.map(found.append)
+        return found
+
     def map(self, function: Any) -> AlloyBatch:
         """Apply a function to every tensor."""
         return AlloyBatch(

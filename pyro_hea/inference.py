@@ -7,6 +7,7 @@ weighted by `label_weight`, the log loss of their heads on labelled alloys.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.model import MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
@@ -44,14 +46,15 @@ def elbo_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
 
 
 def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:
-    """Log loss of each head on the labelled alloys, (K,) a target, in nats per label."""
+    """Log loss of each head on labelled alloys, (K,) a target that has any, nats per label."""
     embedded = model.embedding(batch.features)
     losses = {}
     for name, labels in batch.targets.items():
         logits = model.target_logits(name, embedded)
         loss = binary_cross_entropy_with_logits(logits, labels.expand_as(logits), reduction="none")
         known = batch.known(name)
-        losses[name] = (loss * known).sum(-1) / known.sum()
+        if known.any():
+            losses[name] = (loss * known).sum(-1) / known.sum()
     return losses
 
 
@@ -126,13 +129,28 @@ class Trainer:
             Naming the site that stopped being finite; the best weights are kept.
         """
         while self.epoch < self.settings.epochs and not self._all_stopped():
+            before = self.state()
+            try:
+                record = self._epoch()
+            except BaseException as error:  # an interrupt too: half an epoch cannot be continued
+                self.restore(before)
+                if isinstance(error, TrainingDivergedError):
+                    self.keep_best()
+                raise
+            yield record
+
+    def _epoch(self) -> EpochRecord:
+        with warnings.catch_warnings():  # Pyro's own word for what is raised below
+            warnings.filterwarnings("ignore", "Encountered NaN")
             loss = self._train_epoch()
-            self.epoch += 1
-            due = self.epoch % EVALUATE_EVERY == 0 or self.epoch == self.settings.epochs
-            if self.validation is not None and due:
-                yield EpochRecord(self.epoch, loss, *self._evaluate(self.validation))
-            else:
-                yield EpochRecord(self.epoch, loss, None, None, None)
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise self._diverged(f"the gradient of {name}")
+        self.epoch += 1
+        due = self.epoch % EVALUATE_EVERY == 0 or self.epoch == self.settings.epochs
+        if self.validation is None or not due:
+            return EpochRecord(self.epoch, loss, None, None, None)
+        return EpochRecord(self.epoch, loss, *self._evaluate(self.validation))
 
     def keep_best(self) -> None:
         """Give each member the weights of its best evaluation."""
@@ -155,13 +173,7 @@ class Trainer:
                 loss = loss + self.settings.label_weight * self._mixed_label_loss(batch)
                 value = float(loss.detach())
                 if not math.isfinite(value):
-                    site = _faulty_site(self.model, batch)
-                    self.keep_best()
-                    raise TrainingDivergedError(
-                        f"training diverged in epoch {self.epoch + 1}: {site} is not finite. The "
-                        "best weights before it are kept; lower training.learning_rate or "
-                        "training.clip_norm"
-                    )
+                    raise self._diverged(_faulty_site(self.model, batch))
                 self._optimizer.zero_grad()
                 loss.backward()
                 for group in self._groups:
@@ -169,6 +181,12 @@ class Trainer:
                 self._optimizer.step()
                 total += value
         return total / steps / self.model.members
+
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        return TrainingDivergedError(
+            f"training diverged in epoch {self.epoch + 1}: {what} is not finite. The best weights "
+            "before it are kept; lower training.learning_rate or training.clip_norm"
+        )
 
     def _set_learning_rate(self, progress: float) -> None:
         """One cycle: a linear rise, then a cosine to zero."""
@@ -225,7 +243,8 @@ class Trainer:
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
                 bounds.append(_ELBO.loss(member.model, member.guide, validation) / len(validation))
-            log_loss = torch.stack(list(label_loss(self.model, validation).values())).mean(0)
+            losses = label_loss(self.model, validation)
+            log_loss = sum(losses.values(), torch.zeros(self.model.members)) / max(len(losses), 1)
         loss = torch.tensor(bounds, dtype=torch.float64) + log_loss.cpu().double()
         better = (loss < self._best_loss) & ~self._stopped()
         self._best_loss = self._best_loss.where(~better, loss)
@@ -277,6 +296,8 @@ class Trainer:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from a `state`."""
+        tensors = {name: value.clone() for name, value in tensors.items()}
+        self._optimizer.state.clear()
         for n, p in self.model.named_parameters():
             p.data.copy_(tensors[f"weights.{n}"])
             self._best[n] = tensors[f"best.{n}"].to(self.device)
@@ -307,7 +328,8 @@ def clip_by_member(parameters: list[nn.Parameter], largest: float) -> None:
 @torch.no_grad()
 def _faulty_site(model: AlloyModel, batch: AlloyBatch) -> str:
     """The first site, guide before model, whose value or log probability is not finite."""
-    guide = poutine.trace(model.guide).get_trace(batch)
+    branches = poutine.enum(model.guide, first_available_dim=MEMBERS_DIM - 1)
+    guide = poutine.trace(branches).get_trace(batch)  # enumerated: NaN cannot be sampled
     program = poutine.trace(poutine.replay(model.model, trace=guide)).get_trace(batch)
     for part, trace in (("guide", guide), ("model", program)):
         trace.compute_log_prob()

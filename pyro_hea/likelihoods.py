@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution, constraints
+from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 
@@ -48,7 +49,8 @@ class CompositionMultinomial(TorchDistribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
         """Draw fractions that are multiples of 1 / total_count."""
-        counts = torch.distributions.Multinomial(self.total_count, logits=self.logits)
+        logits = detach_provenance(self.logits)  # which render_model adds, and torch refuses
+        counts = torch.distributions.Multinomial(self.total_count, logits=logits)
         return counts.sample(sample_shape) / self.total_count
 
     def log_prob(self, value: Tensor) -> Tensor:

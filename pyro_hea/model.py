@@ -180,10 +180,11 @@ class AlloyModel(nn.Module):
 
     def member(self, index: int) -> Self:
         """One member as a model of its own, with copies of its weights."""
-        single = type(self)(self.spec, self.elements, self.embedding.edges, members=1)
+        with torch.random.fork_rng([]):  # its first weights are thrown away
+            single = type(self)(self.spec, self.elements, self.embedding.edges, members=1)
         parameters = {n: p.detach()[index : index + 1] for n, p in self.named_parameters()}
-        single.load_state_dict(self.state_dict() | parameters)
-        return single.to(self.embedding.edges).train(self.training)
+        single.to(self.embedding.edges).load_state_dict(self.state_dict() | parameters)
+        return single.train(self.training)
 
 
 def _join(*columns: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from pyro_hea import checkpoint as files
 from pyro_hea import posterior
 from pyro_hea.composition import load_tables
-from pyro_hea.dataset import AlloyDataset, quantile_edges
+from pyro_hea.dataset import AlloyBatch, AlloyDataset, quantile_edges
 from pyro_hea.design import Constraint, DesignResult, sample_designs
 from pyro_hea.errors import CheckpointError, DataError, NotFittedError
 from pyro_hea.features import FeatureMap
@@ -40,6 +40,16 @@ _HELD_OUT = 0.1
 
 _ENOUGH_LABELS = 100
 """Fewer labelled alloys than these are all trained on, to the last epoch."""
+
+
+_HISTORY = (
+    "epoch",
+    "member",
+    "loss",
+    "validation_elbo_loss",
+    "validation_log_loss",
+    "best",
+)
 
 
 class DisentangledVAE:
@@ -138,24 +148,21 @@ class DisentangledVAE:
             data, validation = _hold_out(data, self.spec, seed)
         else:
             data = data.without(validation)
-        elements = tuple(e for e in data.elements if (data.fractions[e] > 0).any())
-        where = _device(device)
-        self._ensemble = self._new_ensemble(data, elements, seed, where)
+            _check_labels(data, self.spec)
+        ensemble = self._new_ensemble(data, seed, _device(device))
         trainer = Trainer(
-            self._ensemble.model,
-            self._training_batch(data),
-            self._validation_batch(validation),
-            seed,
+            ensemble.model, ensemble.batch(data), _stopping_batch(ensemble, validation), seed
         )
-        self._records = []
-        if resume:
-            self._resume(trainer, _folder(checkpoint))
-        self._train(trainer, checkpoint, progress)
+        run = {"spec": self.spec.to_mapping(), "data": _fingerprint(trainer, seed)}
+        records = _resume(trainer, run, checkpoint) if resume else []
+        if checkpoint is not None:
+            _save_training(trainer, run, records, checkpoint)
+        self._ensemble, self._records = ensemble, records
+        self._train(trainer, run, checkpoint, progress)
         return self
 
-    def _new_ensemble(
-        self, data: AlloyDataset, elements: tuple[str, ...], seed: int, device: torch.device
-    ) -> Ensemble:
+    def _new_ensemble(self, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
+        elements = tuple(e for e in data.elements if (data.fractions[e] > 0).any())
         names = feature_names(self.spec.features)
         feature_map = FeatureMap(names, load_tables(self.spec.features.tables), elements)
         fractions = data.fractions[list(elements)]
@@ -167,19 +174,9 @@ class DisentangledVAE:
             model = AlloyModel(self.spec, len(elements), edges.float())
         return Ensemble(model.to(device), elements, fractions, seed)
 
-    def _training_batch(self, data: AlloyDataset) -> Any:
-        return self.ensemble.batch(data)
-
-    def _validation_batch(self, validation: AlloyDataset | None) -> Any:
-        """Validation alloys of the training elements; the others say nothing of the ELBO."""
-        if validation is None:
-            return None
-        known = list(self.ensemble.elements)
-        outside = validation.fractions.drop(columns=known, errors="ignore").sum(axis=1) > 0
-        inside = validation.take(~outside.to_numpy())
-        return self.ensemble.batch(inside) if len(inside) else None
-
-    def _train(self, trainer: Trainer, folder: str | Path | None, progress: bool) -> None:
+    def _train(
+        self, trainer: Trainer, run: dict[str, Any], folder: str | Path | None, progress: bool
+    ) -> None:
         total = self.spec.training.epochs
         try:
             with tqdm(
@@ -198,38 +195,13 @@ class DisentangledVAE:
                             f"log loss {np.mean(record.log_loss):.3f}"
                         )
                     if folder is not None and record.epoch % _SAVE_EVERY == 0:
-                        self._save_training(trainer, folder)
+                        _save_training(trainer, run, self._records, folder)
         except KeyboardInterrupt:
             if folder is not None:
-                self._save_training(trainer, folder)
+                _save_training(trainer, run, self._records, folder)
             raise
         finally:
             trainer.keep_best()
-
-    def _save_training(self, trainer: Trainer, folder: str | Path) -> None:
-        records = [record._asdict() for record in self._records]
-        files.write(
-            folder,
-            _TRAINING,
-            trainer.state(),
-            {"spec": self.spec.to_mapping(), "data": self._fingerprint(), "records": records},
-        )
-
-    def _resume(self, trainer: Trainer, folder: Path) -> None:
-        tensors, manifest = files.read(folder, _TRAINING)
-        for key, now in (("spec", self.spec.to_mapping()), ("data", self._fingerprint())):
-            if manifest.get(key) != now:
-                raise CheckpointError(
-                    f"the training in '{folder}' was started with another {key}: continue with "
-                    "the same, or start anew without resume"
-                )
-        trainer.restore(tensors)
-        self._records = [EpochRecord(**record) for record in manifest["records"]]
-
-    def _fingerprint(self) -> list[Any]:
-        """What tells one training run from another, beside the spec."""
-        ensemble = self.ensemble
-        return [ensemble.seed, len(ensemble.known), float(ensemble.known.to_numpy().std())]
 
     @property
     def history(self) -> pd.DataFrame:
@@ -255,7 +227,7 @@ class DisentangledVAE:
             for record in self._records
         ]
         if not epochs:
-            return pd.DataFrame()
+            return pd.DataFrame(columns=pd.Index(_HISTORY))
         history = pd.concat(epochs, ignore_index=True)
         improved = history["epoch"].where(history["best"])
         kept = improved.groupby(history["member"]).transform("max")
@@ -432,15 +404,19 @@ class DisentangledVAE:
             weights = {n.removeprefix("weights."): t for n, t in tensors.items()}
             model.load_state_dict(weights)
             expected, seed = manifest["tables_sha256"], manifest["seed"]
-        except (KeyError, RuntimeError, TypeError) as error:
+            features = manifest["features"]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from None
         vae = cls(spec)
-        vae._ensemble = Ensemble(model.to(_device(device)).eval(), elements, known, seed)
-        if files.hash_of_tables(vae._ensemble.tables) != expected:
+        ensemble = Ensemble(model.to(_device(device)).eval(), elements, known, seed)
+        if files.hash_of_tables(ensemble.tables) != expected or features != list(
+            ensemble.feature_map.names
+        ):
             raise CheckpointError(
-                f"the model in '{directory}' was trained with other element or pair tables than "
-                "this release has; install the release that wrote it, or train again"
+                f"the model in '{directory}' was trained with other element or pair tables, or "
+                "features, than this release has; install the one that wrote it, or train again"
             )
+        vae._ensemble = ensemble
         return vae
 
 
@@ -453,10 +429,44 @@ def _device(name: str) -> torch.device:
         raise DataError(f"device '{name}' cannot be used: {error}. Use 'auto' or 'cpu'") from None
 
 
-def _folder(checkpoint: str | Path | None) -> Path:
-    if checkpoint is None:
+def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:
+    """Validation alloys of the training elements; the others say nothing of the ELBO."""
+    if validation is None:
+        return None
+    known = list(ensemble.elements)
+    outside = validation.fractions.drop(columns=known, errors="ignore").sum(axis=1) > 0
+    inside = validation.take(~outside.to_numpy())
+    return ensemble.batch(inside) if len(inside) else None
+
+
+def _fingerprint(trainer: Trainer, seed: int) -> dict[str, Any]:
+    """What tells one training from another, beside its spec."""
+    batches = {"training": trainer.data, "validation": trainer.validation}
+    return {"seed": seed} | {
+        name: None if batch is None else files.hash_of_tensors(batch.tensors())
+        for name, batch in batches.items()
+    }
+
+
+def _save_training(
+    trainer: Trainer, run: dict[str, Any], records: list[EpochRecord], folder: str | Path
+) -> None:
+    epochs = [record._asdict() for record in records]
+    files.write(folder, _TRAINING, trainer.state(), {**run, "records": epochs})
+
+
+def _resume(trainer: Trainer, run: dict[str, Any], folder: str | Path | None) -> list[EpochRecord]:
+    if folder is None:
         raise DataError("resume needs the folder of the training: pass checkpoint=...")
-    return Path(checkpoint)
+    tensors, manifest = files.read(folder, _TRAINING)
+    for key, now in run.items():
+        if manifest.get(key) != now:
+            raise CheckpointError(
+                f"the training in '{folder}' was started with another {key}: continue with the "
+                "same, or start anew without resume"
+            )
+    trainer.restore(tensors)
+    return [EpochRecord(**record) for record in manifest["records"]]
 
 
 def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +53,17 @@ def to_inference_data(
 
     def dataset(group: str, sites: Arrays, **options: Any) -> Any:
         named = {} if group == "log_likelihood" else dims  # of an alloy, not of its elements
-        return az.dict_to_dataset(
-            dict(sites),
-            coords=dict(coords),
-            dims={name: named.get(name, default_dims) for name in sites},
-            attrs=dict(attributes),
-            **options,
-        )
+        with warnings.catch_warnings():  # few draws of many members are no mistake
+            warnings.filterwarnings("ignore", "More chains")
+            made = az.dict_to_dataset(
+                dict(sites),
+                coords=dict(coords),
+                dims={name: named.get(name, default_dims) for name in sites},
+                attrs=dict(attributes),
+                **options,
+            )
+        made.attrs.pop("created_at", None)  # the same seed gives the same file
+        return made
 
     groups = {group: dataset(group, sites) for group, sites in drawn.items()}
     for group, sites in (("observed_data", observed), ("constant_data", constant)):

@@ -46,7 +46,8 @@ def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
         feature_names(ensemble.spec.features), ensemble.tables, list(fractions.columns)
     )
     batch = to_batch(fractions, feature_map, device=ensemble.device)
-    unseen = [e for e in fractions.columns if e not in ensemble.elements]
+    present = fractions.columns[(fractions > 0).any()]
+    unseen = [element for element in present if element not in ensemble.elements]
     if unseen:
         warnings.warn(
             f"no training alloy holds {', '.join(unseen)}: predictions of alloys with them lean "
@@ -91,12 +92,14 @@ def beta_interval(
     >>> low.round(3), high.round(3)
     (array([0.03]), array([0.97]))
     """
-    mean = np.clip(mean, 1e-9, 1 - 1e-9)
-    variance = np.clip(sd**2, 1e-12, 0.999 * mean * (1 - mean))
-    count = mean * (1 - mean) / variance - 1
-    a, b = mean * count, (1 - mean) * count
+    inside = np.clip(mean, 1e-9, 1 - 1e-9)
+    largest = inside * (1 - inside)
+    # Neither a point nor, far in a corner, so wide that it would leave the mean outside.
+    variance = np.clip(sd**2, np.minimum(1e-12, 1e-6 * largest**2), 0.999 * largest)
+    count = largest / variance - 1
+    a, b = inside * count, (1 - inside) * count
     tail = (1 - level) / 2
-    return beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
+    return np.minimum(beta.ppf(tail, a, b), mean), np.maximum(beta.ppf(1 - tail, a, b), mean)
 
 
 @torch.no_grad()
