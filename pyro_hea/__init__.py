@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
     from pyro_hea.design import ForbiddenElements as ForbiddenElements
+    from pyro_hea.design import LargestFraction as LargestFraction
     from pyro_hea.design import MaxElements as MaxElements
     from pyro_hea.design import MinElements as MinElements
     from pyro_hea.design import RequiredElements as RequiredElements
@@ -32,6 +33,7 @@ _HOMES = {
     "ElementBounds": "design",
     "FeatureBounds": "design",
     "ForbiddenElements": "design",
+    "LargestFraction": "design",
     "MaxElements": "design",
     "MinElements": "design",
     "ModelSpec": "spec",

@@ -37,7 +37,9 @@ _seed = click.option("--seed", default=0, show_default=True, help="Random seed."
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 _spec = click.option("--spec", type=click.Path(path_type=Path), help="YAML file of the model.")
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress bar.")
-_formula_column = click.option("--formula-column", default="formula", show_default=True)
+_formula_column = click.option(
+    "--formula-column", default="formula", show_default=True, help="Column of the formulas."
+)
 
 
 @main.command()
@@ -124,8 +126,8 @@ def predict(
 @click.option("--only", help="Allowed elements, as Al,Co,Cr,Fe,Ni.")
 @click.option("--require", help="Elements that must be present.")
 @click.option("--forbid", help="Elements that must be absent.")
-@click.option("--min-elements", type=int)
-@click.option("--max-elements", type=int)
+@click.option("--min-elements", type=int, help="Fewest elements of an alloy.")
+@click.option("--max-elements", type=int, help="Most elements of an alloy.")
 @click.option("--max-fraction", type=float, help="Largest fraction of any element, as 0.5.")
 @click.option("--bounds", multiple=True, help="Fractions of an element, as Co=0:0.05.")
 @click.option("--feature", multiple=True, help="Bounds of a feature, as mixing_enthalpy=-15:5.")
@@ -250,5 +252,8 @@ def _write_or_show(table: pd.DataFrame, out: Path | None) -> None:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     import json
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write '{path}': {error.strerror}") from error

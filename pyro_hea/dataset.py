@@ -48,7 +48,7 @@ _SAME_ALLOY = 5
 """Decimals of a fraction to which two compositions must agree to be one alloy."""
 
 
-def label_of_reports(reports: pd.DataFrame) -> pd.DataFrame:
+def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
     """What the reports of each alloy say together.
 
     The majority for a target of two classes, where a tie leaves the alloy unlabelled; the median
@@ -58,6 +58,8 @@ def label_of_reports(reports: pd.DataFrame) -> pd.DataFrame:
     ----------
     reports : DataFrame
         Columns `formula`, `target`, `value`.
+    expected : int
+        Alloys whose reports are known to disagree; only more of them give a warning.
 
     Returns
     -------
@@ -73,9 +75,9 @@ def label_of_reports(reports: pd.DataFrame) -> pd.DataFrame:
     labels = grouped.median()
     is_class = reports["value"].isin([0.0, 1.0]).groupby(reports["target"]).all()
     binary = is_class.reindex(labels.index.get_level_values("target")).to_numpy()
-    conflicting = int((binary & (grouped.nunique() > 1).to_numpy()).sum())
     tied = (labels == 0.5) & binary
-    if conflicting:
+    conflicting = _conflicts(reports)
+    if conflicting > expected:
         warnings.warn(
             f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
             f"is the label, and {int(tied.sum())} ties are left unlabelled",
@@ -83,6 +85,12 @@ def label_of_reports(reports: pd.DataFrame) -> pd.DataFrame:
             stacklevel=3,
         )
     return labels.mask(tied).unstack("target")
+
+
+def _conflicts(reports: pd.DataFrame) -> int:
+    """Number of alloys whose reports of a class disagree."""
+    classes = reports[reports["value"].isin([0.0, 1.0]).groupby(reports["target"]).transform("all")]
+    return int((classes.groupby(["target", "formula"])["value"].nunique() > 1).sum())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,6 +121,7 @@ class AlloyDataset:
         reports: pd.DataFrame,
         targets: Sequence[str],
         parts: pd.Series | None = None,
+        expected_conflicts: int = 0,
     ) -> Self:
         """Gather reports into one label per alloy and target.
 
@@ -126,8 +135,11 @@ class AlloyDataset:
             Columns of the labels.
         parts : Series, optional
             Part of the published split, by formula.
+        expected_conflicts : int
+            Only more alloys whose reports disagree give a warning.
         """
-        labels = label_of_reports(reports[reports["target"].isin(targets)])
+        wanted = reports[reports["target"].isin(targets)]
+        labels = label_of_reports(wanted, expected_conflicts)
         labels = labels.reindex(index=fractions.index, columns=list(targets)).astype(float)
         labels.columns.name = None
         if parts is None:
@@ -203,7 +215,8 @@ class AlloyDataset:
         kept = ~pd.Series(keys).duplicated().to_numpy()
         targets = list(dict.fromkeys(self.targets + other.targets))
         first_part = parts.groupby(parts.index.map(formula_of), sort=False).first()
-        return self.from_reports(fractions[kept], reports, targets, first_part)
+        told = sum(_conflicts(part.reports) for part in (self, other))
+        return self.from_reports(fractions[kept], reports, targets, first_part, told)
 
     def split(self, name: str) -> dict[str, AlloyDataset]:
         """Parts of a named split.
@@ -291,11 +304,13 @@ def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDat
     reports = reports.dropna(subset="value").reset_index(drop=True)
     formulas = alloys.index[alloys.index.isin(reports["formula"])]
     targets = list(dict.fromkeys(reports["target"]))
-    with warnings.catch_warnings():  # the datasheet says which embedded reports disagree
-        warnings.simplefilter("ignore", ConflictingReportsWarning)
-        return AlloyDataset.from_reports(
-            fraction_table(formulas), reports, targets, alloys["published_split"]
-        )
+    return AlloyDataset.from_reports(
+        fraction_table(formulas),
+        reports,
+        targets,
+        alloys["published_split"],
+        expected_conflicts=len(alloys),  # the datasheet says which they are
+    )
 
 
 def read_alloys(

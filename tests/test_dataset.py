@@ -475,11 +475,15 @@ class TestAdd:
         assert labels(both)["HfMoNbPtTa"] == 1
         assert len(both.reports) == 1374
 
-    def test_joining_the_source_again_doubles_the_reports_only(self, alloys):
-        with pytest.warns(ConflictingReportsWarning, match=r"3 alloys .* 3 ties"):
-            twice = alloys + alloys
+    def test_joining_the_source_again_doubles_the_reports_and_tells_no_old_conflict(self, alloys):
+        twice = alloys + alloys
         pd.testing.assert_frame_equal(twice.labels, alloys.labels)
         assert len(twice.reports) == 2 * 1373
+
+    def test_a_conflict_that_only_the_sum_has_is_told(self, alloys):
+        formula = alloys.labels["single_phase"].idxmax()
+        with pytest.warns(ConflictingReportsWarning, match=r"4 alloys .* 4 ties"):
+            alloys + dataset((formula, "single_phase", 0.0))
 
     def test_part_is_kept_whichever_comes_first(self, parts):
         held_out = parts["test"].take([1])

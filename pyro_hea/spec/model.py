@@ -29,7 +29,7 @@ class _SafeLoader(yaml.SafeLoader):
 
 
 class Normal(Declaration):
-    """Prior of each latent coordinate."""
+    """Prior of each latent coordinate, with the mean `loc` and the standard deviation `scale`."""
 
     dist: Literal["Normal"] = "Normal"
     loc: float = 0.0
@@ -37,14 +37,31 @@ class Normal(Declaration):
 
 
 class Flow(Declaration):
-    """Class-conditional invertible flow from z to what the decoder sees."""
+    """Class-conditional invertible flow from z to what the decoder sees.
+
+    Attributes
+    ----------
+    layers : int
+        Affine couplings.
+    hidden : int
+        Width of each coupling's network.
+    """
 
     layers: int = Field(default=4, ge=1, le=32)
     hidden: Width = 64
 
 
 class Latent(Declaration):
-    """The latent space; without a flow the decoder sees z itself."""
+    """The latent space.
+
+    Attributes
+    ----------
+    dim : int
+        Coordinates of z; an even number where there is a flow.
+    prior : Normal
+    flow : Flow or None
+        Without a flow the decoder sees z itself.
+    """
 
     dim: int = Field(default=8, ge=1, le=256)
     prior: Normal = Normal()
@@ -84,7 +101,15 @@ class Features(Declaration):
 
 
 class Network(Declaration):
-    """Hidden layers of one network."""
+    """One network.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    dropout : float
+        Probability that a hidden unit is dropped while training.
+    """
 
     hidden: tuple[Width, ...] = (128, 128)
     dropout: Fraction = 0.0
@@ -107,9 +132,9 @@ class Training(Declaration):
     mixup : float
         Parameter of the beta distribution by which the heads' labelled inputs are mixed; 0 is off.
     jitter : float
-        Share of the atoms redistributed among the elements present, anew in each epoch.
+        Share of the atoms redistributed among the elements present, anew in each batch.
     clip_norm : float
-        Largest gradient norm of a member.
+        Largest gradient norm of a member's heads, and of the rest of its weights.
     patience : int
         Evaluations without a better validation loss after which a member stops.
     """
