@@ -2,28 +2,52 @@
 
 from pyro_hea.design.constraints import (
     AllowedElements,
-    Constraint,
+    Density,
     ElementBounds,
     FeatureBounds,
     ForbiddenElements,
     LargestFraction,
     MaxElements,
+    MaxPrice,
     MinElements,
+    NearAlloy,
+    Novel,
+    Ratio,
     RequiredElements,
+    Soft,
+    SumBounds,
+)
+from pyro_hea.design.declared import (
+    constraints_from,
+    read_constraints,
+    to_entries,
+    write_constraints,
 )
 from pyro_hea.design.posterior import sample_designs
+from pyro_hea.design.region import Constraint
 from pyro_hea.design.result import DesignResult
 
 __all__ = [
     "AllowedElements",
     "Constraint",
+    "Density",
     "DesignResult",
     "ElementBounds",
     "FeatureBounds",
     "ForbiddenElements",
     "LargestFraction",
     "MaxElements",
+    "MaxPrice",
     "MinElements",
+    "NearAlloy",
+    "Novel",
+    "Ratio",
     "RequiredElements",
+    "Soft",
+    "SumBounds",
+    "constraints_from",
+    "read_constraints",
     "sample_designs",
+    "to_entries",
+    "write_constraints",
 ]

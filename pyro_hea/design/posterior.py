@@ -1,10 +1,10 @@
-"""The design posterior as a Pyro program, and alloys drawn from it by importance sampling.
+"""The design posterior as a Pyro program, and alloys drawn from it.
 
-    π(z) ∝ p(z) Π_t q(y*_t | φ(x(z)))^κ C(x(z)),    x(z) = decode(z, y*)
+    π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)),    x(z) = decode(z, y*)
 
 A member is as probable as any other; z lives in its space and is decoded by it. Agreement is the
-mean over all members, and is asked of the alloy as one would weigh it in, never of the decoded
-composition before it.
+mean over all members of the probability that every wish holds, and is asked of the alloy as one
+would weigh it in, never of the decoded composition before it.
 """
 
 from __future__ import annotations
@@ -18,44 +18,40 @@ import pandas as pd
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions import Bernoulli
+from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_hea.design.constraints import Constraint, Region
+from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
 from pyro_hea.design.result import DesignResult, design_idata, design_table
 from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.tempering import populations
+from pyro_hea.design.wishes import probability
 from pyro_hea.errors import ConstraintError, DesignWarning
-from pyro_hea.features import FEATURES, FeatureMap
 from pyro_hea.model import ALLOYS_DIM, MEMBERS_DIM
 
 if TYPE_CHECKING:
+    from pyro_hea.design.region import Constraint
+    from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
 _SOFTNESS = 0.1
 """Total variation by which a decoded composition may miss the constraints before it is unlikely."""
 
+_IMPOSSIBLE = -1e3
+"""Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
+
 _CANDIDATES = 4096
-"""Candidates in a round of importance sampling."""
+"""Candidates in a population."""
 
-_ROUNDS = 24
+_ROUNDS = 12
+"""Populations at most."""
 
-_RESERVE = 20
+_RESERVE = 3
 """Distinct candidates wanted for each design that is returned."""
 
 
-class Problem(NamedTuple):
-    """What is asked for."""
-
-    targets: Mapping[str, float]
-    constraints: Sequence[Constraint]
-    region: Region
-    step: float
-    minimum: float
-    agreement: float
-
-
 class Candidates(NamedTuple):
-    """Draws from the prior of a round, as weighed in, with the logarithm of their weights."""
+    """Alloys as weighed in, with the logarithm of their weights."""
 
     z: np.ndarray
     fractions: np.ndarray
@@ -64,57 +60,91 @@ class Candidates(NamedTuple):
     holds: dict[str, float]
 
 
-def design_program(ensemble: Ensemble, problem: Problem, draws: int) -> Tensor:
-    """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E)."""
-    model = ensemble.model
+def design_program(problem: Problem, draws: int) -> Tensor:
+    """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
+
+    A target of which nothing is wished is decided by the sign of a normal site, `<target>_coin`.
+    """
+    ensemble, model = problem.ensemble, problem.ensemble.model
     with (
         pyro.plate("members", ensemble.members, dim=MEMBERS_DIM),
         pyro.plate("designs", draws, dim=ALLOYS_DIM),
     ):
         z = pyro.sample("z", model.latent_prior())
         open_targets = {
-            target.name: pyro.sample(target.name, Bernoulli(logits=prior))
-            for target, prior in zip(model.spec.targets, model.prior_logits, strict=True)
-            if target.name not in problem.targets
+            name: pyro.deterministic(
+                name,
+                (pyro.sample(f"{name}_coin", Normal(probit, 1.0)) > 0).to(z),
+            )
+            for name, probit in _open_targets(problem)
         }
         decoded = ensemble.decode(z, {**problem.targets, **open_targets})
         alloys, possible = _weighed_in(decoded, problem)
         composition = pyro.deterministic("composition", alloys, event_dim=1)
-        features = ensemble.feature_map(composition).to(decoded.dtype)
-        q = ensemble.head_probabilities(features[:, None])  # every member judges every alloy
-        agreement = torch.stack(
-            [
-                (p if problem.targets[name] == 1 else 1 - p).mean(1)
-                for name, p in q.items()
-                if name in problem.targets
-            ]
-        ).log()
-        pyro.factor("agreement", problem.agreement * agreement.sum(0))
-        missed = (decoded - composition).abs().sum(-1) / 2
-        pyro.factor("constraints", (-missed / _SOFTNESS).where(possible, -torch.inf))
+        flat = composition.flatten(0, 1)
+        features = ensemble.feature_map(flat).to(decoded.dtype)
+        # every member judges every alloy
+        agreement = probability(ensemble, features, problem.targets).mean(0).double().log()
+        pyro.factor("agreement", problem.agreement * agreement.view(possible.shape))
+        missed = (decoded - composition).abs().sum(-1) / 2 / _SOFTNESS
+        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(missed)
+        welcome = -missed - cost.view(possible.shape)
+        pyro.factor("constraints", welcome.where(possible, _IMPOSSIBLE))
     return composition
+
+
+def _open_targets(problem: Problem) -> list[tuple[str, Tensor]]:
+    """Targets of which nothing is wished, with the probit of their prior."""
+    model = problem.ensemble.model
+    probits = torch.special.ndtri(model.prior_logits.sigmoid())
+    names = zip(model.spec.target_names, probits, strict=True)
+    return [(name, probit) for name, probit in names if name not in problem.targets]
+
+
+def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
+    """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
+    model, open_targets = problem.ensemble.model, _open_targets(problem)
+    z, coins = u.split([model.spec.latent.dim, len(open_targets)], -1)
+    sites = {"z": model.latent_loc + model.latent_scale * z}
+    for (name, probit), coin in zip(open_targets, coins.unbind(-1), strict=True):
+        sites[f"{name}_coin"] = probit + coin
+    return sites
+
+
+@torch.no_grad()
+def run_program(problem: Problem, u: Tensor) -> dict[str, Any]:
+    """Sites of the program with its normal sites at u (K, n, D)."""
+    program = poutine.condition(design_program, data=latents(problem, u))
+    return dict(poutine.trace(program).get_trace(problem, u.shape[1]).nodes)
+
+
+def log_factor(problem: Problem, u: Tensor) -> Tensor:
+    """Logarithm of what multiplies the prior at u (K, n, D): both factors, (K, n)."""
+    sites = run_program(problem, u)
+    return sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints")).cpu()
 
 
 def sample_designs(
     ensemble: Ensemble,
-    targets: Mapping[str, float],
+    targets: Mapping[str, Wish],
     constraints: Sequence[Constraint] = (),
     *,
     n: int,
     seed: int,
-    step: float = 0.005,
-    minimum: float = 0.01,
-    agreement: float = 10.0,
+    step: float = STEP,
+    minimum: float = MINIMUM,
+    agreement: float = AGREEMENT,
 ) -> DesignResult:
     """Draw distinct alloys from the design posterior.
 
     Parameters
     ----------
     ensemble : Ensemble
-    targets : mapping of target to 0 or 1
-        The wish.
+    targets : mapping of target to wish
+        A binary target is 0 or 1.
     constraints : sequence of Constraint
-        All hold exactly on each alloy returned.
+        All hold exactly on each alloy returned. Without a `Novel` among them designs are at
+        least 2 at.% from every known alloy.
     n : int
         Alloys wanted.
     seed : int
@@ -140,73 +170,86 @@ def sample_designs(
     DesignWarning
         Where fewer than `n` alloys were found.
     """
-    if not isinstance(constraints, Constraint):  # which `Region.of` refuses
-        constraints = tuple(constraints)
-    problem = _checked(ensemble, targets, constraints, n, step, minimum, agreement)
-    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
-    found: list[Candidates] = []
-    possible, distinct = 0, set[bytes]()
-    with torch.no_grad(), torch.random.fork_rng(cuda):
-        torch.manual_seed(seed)
-        for _ in range(_ROUNDS):
-            found.append(_round_of_candidates(ensemble, problem))
-            kept = found[-1].fractions[np.isfinite(found[-1].log_weight)]
-            distinct.update(row.tobytes() for row in np.rint(kept / step).astype(int))
-            possible += len(kept)
-            if possible >= _RESERVE * n and len(distinct) >= n:
-                break
-    everything = Candidates(
-        np.concatenate([c.z for c in found]),
-        np.concatenate([c.fractions for c in found]),
-        np.concatenate([c.log_weight for c in found]),
-        np.concatenate([c.member for c in found]),
-        {name: float(np.mean([c.holds[name] for c in found])) for name in found[0].holds},
+    if n < 1:
+        raise ConstraintError(f"n={n} is not allowed; ask for at least one design")
+    problem = Problem.of(
+        ensemble, targets, constraints, step=step, minimum=minimum, agreement=agreement
     )
-    chosen = _draw_distinct(everything, n, seed)
+    candidates, attributes = _temper(problem, n, seed)
+    chosen = draw_distinct(candidates, n, seed)
     if len(chosen) == 0:
-        shares = ", ".join(f"{name}: {share:.1%}" for name, share in everything.holds.items())
+        shares = ", ".join(f"{name}: {share:.1%}" for name, share in candidates.holds.items())
         raise ConstraintError(
-            f"none of {len(everything.log_weight)} candidates satisfies every constraint. Share "
+            f"none of {len(candidates.log_weight)} candidates satisfies every constraint. Share "
             f"that satisfies each: {shares}. Loosen the rarest"
         )
     if len(chosen) < n:
         warnings.warn(
-            f"{len(chosen)} of {n} designs were found among {len(everything.log_weight)} "
+            f"{len(chosen)} of {n} designs were found among {len(candidates.log_weight)} "
             "candidates; loosen the constraints or ask for fewer",
             DesignWarning,
             stacklevel=3,
         )
-    return _result(ensemble, problem, everything, chosen, seed)
+    return _result(problem, candidates, chosen, {**attributes, "seed": seed})
 
 
-def _checked(
-    ensemble: Ensemble,
-    targets: Mapping[str, float],
-    constraints: Sequence[Constraint],
-    n: int,
-    step: float,
-    minimum: float,
-    agreement: float,
-) -> Problem:
-    if not targets:
-        raise ConstraintError(
-            "a design needs a wish for at least one target, as in {'single_phase': 1}; targets: "
-            f"{', '.join(ensemble.spec.target_names)}"
+def _temper(problem: Problem, n: int, seed: int) -> tuple[Candidates, dict[str, Any]]:
+    """Populations of tempered particles, until there are enough distinct ones."""
+    ensemble = problem.ensemble
+    size = max(4, -(-max(_CANDIDATES, _RESERVE * n) // ensemble.members))
+    dim = ensemble.spec.latent.dim + len(_open_targets(problem))
+    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
+    found: list[Candidates] = []
+    distinct, before = 0, -1
+    with torch.random.fork_rng(cuda):
+        torch.manual_seed(seed)
+        particles = populations(
+            lambda u: log_factor(problem, u.to(ensemble.device)), ensemble.members, size, dim
         )
-    for name, wish in targets.items():
-        ensemble.check_target(name)
-        if wish not in (0, 1):
-            raise ConstraintError(f"target '{name}' is 0 or 1, not {wish!r}")
-    if n < 1:
-        raise ConstraintError(f"n={n} is not allowed; ask for at least one design")
-    if not 0 < step <= 0.5 or abs(1 / step - round(1 / step)) > 1e-9:
-        raise ConstraintError(
-            f"step={step} is not allowed; 1 / step is a whole number, as for 0.005"
-        )
-    if not 0 <= minimum < 1:
-        raise ConstraintError(f"minimum={minimum} is not allowed; it is a fraction below 1")
-    region = Region.of(constraints, ensemble.elements, minimum, step)
-    return Problem(dict(targets), constraints, region, step, minimum, agreement)
+        while len(found) < _ROUNDS and before < distinct < _RESERVE * n:
+            population = next(particles)
+            weight = (population.log_weight - np.log(size))[:, None].expand(-1, size).flatten()
+            found.append(candidates_at(problem, population.u, weight.numpy()))
+            before, distinct = distinct, len(_distinct(joined(found)))
+    everything = joined(found)
+    family = population.ancestor + size * torch.arange(ensemble.members)[:, None]
+    share = torch.zeros(family.numel(), dtype=torch.double)
+    share.index_add_(0, family.flatten(), weight.exp())
+    return everything, {
+        "inference": "importance",
+        "candidates": len(everything.log_weight),
+        "discarded": float(np.mean(np.isneginf(everything.log_weight))),
+        "effective_sample_size": float(1 / share.square().sum()),
+    }
+
+
+def candidates_at(problem: Problem, u: Tensor, log_weight: np.ndarray) -> Candidates:
+    """The alloys at u (K, n, D), without weight where they fail a constraint."""
+    sites = run_program(problem, u.to(problem.ensemble.device))
+    z, fractions = (
+        sites[name]["value"].flatten(0, 1).double().cpu().numpy() for name in ("z", "composition")
+    )
+    possible = sites["constraints"]["fn"].log_factor.flatten().cpu().numpy() > _IMPOSSIBLE
+    each = problem.holds(fractions)
+    held = np.all([possible, *each.values()], axis=0)
+    return Candidates(
+        z,
+        fractions,
+        np.where(held, log_weight, -np.inf),
+        np.repeat(np.arange(u.shape[0]), u.shape[1]),
+        {name: float((ok & possible).mean()) for name, ok in each.items()},
+    )
+
+
+def joined(found: Sequence[Candidates]) -> Candidates:
+    """Populations together; the shares that satisfy each constraint are those of the last."""
+    return Candidates(
+        np.concatenate([c.z for c in found]),
+        np.concatenate([c.fractions for c in found]),
+        np.concatenate([c.log_weight for c in found]),
+        np.concatenate([c.member for c in found]),
+        found[-1].holds,
+    )
 
 
 def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -218,36 +261,14 @@ def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     )
 
 
-def _round_of_candidates(ensemble: Ensemble, problem: Problem) -> Candidates:
-    draws = -(-_CANDIDATES // ensemble.members)
-    trace = poutine.trace(design_program).get_trace(ensemble, problem, draws)
-    trace.compute_log_prob()
-
-    sites: dict[str, Any] = dict(trace.nodes)
-
-    def rows(site: str, key: str = "value") -> np.ndarray:
-        return np.asarray(sites[site][key].flatten(0, 1).double().cpu())
-
-    z, fractions = rows("z"), rows("composition")
-    weights = rows("agreement", "log_prob") + rows("constraints", "log_prob")
-    features = features_of(fractions, ensemble)
-    holds = {}
-    for constraint in problem.constraints:
-        held = constraint.holds(fractions, features, problem.region)
-        holds[repr(constraint)] = float(held.mean())
-        weights = np.where(held, weights, -np.inf)
-    member = np.repeat(np.arange(ensemble.members), draws)
-    return Candidates(z, fractions, weights, member, holds)
+def _distinct(candidates: Candidates) -> np.ndarray:
+    """Positions of the first of each distinct alloy that may be returned."""
+    finite = np.flatnonzero(np.isfinite(candidates.log_weight))
+    _, first = np.unique(candidates.fractions[finite].round(6), axis=0, return_index=True)
+    return finite[first]
 
 
-def features_of(fractions: np.ndarray, ensemble: Ensemble) -> pd.DataFrame:
-    """Every feature of the alloys, whatever the head reads."""
-    names = tuple(FEATURES)
-    values = FeatureMap(names, ensemble.tables, ensemble.elements)(torch.tensor(fractions))
-    return pd.DataFrame(values.numpy(), columns=pd.Index(names))
-
-
-def _draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
+def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
     """Positions of `n` distinct alloys, drawn by weight without replacement (Gumbel top-n)."""
     finite = np.flatnonzero(np.isfinite(candidates.log_weight))
     noise = np.random.default_rng(seed).gumbel(size=len(candidates.log_weight))
@@ -257,31 +278,13 @@ def _draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
 
 
 def _result(
-    ensemble: Ensemble,
-    problem: Problem,
-    candidates: Candidates,
-    chosen: np.ndarray,
-    seed: int,
+    problem: Problem, candidates: Candidates, chosen: np.ndarray, attributes: dict[str, Any]
 ) -> DesignResult:
-    fractions = pd.DataFrame(candidates.fractions[chosen], columns=list(ensemble.elements))
-    table = design_table(ensemble, fractions)
-    wish = np.prod(
-        [table[t] if value == 1 else 1 - table[t] for t, value in problem.targets.items()], axis=0
-    )
-    best_first = np.argsort(-wish, kind="stable")
-    weight = np.exp(candidates.log_weight - candidates.log_weight.max())
-    attributes = {
-        "inference": "importance",
-        "seed": seed,
-        "candidates": len(weight),
-        "discarded": float(np.mean(weight == 0)),
-        "effective_sample_size": float(weight.sum() ** 2 / (weight**2).sum()),
-    }
-    idata = design_idata(
-        table.iloc[best_first],
-        candidates.z[chosen][best_first],
-        candidates.member[chosen][best_first],
-        ensemble,
-        attributes,
-    )
-    return DesignResult(table.iloc[best_first].reset_index(drop=True), idata, attributes)
+    columns = list(problem.ensemble.elements)
+    fractions = pd.DataFrame(candidates.fractions[chosen], columns=columns)
+    table = design_table(problem, fractions)
+    order = np.argsort(-table["all_wishes"].to_numpy(), kind="stable")
+    table = table.iloc[order].reset_index(drop=True)
+    z, member = candidates.z[chosen][order], candidates.member[chosen][order]
+    idata = design_idata(table, z, member, problem.ensemble, attributes)
+    return DesignResult(table, idata, attributes)

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.spatial.distance import cdist
 
 from pyro_hea.composition import format_formula
+from pyro_hea.design.wishes import fulfilment
 from pyro_hea.errors import OutputError
 from pyro_hea.posterior import predict
 from pyro_hea.posterior.idata import to_inference_data
+from pyro_hea.posterior.predictions import beta_interval
 
 if TYPE_CHECKING:
     import arviz as az
 
+    from pyro_hea.design.problem import Problem
     from pyro_hea.posterior import Ensemble
 
 
@@ -30,7 +34,8 @@ class DesignResult:
     ----------
     table : DataFrame
         One row per alloy, the most probable first: `formula`, the fraction of each element,
-        each target as in `predict`, `novelty` (total-variation distance to the nearest known
+        each target as in `predict`, `all_wishes` (probability that all wishes hold together,
+        with `_sd`, `_low` and `_high`), `novelty` (total-variation distance to the nearest known
         alloy) and `known` (that alloy). Predictions are of the alloy as it stands here.
     idata : InferenceData
         The same alloys with their latents.
@@ -64,19 +69,38 @@ class DesignResult:
             raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
-def design_table(ensemble: Ensemble, fractions: pd.DataFrame) -> pd.DataFrame:
-    """Alloys with their predictions and the known alloy nearest to each."""
+def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
+    """Alloys with their predictions, whether all wishes hold, and the known alloy nearest to each.
+
+    Parameters
+    ----------
+    problem : Problem
+    fractions : DataFrame, shape (N, E)
+    """
+    ensemble = problem.ensemble
     formulas = [format_formula(dict(row[row > 0])) for _, row in fractions.iterrows()]
     fractions = fractions.set_axis(pd.Index(formulas, name="formula"))
     distance = cdist(fractions.to_numpy(), ensemble.known.to_numpy(), "cityblock") / 2
     nearest = distance.argmin(1)
     return (
-        fractions.join(predict(ensemble, fractions))
+        fractions.join([predict(ensemble, fractions), wished(problem, fractions)])
         .assign(
             novelty=distance[np.arange(len(nearest)), nearest],
             known=ensemble.known.index[nearest].to_numpy(),
         )
         .reset_index()
+    )
+
+
+def wished(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
+    """Probability that all wishes hold together, with its spread over members and interval."""
+    alloys = torch.tensor(fractions.to_numpy(float), device=problem.ensemble.device)
+    members = fulfilment(problem.ensemble, alloys, problem.targets).double().cpu().numpy()
+    mean, sd = members.mean(0), members.std(0)
+    low, high = beta_interval(mean, sd)
+    columns = {"": mean, "_sd": sd, "_low": low, "_high": high}
+    return pd.DataFrame(
+        {f"all_wishes{suffix}": values for suffix, values in columns.items()}, fractions.index
     )
 
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyro_hea.design.exchange import exchange
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.design.constraints import Region
+    from pyro_hea.design.region import Region
 
 _BISECTIONS = 60
 
@@ -46,7 +48,10 @@ def weigh_in(
     possible = (low <= high).all(1) & (low.sum(1) <= units) & (high.sum(1) >= units)
     possible &= present.sum(1) >= region.min_elements
     amounts = _fill(np.where(present, np.maximum(fractions, 1e-12), 0.0), low, high, units)
-    return _round(amounts, low, high, units) / units, possible
+    whole = _round(amounts, low, high, units)
+    if region.linear:
+        possible &= exchange(whole, region, step, minimum, possible)
+    return whole / units, possible
 
 
 def _present(

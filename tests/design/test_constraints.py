@@ -11,15 +11,22 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from pyro_hea.design import (
     AllowedElements,
     Constraint,
+    Density,
     ElementBounds,
     FeatureBounds,
     ForbiddenElements,
     LargestFraction,
     MaxElements,
+    MaxPrice,
     MinElements,
+    NearAlloy,
+    Novel,
+    Ratio,
     RequiredElements,
+    Soft,
+    SumBounds,
 )
-from pyro_hea.design.constraints import Region
+from pyro_hea.design.region import Region
 from pyro_hea.design.rounding import weigh_in
 from pyro_hea.errors import ConstraintError, UnknownElementError
 
@@ -36,6 +43,13 @@ ONE_OF_EACH = [
     MinElements(2),
     MaxElements(5),
     FeatureBounds("mixing_enthalpy", -15, 5),
+    SumBounds(["noble", "Co"], 0.1, 0.5),
+    Ratio("Al", "Ni", 0.5, 2),
+    NearAlloy("CoNi", 0.2),
+    Novel(0.02),
+    Density(high=8),
+    MaxPrice(10, {"Co": 30, "Ni": 15}),
+    Soft(MaxElements(4), 2.0),
 ]
 
 
@@ -188,7 +202,9 @@ class TestValues:
 def twin_of(constraint: Constraint) -> Constraint:
     """Another constraint of the same contents."""
     values = [getattr(constraint, field.name) for field in dataclasses.fields(constraint)]
-    return type(constraint)(*(values[0] if isinstance(values[0], tuple) else values))
+    return type(constraint)(
+        *(values[0] if isinstance(values[0], tuple) and len(values) == 1 else values)
+    )
 
 
 class TestMalformed:

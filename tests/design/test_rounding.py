@@ -13,7 +13,7 @@ from pyro_hea.design import (
     MinElements,
     RequiredElements,
 )
-from pyro_hea.design.constraints import Region
+from pyro_hea.design.region import Region
 from pyro_hea.design.rounding import weigh_in
 
 ELEMENTS = ("Al", "Co", "Cr", "Fe", "Ni")

@@ -1,0 +1,134 @@
+"""Constraints as plain lists and mappings, and in YAML files.
+
+Examples
+--------
+>>> constraints_from([{"max_elements": 5}, {"element_bounds": {"element": "Co", "high": 0.05}}])
+(MaxElements(count=5), ElementBounds(element='Co', low=0.0, high=0.05))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pyro_hea.design import constraints as kinds
+from pyro_hea.design.region import All, Constraint
+from pyro_hea.errors import ConstraintError, MissingFileError, OutputError, nearest
+
+_KINDS: dict[str, Any] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
+    for kind in vars(kinds).values()
+    if isinstance(kind, type)
+    and issubclass(kind, Constraint)
+    and kind is not Constraint
+    and not kind.__name__.startswith("_")
+}
+"""Each constraint by its name in a file, such as `element_bounds`."""
+
+
+def constraints_from(entries: Any, where: str = "constraints") -> All:
+    """Read constraints from plain values.
+
+    Parameters
+    ----------
+    entries : list of mappings of one key
+        The name of a constraint, and what it takes: a mapping of its fields, or a list or value
+        where it has one field.
+    where : str
+        What was read, for messages.
+
+    Raises
+    ------
+    ConstraintError
+        Naming the entry, what is allowed there and the nearest known name.
+    """
+    if not isinstance(entries, list):
+        raise ConstraintError(f"{where}: constraints are a list, not {type(entries).__name__}")
+    return All(_read(entry, f"{where}, entry {i + 1}") for i, entry in enumerate(entries))
+
+
+def to_entries(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:
+    """The same as plain values, which `constraints_from` reads back."""
+    return [_write(constraint) for constraint in constraints]
+
+
+def read_constraints(path: str | Path) -> All:
+    """Read constraints from a YAML file.
+
+    Raises
+    ------
+    MissingFileError, ConstraintError
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"constraints file '{path}' does not exist")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConstraintError(f"{path}: not YAML: {error}") from None
+    return constraints_from(entries, str(path))
+
+
+def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> None:
+    """Write constraints to a YAML file; `read_constraints` reads the same back."""
+    text = yaml.safe_dump(to_entries(constraints), sort_keys=False, allow_unicode=True)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def _read(entry: Any, where: str) -> Constraint:
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        raise ConstraintError(f"{where}: {entry!r} is no mapping of one constraint to its values")
+    ((name, given),) = entry.items()
+    if name not in _KINDS:
+        raise ConstraintError(
+            f"{where}: there is no constraint '{name}'.{nearest(str(name), _KINDS)} Allowed: "
+            f"{', '.join(sorted(_KINDS))}"
+        )
+    kind = _KINDS[name]
+    takes = [f.name for f in fields(kind)]
+    try:
+        if kind in _OF_ELEMENTS:
+            return kind(*given) if isinstance(given, list) else kind(given)
+        if not isinstance(given, Mapping):
+            given = {takes[0]: given}
+        for key in given:
+            if key not in takes:
+                raise ConstraintError(
+                    f"unknown key '{key}'.{nearest(str(key), takes)} Allowed: {', '.join(takes)}"
+                )
+        missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in given]
+        if missing:
+            raise ConstraintError(f"missing: {', '.join(missing)}")
+        if kind is kinds.Soft:
+            given = {**given, "constraint": _read(given["constraint"], where)}
+        made: Constraint = kind(**given)
+        return made
+    except (ConstraintError, TypeError) as error:
+        raise ConstraintError(f"{where}: {name}: {error}") from None
+
+
+def _write(constraint: Constraint) -> dict[str, Any]:
+    (name,) = [name for name, kind in _KINDS.items() if type(constraint) is kind]
+    if type(constraint) in _OF_ELEMENTS:
+        return {name: list(vars(constraint)["elements"])}
+    values = {f.name: _plain(getattr(constraint, f.name)) for f in fields(constraint)}  # type: ignore[arg-type]
+    return {name: next(iter(values.values())) if len(values) == 1 else values}
+
+
+_OF_ELEMENTS = (kinds.AllowedElements, kinds.ForbiddenElements, kinds.RequiredElements)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Constraint):
+        return _write(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
