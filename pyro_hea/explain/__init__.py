@@ -9,15 +9,45 @@ from pyro_hea.explain.attributions import (
     features_of,
     interactions,
 )
+from pyro_hea.explain.axes import align, axis_kl, correlations, name_axes
+from pyro_hea.explain.disentanglement import dci, disentanglement, importance_matrix
 from pyro_hea.explain.elements import element_moves
+from pyro_hea.explain.factors import (
+    FAMILIES,
+    alloy_factors,
+    equimolar_quaternaries,
+    family_factors,
+)
+from pyro_hea.explain.leak import label_leak
+from pyro_hea.explain.rules import FIELD_RULES, Rules, compare_rules, distil
+from pyro_hea.explain.traversals import Traversal, path, traverse
 
 __all__ = [
+    "FAMILIES",
+    "FIELD_RULES",
     "PUBLISHED_IMPORTANCE",
     "Attributions",
+    "Rules",
+    "Traversal",
+    "align",
+    "alloy_factors",
     "attribute",
+    "axis_kl",
     "beside_published",
+    "compare_rules",
     "correlated_groups",
+    "correlations",
+    "dci",
+    "disentanglement",
+    "distil",
     "element_moves",
+    "equimolar_quaternaries",
+    "family_factors",
     "features_of",
+    "importance_matrix",
     "interactions",
+    "label_leak",
+    "name_axes",
+    "path",
+    "traverse",
 ]

@@ -1,0 +1,159 @@
+"""Rules that a person can carry away, beside those that the field has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.tree import DecisionTreeClassifier, export_text
+
+from pyro_hea.errors import DataError
+from pyro_hea.explain.attributions import features_of
+
+if TYPE_CHECKING:
+    from pyro_hea.composition import Alloys
+    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.vae import DisentangledVAE
+
+_SMALLEST_LEAF = 15
+"""Alloys behind each rule at least."""
+
+FIELD_RULES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+    "δ < 6.6 %": lambda f: f["atomic_size_difference"] < 6.6,
+    "−15 < ΔHmix < 5 kJ/mol": lambda f: f["mixing_enthalpy"].between(-15, 5, inclusive="neither"),
+    "δ < 6.6 % and −15 < ΔHmix < 5 kJ/mol": lambda f: (
+        (f["atomic_size_difference"] < 6.6)
+        & f["mixing_enthalpy"].between(-15, 5, inclusive="neither")
+    ),
+    "Ω > 1.1": lambda f: f["omega"] > 1.1,
+    "Ω > 1.1 and δ < 6.6 %": lambda f: (f["omega"] > 1.1) & (f["atomic_size_difference"] < 6.6),
+    "VEC ≥ 8 (fcc) or < 6.87 (bcc)": lambda f: (
+        (f["valence_electron_concentration"] >= 8) | (f["valence_electron_concentration"] < 6.87)
+    ),
+}
+"""Thresholds of the field for a single solid solution: Zhang et al. (2008), Guo and Liu (2011),
+Yang and Zhang (2012); Guo et al. (2011) for VEC, whose rule tells fcc from bcc and is read here as
+'between the two there are two phases'."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rules:
+    """A shallow tree that does as the head does.
+
+    Attributes
+    ----------
+    target : str
+    tree : DecisionTreeClassifier
+        Over the declared features.
+    features : tuple of str
+    """
+
+    target: str
+    tree: DecisionTreeClassifier
+    features: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Rules({self.target}: {self.tree.get_n_leaves()} rules)"
+
+    def __str__(self) -> str:
+        text = export_text(self.tree, feature_names=list(self.features), decimals=3)
+        return text.replace("class: ", f"{self.target} = ").replace(".0\n", "\n")
+
+    def apply(self, features: pd.DataFrame) -> pd.Series:
+        """Class by the rules, from features in their units, (N,)."""
+        called = self.tree.predict(features[list(self.features)].to_numpy(float))
+        return pd.Series(called, features.index, name=self.target)
+
+
+def distil(
+    vae: DisentangledVAE,
+    alloys: AlloyDataset | Alloys,
+    target: str | None = None,
+    *,
+    depth: int = 3,
+) -> Rules:
+    """Distil the head into a tree, on alloys that need no labels.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+    alloys : alloys to learn on
+        Each weighs as much as the head is sure of its class.
+    target : str, optional
+        The first one by default.
+    depth : int
+        Questions that a rule asks at most.
+
+    Returns
+    -------
+    Rules
+
+    Raises
+    ------
+    DataError
+        Where the head puts all alloys into one class.
+    """
+    target = vae.spec.target_names[0] if target is None else target
+    vae.ensemble.check_target(target)
+    features = features_of(vae, alloys)
+    p = vae.predict(alloys)[target].to_numpy()
+    called = (p > 0.5).astype(float)
+    if np.ptp(called) == 0:
+        raise DataError(
+            f"the head calls all {len(called)} alloys {target} = {called[0]:g}, and leaves no rule "
+            "to learn; give it alloys of both kinds"
+        )
+    tree = DecisionTreeClassifier(
+        max_depth=depth, min_samples_leaf=min(_SMALLEST_LEAF, len(p) // 4), random_state=0
+    )
+    tree.fit(features.to_numpy(float), called, sample_weight=np.abs(2 * p - 1))
+    return Rules(target, tree, tuple(features.columns))
+
+
+def compare_rules(vae: DisentangledVAE, alloys: AlloyDataset, rules: Rules) -> pd.DataFrame:
+    """Score distilled rules, the field's thresholds and the head on the same labelled alloys.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+    alloys : AlloyDataset
+        Unlabelled ones are left out.
+    rules : Rules
+
+    Returns
+    -------
+    DataFrame
+        By rule, on the same alloys: `accuracy` and `balanced_accuracy` (the mean over the two
+        classes) against the labels, `fidelity` (share on which it agrees with the head) and
+        `called`, the share that it calls 1.
+
+    Raises
+    ------
+    DataError
+        Without a label.
+    """
+    labels = alloys.labels[rules.target]
+    labelled = alloys.take(labels.notna().to_numpy())
+    if not len(labelled):
+        raise DataError(f"no alloy is labelled with '{rules.target}'; rules are scored on labels")
+    y = labels.dropna().to_numpy()
+    head = vae.predict(labelled)[rules.target].to_numpy() > 0.5
+    calls = {"the head": head}
+    calls["distilled tree"] = rules.apply(features_of(vae, labelled)).to_numpy() > 0.5
+    calls |= {name: rule(labelled.features).to_numpy() for name, rule in FIELD_RULES.items()}
+    calls["always 1"] = np.ones(len(y), bool)
+    return pd.DataFrame(
+        {
+            name: {
+                "accuracy": (call == y).mean(),
+                "balanced_accuracy": balanced_accuracy_score(y, call),
+                "fidelity": (call == head).mean(),
+                "called": call.mean(),
+            }
+            for name, call in calls.items()
+        }
+    ).T.rename_axis(index="rule")
