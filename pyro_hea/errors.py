@@ -91,6 +91,10 @@ class DesignWarning(PyroHEAWarning):
     """A design run returned less, or worse, than it was asked for."""
 
 
+class GuideWarning(PyroHEAWarning):
+    """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Hint at the allowed word that `word` was probably meant to be.
 

@@ -262,6 +262,10 @@ class DisentangledVAE:
         *,
         draws: int = 100,
         labels: Literal["use", "ignore"] = "use",
+        method: Literal["guide", "importance", "nuts"] = "guide",
+        member: int = 0,
+        chains: int = 4,
+        warmup: int = 150,
         seed: int = 0,
     ) -> az.InferenceData:
         """Draw targets, latents and compositions of alloys; ArviZ plots the result.
@@ -270,18 +274,87 @@ class DisentangledVAE:
         ----------
         alloys : alloys of the training elements
         draws : int
-            Of each member; the dimension `chain` is the member.
+            Of each chain. The dimension `chain` is the member, and R-hat says how far members
+            differ; with "nuts" it is a Markov chain, and R-hat says whether it has converged.
         labels : {"use", "ignore"}
             Whether known labels are used or inferred too.
+        method : {"guide", "importance", "nuts"}
+            Draw from the guide (quick), from the model's own posterior by importance sampling
+            (every member), or by NUTS (z alone, one member, targets fixed at the label or at the
+            more probable class; a few alloys).
+        member, chains, warmup : int
+            Of "nuts".
         seed : int
 
         Returns
         -------
         InferenceData
         """
-        return posterior.draw_posterior(
-            self.ensemble, alloys, draws=draws, labels=labels, seed=seed
+        if method not in ("guide", "importance", "nuts"):
+            raise DataError(
+                f"there is no method {method!r}; allowed: 'guide', 'importance', 'nuts'"
+            )
+        if method == "nuts":
+            return posterior.nuts_posterior(
+                self.ensemble,
+                alloys,
+                member=self._member(member),
+                draws=draws,
+                chains=chains,
+                warmup=warmup,
+                seed=seed,
+            )
+        draw = posterior.draw_posterior if method == "guide" else posterior.importance_posterior
+        return draw(self.ensemble, alloys, draws=draws, labels=labels, seed=seed)
+
+    def prior_predictive(self, n: int = 500, *, seed: int = 0) -> az.InferenceData:
+        """Draw `n` alloys of each member from the model before it sees any."""
+        return posterior.prior_predictive(self.ensemble, n, seed)
+
+    def guide_table(
+        self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
+    ) -> pd.DataFrame:
+        """PSIS k-hat, ELBO and IWAE of the guide for each alloy, beside the evidence (nats).
+
+        Warns
+        -----
+        GuideWarning
+            Counting the alloys with a k-hat above 0.7.
+        """
+        return posterior.guide_table(
+            self.ensemble, alloys, member=self._member(member), draws=draws, seed=seed
         )
+
+    def check_guide(
+        self,
+        alloys: AlloyDataset | Alloys,
+        *,
+        member: int = 0,
+        draws: int = 500,
+        chains: int = 4,
+        warmup: int = 150,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Compare the guide's z with that of NUTS, alloy by alloy and coordinate by coordinate.
+
+        Warns
+        -----
+        GuideWarning
+            Counting the alloys with a k-hat above 0.7, and what has not mixed.
+        """
+        return posterior.check_guide(
+            self.ensemble,
+            alloys,
+            member=self._member(member),
+            draws=draws,
+            chains=chains,
+            warmup=warmup,
+            seed=seed,
+        )
+
+    def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
+        """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
+        return posterior.label_evidence(self.ensemble, alloys, seed=seed)
 
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Latent of alloys of the training elements in one member, columns `z0`, `z1`, …."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyro
 import torch
+from pyro import poutine
 from torch.distributions import Bernoulli
 
 from pyro_hea.dataset import AlloyDataset
@@ -74,10 +78,86 @@ def draw_posterior(
         group: {name: np.concatenate(parts).swapaxes(0, 1) for name, parts in sites.items()}
         for group, sites in chunks.items()
     }
+    attributes = {"inference": "variational", "chain_is": "member", "seed": seed}
+    return gather(ensemble, alloys, batch, drawn, attributes)
+
+
+def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
+    """Draw alloys from the model before it sees any, as `Predictive` would.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    n : int
+        Alloys of each member. A prior that reads features reads those of training alloys, drawn
+        at random.
+    seed : int
+
+    Returns
+    -------
+    InferenceData
+        Groups `prior` (targets, z) and `prior_predictive` (composition), each draw an alloy, and
+        `observed_data`, a training alloy for each. The dimension `chain` is the member.
+    """
+    rows = np.random.default_rng(seed).integers(len(ensemble.known), size=n)
+    real = ensemble.known.iloc[rows]
+    batch = replace(ensemble.batch(real), fractions=None)
+    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(cuda), pyro.validation_enabled(False):
+        torch.manual_seed(seed)
+        trace = poutine.trace(ensemble.model.model).get_trace(batch)
+    nodes: dict[str, Any] = dict(trace.nodes)
+    sites = {name: nodes[name]["value"] for name in (*ensemble.spec.target_names, "z")}
+    values = {
+        name: value.expand(ensemble.members, n, *value.shape[2:]).cpu().numpy()
+        for name, value in sites.items()
+    }
+    return to_inference_data(
+        {
+            "prior": values,
+            "prior_predictive": {"composition": nodes["composition"]["value"].cpu().numpy()},
+        },
+        observed={"composition": real.to_numpy(float)},
+        constant={},
+        dims={"composition": ["element"], "z": ["latent"]},
+        default_dims=[],
+        coords={
+            "element": list(ensemble.elements),
+            "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
+        },
+        attributes={"inference": "prior", "chain_is": "member", "seed": seed},
+    )
+
+
+def gather(
+    ensemble: Ensemble,
+    alloys: AlloyDataset | Alloys,
+    batch: AlloyBatch,
+    drawn: Mapping[str, Mapping[str, np.ndarray]],
+    attributes: Mapping[str, Any],
+    constant: Mapping[str, np.ndarray] | None = None,
+    **coords: Any,
+) -> az.InferenceData:
+    """Draws of given alloys beside what is known of these.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : alloys of the training elements
+    batch : AlloyBatch
+        The same alloys.
+    drawn : mapping of group to mapping of site to array of shape (chain, draw, alloy, ...)
+    attributes : mapping
+        What the draws are.
+    constant : mapping of str to array of shape (alloy,), optional
+        What else goes into `constant_data`.
+    **coords
+        Further coordinates.
+    """
     return to_inference_data(
         drawn,
         observed=_observed(alloys, batch, ensemble),
-        constant={"features": batch.features.cpu().numpy()},
+        constant={"features": batch.features.cpu().numpy(), **(constant or {})},
         dims=OF_ALLOYS,
         default_dims=["alloy"],
         coords={
@@ -85,8 +165,9 @@ def draw_posterior(
             "element": list(ensemble.elements),
             "feature": list(ensemble.feature_map.names),
             "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
+            **coords,
         },
-        attributes={"inference": "variational", "chain_is": "member", "seed": seed},
+        attributes=attributes,
     )
 
 

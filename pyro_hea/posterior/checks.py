@@ -1,0 +1,175 @@
+"""How far the guide is from the posterior that it stands for."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pyro
+import torch
+
+from pyro_hea.errors import GuideWarning
+from pyro_hea.posterior.ensemble import as_fractions
+from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.nuts import fixed_targets, sample_latents
+from pyro_hea.posterior.program import in_double_precision, weighted_draws
+from pyro_hea.posterior.psis import TRUSTED, smoothed
+
+if TYPE_CHECKING:
+    from pyro_hea.composition import Alloys
+    from pyro_hea.dataset import AlloyBatch, AlloyDataset
+    from pyro_hea.model import AlloyModel
+    from pyro_hea.posterior.ensemble import Ensemble
+
+MIXED = 1.05
+"""R-hat above which chains are not taken as one sample."""
+
+
+def guide_table(
+    ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, member: int, draws: int, seed: int
+) -> pd.DataFrame:
+    """Bounds of each alloy's evidence by the guide, and whether they can be trusted.
+
+    Targets are fixed: at the label where there is one, else at the member's more probable class.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : alloys of the training elements
+    member, draws, seed : int
+
+    Returns
+    -------
+    DataFrame
+        By formula: `k_hat` of the guide's importance weights (PSIS); `elbo`, their mean logarithm;
+        `iwae`, the logarithm of their mean (Burda, Grosse and Salakhutdinov, 2016); `evidence`,
+        the same from a distribution fitted to the alloy, with its own `evidence_k_hat`. In nats:
+        bounds of log p(x, y), so that `evidence` - `elbo` is the guide's Kullback-Leibler
+        divergence where `evidence_k_hat` is small.
+
+    Warns
+    -----
+    GuideWarning
+        Counting the alloys with a k-hat above 0.7.
+    """
+    model, batch = _of_member(ensemble, alloys, member)
+    with torch.random.fork_rng([batch.features.device] * batch.features.is_cuda):
+        torch.manual_seed(seed)
+        guide = weighted_draws(model, batch, draws).log_weight[:, 0]
+        with pyro.validation_enabled(False):
+            local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[1][:, 0]
+    k_hat = smoothed(guide.cpu().numpy())[1]
+    table = {
+        "k_hat": k_hat,
+        "elbo": guide.mean(0),
+        "iwae": guide.logsumexp(0) - np.log(draws),
+        "evidence": local.logsumexp(0) - np.log(draws),
+        "evidence_k_hat": smoothed(local.cpu().numpy())[1],
+    }
+    _warn_of(k_hat)
+    return pd.DataFrame(
+        {name: np.asarray(values) for name, values in table.items()}, as_fractions(alloys).index
+    )
+
+
+def check_guide(
+    ensemble: Ensemble,
+    alloys: AlloyDataset | Alloys,
+    *,
+    member: int,
+    draws: int,
+    chains: int,
+    warmup: int,
+    seed: int,
+) -> pd.DataFrame:
+    """The guide's z beside that of NUTS, within one member and with the targets fixed.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : alloys of the training elements
+    member : int
+    draws, chains, warmup : int
+        Of NUTS; the guide is drawn as often in all.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        By formula and latent coordinate: `guide_mean`, `guide_sd`, `nuts_mean`, `nuts_sd`; `gap`,
+        the difference of the means in Monte-Carlo standard errors of that difference, and
+        `gap_sd`, in standard deviations of the posterior; `correlation_gap`, the largest
+        difference of the coordinate's correlations with the others; `r_hat` and `ess` of the
+        chains; `k_hat` of the guide at the alloy.
+
+    Warns
+    -----
+    GuideWarning
+        Counting alloys with a k-hat above 0.7, and coordinates whose chains have not mixed.
+    """
+    model, batch = _of_member(ensemble, alloys, member)
+    nuts = (
+        sample_latents(model, batch, draws=draws, chains=chains, warmup=warmup, seed=seed)
+        .z.cpu()
+        .numpy()
+    )
+    with torch.random.fork_rng([batch.features.device] * batch.features.is_cuda):
+        torch.manual_seed(seed)
+        guide = weighted_draws(model, batch, draws * chains)
+    z = guide.sites["z"][:, 0].cpu().numpy()
+    k_hat = smoothed(guide.log_weight[:, 0].cpu().numpy())[1]
+    pooled, latents = nuts.reshape(-1, *nuts.shape[2:]), z.shape[-1]
+    diagnostics = az.convert_to_dataset(nuts)["x"]
+    ess, r_hat = az.ess(diagnostics)["x"].to_numpy(), az.rhat(diagnostics)["x"].to_numpy()
+    mean_gap = z.mean(0) - pooled.mean(0)
+    error = np.sqrt(pooled.var(0) / ess + z.var(0) / len(z))
+    table = {
+        "guide_mean": z.mean(0),
+        "guide_sd": z.std(0),
+        "nuts_mean": pooled.mean(0),
+        "nuts_sd": pooled.std(0),
+        "gap": mean_gap / error,
+        "gap_sd": mean_gap / pooled.std(0),
+        "correlation_gap": np.abs(_correlations(z) - _correlations(pooled)).max(-1),
+        "r_hat": r_hat,
+        "ess": ess,
+        "k_hat": np.repeat(k_hat[:, None], latents, 1),
+    }
+    _warn_of(k_hat)
+    if unmixed := int((r_hat > MIXED).sum()):
+        warnings.warn(
+            f"{unmixed} of {r_hat.size} coordinates have R-hat above {MIXED}: the chains have not "
+            "mixed there; draw longer ones, or more of warm-up",
+            GuideWarning,
+            stacklevel=3,
+        )
+    index = pd.MultiIndex.from_product(
+        [as_fractions(alloys).index, [f"z{i}" for i in range(latents)]], names=["formula", "latent"]
+    )
+    return pd.DataFrame({name: values.ravel() for name, values in table.items()}, index)
+
+
+def _of_member(
+    ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int
+) -> tuple[AlloyModel, AlloyBatch]:
+    fixed = fixed_targets(ensemble, ensemble.batch(alloys), member)
+    return in_double_precision(ensemble.model.member(member), fixed)
+
+
+def _correlations(draws: np.ndarray) -> np.ndarray:
+    """Correlation matrices (N, d, d) of draws (S, N, d)."""
+    scaled = (draws - draws.mean(0)) / draws.std(0)
+    return np.einsum("sni,snj->nij", scaled, scaled) / len(draws)
+
+
+def _warn_of(k_hat: np.ndarray) -> None:
+    if beyond := int((k_hat > TRUSTED).sum()):
+        warnings.warn(
+            f"{beyond} of {len(k_hat)} alloys have k-hat above {TRUSTED}: the guide is too far "
+            "from their posterior for its draws to be reweighed; use method='importance' or 'nuts'",
+            GuideWarning,
+            stacklevel=4,
+        )

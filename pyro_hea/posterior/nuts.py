@@ -1,0 +1,154 @@
+"""The latent by the No-U-Turn sampler, in one member and with the targets fixed.
+
+The sampler moves in the coordinates of `LocalPosterior`, in which each alloy's posterior is close
+to standard; the change of volume is accounted for, so that the answer is the model's posterior
+whatever the coordinates are (Hoffman et al., NeuTra-lizing Bad Geometry in Hamiltonian Monte Carlo
+Using Neural Transport, 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer import MCMC, NUTS
+
+from pyro_hea.posterior.draws import gather
+from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.program import in_double_precision, score
+
+if TYPE_CHECKING:
+    import arviz as az
+    from torch import Tensor
+
+    from pyro_hea.composition import Alloys
+    from pyro_hea.dataset import AlloyBatch, AlloyDataset
+    from pyro_hea.model import AlloyModel
+    from pyro_hea.posterior.ensemble import Ensemble
+
+_SPREAD = 1.5
+"""Standard deviation of the chains' first points, where the posterior's is about 1."""
+
+
+def nuts_posterior(
+    ensemble: Ensemble,
+    alloys: AlloyDataset | Alloys,
+    *,
+    member: int,
+    draws: int,
+    chains: int,
+    warmup: int,
+    seed: int,
+) -> az.InferenceData:
+    """Draw the latents of alloys by NUTS within one member.
+
+    Targets are fixed: at the label where there is one, else at the member's more probable class.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : alloys of the training elements
+    member : int
+        Also a coordinate of the result.
+    draws, chains, warmup : int
+        Draws kept of each chain after `warmup` steps of adaptation.
+    seed : int
+
+    Returns
+    -------
+    InferenceData
+        Groups `posterior` (z), `posterior_predictive` (composition), `log_likelihood`,
+        `sample_stats` (`diverging`, `lp` in nats, `step_size`), `observed_data` and
+        `constant_data` (features, and as `<target>_fixed` the value that each target was fixed
+        at). The dimension `chain` is a Markov chain: R-hat and ESS mean what they say.
+    """
+    batch = ensemble.batch(alloys)
+    fixed = fixed_targets(ensemble, batch, member)
+    model, exact = in_double_precision(ensemble.model.member(member), fixed)
+    chain = sample_latents(model, exact, draws=draws, chains=chains, warmup=warmup, seed=seed)
+    with torch.no_grad(), torch.random.fork_rng([exact.features.device] * exact.features.is_cuda):
+        torch.manual_seed(seed)
+        z = chain.z.flatten(0, 1).unsqueeze(1)
+        joint, likelihood = score(model, exact, z)
+        composition = model.likelihood(z, exact.targets).sample()
+
+    def of_chains(value: Tensor) -> np.ndarray:
+        return value.reshape(chains, draws, *value.shape[1:]).cpu().numpy()
+
+    drawn = {
+        "posterior": {"z": chain.z.cpu().numpy()},
+        "posterior_predictive": {"composition": of_chains(composition[:, 0])},
+        "log_likelihood": {"composition": of_chains(likelihood[:, 0])},
+        "sample_stats": {
+            "diverging": chain.diverging.numpy(),
+            "lp": of_chains(joint[:, 0].sum(-1)),
+            "step_size": chain.step_size[:, None].expand(-1, draws).numpy(),
+        },
+    }
+    attributes = {"inference": "nuts", "chain_is": "Markov chain", "member": member, "seed": seed}
+    constant = {f"{name}_fixed": value.cpu().numpy() for name, value in fixed.targets.items()}
+    return gather(ensemble, alloys, batch, drawn, attributes, constant, member=member)
+
+
+def fixed_targets(ensemble: Ensemble, batch: AlloyBatch, member: int) -> AlloyBatch:
+    """The same alloys with every target known: the label, else the member's more probable class."""
+    values = {
+        name: torch.broadcast_to(value, (ensemble.members, len(batch)))[member]
+        for name, value in ensemble.most_probable(batch).items()
+    }
+    return replace(batch, targets=values, labelled={})
+
+
+class Chains(NamedTuple):
+    """Draws of z and of what the sampler did.
+
+    `z` is (chains, draws, N, d); `diverging`, whether a draw ended a diverging trajectory,
+    (chains, draws); `step_size`, (chains,).
+    """
+
+    z: Tensor
+    diverging: Tensor
+    step_size: Tensor
+
+
+def sample_latents(
+    model: AlloyModel, batch: AlloyBatch, *, draws: int, chains: int, warmup: int, seed: int
+) -> Chains:
+    """Run chains of z for all alloys at once.
+
+    Parameters
+    ----------
+    model : AlloyModel
+        Of one member.
+    batch : AlloyBatch
+        With compositions and every label known; the alloys are independent of each other.
+    draws, chains, warmup : int
+        Draws kept of each chain, after `warmup` steps of adaptation.
+    seed : int
+
+    Returns
+    -------
+    Chains
+    """
+    z, diverging, step_size = [], torch.zeros(chains, draws, dtype=torch.bool), []
+    devices = [batch.features.device] if batch.features.is_cuda else []
+    with torch.random.fork_rng(devices), pyro.validation_enabled(False):
+        torch.manual_seed(seed)
+        local = LocalPosterior.fitted(model, batch)
+
+        def potential(parameters: dict[str, Tensor]) -> Tensor:
+            return -local.log_density(parameters["u"].unsqueeze(0), model, batch).sum()
+
+        for chain in range(chains):
+            kernel = NUTS(potential_fn=potential, adapt_mass_matrix=False)
+            start = {"u": _SPREAD * torch.randn_like(local.loc)}
+            sampler = MCMC(kernel, draws, warmup, initial_params=start, disable_progbar=True)
+            sampler.run()
+            with torch.no_grad():
+                z.append(local.latent(sampler.get_samples()["u"])[0][:, 0])
+            diverging[chain, sampler.diagnostics()["divergences"]["chain 0"]] = True
+            step_size.append(torch.as_tensor(kernel.step_size).cpu().double())
+    return Chains(torch.stack(z), diverging, torch.stack(step_size))
