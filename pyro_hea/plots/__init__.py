@@ -5,18 +5,31 @@ in the house style, and returns the axes. Nothing global changes: no rcParams, n
 a notebook (after ``%matplotlib inline``) the figure is ``roc(y, p).figure``.
 """
 
+from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.compositions import composition_bars, reconstruction
+from pyro_hea.plots.heat import axis_map, correlation_map, element_map, interaction_map
 from pyro_hea.plots.latent import latent_map
 from pyro_hea.plots.predictions import predictions_forest
+from pyro_hea.plots.rules import rules_plot
 from pyro_hea.plots.training import training_curve
+from pyro_hea.plots.traversals import traversal_plot
 
 __all__ = [
+    "axis_map",
+    "beeswarm",
     "composition_bars",
+    "correlation_map",
+    "element_map",
+    "importance_bars",
+    "interaction_map",
     "latent_map",
     "predictions_forest",
     "reconstruction",
     "reliability",
     "roc",
+    "rules_plot",
     "training_curve",
+    "traversal_plot",
+    "waterfall",
 ]

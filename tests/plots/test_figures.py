@@ -33,6 +33,39 @@ def figures(designs, predictions):
         "reconstruction": plots.reconstruction(designs, designs).figure,
         "composition_bars": plots.composition_bars(designs, probability=predictions).figure,
         "predictions_forest": plots.predictions_forest(predictions, "single_phase").figure,
+        **explanations(designs, predictions),
+    }
+
+
+def explanations(designs, predictions):
+    """Figures of what predictions rest on."""
+    names = [f"feature_{i}" for i in range(22)]
+    rng = np.random.default_rng(0)
+    means = pd.DataFrame(rng.normal(size=(24, 22)) / 9, designs.index, names)
+    table = pd.DataFrame({"value": 1234.5, "mean": means.iloc[0]}, names)
+    table["low"], table["high"] = table["mean"] - 0.05, table["mean"] + 0.02
+    groups = {"feature_0 …": names[:20], "feature_20": names[20:]}
+    moves = pd.DataFrame(
+        {"mean": means.iloc[0, :6].to_numpy(), "low": -0.1, "high": 0.2},
+        pd.MultiIndex.from_product(
+            [["CoNi"], ["Co", "Ni"], ["Al", "Co", "Ni"]], names=["formula", "from", "to"]
+        ),
+    ).drop(("CoNi", "Ni", "Ni"))
+    rules = pd.DataFrame({"balanced_accuracy": [0.6, 0.8], "fidelity": [0.7, 1]}, ["Ω > 1", "head"])
+    way = np.linspace(-3, 3, 24)
+    fractions, predictions = designs.set_axis(way), predictions.set_axis(way)
+    return {
+        "importance_bars": plots.importance_bars(table.assign(published=0.1)).figure,
+        "beeswarm": plots.beeswarm(means, means[names[3:]]).figure,
+        "waterfall": plots.waterfall(table, 0.5, "CoNi", "single_phase").figure,
+        "element_map": plots.element_map(moves, "CoNi", "single_phase").figure,
+        "interaction_map": plots.interaction_map(means.abs().head(8)).figure,
+        "axis_map": plots.axis_map(means.head(4)).figure,
+        "correlation_map": plots.correlation_map(means, groups).figure,
+        "rules_plot": plots.rules_plot(rules).figure,
+        "traversal_plot": plots.traversal_plot(fractions, predictions, "single_phase", "z0")[
+            0
+        ].figure,
     }
 
 

@@ -1,0 +1,80 @@
+"""What alloys turn into along a way through the latent space."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pyro_hea.plots._style import BLUE, house_style, require, words
+
+# Tints of the palette and hatches: neighbours differ in grey.
+_TINTS = ("#a6d4f2", "#f3c566", "#7fcbb0", "#f7f1a0", "#e3b9d2", "#7fb2d8", "#eb9a66", "#d6d6d6")
+_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++")
+_SHOWN = 0.08
+"""Fraction that an element reaches somewhere to have a band of its own."""
+
+
+def traversal_plot(
+    fractions: pd.DataFrame, predictions: pd.DataFrame, target: str, along: str
+) -> tuple[Axes, Axes]:
+    """Draw the decoded composition along a way, and the predicted target below it.
+
+    Parameters
+    ----------
+    fractions, predictions : DataFrame
+        By position, as a `Traversal` holds them.
+    target : str
+        A binary target among the predictions.
+    along : str
+        What the positions are, for the label.
+
+    Returns
+    -------
+    tuple of matplotlib.axes.Axes
+        Composition and target, of a figure of their own.
+
+    Examples
+    --------
+    >>> fractions = pd.DataFrame({"Co": [0.2, 0.8], "Ni": [0.8, 0.2]}, index=[0.0, 1.0])
+    >>> table = pd.DataFrame({"fcc": 0.5, "fcc_low": 0.4, "fcc_high": 0.9}, index=[0.0, 1.0])
+    >>> traversal_plot(fractions, table, "fcc", "z0")[1].get_xlabel()
+    'z0 (no unit)'
+    """
+    require(predictions, (target, f"{target}_low", f"{target}_high"))
+    own = fractions.loc[:, fractions.max() >= _SHOWN]
+    others = fractions.drop(columns=own.columns).sum(axis=1)
+    bands = 100 * (own.assign(others=others) if others.any() else own)
+    position = fractions.index.to_numpy(float)
+    with house_style():
+        figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+        above, below = figure.subplots(2, sharex=True, height_ratios=(2, 1))
+        drawn = above.stackplot(
+            position, bands.to_numpy().T, labels=list(bands), edgecolor="0.4", linewidth=0.5
+        )
+        for i, band in enumerate(drawn):
+            band.set(facecolor=_TINTS[i % len(_TINTS)], hatch=_HATCHES[i % len(_HATCHES)])
+        above.set(ylabel="decoded amount (at.%)", ylim=(0, 100))
+        above.grid(visible=False)
+        above.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=8, borderaxespad=0.3, handlelength=1.4
+        )
+        below.fill_between(
+            position,
+            predictions[f"{target}_low"].to_numpy(),
+            predictions[f"{target}_high"].to_numpy(),
+            color=BLUE,
+            alpha=0.25,
+            linewidth=0,
+            label="94 % interval",
+        )
+        below.plot(position, predictions[target].to_numpy(), color=BLUE, label="mean")
+        below.axhline(0.5, color="0.45", linewidth=1, linestyle="--", zorder=0)
+        below.set(
+            xlabel=f"{along} (no unit)",
+            ylabel=f"probability of\n{words(target)}",
+            ylim=(-0.02, 1.02),
+            xlim=(position.min(), position.max()),
+        )
+        below.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0.2)
+    return above, below
