@@ -1,0 +1,26 @@
+"""Tables of alloys, their labels and splits; the one place where tables become tensors.
+
+Examples
+--------
+>>> alloys = load_alloys()
+>>> list(alloys.split("published"))
+['labelled', 'unlabelled', 'validation', 'test']
+"""
+
+from pyro_hea.dataset.batch import AlloyBatch, quantile_edges, to_batch
+from pyro_hea.dataset.reading import PUBLISHED_SOURCE, load_alloys, read_alloys, read_formulas
+from pyro_hea.dataset.table import PARTS, AlloyDataset, composition_keys, label_of_reports
+
+__all__ = [
+    "PARTS",
+    "PUBLISHED_SOURCE",
+    "AlloyBatch",
+    "AlloyDataset",
+    "composition_keys",
+    "label_of_reports",
+    "load_alloys",
+    "quantile_edges",
+    "read_alloys",
+    "read_formulas",
+    "to_batch",
+]

@@ -1,0 +1,245 @@
+"""Alloys with their reports, the labels that the reports make, and the published split."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_hea.composition import load_tables
+from pyro_hea.errors import ConflictingReportsWarning, DataError, LeakWarning
+from pyro_hea.features import RICH_FEATURES, FeatureMap
+
+PARTS = ("labelled", "unlabelled", "validation", "test")
+"""Parts of the published split."""
+
+_SAME_ALLOY = 5
+"""Decimals of a fraction to which two compositions must agree to be one alloy."""
+
+
+def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
+    """What the reports of each alloy say together.
+
+    The majority for a target of two classes, where a tie leaves the alloy unlabelled; the median
+    for a number.
+
+    Parameters
+    ----------
+    reports : DataFrame
+        Columns `formula`, `target`, `value`.
+    expected : int
+        Alloys whose reports are known to disagree; only more of them give a warning.
+
+    Returns
+    -------
+    DataFrame
+        One row per formula, one column per target, NaN where unlabelled.
+
+    Warns
+    -----
+    ConflictingReportsWarning
+        Counting the alloys whose reports disagree, and those that a tie leaves unlabelled.
+    """
+    grouped = reports.groupby(["target", "formula"], sort=False)["value"]
+    labels = grouped.median()
+    is_class = reports["value"].isin([0.0, 1.0]).groupby(reports["target"]).all()
+    binary = is_class.reindex(labels.index.get_level_values("target")).to_numpy()
+    tied = (labels == 0.5) & binary
+    conflicting = _conflicts(reports)
+    if conflicting > expected:
+        warnings.warn(
+            f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
+            f"is the label, and {int(tied.sum())} ties are left unlabelled",
+            ConflictingReportsWarning,
+            stacklevel=3,
+        )
+    return labels.mask(tied).unstack("target")
+
+
+def _conflicts(reports: pd.DataFrame) -> int:
+    """Number of alloys whose reports of a class disagree."""
+    classes = reports[reports["value"].isin([0.0, 1.0]).groupby(reports["target"]).transform("all")]
+    return int((classes.groupby(["target", "formula"])["value"].nunique() > 1).sum())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AlloyDataset:
+    """Alloys, one a row, with every report of their targets.
+
+    Attributes
+    ----------
+    fractions : DataFrame, shape (N, E)
+        Atomic fractions by formula and element.
+    labels : DataFrame, shape (N, T)
+        What the reports say together, NaN where an alloy is unlabelled.
+    reports : DataFrame
+        One row per report: `formula`, `target`, `value` and what else is known of it.
+    parts : Series, shape (N,)
+        Part of the published split of each alloy, NaN outside it.
+    """
+
+    fractions: pd.DataFrame
+    labels: pd.DataFrame
+    reports: pd.DataFrame
+    parts: pd.Series
+
+    @classmethod
+    def from_reports(
+        cls,
+        fractions: pd.DataFrame,
+        reports: pd.DataFrame,
+        targets: Sequence[str],
+        parts: pd.Series | None = None,
+        expected_conflicts: int = 0,
+    ) -> Self:
+        """Gather reports into one label per alloy and target.
+
+        Parameters
+        ----------
+        fractions : DataFrame
+            Distinct alloys by formula.
+        reports : DataFrame
+            Columns `formula` (one of the alloys), `target` and `value`.
+        targets : sequence of str
+            Columns of the labels.
+        parts : Series, optional
+            Part of the published split, by formula.
+        expected_conflicts : int
+            Only more alloys whose reports disagree give a warning.
+        """
+        wanted = reports[reports["target"].isin(targets)]
+        labels = label_of_reports(wanted, expected_conflicts)
+        labels = labels.reindex(index=fractions.index, columns=list(targets)).astype(float)
+        labels.columns.name = None
+        if parts is None:
+            parts = pd.Series(np.nan, fractions.index, dtype=object)
+        return cls(fractions, labels, reports, parts.reindex(fractions.index))
+
+    def __len__(self) -> int:
+        return len(self.fractions)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}: {n} labelled" for name, n in self.labels.count().items())
+        return f"AlloyDataset({len(self)} alloys of {len(self.elements)} elements; {counts})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.table.head(10).to_html(index=False)}"
+
+    @property
+    def formulas(self) -> list[str]:
+        """Formula of each alloy."""
+        return list(self.fractions.index)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements that occur, in alphabetical order."""
+        return tuple(self.fractions.columns)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Targets that have a column."""
+        return tuple(self.labels.columns)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """`formula` and one column per target, NaN where unlabelled."""
+        return self.labels.rename_axis(index="formula").reset_index()
+
+    @property
+    def number_of_elements(self) -> pd.Series:
+        """Elements in each alloy."""
+        return (self.fractions > 0).sum(axis=1).rename("number_of_elements")
+
+    @cached_property
+    def features(self) -> pd.DataFrame:
+        """The rich features of the field, in the units of `pyro_hea.features.FEATURES`."""
+        feature_map = FeatureMap(RICH_FEATURES, load_tables("field"), self.elements)
+        values = feature_map(torch.tensor(self.fractions.to_numpy())).numpy()
+        return pd.DataFrame(values, self.fractions.index, pd.Index(feature_map.names))
+
+    def take(self, rows: Any) -> Self:
+        """The alloys at `rows`, a boolean mask or positions, with their reports."""
+        fractions = self.fractions.iloc[rows]
+        reports = self.reports[self.reports["formula"].isin(fractions.index)]
+        return type(self)(fractions, self.labels.iloc[rows], reports, self.parts.iloc[rows])
+
+    def withheld(self) -> Self:
+        """The same alloys without any label or report."""
+        return type(self)(self.fractions, self.labels * np.nan, self.reports.iloc[:0], self.parts)
+
+    def __add__(self, other: AlloyDataset) -> AlloyDataset:
+        """Join two tables; an alloy in both keeps the reports of both."""
+        fractions = pd.concat([self.fractions, other.fractions]).fillna(0.0)
+        fractions = fractions[sorted(fractions.columns)]
+        both = [part for part in (self.reports, other.reports) if len(part)] or [self.reports]
+        reports = pd.concat(both, ignore_index=True)
+        parts = pd.concat([self.parts, other.parts])
+        keys = composition_keys(fractions)
+        if len(set(keys)) == len(keys):
+            labels = pd.concat([self.labels, other.labels])
+            return AlloyDataset(fractions, labels, reports, parts)
+        first = dict(zip(keys[::-1], fractions.index[::-1], strict=True))
+        formula_of = dict(zip(fractions.index, (first[key] for key in keys), strict=True))
+        reports["formula"] = reports["formula"].map(formula_of)
+        kept = ~pd.Series(keys).duplicated().to_numpy()
+        targets = list(dict.fromkeys(self.targets + other.targets))
+        first_part = parts.groupby(parts.index.map(formula_of), sort=False).first()
+        told = sum(_conflicts(part.reports) for part in (self, other))
+        return self.from_reports(fractions[kept], reports, targets, first_part, told)
+
+    def split(self, name: str) -> dict[str, AlloyDataset]:
+        """Parts of a named split.
+
+        Parameters
+        ----------
+        name : {"published"}
+            The split of arXiv:2409.06740. An alloy whose reports lie in several of its parts is
+            in one of them only, a test alloy before a validation alloy before a training alloy,
+            so that none is trained on and tested on.
+
+        Returns
+        -------
+        dict of str to AlloyDataset
+            `labelled`, `unlabelled` (labels withheld), `validation` and `test`.
+        """
+        if name != "published":
+            raise DataError(f"there is no split '{name}'; allowed: published")
+        if not self.parts.isin(PARTS).any():
+            raise DataError("these alloys are not in the published split; use load_alloys()")
+        parts = {part: self.take((self.parts == part).to_numpy()) for part in PARTS}
+        return parts | {"unlabelled": parts["unlabelled"].withheld()}
+
+    def without(self, other: AlloyDataset) -> Self:
+        """The alloys whose composition is not in `other`, counting the rest in a warning.
+
+        Warns
+        -----
+        LeakWarning
+            Where alloys were left out.
+        """
+        known = set(composition_keys(other.fractions))
+        kept = np.array([key not in known for key in composition_keys(self.fractions)], bool)
+        if not kept.all():
+            warnings.warn(
+                f"{int((~kept).sum())} alloys are also among the alloys held out and are left out",
+                LeakWarning,
+                stacklevel=2,
+            )
+        return self.take(kept)
+
+
+def composition_keys(fractions: pd.DataFrame) -> list[tuple[tuple[str, int], ...]]:
+    """A key for each row that is equal for equal compositions, whatever the columns."""
+    columns = sorted(fractions.columns)
+    # The odd offset keeps round fractions, such as 1/64, off the edges of the grid.
+    grid = np.floor(fractions[columns].to_numpy(float) * 10**_SAME_ALLOY + 1 / np.pi)
+    return [
+        tuple((element, int(n)) for element, n in zip(columns, row, strict=True) if n > 0)
+        for row in grid.tolist()
+    ]
