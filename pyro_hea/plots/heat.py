@@ -41,7 +41,7 @@ def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = 
     >>> index = pd.MultiIndex.from_tuples([("CoNi", "Co", "Ni")], names=["formula", "from", "to"])
     >>> moves = pd.DataFrame({"mean": [0.01], "low": [0.005], "high": [0.02]}, index)
     >>> element_map(moves, "CoNi", "single_phase").get_xlabel()
-    'to'
+    'to (an absent element by a step of 1 at.%)'
     """
     require(moves, ("mean", "low", "high"))
     if alloy not in moves.index.get_level_values("formula"):
@@ -57,7 +57,7 @@ def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = 
         sure[columns],
         ax=ax,
     )
-    ax.set(xlabel="to", ylabel=f"from ({name})")
+    ax.set(xlabel="to (an absent element by a step of 1 at.%)", ylabel=f"from ({name})")
     return ax
 
 

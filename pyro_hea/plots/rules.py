@@ -31,7 +31,7 @@ def rules_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     require(table, ("balanced_accuracy", "fidelity"))
     names, rows = [str(name) for name in table.index], np.arange(len(table))
-    with drawn_on(ax, (4.2 + room(names), 1.3 + 0.3 * len(table))) as ax:
+    with drawn_on(ax, (5.2 + room(names), 1.3 + 0.3 * len(table))) as ax:
         ax.plot(
             table["balanced_accuracy"],
             rows,
