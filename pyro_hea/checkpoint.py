@@ -87,6 +87,12 @@ def read(directory: str | Path, name: str) -> tuple[dict[str, Tensor], dict[str,
         raise CheckpointError(f"'{tensor_path}' holds no tensors: {error}") from None
 
 
+def remove(directory: str | Path, name: str) -> None:
+    """Delete what `write` wrote, if it is there."""
+    for ending in ("json", "safetensors"):
+        (Path(directory) / f"{name}.{ending}").unlink(missing_ok=True)
+
+
 def hash_of_tensors(tensors: Iterable[Tensor]) -> str:
     """Hash of the values of tensors, in their order."""
     digest = hashlib.sha256()

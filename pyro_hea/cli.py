@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -33,10 +33,51 @@ def main() -> None:
     """Inverse design of alloys with a disentangled variational autoencoder in Pyro."""
 
 
-_seed = click.option("--seed", default=0, show_default=True, help="Random seed.")
+def _writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before anything is computed."""
+    if path is not None:
+        there = path.exists()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("a").close()
+            if not there:
+                path.unlink()
+        except OSError as error:
+            reason = error.strerror or error
+            raise click.ClickException(f"cannot write '{path}': {reason}") from error
+    return path
+
+
+def _seeds(default: int) -> Any:
+    return click.option(
+        "--seeds",
+        type=click.IntRange(1),
+        default=default,
+        show_default=True,
+        help="How many seeds to run: 0, 1, ….",
+    )
+
+
+_seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Random seed.",
+)
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 _spec = click.option("--spec", type=click.Path(path_type=Path), help="YAML file of the model.")
 _quiet = click.option("--quiet", is_flag=True, help="Show no progress bar.")
+_json = click.option(
+    "--json",
+    "path",
+    type=click.Path(path_type=Path),
+    callback=_writable,
+    help="File to write.",
+)
+_cache = click.option(
+    "--cache", type=click.Path(path_type=Path), help="Folder of finished folds, not run again."
+)
 _formula_column = click.option(
     "--formula-column", default="formula", show_default=True, help="Column of the formulas."
 )
@@ -78,6 +119,7 @@ def train(
     quiet: bool,
 ) -> None:
     """Train on a table of alloys (CSV or Parquet) and save the model."""
+    from pyro_hea import checkpoint
     from pyro_hea.dataset import read_alloys
     from pyro_hea.vae import DisentangledVAE
 
@@ -98,6 +140,7 @@ def train(
         click.echo(f"\nInterrupted; the state is in {out}. Continue with --resume.", err=True)
         sys.exit(130)
     vae.save(out)
+    checkpoint.remove(out, "training")
     click.echo(f"Saved {vae!r} to {out}")
 
 
@@ -155,7 +198,11 @@ def design(
     import pyro_hea.design as d
     from pyro_hea.vae import DisentangledVAE
 
-    wishes = {name: _number(text, f"--target {name}") for name, text in map(_pair, target)}
+    wishes: dict[str, float] = {}
+    for name, text in map(_pair, target):
+        if name in wishes:
+            raise click.UsageError(f"--target {name} is given twice")
+        wishes[name] = _number(text, f"--target {name}")
     constraints: list[Constraint] = []
     for kind, listed in (
         (d.AllowedElements, only),
@@ -188,8 +235,8 @@ def benchmark() -> None:
 
 
 @benchmark.command()
-@click.option("--seeds", default=5, show_default=True, help="Seeds 0, 1, … to run.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="File to write.")
+@_seeds(5)
+@_json
 @_spec
 @_device
 @_quiet
@@ -204,6 +251,74 @@ def published(seeds: int, path: Path | None, spec: Path | None, device: str, qui
         _write_json(path, result)
     summary = pd.DataFrame(result["summary"]).T.rename_axis(index="measure").reset_index()
     _show(f"Published split, mean over {seeds} seeds", summary)
+
+
+def _cross_validation(kind: Literal["random", "grouped"], doc: str) -> None:
+    @benchmark.command(kind, help=doc)
+    @_seeds(1)
+    @_json
+    @_cache
+    @_spec
+    @_device
+    @_quiet
+    def command(
+        seeds: int,
+        path: Path | None,
+        cache: Path | None,
+        spec: Path | None,
+        device: str,
+        quiet: bool,
+    ) -> None:
+        import pandas as pd
+
+        from pyro_hea.evaluate import cross_validation
+
+        result = cross_validation(
+            kind,
+            _read_spec(spec),
+            seeds=seeds,
+            cache=cache,
+            device=device,
+            progress=not quiet,
+        )
+        if path is not None:
+            _write_json(path, result)
+        for part in ("all", "≥ 4 elements"):
+            rows = {model: table[part] for model, table in result["models"].items()}
+            table = pd.DataFrame(rows).T.rename_axis(index="model").reset_index()
+            _show(f"{kind} folds, {part}, mean over {seeds} seeds", table)
+
+
+_cross_validation("random", "Five random folds of all labelled alloys, beside the baselines.")
+_cross_validation("grouped", "Five folds that keep sets of elements together.")
+
+
+@benchmark.command()
+@_seeds(5)
+@_json
+@_cache
+@_spec
+@_device
+@_quiet
+def budget(
+    seeds: int, path: Path | None, cache: Path | None, spec: Path | None, device: str, quiet: bool
+) -> None:
+    """Few labels, the other alloys unlabelled: AUC on the published test part."""
+    import pandas as pd
+
+    from pyro_hea.evaluate import label_budget
+
+    result = label_budget(
+        _read_spec(spec), seeds=seeds, cache=cache, device=device, progress=not quiet
+    )
+    if path is not None:
+        _write_json(path, result)
+    rows = {
+        count: {model: score["auc"] for model, score in found["models"].items()}
+        for count, found in result["budgets"].items()
+    }
+    table = pd.DataFrame(rows).T.rename_axis(index="labels").reset_index()
+    _show(f"AUC by number of labels, mean over {seeds} seeds", table)
 
 
 def _read_spec(path: Path | None) -> ModelSpec | None:
@@ -245,15 +360,12 @@ def _write_or_show(table: pd.DataFrame, out: Path | None) -> None:
     try:
         table.to_csv(out, index=False, float_format="%.6g")
     except OSError as error:
-        raise click.ClickException(f"cannot write '{out}': {error.strerror}") from error
+        reason = error.strerror or error
+        raise click.ClickException(f"cannot write '{out}': {reason}") from error
     click.echo(f"Wrote {len(table)} predictions to {out}")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     import json
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"cannot write '{path}': {error.strerror}") from error
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -3,53 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
-from pyro_hea import checkpoint as files
 from pyro_hea import posterior
-from pyro_hea.composition import load_tables
-from pyro_hea.dataset import AlloyBatch, AlloyDataset, quantile_edges
+from pyro_hea.archive import load_ensemble, save_ensemble
+from pyro_hea.dataset import AlloyDataset
 from pyro_hea.design import Constraint, DesignResult, sample_designs
-from pyro_hea.errors import CheckpointError, DataError, NotFittedError
-from pyro_hea.features import FeatureMap
-from pyro_hea.inference import EpochRecord, Trainer
-from pyro_hea.model import AlloyModel
-from pyro_hea.posterior import Ensemble, feature_names
+from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.fitting import TrainingRun, choose_device, history_table
+from pyro_hea.inference import EpochRecord
+from pyro_hea.posterior import Ensemble
 from pyro_hea.spec import ModelSpec
 
 if TYPE_CHECKING:
     import arviz as az
 
     from pyro_hea.composition import Alloys
-
-_MODEL, _TRAINING = "model", "training"
-"""Names of the saved model and of the state from which training continues."""
-
-_SAVE_EVERY = 25
-"""Epochs between saves of the training state."""
-
-_HELD_OUT = 0.1
-"""Share of the labelled alloys that decides when to stop, where none are given for that."""
-
-_ENOUGH_LABELS = 100
-"""Fewer labelled alloys than these are all trained on, to the last epoch."""
-
-
-_HISTORY = (
-    "epoch",
-    "member",
-    "loss",
-    "validation_elbo_loss",
-    "validation_log_loss",
-    "best",
-)
 
 
 class DisentangledVAE:
@@ -143,65 +117,18 @@ class DisentangledVAE:
         LeakWarning
             Counting the training alloys that are validation alloys too.
         """
-        _check_labels(data, self.spec)
-        if validation is None:
-            data, validation = _hold_out(data, self.spec, seed)
-        else:
-            data = data.without(validation)
-            _check_labels(data, self.spec)
-        ensemble = self._new_ensemble(data, seed, _device(device))
-        trainer = Trainer(
-            ensemble.model, ensemble.batch(data), _stopping_batch(ensemble, validation), seed
+        run = TrainingRun.prepare(
+            self.spec,
+            data,
+            validation,
+            seed=seed,
+            device=choose_device(device),
+            folder=checkpoint,
+            resume=resume,
         )
-        run = {"spec": self.spec.to_mapping(), "data": _fingerprint(trainer, seed)}
-        records = _resume(trainer, run, checkpoint) if resume else []
-        if checkpoint is not None:
-            _save_training(trainer, run, records, checkpoint)
-        self._ensemble, self._records = ensemble, records
-        self._train(trainer, run, checkpoint, progress)
+        self._ensemble, self._records = run.ensemble, run.records
+        run.train(progress)
         return self
-
-    def _new_ensemble(self, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
-        elements = tuple(e for e in data.elements if (data.fractions[e] > 0).any())
-        names = feature_names(self.spec.features)
-        feature_map = FeatureMap(names, load_tables(self.spec.features.tables), elements)
-        fractions = data.fractions[list(elements)]
-        edges = quantile_edges(
-            feature_map(torch.tensor(fractions.to_numpy(float))), self.spec.features.bins
-        )
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            model = AlloyModel(self.spec, len(elements), edges.float())
-        return Ensemble(model.to(device), elements, fractions, seed)
-
-    def _train(
-        self, trainer: Trainer, run: dict[str, Any], folder: str | Path | None, progress: bool
-    ) -> None:
-        total = self.spec.training.epochs
-        try:
-            with tqdm(
-                total=total,
-                initial=trainer.epoch,
-                disable=not progress,
-                desc="training",
-                unit="epoch",
-            ) as bar:
-                for record in trainer.epochs():
-                    self._records.append(record)
-                    bar.update()
-                    if record.elbo_loss is not None and record.log_loss is not None:
-                        bar.set_postfix_str(
-                            f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
-                            f"log loss {np.mean(record.log_loss):.3f}"
-                        )
-                    if folder is not None and record.epoch % _SAVE_EVERY == 0:
-                        _save_training(trainer, run, self._records, folder)
-        except KeyboardInterrupt:
-            if folder is not None:
-                _save_training(trainer, run, self._records, folder)
-            raise
-        finally:
-            trainer.keep_best()
 
     @property
     def history(self) -> pd.DataFrame:
@@ -211,27 +138,7 @@ class DisentangledVAE:
         `validation_elbo_loss` (nats per alloy), `validation_log_loss` (nats per label; both NaN
         where the epoch was not evaluated) and `best`, true at the epoch whose weights are kept.
         """
-        members = range(self.spec.training.members)
-        unknown = [np.nan] * len(members)
-        epochs = [
-            pd.DataFrame(
-                {
-                    "epoch": record.epoch,
-                    "member": members,
-                    "loss": record.loss,
-                    "validation_elbo_loss": record.elbo_loss or unknown,
-                    "validation_log_loss": record.log_loss or unknown,
-                    "best": record.best or False,
-                }
-            )
-            for record in self._records
-        ]
-        if not epochs:
-            return pd.DataFrame(columns=pd.Index(_HISTORY))
-        history = pd.concat(epochs, ignore_index=True)
-        improved = history["epoch"].where(history["best"])
-        kept = improved.groupby(history["member"]).transform("max")
-        return history.assign(best=history["epoch"] == kept)
+        return history_table(self._records, self.spec.training.members)
 
     # Answers.
 
@@ -266,6 +173,7 @@ class DisentangledVAE:
         member: int = 0,
         chains: int = 4,
         warmup: int = 150,
+        groups: Sequence[str] = posterior.GROUPS,
         seed: int = 0,
     ) -> az.InferenceData:
         """Draw targets, latents and compositions of alloys; ArviZ plots the result.
@@ -284,6 +192,8 @@ class DisentangledVAE:
             more probable class; a few alloys).
         member, chains, warmup : int
             Of "nuts".
+        groups : sequence of str
+            What "guide" draws; compositions take most of the time and of the memory.
         seed : int
 
         Returns
@@ -304,8 +214,13 @@ class DisentangledVAE:
                 warmup=warmup,
                 seed=seed,
             )
-        draw = posterior.draw_posterior if method == "guide" else posterior.importance_posterior
-        return draw(self.ensemble, alloys, draws=draws, labels=labels, seed=seed)
+        if method == "importance":
+            return posterior.importance_posterior(
+                self.ensemble, alloys, draws=draws, labels=labels, seed=seed
+            )
+        return posterior.draw_posterior(
+            self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
+        )
 
     def prior_predictive(self, n: int = 500, *, seed: int = 0) -> az.InferenceData:
         """Draw `n` alloys of each member from the model before it sees any."""
@@ -436,25 +351,7 @@ class DisentangledVAE:
         OutputError
             Where the folder cannot be written.
         """
-        ensemble = self.ensemble
-        tensors = {f"weights.{n}": value for n, value in ensemble.model.state_dict().items()}
-        tensors["known"] = torch.tensor(ensemble.known.to_numpy(float))
-        files.write(
-            directory,
-            _MODEL,
-            tensors,
-            {
-                "spec": self.spec.to_mapping(),
-                "elements": list(ensemble.elements),
-                "features": list(ensemble.feature_map.names),
-                "classes": {name: [0, 1] for name in self.spec.target_names},
-                "tables_sha256": files.hash_of_tables(ensemble.tables),
-                "seed": ensemble.seed,
-                "epochs": len(self._records),
-                "versions": {p: version(p) for p in ("pyro-hea", "pyro-ppl", "torch")},
-                "known": list(ensemble.known.index),
-            },
-        )
+        save_ensemble(self.ensemble, directory)
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
@@ -464,108 +361,7 @@ class DisentangledVAE:
         ------
         MissingFileError, CheckpointError
         """
-        tensors, manifest = files.read(directory, _MODEL)
-        try:
-            spec = ModelSpec.from_mapping(manifest["spec"], f"{directory}/{_MODEL}.json")
-            elements = tuple(manifest["elements"])
-            known = pd.DataFrame(
-                tensors.pop("known").numpy(),
-                pd.Index(manifest["known"], name="formula"),
-                list(elements),
-            )
-            model = AlloyModel(spec, len(elements), tensors["weights.embedding.edges"])
-            weights = {n.removeprefix("weights."): t for n, t in tensors.items()}
-            model.load_state_dict(weights)
-            expected, seed = manifest["tables_sha256"], manifest["seed"]
-            features = manifest["features"]
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from None
-        vae = cls(spec)
-        ensemble = Ensemble(model.to(_device(device)).eval(), elements, known, seed)
-        if files.hash_of_tables(ensemble.tables) != expected or features != list(
-            ensemble.feature_map.names
-        ):
-            raise CheckpointError(
-                f"the model in '{directory}' was trained with other element or pair tables, or "
-                "features, than this release has; install the one that wrote it, or train again"
-            )
+        ensemble = load_ensemble(directory, choose_device(device))
+        vae = cls(ensemble.spec)
         vae._ensemble = ensemble
         return vae
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"device '{name}' cannot be used: {error}. Use 'auto' or 'cpu'") from None
-
-
-def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:
-    """Validation alloys of the training elements; the others say nothing of the ELBO."""
-    if validation is None:
-        return None
-    known = list(ensemble.elements)
-    outside = validation.fractions.drop(columns=known, errors="ignore").sum(axis=1) > 0
-    inside = validation.take(~outside.to_numpy())
-    return ensemble.batch(inside) if len(inside) else None
-
-
-def _fingerprint(trainer: Trainer, seed: int) -> dict[str, Any]:
-    """What tells one training from another, beside its spec."""
-    batches = {"training": trainer.data, "validation": trainer.validation}
-    return {"seed": seed} | {
-        name: None if batch is None else files.hash_of_tensors(batch.tensors())
-        for name, batch in batches.items()
-    }
-
-
-def _save_training(
-    trainer: Trainer, run: dict[str, Any], records: list[EpochRecord], folder: str | Path
-) -> None:
-    epochs = [record._asdict() for record in records]
-    files.write(folder, _TRAINING, trainer.state(), {**run, "records": epochs})
-
-
-def _resume(trainer: Trainer, run: dict[str, Any], folder: str | Path | None) -> list[EpochRecord]:
-    if folder is None:
-        raise DataError("resume needs the folder of the training: pass checkpoint=...")
-    tensors, manifest = files.read(folder, _TRAINING)
-    for key, now in run.items():
-        if manifest.get(key) != now:
-            raise CheckpointError(
-                f"the training in '{folder}' was started with another {key}: continue with the "
-                "same, or start anew without resume"
-            )
-    trainer.restore(tensors)
-    return [EpochRecord(**record) for record in manifest["records"]]
-
-
-def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
-    for name in spec.target_names:
-        labels = data.labels[name].dropna() if name in data.labels else pd.Series(dtype=float)
-        if labels.empty:
-            raise DataError(
-                f"no alloy is labelled with '{name}'. Targets in the data: "
-                f"{', '.join(data.targets) or 'none'}; give labels, or take the target out of the "
-                "spec"
-            )
-        if labels.nunique() == 1:
-            raise DataError(
-                f"every label of '{name}' is {labels.iloc[0]:g}: one class only cannot be learnt "
-                "from. Add alloys of the other class"
-            )
-
-
-def _hold_out(
-    data: AlloyDataset, spec: ModelSpec, seed: int
-) -> tuple[AlloyDataset, AlloyDataset | None]:
-    """Split off labelled alloys that decide when to stop, where there are enough."""
-    labelled = np.flatnonzero(data.labels[list(spec.target_names)].notna().any(axis=1))
-    if len(labelled) < _ENOUGH_LABELS:
-        return data, None
-    rng = np.random.default_rng(seed)
-    held = np.zeros(len(data), bool)
-    held[rng.choice(labelled, int(_HELD_OUT * len(labelled)), replace=False)] = True
-    return data.take(~held), data.take(held)

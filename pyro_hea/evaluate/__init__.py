@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyro_hea.evaluate.baselines import BASELINES as BASELINES
     from pyro_hea.evaluate.baselines import fit_predict as fit_predict
+    from pyro_hea.evaluate.comparison import cross_validation as cross_validation
+    from pyro_hea.evaluate.comparison import label_budget as label_budget
     from pyro_hea.evaluate.judge import Judge as Judge
     from pyro_hea.evaluate.judge import embedded_judge as embedded_judge
     from pyro_hea.evaluate.metrics import METRICS as METRICS
@@ -39,10 +41,12 @@ _HOMES = {
     "calibrated_ece_band": "metrics",
     "classification_metrics": "metrics",
     "composition_metrics": "metrics",
+    "cross_validation": "comparison",
     "embedded_judge": "judge",
     "expected_calibration_error": "metrics",
     "fit_predict": "baselines",
     "headline": "protocols",
+    "label_budget": "comparison",
     "label_from_latent": "metrics",
     "measure": "protocols",
     "nearest_alloy": "metrics",

@@ -13,7 +13,7 @@ import torch
 
 from pyro_hea.composition import PropertyTables, fraction_table, load_tables
 from pyro_hea.dataset import AlloyBatch, AlloyDataset, to_batch
-from pyro_hea.errors import UnknownElementError, UnknownTargetError, nearest
+from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
 from pyro_hea.features import PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
 
 if TYPE_CHECKING:
@@ -145,4 +145,7 @@ class Ensemble:
 
 def as_fractions(alloys: AlloyDataset | Alloys) -> pd.DataFrame:
     """Fractions of alloys given in any way, (N, their elements)."""
-    return alloys.fractions if isinstance(alloys, AlloyDataset) else fraction_table(alloys)
+    table = alloys.fractions if isinstance(alloys, AlloyDataset) else fraction_table(alloys)
+    if table.empty:
+        raise DataError("there is no alloy here; give at least one")
+    return table

@@ -1,0 +1,241 @@
+"""A training run: from tables to an ensemble, saved as it goes and continued where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from pyro_hea import checkpoint
+from pyro_hea.composition import load_tables
+from pyro_hea.dataset import AlloyBatch, AlloyDataset, quantile_edges
+from pyro_hea.errors import CheckpointError, DataError
+from pyro_hea.features import FeatureMap
+from pyro_hea.inference import EpochRecord, Trainer
+from pyro_hea.model import AlloyModel
+from pyro_hea.posterior import Ensemble, feature_names
+
+if TYPE_CHECKING:
+    from pyro_hea.spec import ModelSpec
+
+_NAME = "training"
+
+_SAVE_EVERY = 25
+"""Epochs between saves."""
+
+_HELD_OUT = 0.1
+"""Share of the labelled alloys that decides when to stop, where none are given for that."""
+
+_ENOUGH_LABELS = 100
+"""Fewer labelled alloys than these are all trained on, to the last epoch."""
+
+_HISTORY = ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss", "best")
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A training that is prepared, under way or done.
+
+    Attributes
+    ----------
+    ensemble : Ensemble
+        With the weights as they are.
+    trainer : Trainer
+    records : list of EpochRecord
+        Of the epochs so far.
+    folder : path or None
+        Where the state is saved.
+    """
+
+    ensemble: Ensemble
+    trainer: Trainer
+    records: list[EpochRecord]
+    folder: Path | None
+
+    @classmethod
+    def prepare(
+        cls,
+        spec: ModelSpec,
+        data: AlloyDataset,
+        validation: AlloyDataset | None,
+        *,
+        seed: int,
+        device: torch.device,
+        folder: str | Path | None,
+        resume: bool,
+    ) -> TrainingRun:
+        """Check the data, make the first weights and, to resume, read the saved state.
+
+        Raises
+        ------
+        DataError
+            For a target without labels, or with labels of one class only.
+        MissingFileError, CheckpointError
+            Where nothing, or another training, is there to be resumed.
+        OutputError
+            Where the folder cannot be written.
+        """
+        _check_labels(data, spec)
+        if validation is None:
+            data, validation = _hold_out(data, spec, seed)
+        else:
+            data = data.without(validation)
+            _check_labels(data, spec)
+        ensemble = _new_ensemble(spec, data, seed, device)
+        stopping = _stopping_batch(ensemble, validation)
+        trainer = Trainer(ensemble.model, ensemble.batch(data), stopping, seed)
+        run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
+        if resume:
+            run._resume()
+        run._save()
+        return run
+
+    def train(self, progress: bool) -> None:
+        """Train to the end; an interrupt, too, leaves the best weights and a saved state."""
+        try:
+            with tqdm(
+                total=self.ensemble.spec.training.epochs,
+                initial=self.trainer.epoch,
+                disable=not progress,
+                desc="training",
+                unit="epoch",
+            ) as bar:
+                for record in self.trainer.epochs():
+                    self.records.append(record)
+                    bar.update()
+                    if record.elbo_loss is not None and record.log_loss is not None:
+                        bar.set_postfix_str(
+                            f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
+                            f"log loss {np.mean(record.log_loss):.3f}"
+                        )
+                    if record.epoch % _SAVE_EVERY == 0:
+                        self._save()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        finally:
+            self.trainer.keep_best()
+
+    def _identity(self) -> dict[str, Any]:
+        """What tells one training from another."""
+        batches = (self.trainer.data, self.trainer.validation)
+        return {
+            "spec": self.ensemble.spec.to_mapping(),
+            "seed": self.ensemble.seed,
+            "data": [checkpoint.hash_of_tensors(b.tensors()) if b else None for b in batches],
+        }
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            records = {"records": [record._asdict() for record in self.records]}
+            state = self.trainer.state()
+            checkpoint.write(self.folder, _NAME, state, self._identity() | records)
+
+    def _resume(self) -> None:
+        if self.folder is None:
+            raise DataError("resume needs the folder of the training: pass checkpoint=...")
+        tensors, manifest = checkpoint.read(self.folder, _NAME)
+        for key, now in self._identity().items():
+            if manifest.get(key) != now:
+                raise CheckpointError(
+                    f"the training in '{self.folder}' was started with another {key}: continue "
+                    "with the same, or start anew without resume"
+                )
+        self.trainer.restore(tensors)
+        self.records.extend(EpochRecord(**record) for record in manifest["records"])
+
+
+def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
+    """One row per epoch and member; see `DisentangledVAE.history`."""
+    unknown = [np.nan] * members
+    epochs = [
+        pd.DataFrame(
+            {
+                "epoch": record.epoch,
+                "member": range(members),
+                "loss": record.loss,
+                "validation_elbo_loss": record.elbo_loss or unknown,
+                "validation_log_loss": record.log_loss or unknown,
+                "best": record.best or False,
+            }
+        )
+        for record in records
+    ]
+    if not epochs:
+        return pd.DataFrame(columns=pd.Index(_HISTORY))
+    history = pd.concat(epochs, ignore_index=True)
+    improved = history["epoch"].where(history["best"])
+    kept = improved.groupby(history["member"]).transform("max")
+    return history.assign(best=history["epoch"] == kept)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes CUDA where there is one.
+
+    Raises
+    ------
+    DataError
+        For a device that cannot be used here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"device '{name}' cannot be used: {error}. Use 'auto' or 'cpu'") from None
+
+
+def _new_ensemble(spec: ModelSpec, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
+    elements = tuple(e for e in data.elements if (data.fractions[e] > 0).any())
+    fractions = data.fractions[list(elements)]
+    tables = load_tables(spec.features.tables)
+    features = FeatureMap(feature_names(spec.features), tables, elements)
+    edges = quantile_edges(features(torch.tensor(fractions.to_numpy(float))), spec.features.bins)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model = AlloyModel(spec, len(elements), edges.float())
+    return Ensemble(model.to(device), elements, fractions, seed)
+
+
+def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:
+    """Validation alloys of the training elements; the others say nothing of the ELBO."""
+    if validation is None:
+        return None
+    known = list(ensemble.elements)
+    outside = validation.fractions.drop(columns=known, errors="ignore").sum(axis=1) > 0
+    inside = validation.take(~outside.to_numpy())
+    return ensemble.batch(inside) if len(inside) else None
+
+
+def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
+    for name in spec.target_names:
+        labels = data.labels[name].dropna() if name in data.labels else pd.Series(dtype=float)
+        if labels.empty:
+            raise DataError(
+                f"no alloy is labelled with '{name}'. Targets in the data: "
+                f"{', '.join(data.targets) or 'none'}; give labels, or take the target out of the "
+                "spec"
+            )
+        if labels.nunique() == 1:
+            raise DataError(
+                f"every label of '{name}' is {labels.iloc[0]:g}: one class only cannot be learnt "
+                "from. Add alloys of the other class"
+            )
+
+
+def _hold_out(
+    data: AlloyDataset, spec: ModelSpec, seed: int
+) -> tuple[AlloyDataset, AlloyDataset | None]:
+    """Split off labelled alloys that decide when to stop, where there are enough."""
+    labelled = np.flatnonzero(data.labels[list(spec.target_names)].notna().any(axis=1))
+    if len(labelled) < _ENOUGH_LABELS:
+        return data, None
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(data), bool)
+    held[rng.choice(labelled, int(_HELD_OUT * len(labelled)), replace=False)] = True
+    return data.take(~held), data.take(held)
