@@ -15,6 +15,7 @@ from pyro_hea.archive import load_ensemble, save_ensemble
 from pyro_hea.dataset import AlloyDataset
 from pyro_hea.design import Constraint, DesignResult, sample_designs
 from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.explore import Explorer
 from pyro_hea.fitting import TrainingRun, choose_device, history_table
 from pyro_hea.inference import EpochRecord
 from pyro_hea.posterior import Ensemble
@@ -333,6 +334,28 @@ class DisentangledVAE:
         if method != "importance":
             raise DataError(f"there is no method {method!r}; allowed: 'importance'")
         return sample_designs(self.ensemble, targets, constraints, n=n, seed=seed, **settings)
+
+    def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
+        """Walk through one member's latent space in a notebook.
+
+        Parameters
+        ----------
+        data : AlloyDataset
+            Alloys of the training elements to show on the map.
+        member : int
+
+        Returns
+        -------
+        Explorer
+            Displays itself as widgets, or as a plain figure where there are none; its `picked` is a
+            DataFrame of the alloys that were kept.
+
+        Raises
+        ------
+        MissingExtraError
+            Without plotly.
+        """
+        return Explorer(self.ensemble, data, self._member(member))
 
     def _member(self, member: int) -> int:
         if not 0 <= member < self.ensemble.members:

@@ -1,0 +1,238 @@
+"""The latent space to walk through in a notebook: ipywidgets around a plotly map.
+
+A click anywhere on the map decodes the alloy under it; with "follow the mouse" the alloy changes
+as the mouse moves. Without widgets the map is a plain plotly figure, and `Explorer.at` answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pyro_hea.errors import DataError, missing_extra
+from pyro_hea.explore.cursor import COMPONENTS, AlloyMap, Answer
+from pyro_hea.explore.panel import build_panel
+
+if TYPE_CHECKING:
+    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.posterior import Ensemble
+
+_CELLS = 41
+"""Cells of the background along each axis."""
+
+_MARGIN = 0.08
+"""Share of the alloys' range that the background reaches beyond them."""
+
+_HEIGHT, _WIDTH = 480, 640
+"""Pixels of the map."""
+
+
+class Explorer:
+    """A map of alloys with the alloy under the cursor beside it; displays itself.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    data : AlloyDataset
+        Of the training elements.
+    member : int
+        Whose latent space is shown.
+
+    Attributes
+    ----------
+    figure : plotly Figure
+        The map; a `FigureWidget` where there are widgets.
+    panel : ipywidgets.VBox or None
+        Everything; None without widgets.
+    """
+
+    def __init__(self, ensemble: Ensemble, data: AlloyDataset, member: int = 0) -> None:
+        self._go = _plotly()
+        self._map = AlloyMap(ensemble, data, member)
+        self._x, self._y = COMPONENTS
+        self._colours = self._map.colours()
+        self._colour = next(iter(self._colours))
+        self._targets = dict.fromkeys(ensemble.spec.target_names, 1.0)
+        self._point = np.zeros(2)
+        self._picked: list[Answer] = []
+        self._listeners: list[Callable[[Answer], None]] = []
+        live = _has_widgets()
+        self.figure = self._draw(live)
+        self.panel = build_panel(self) if live else None
+        self.at(*self._first())
+
+    def __repr__(self) -> str:
+        kind = "static, without widgets" if self.panel is None else "interactive"
+        return f"Explorer({len(self._map.data)} alloys, member {self._map.member}; {kind})"
+
+    def _ipython_display_(self) -> None:
+        display = import_module("IPython.display").display
+        display(self.figure if self.panel is None else self.panel)
+
+    def at(self, x: float, y: float) -> Answer:
+        """Move the cursor to a place of the map, in its coordinates; the alloy there."""
+        self._point = np.array([x, y], float)
+        self.answer = self._map.at(self._x, self._y, self._point, self._targets)
+        self._cursor.update(x=[x], y=[y])
+        for listener in self._listeners:
+            listener(self.answer)
+        return self.answer
+
+    def on_move(self, listener: Callable[[Answer], None]) -> None:
+        """Call `listener` with the alloy whenever the cursor has moved."""
+        self._listeners.append(listener)
+
+    def keep(self) -> None:
+        """Add the alloy under the cursor to `picked`."""
+        self._picked.append(self.answer)
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """Values with which alloys are decoded."""
+        return dict(self._targets)
+
+    @property
+    def picked(self) -> pd.DataFrame:
+        """Alloys that were kept, one a row: `formula`, fractions, predictions, nearest known alloy.
+
+        The nearest known one has the columns `known` and `novelty`, as in a table of designs.
+        """
+        rows = [
+            pd.concat([a.fractions, a.prediction], axis=1).assign(
+                known=a.known.index[0], novelty=a.known["distance"].iloc[0]
+            )
+            for a in self._picked
+        ]
+        if not rows:
+            return pd.DataFrame(columns=["formula"])
+        return pd.concat(rows).rename_axis(index="formula").reset_index()
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """What the map can show along an axis: latent components and features."""
+        return tuple(map(str, self._map.coordinates))
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """What alloys can be coloured by."""
+        return tuple(self._colours)
+
+    def show(
+        self,
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        colour: str | None = None,
+        targets: Mapping[str, float] | None = None,
+    ) -> None:
+        """Choose what the map shows; what is left out stays.
+
+        Parameters
+        ----------
+        x, y : str, optional
+            Two of `coordinates`.
+        colour : str, optional
+            One of `colours`.
+        targets : mapping, optional
+            Values with which alloys are decoded, by target.
+
+        Raises
+        ------
+        DataError
+            For a coordinate or a colour that there is not.
+        """
+        if colour is not None and colour not in self._colours:
+            raise DataError(f"no colour '{colour}'; use one of {', '.join(self._colours)}")
+        old = self._x, self._y
+        self._x, self._y = self._map.checked(x or self._x), self._map.checked(y or self._y)
+        self._colour = colour or self._colour
+        self._targets |= targets or {}
+        with self.figure.batch_update():
+            self._background.update(self._plane())
+            self._alloys.update(self._points())
+            self.figure.update_layout(xaxis_title_text=self._x, yaxis_title_text=self._y)
+        self.at(*(self._point if (self._x, self._y) == old else self._first()))
+
+    def _first(self) -> Any:
+        """Where the first alloy lies."""
+        return self._map.coordinates[[self._x, self._y]].iloc[0]
+
+    # The figure.
+
+    def _draw(self, live: bool) -> Any:
+        go = self._go
+        figure = (go.FigureWidget if live else go.Figure)()
+        figure.add_trace(go.Heatmap(self._plane()))
+        figure.add_trace(go.Scatter(self._points()))
+        cursor = {"symbol": "cross-thin", "size": 18, "line": {"width": 3, "color": "#D55E00"}}
+        figure.add_trace(
+            go.Scatter(x=[0], y=[0], mode="markers", marker=cursor, hoverinfo="skip", name="cursor")
+        )
+        self._background, self._alloys, self._cursor = figure.data
+        figure.update_layout(
+            template="plotly_white",
+            width=_WIDTH,
+            height=_HEIGHT,
+            margin={"l": 60, "r": 10, "t": 30, "b": 50},
+            showlegend=False,
+            xaxis_title_text=self._x,
+            yaxis_title_text=self._y,
+            dragmode="pan",
+        )
+        return figure
+
+    def _plane(self) -> dict[str, Any]:
+        """The background: probability of the first target of what is decoded under each place."""
+        shown = self._map.coordinates[[self._x, self._y]]
+        margin = _MARGIN * (shown.max() - shown.min())
+        low, high = shown.min() - margin, shown.max() + margin
+        x, y = (np.linspace(low[n], high[n], _CELLS) for n in (self._x, self._y))
+        places = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+        target = next(iter(self._targets))
+        _, predictions = self._map.alloys(self._x, self._y, places, self._targets)
+        return {
+            "x": x,
+            "y": y,
+            "z": predictions[target].to_numpy().reshape(_CELLS, _CELLS).round(3),
+            "zmin": 0,
+            "zmax": 1,
+            "colorscale": "Greys",
+            "reversescale": False,
+            "opacity": 0.45,
+            "colorbar": {"title": {"text": f"decoded: {target}", "side": "right"}, "x": 1.16},
+            "hovertemplate": "%{z:.2f}<extra>decoded here</extra>",
+        }
+
+    def _points(self) -> dict[str, Any]:
+        shown, colour = self._map.coordinates, self._colours[self._colour]
+        return {
+            "x": shown[self._x].to_numpy(),
+            "y": shown[self._y].to_numpy(),
+            "text": list(shown.index),
+            "mode": "markers",
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {
+                "color": colour.to_numpy(float),
+                "colorscale": "Cividis",
+                "size": 7,
+                "symbol": colour.map({0.0: "circle-open"}).fillna("circle").tolist(),
+                "line": {"width": 1},
+                "colorbar": {"title": {"text": self._colour, "side": "right"}},
+            },
+        }
+
+
+def _plotly() -> Any:
+    try:
+        return import_module("plotly.graph_objects")
+    except ImportError as error:
+        raise missing_extra("plotly", "notebooks") from error
+
+
+def _has_widgets() -> bool:
+    return all(find_spec(name) for name in ("ipywidgets", "anywidget"))

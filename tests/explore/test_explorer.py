@@ -1,0 +1,130 @@
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_hea.errors import DataError, MissingExtraError, UnknownElementError
+from pyro_hea.explore import AlloyMap, Explorer
+
+pytest.importorskip("anywidget")
+
+
+@pytest.fixture(scope="module")
+def explorer(vae, alloys):
+    return vae.explore(alloys, member=1)
+
+
+@pytest.fixture
+def alloy_map(vae, alloys):
+    return AlloyMap(vae.ensemble, alloys, 1)
+
+
+def test_the_map_is_of_principal_components_and_features(alloy_map, vae, alloys):
+    z = vae.encode(alloys, 1).to_numpy()
+    first = alloy_map.coordinates["latent 1"].to_numpy()
+    values = np.linalg.eigvalsh(np.cov(z.T))
+    assert first.var(ddof=1) == pytest.approx(values[-1])
+    np.testing.assert_allclose(alloy_map.coordinates["omega"], alloys.features["omega"])
+
+
+def test_on_an_alloy_the_cursor_decodes_that_alloys_latent(alloy_map, vae, alloys):
+    for x, y in (("latent 1", "latent 2"), ("omega", "latent 1"), ("omega", "mixing_entropy")):
+        place = alloy_map.coordinates[[x, y]].iloc[[3]].to_numpy()
+        z = alloy_map.latents(x, y, place)
+        np.testing.assert_allclose(z, vae.encode(alloys, 1).iloc[[3]], atol=1e-6)
+
+
+def test_beside_an_alloy_only_what_is_shown_moves(alloy_map, vae, alloys):
+    place = alloy_map.coordinates[["latent 1", "latent 2"]].iloc[[0]].to_numpy() + 1e-3
+    z = alloy_map.latents("latent 1", "latent 2", place)
+    moved = z - vae.encode(alloys, 1).iloc[[0]].to_numpy()
+    assert np.linalg.norm(moved) == pytest.approx(1e-3 * 2**0.5, rel=1e-4)
+
+
+def test_the_answer_holds_prediction_and_the_nearest_known_alloys(explorer, vae, alloys):
+    answer = explorer.at(0.1, 0.2)
+    predicted = vae.predict(answer.fractions)
+    pd.testing.assert_frame_equal(answer.prediction, predicted)
+    distance = np.abs(alloys.fractions.to_numpy() - answer.fractions.to_numpy()).sum(1) / 2
+    np.testing.assert_allclose(answer.known["distance"], np.sort(distance)[:3])
+    assert list(answer.known.columns) == ["distance", "single_phase"]
+
+
+def test_a_drag_is_answered_within_100_ms(explorer):
+    seconds = []
+    for x in np.linspace(-1, 1, 15):
+        start = time.perf_counter()
+        explorer.at(x, -x)
+        seconds.append(time.perf_counter() - start)
+    assert np.median(seconds) < 0.1
+
+
+def test_what_was_kept_comes_back_as_a_table(vae, alloys):
+    explorer = vae.explore(alloys)
+    assert explorer.picked.empty
+    explorer.keep()
+    answer = explorer.at(0.5, 0.5)
+    explorer.keep()
+    table = explorer.picked
+    assert table["formula"].tolist()[1] == answer.fractions.index[0]
+    np.testing.assert_allclose(table[list(vae.ensemble.elements)].sum(axis=1), 1)
+    assert {"single_phase_low", "known", "novelty"} < set(table.columns)
+
+
+def test_a_slider_changes_the_target_and_a_menu_the_map(vae, alloys):
+    explorer = vae.explore(alloys)
+    before = explorer.figure.data[0].z.copy()
+    top, _, bottom = explorer.panel.children
+    bottom.children[0].value = 0.0
+    assert explorer.targets == {"single_phase": 0.0}
+    assert not np.array_equal(explorer.figure.data[0].z, before)
+    top.children[0].value = "omega"
+    np.testing.assert_allclose(explorer.figure.data[1].x, alloys.features["omega"])
+    assert explorer.figure.layout.xaxis.title.text == "omega"
+    top.children[2].value = "single_phase (uncertainty)"
+    colours = vae.predict(alloys)["single_phase_sd"]
+    np.testing.assert_allclose(explorer.figure.data[1].marker.color, colours)
+    bottom.children[2].click()
+    assert len(explorer.picked) == 1
+
+
+def test_the_panel_says_what_lies_under_the_cursor(explorer):
+    answer = explorer.at(-0.5, 0.3)
+    bars, words = explorer.panel.children[1].children[1].children
+    row = answer.prediction.iloc[0]
+    assert f"<b>{row['single_phase']:.2f}</b>" in words.value
+    assert str(answer.known.index[0]) in words.value
+    assert sum(bars.data[0].x) == pytest.approx(100)
+
+
+def test_without_widgets_it_is_a_static_figure_that_still_answers(vae, alloys, monkeypatch):
+    monkeypatch.setattr("pyro_hea.explore.explorer.find_spec", lambda _: None)
+    explorer = vae.explore(alloys)
+    assert explorer.panel is None
+    assert type(explorer.figure).__name__ == "Figure"
+    assert "static, without widgets" in repr(explorer)
+    explorer.at(0, 0)
+    explorer.keep()
+    assert len(explorer.picked) == 1
+
+
+def test_without_plotly_there_is_one_clear_error(vae, alloys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(MissingExtraError, match=r'plotly.*pip install "pyro-hea\[notebooks\]"'):
+        vae.explore(alloys)
+
+
+def test_what_is_not_there_is_named(vae, alloys, explorer):
+    with pytest.raises(DataError, match=r"'omeg' is no coordinate.* Did you mean 'omega'"):
+        explorer.show(x="omeg")
+    with pytest.raises(DataError, match="no colour 'red'"):
+        explorer.show(colour="red")
+    with pytest.raises(DataError, match="no member 9"):
+        vae.explore(alloys, member=9)
+    outside = type(alloys).from_reports(
+        alloys.fractions.rename(columns={"Co": "Re"}), alloys.reports, alloys.targets
+    )
+    with pytest.raises(UnknownElementError, match="no training alloy holds"):
+        Explorer(vae.ensemble, outside)
