@@ -50,8 +50,17 @@ class CompositionMultinomial(TorchDistribution):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
         """Draw fractions that are multiples of 1 / total_count."""
         logits = detach_provenance(self.logits)  # which render_model adds, and torch refuses
-        counts = torch.distributions.Multinomial(self.total_count, logits=logits)
-        return counts.sample(sample_shape) / self.total_count
+        share = logits.double().exp().expand(self._extended_shape(sample_shape))
+        # One element after the other, each a binomial of the atoms that are left: some steps for
+        # all rows at once, where drawing atom by atom takes as many as there are atoms.
+        rest = share.flip(-1).cumsum(-1).flip(-1)
+        odds = (share / rest.clamp_min(torch.finfo(share.dtype).tiny)).clamp(0.0, 1.0)
+        left = torch.full_like(share[..., 0], self.total_count)
+        counts = []
+        for column in odds[..., :-1].unbind(-1):
+            counts.append(torch.binomial(left, column.contiguous()))
+            left = left - counts[-1]
+        return torch.stack([*counts, left], -1).to(logits) / self.total_count
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probability of fractions, (...,)."""

@@ -1,13 +1,14 @@
 """What a trained ensemble says: predictions, latents, draws as InferenceData, and their checks."""
 
 from pyro_hea.posterior.checks import check_guide, guide_table
-from pyro_hea.posterior.draws import draw_posterior, prior_predictive
+from pyro_hea.posterior.draws import GROUPS, draw_posterior, prior_predictive
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions, feature_names
 from pyro_hea.posterior.importance import importance_posterior, label_evidence
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.predictions import encode, predict, reconstruct
 
 __all__ = [
+    "GROUPS",
     "Ensemble",
     "as_fractions",
     "check_guide",

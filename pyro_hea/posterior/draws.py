@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +13,7 @@ from pyro import poutine
 from torch.distributions import Bernoulli
 
 from pyro_hea.dataset import AlloyDataset
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
 
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 _CHUNK = 2_000_000
 """Fractions drawn at a time, which bounds the memory."""
 
+GROUPS = ("posterior", "posterior_predictive", "log_likelihood", "prior", "prior_predictive")
+"""What can be drawn."""
+
 Groups = dict[str, dict[str, "Tensor"]]
 
 
@@ -38,6 +40,7 @@ def draw_posterior(
     draws: int,
     labels: Literal["use", "ignore"],
     seed: int,
+    groups: Sequence[str] = GROUPS,
 ) -> az.InferenceData:
     """Draw targets and latents from every member's guide, and compositions from both.
 
@@ -50,6 +53,8 @@ def draw_posterior(
     labels : {"use", "ignore"}
         Whether labels that the alloys have are taken as known or inferred too.
     seed : int
+    groups : sequence of str
+        Which of `GROUPS` are drawn: compositions take most of the time and of the memory.
 
     Returns
     -------
@@ -62,24 +67,29 @@ def draw_posterior(
         raise DataError(f"labels={labels!r} is not allowed; use 'use' or 'ignore'")
     if draws < 1:
         raise DataError(f"draws={draws} is not allowed; draw at least 1")
+    for group in groups:
+        if group not in GROUPS:
+            raise DataError(
+                f"there is no group {group!r}.{nearest(group, GROUPS)} Allowed: {', '.join(GROUPS)}"
+            )
     batch = ensemble.batch(alloys)
     size = ensemble.members * len(batch) * len(ensemble.elements)
-    chunks: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    gathered: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
     cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(cuda):
+    with torch.no_grad(), torch.random.fork_rng(cuda), pyro.validation_enabled(False):
         torch.manual_seed(seed)
         for start in range(0, draws, step := max(1, _CHUNK // size)):
             count = min(step, draws - start)
-            groups = _posterior(ensemble, batch, labels, count) | _prior(ensemble, batch, count)
-            for group, sites in groups.items():
-                for name, value in sites.items():
-                    chunks[group][name].append(value.cpu().numpy())
-    drawn = {
-        group: {name: np.concatenate(parts).swapaxes(0, 1) for name, parts in sites.items()}
-        for group, sites in chunks.items()
-    }
+            drawn = _posterior(ensemble, batch, labels, count, groups)
+            drawn |= _prior(ensemble, batch, count, groups)
+            for group in groups:
+                for name, value in drawn[group].items():
+                    chunk = value.cpu().numpy().swapaxes(0, 1)
+                    shape = (len(chunk), draws, *chunk.shape[2:])
+                    into = gathered[group].setdefault(name, np.empty(shape, chunk.dtype))
+                    into[:, start : start + count] = chunk
     attributes = {"inference": "variational", "chain_is": "member", "seed": seed}
-    return gather(ensemble, alloys, batch, drawn, attributes)
+    return gather(ensemble, alloys, batch, gathered, attributes)
 
 
 def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
@@ -96,12 +106,11 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
     Returns
     -------
     InferenceData
-        Groups `prior` (targets, z) and `prior_predictive` (composition), each draw an alloy, and
-        `observed_data`, a training alloy for each. The dimension `chain` is the member.
+        Groups `prior` (targets, z) and `prior_predictive` (composition), each draw an alloy. The
+        dimension `chain` is the member.
     """
     rows = np.random.default_rng(seed).integers(len(ensemble.known), size=n)
-    real = ensemble.known.iloc[rows]
-    batch = replace(ensemble.batch(real), fractions=None)
+    batch = replace(ensemble.batch(ensemble.known.iloc[rows]), fractions=None)
     cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(cuda), pyro.validation_enabled(False):
         torch.manual_seed(seed)
@@ -117,7 +126,7 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
             "prior": values,
             "prior_predictive": {"composition": nodes["composition"]["value"].cpu().numpy()},
         },
-        observed={"composition": real.to_numpy(float)},
+        observed={},
         constant={},
         dims={"composition": ["element"], "z": ["latent"]},
         default_dims=[],
@@ -171,7 +180,11 @@ def gather(
     )
 
 
-def _posterior(ensemble: Ensemble, batch: AlloyBatch, labels: str, draws: int) -> Groups:
+def _posterior(
+    ensemble: Ensemble, batch: AlloyBatch, labels: str, draws: int, groups: Sequence[str]
+) -> Groups:
+    if not {"posterior", "posterior_predictive", "log_likelihood"} & set(groups):
+        return {}
     model, shape = ensemble.model, (draws, ensemble.members, len(batch))
     y = {}
     for name, probability in ensemble.head_probabilities(batch.features).items():
@@ -179,23 +192,28 @@ def _posterior(ensemble: Ensemble, batch: AlloyBatch, labels: str, draws: int) -
         if labels == "use" and name in batch.targets:
             y[name] = torch.where(batch.known(name), batch.targets[name], y[name])
     z = model.latent_posterior(batch.composition, y).sample()
-    composition = model.likelihood(z, y)
-    return {
-        "posterior": {**y, "z": z.expand(*shape, -1)},
-        "posterior_predictive": {"composition": composition.sample()},
-        "log_likelihood": {"composition": composition.log_prob(batch.composition)},
-    }
+    drawn: Groups = {"posterior": {**y, "z": z.expand(*shape, -1)}}
+    if {"posterior_predictive", "log_likelihood"} & set(groups):
+        composition = model.likelihood(z, y)
+        drawn["log_likelihood"] = {"composition": composition.log_prob(batch.composition)}
+        if "posterior_predictive" in groups:
+            drawn["posterior_predictive"] = {"composition": composition.sample()}
+    return drawn
 
 
-def _prior(ensemble: Ensemble, batch: AlloyBatch, draws: int) -> Groups:
+def _prior(ensemble: Ensemble, batch: AlloyBatch, draws: int, groups: Sequence[str]) -> Groups:
+    if not {"prior", "prior_predictive"} & set(groups):
+        return {}
     model, shape = ensemble.model, (draws, ensemble.members, len(batch))
     y = {
         name: Bernoulli(logits=logits).sample(shape)
         for name, logits in zip(ensemble.spec.target_names, model.prior_logits, strict=True)
     }
     z = model.latent_prior().sample(shape)
-    composition = model.likelihood(z, y).sample()
-    return {"prior": {**y, "z": z}, "prior_predictive": {"composition": composition}}
+    drawn: Groups = {"prior": {**y, "z": z}}
+    if "prior_predictive" in groups:
+        drawn["prior_predictive"] = {"composition": model.likelihood(z, y).sample()}
+    return drawn
 
 
 def _observed(

@@ -76,8 +76,8 @@ def gathered(groups: dict[str, Any]) -> Any:
     """Datasets as the groups of what the installed ArviZ plots."""
     import arviz as az
 
-    if hasattr(az, "InferenceData"):
-        return az.InferenceData(**groups)
+    if container := vars(az).get("InferenceData"):  # ArviZ 1 has a warning by that name
+        return container(**groups)
     import xarray as xr
 
     return xr.DataTree.from_dict(groups)

@@ -270,3 +270,26 @@ def test_arviz_reads_the_log_likelihood(many):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the estimate is poor
         assert az.waic(many, var_name="composition").n_data_points == N
+
+
+def test_only_the_groups_that_are_asked_for_are_drawn(vae, alloys):
+    idata = vae.posterior(alloys, draws=3, groups=("posterior", "prior_predictive"))
+    assert set(idata.groups()) == {
+        "posterior",
+        "prior_predictive",
+        "observed_data",
+        "constant_data",
+    }
+    with pytest.raises(DataError, match=r"no group 'priors'\. Did you mean 'prior'\?"):
+        vae.posterior(alloys, groups=("priors",))
+
+
+def test_the_prior_of_the_program_is_drawn_alloy_by_alloy(vae):
+    idata = vae.prior_predictive(400, seed=1)
+    assert idata.prior["z"].dims == ("chain", "draw", "latent")
+    assert idata.prior["single_phase"].dims == ("chain", "draw")
+    assert idata.prior_predictive["composition"].sizes == {"chain": 3, "draw": 400, "element": 6}
+    np.testing.assert_allclose(idata.prior_predictive["composition"].sum("element"), 1, rtol=1e-5)
+    assert abs(float(idata.prior["single_phase"].mean()) - 0.5) < 4 * 0.5 / 1200**0.5
+    assert abs(float(idata.prior["z"].mean())) < 4 / 2400**0.5
+    assert idata.prior.attrs["inference"] == "prior"
