@@ -138,7 +138,8 @@ class AlloyMap:
         """A coordinate's name; an error where there is none of that name."""
         if name not in self.coordinates:
             raise DataError(
-                f"'{name}' is no coordinate of a map.{nearest(name, map(str, self.coordinates))} Use "
+                f"'{name}' is no coordinate of a map."
+                f"{nearest(name, map(str, self.coordinates))} Use "
                 f"{' or '.join(map(repr, COMPONENTS))} or a feature"
             )
         return name

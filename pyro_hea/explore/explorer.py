@@ -28,8 +28,19 @@ _CELLS = 41
 _MARGIN = 0.08
 """Share of the alloys' range that the background reaches beyond them."""
 
-_HEIGHT, _WIDTH = 480, 640
+_HEIGHT, _WIDTH = 480, 720
 """Pixels of the map."""
+
+_CURSOR = {
+    "type": "circle",
+    "xsizemode": "pixel",
+    "ysizemode": "pixel",
+    "xanchor": 0,
+    "yanchor": 0,
+    **{"x0": -9, "x1": 9, "y0": -9, "y1": 9},
+    "line": {"width": 3, "color": "#D55E00"},
+}
+"""A ring around the cursor. A shape moves without a new drawing of the alloys, unlike a trace."""
 
 
 class Explorer:
@@ -78,9 +89,9 @@ class Explorer:
         """Move the cursor to a place of the map, in its coordinates; the alloy there."""
         self._point = np.array([x, y], float)
         self.answer = self._map.at(self._x, self._y, self._point, self._targets)
-        self._cursor.update(x=[x], y=[y])
         for listener in self._listeners:
             listener(self.answer)
+        self.figure.layout.shapes[0].update(xanchor=x, yanchor=y)
         return self.answer
 
     def on_move(self, listener: Callable[[Answer], None]) -> None:
@@ -169,11 +180,7 @@ class Explorer:
         figure = (go.FigureWidget if live else go.Figure)()
         figure.add_trace(go.Heatmap(self._plane()))
         figure.add_trace(go.Scatter(self._points()))
-        cursor = {"symbol": "cross-thin", "size": 18, "line": {"width": 3, "color": "#D55E00"}}
-        figure.add_trace(
-            go.Scatter(x=[0], y=[0], mode="markers", marker=cursor, hoverinfo="skip", name="cursor")
-        )
-        self._background, self._alloys, self._cursor = figure.data
+        self._background, self._alloys = figure.data
         figure.update_layout(
             template="plotly_white",
             width=_WIDTH,
@@ -183,6 +190,7 @@ class Explorer:
             xaxis_title_text=self._x,
             yaxis_title_text=self._y,
             dragmode="pan",
+            shapes=[_CURSOR],
         )
         return figure
 
@@ -204,7 +212,7 @@ class Explorer:
             "colorscale": "Greys",
             "reversescale": False,
             "opacity": 0.45,
-            "colorbar": {"title": {"text": f"decoded: {target}", "side": "right"}, "x": 1.16},
+            "colorbar": _bar(f"{target} (decoded here)", 1.22),
             "hovertemplate": "%{z:.2f}<extra>decoded here</extra>",
         }
 
@@ -222,9 +230,13 @@ class Explorer:
                 "size": 7,
                 "symbol": colour.map({0.0: "circle-open"}).fillna("circle").tolist(),
                 "line": {"width": 1},
-                "colorbar": {"title": {"text": self._colour, "side": "right"}},
+                "colorbar": _bar(self._colour, 1.02),
             },
         }
+
+
+def _bar(title: str, x: float) -> dict[str, Any]:
+    return {"title": {"text": title, "side": "right"}, "x": x, "thickness": 12}
 
 
 def _plotly() -> Any:

@@ -24,8 +24,8 @@ def build_panel(explorer: Explorer) -> Any:
 
     def write(answer: Answer) -> None:
         amounts = 100 * answer.fractions.iloc[0].loc[lambda row: row > 0].sort_values()
-        bars.data[0].update(x=amounts.to_numpy(), y=list(amounts.index))
         words.value = _words(answer)
+        bars.data[0].update(x=amounts.to_numpy(), y=list(amounts.index))
 
     def go_to(points: Any) -> None:
         if points.point_inds:
@@ -64,7 +64,15 @@ def _choices(explorer: Explorer, w: Any) -> list[Any]:
 
 def _sliders(explorer: Explorer, w: Any) -> list[Any]:
     sliders = {
-        name: w.FloatSlider(value, min=0, max=1, step=0.05, description=name)
+        name: w.FloatSlider(
+            value,
+            min=0,
+            max=1,
+            step=0.05,
+            description=f"decode with {name} =",
+            style={"description_width": "initial"},
+            layout={"width": "360px"},
+        )
         for name, value in explorer.targets.items()
     }
     for name, slider in sliders.items():

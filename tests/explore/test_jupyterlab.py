@@ -1,0 +1,140 @@
+"""The explorer in JupyterLab, in a headless browser."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("jupyterlab")
+pytest.importorskip("anywidget")
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "explorer"
+PATIENCE = 60_000
+"""Milliseconds for the page, the kernel and the first map."""
+
+NOTEBOOK = """
+from pyro_hea import DisentangledVAE, read_alloys
+explorer = DisentangledVAE.load("model").explore(read_alloys("alloys.csv"))
+explorer
+"""
+
+
+def installed_browser(browsers) -> str | None:
+    """A Chromium: playwright's own, or the system's."""
+    own = browsers.chromium.executable_path
+    if Path(own).is_file():
+        return own
+    return next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+
+
+@pytest.fixture
+def page():
+    with playwright.sync_playwright() as browsers:
+        path = installed_browser(browsers)
+        if path is None:
+            pytest.skip("no Chromium is installed: playwright install chromium")
+        browser = browsers.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def lab(vae, alloys, tmp_path):
+    """Address of a JupyterLab whose folder holds a notebook, a model and its alloys."""
+    vae.save(tmp_path / "model")
+    alloys.table.to_csv(tmp_path / "alloys.csv", index=False)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK.strip())])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, tmp_path / "explore.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    homes = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}"),
+            *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={TOKEN}", "--allow-root"),
+            *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+            *(
+                "--LabApp.news_url=None",
+                "--LabApp.check_for_updates_class="
+                "jupyterlab.handlers.announcements.NeverCheckForUpdate",
+            ),
+        ],
+        cwd=tmp_path,
+        env=os.environ | homes | {"IPYTHONDIR": str(tmp_path / "ipython")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/api?token={TOKEN}", server)
+        yield f"{address}/lab/tree/explore.ipynb?token={TOKEN}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait_for(address: str, server: subprocess.Popen) -> None:
+    for _ in range(300):
+        assert server.poll() is None, "JupyterLab did not start"
+        try:
+            urllib.request.urlopen(address, timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("JupyterLab does not answer")
+
+
+def test_a_click_on_the_map_decodes_another_alloy(lab, page):
+    errors = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    page.goto(lab)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function("window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    assert page.locator(".js-plotly-plot .scatterlayer .point").count() > 60
+    name = page.locator(".pyro-hea-alloy")
+    name.wait_for()
+    before = name.inner_text()
+    bars = page.locator(".js-plotly-plot .barlayer .point")
+    assert bars.count() > 0
+
+    drawn = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    seconds = []
+    for across, up in ((0.12, 0.15), (0.85, 0.85)):
+        start = time.perf_counter()
+        page.mouse.move(drawn["x"] + across * drawn["width"], drawn["y"] + up * drawn["height"])
+        page.mouse.click(drawn["x"] + across * drawn["width"], drawn["y"] + up * drawn["height"])
+        page.wait_for_function(
+            "old => document.querySelector('.pyro-hea-alloy').innerText !== old", arg=before
+        )
+        seconds.append(time.perf_counter() - start)
+        after = name.inner_text()
+        assert re.fullmatch(r"([A-Z][a-z]?[0-9.]*)+", after)
+        before = after
+    print("seconds from click to alloy:", seconds)
+
+    page.get_by_role("button", name="keep this alloy").click()
+    page.get_by_text(f"1 kept, the last {after}").wait_for()
+    assert errors == []
