@@ -41,7 +41,8 @@ class DisentangledVAE:
     >>> spec = ModelSpec(training={"members": 2, "epochs": 2})
     >>> vae = DisentangledVAE(spec).fit(load_alloys(), seed=0, progress=False)
     >>> vae.predict(["CoCrFeMnNi"]).columns.tolist()
-    ['single_phase', 'single_phase_sd', 'single_phase_low', 'single_phase_high']
+    ['single_phase', 'single_phase_sd', 'single_phase_low', 'single_phase_high',
+     'single_phase_epistemic', 'single_phase_aleatoric']
     """
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
@@ -267,6 +268,22 @@ class DisentangledVAE:
             warmup=warmup,
             seed=seed,
         )
+
+    def check_predictive(
+        self, alloys: AlloyDataset | Alloys, *, draws: int = 50, seed: int = 0
+    ) -> tuple[pd.DataFrame, az.InferenceData]:
+        """Compare sets of alloys drawn from the posterior predictive with the real set.
+
+        Returns
+        -------
+        table : DataFrame
+            By statistic: what it is in the real set, its mean and sd over the draws, its p-value.
+        checks : InferenceData
+            Number of elements and features of drawn and real alloys, for `az.plot_ppc`.
+        """
+        groups = ("posterior_predictive",)
+        idata = self.posterior(alloys, draws=draws, groups=groups, seed=seed)
+        return posterior.check_predictive(self.ensemble, idata)
 
     def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
         """The model's own p(y | x) of each alloy beside the head's q(y | features)."""

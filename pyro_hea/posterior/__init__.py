@@ -6,12 +6,14 @@ from pyro_hea.posterior.ensemble import Ensemble, as_fractions, feature_names
 from pyro_hea.posterior.importance import importance_posterior, label_evidence
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.predictions import encode, predict, reconstruct
+from pyro_hea.posterior.predictive import check_predictive
 
 __all__ = [
     "GROUPS",
     "Ensemble",
     "as_fractions",
     "check_guide",
+    "check_predictive",
     "draw_posterior",
     "encode",
     "feature_names",

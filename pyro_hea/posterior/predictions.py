@@ -34,7 +34,8 @@ def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
     -------
     DataFrame
         By formula; columns `t` (mean probability of 1), `t_sd` (spread of that probability over
-        the members), `t_low` and `t_high` (94 % interval) of each target `t`.
+        the members), `t_low` and `t_high` (94 % interval), `t_epistemic` and `t_aleatoric` (see
+        `decompose`) of each target `t`.
 
     Warns
     -----
@@ -67,8 +68,38 @@ def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
             f"{target.name}_sd": sd,
             f"{target.name}_low": low,
             f"{target.name}_high": high,
+            f"{target.name}_epistemic": sd,
+            f"{target.name}_aleatoric": np.sqrt(np.maximum(mean * (1 - mean) - sd**2, 0.0)),
         }
     return pd.DataFrame(columns, fractions.index)
+
+
+def decompose(
+    members: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tell what the members do not know from what no member could know.
+
+    By the law of total variance, for a label y that is 1 with the probability p_k of a member:
+    Var y = p (1 - p) = Var p_k + mean p_k (1 - p_k), with p the mean of p_k.
+
+    Parameters
+    ----------
+    members : ndarray, shape (K, N)
+        Probability of 1 by member.
+
+    Returns
+    -------
+    epistemic, aleatoric : ndarray, shape (N,)
+        Standard deviations; their squares sum to p (1 - p). More data like these shrink the
+        first and leave the second.
+
+    Examples
+    --------
+    >>> epistemic, aleatoric = decompose(np.array([[0.5, 0.0], [0.5, 1.0]]))
+    >>> epistemic, aleatoric           # members that agree on 0.5, and that contradict each other
+    (array([0. , 0.5]), array([0.5, 0. ]))
+    """
+    return members.std(0), np.sqrt((members * (1 - members)).mean(0))
 
 
 def _mix_with_prior(

@@ -41,7 +41,9 @@ from pyro_hea.posterior import Ensemble
 
 WISH = {"single_phase": 1}
 WISHED = ["all_wishes", "all_wishes_sd", "all_wishes_low", "all_wishes_high"]
-PREDICTED = ["single_phase", "single_phase_sd", "single_phase_low", "single_phase_high"]
+PREDICTED = [
+    f"single_phase{part}" for part in ("", "_sd", "_low", "_high", "_epistemic", "_aleatoric")
+]
 
 
 @pytest.fixture(scope="session")

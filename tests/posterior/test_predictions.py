@@ -5,7 +5,7 @@ from scipy import integrate, stats
 
 from pyro_hea.errors import UnknownElementError, UnknownTargetError
 from pyro_hea.posterior import encode, predict, reconstruct
-from pyro_hea.posterior.predictions import _mix_with_prior, beta_interval
+from pyro_hea.posterior.predictions import _mix_with_prior, beta_interval, decompose
 
 # The interval.
 
@@ -135,3 +135,13 @@ def test_a_target_that_was_not_trained_is_refused_with_the_nearest(ensemble):
     ensemble.check_target("single_phase")
     with pytest.raises(UnknownTargetError, match=r"no target 'single_fase'.*'single_phase'"):
         ensemble.check_target("single_fase")
+
+
+def test_epistemic_and_aleatoric_variance_sum_to_that_of_the_label(vae, ensemble, alloys):
+    members = ensemble.head_probabilities(ensemble.batch(alloys).features)["single_phase"]
+    epistemic, aleatoric = decompose(members.double().numpy())
+    table = vae.predict(alloys)
+    p = table["single_phase"]
+    np.testing.assert_allclose(table["single_phase_epistemic"], epistemic, atol=1e-6)
+    np.testing.assert_allclose(table["single_phase_aleatoric"], aleatoric, atol=1e-6)
+    np.testing.assert_allclose(epistemic**2 + aleatoric**2, p * (1 - p), atol=1e-6)
