@@ -113,7 +113,7 @@ def test_a_click_on_the_map_decodes_another_alloy(lab, page):
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
-    assert page.locator(".js-plotly-plot .scatterlayer .point").count() > 60
+    assert page.locator(".js-plotly-plot .scatterlayer .point").count() == 60
     name = page.locator(".pyro-hea-alloy")
     name.wait_for()
     before = name.inner_text()
