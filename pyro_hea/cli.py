@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,7 +49,7 @@ def _writable(context: click.Context, option: click.Parameter, path: Path | None
     return path
 
 
-def _seeds(default: int) -> Any:
+def _seeds(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         "--seeds",
         type=click.IntRange(1),
