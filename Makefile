@@ -34,7 +34,8 @@ data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build.py
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
-	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+	# without the widgets' state, which holds all of plotly (10 MB)
+	$(BIN)/jupyter-execute --inplace --NotebookClient.store_widget_state=False notebooks/*.ipynb
 
 clean:  ## remove .venv, builds and caches, but no runs
 	rm -rf $(VENV) build dist *.egg-info docs/_build .coverage .hypothesis .mypy_cache \

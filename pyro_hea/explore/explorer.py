@@ -81,9 +81,10 @@ class Explorer:
         kind = "static, without widgets" if self.panel is None else "interactive"
         return f"Explorer({len(self._map.data)} alloys, member {self._map.member}; {kind})"
 
-    def _ipython_display_(self) -> None:
-        display = import_module("IPython.display").display
-        display(self.figure if self.panel is None else self.panel)
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        shown = self.figure if self.panel is None else self.panel
+        bundle: dict[str, Any] = shown._repr_mimebundle_(**options)
+        return bundle | {"text/plain": repr(self)}
 
     def at(self, x: float, y: float) -> Answer:
         """Move the cursor to a place of the map, in its coordinates; the alloy there."""

@@ -13,8 +13,8 @@ from pyro_hea.errors import DataError
 from pyro_hea.plots._names import feature_label
 from pyro_hea.plots._style import drawn_on, require, room, shortened, words
 
-_CELL = 0.36
-"""Width of a cell, inches."""
+_CELL = {True: (0.36, 0.3), False: (0.22, 0.2)}
+"""Width and height of a cell with and without a number in it, inches."""
 
 
 def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = None) -> Axes:
@@ -145,8 +145,9 @@ def _heat(
     values = table.to_numpy(float)
     span = span or max(float(np.nanmax(np.abs(values))), 1e-9)
     rows, columns = ([feature_label(name) for name in axis] for axis in table.axes)
-    height = max(2.4, 1.3 + 0.3 * len(rows)) + (room(columns) if _tilted(columns) else 0.0)
-    width = max(4.0, 1.8 + _CELL * len(columns) + room(rows))
+    cell = _CELL[numbers]
+    height = max(2.4, 1.3 + cell[1] * len(rows)) + (room(columns) if _tilted(columns) else 0.0)
+    width = max(4.0, 1.8 + cell[0] * len(columns) + room(rows))
     with drawn_on(ax, (width, height)) as ax:
         shades, low = ("Greys", 0.0) if one_sided else ("PuOr", -span)
         cells = ax.imshow(
