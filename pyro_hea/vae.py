@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pyro_hea import design as designing
 from pyro_hea import posterior
 from pyro_hea.archive import load_ensemble, save_ensemble
 from pyro_hea.dataset import AlloyDataset
@@ -373,6 +374,50 @@ class DisentangledVAE:
             Without plotly.
         """
         return Explorer(self.ensemble, data, self._member(member))
+
+    def screen(
+        self,
+        targets: Mapping[str, Any],
+        constraints: Sequence[Constraint] = (),
+        **settings: Any,
+    ) -> DesignResult:
+        """Rank a grid of compositions, or a stream of them; see `pyro_hea.design.screen`."""
+        return designing.screen(self.ensemble, targets, constraints, **settings)
+
+    def scan(
+        self,
+        alloys: Alloys | None,
+        targets: Mapping[str, Any],
+        constraints: Sequence[Constraint] = (),
+        **settings: Any,
+    ) -> DesignResult:
+        """Decode the path between two alloys, or without them a grid of a plane of z.
+
+        See `pyro_hea.design.scan_path` and `pyro_hea.design.scan_grid`.
+        """
+        if alloys is None:
+            return designing.scan_grid(self.ensemble, targets, constraints, **settings)
+        return designing.scan_path(self.ensemble, alloys, targets, constraints, **settings)
+
+    def invert(
+        self,
+        alloy: Alloys,
+        targets: Mapping[str, Any],
+        constraints: Sequence[Constraint] = (),
+        **settings: Any,
+    ) -> DesignResult:
+        """Flip an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
+        return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
+
+    def nearest(
+        self,
+        alloy: Alloys,
+        change: Mapping[str, Any],
+        constraints: Sequence[Constraint] = (),
+        **settings: Any,
+    ) -> DesignResult:
+        """Find the smallest change that flips targets; see `pyro_hea.design.nearest_alloy`."""
+        return designing.nearest_alloy(self.ensemble, alloy, change, constraints, **settings)
 
     def _member(self, member: int) -> int:
         if not 0 <= member < self.ensemble.members:

@@ -17,6 +17,7 @@ from pyro_hea.design.constraints import (
     Soft,
     SumBounds,
 )
+from pyro_hea.design.counterfactual import invert, nearest_alloy
 from pyro_hea.design.declared import (
     constraints_from,
     read_constraints,
@@ -26,6 +27,8 @@ from pyro_hea.design.declared import (
 from pyro_hea.design.posterior import sample_designs
 from pyro_hea.design.region import Constraint
 from pyro_hea.design.result import DesignResult
+from pyro_hea.design.scan import scan_grid, scan_path
+from pyro_hea.design.screening import screen
 
 __all__ = [
     "AllowedElements",
@@ -46,8 +49,13 @@ __all__ = [
     "Soft",
     "SumBounds",
     "constraints_from",
+    "invert",
+    "nearest_alloy",
     "read_constraints",
     "sample_designs",
+    "scan_grid",
+    "scan_path",
+    "screen",
     "to_entries",
     "write_constraints",
 ]

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyro
 import torch
 from pyro import poutine
@@ -22,7 +21,7 @@ from pyro.distributions import Normal
 from torch import Tensor
 
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
-from pyro_hea.design.result import DesignResult, design_idata, design_table
+from pyro_hea.design.result import DesignResult, gather
 from pyro_hea.design.rounding import weigh_in
 from pyro_hea.design.tempering import populations
 from pyro_hea.design.wishes import probability
@@ -190,7 +189,13 @@ def sample_designs(
             DesignWarning,
             stacklevel=3,
         )
-    return _result(problem, candidates, chosen, {**attributes, "seed": seed})
+    latents_of_chosen = {"z": candidates.z[chosen], "member": candidates.member[chosen]}
+    return gather(
+        problem,
+        candidates.fractions[chosen],
+        {**attributes, "seed": seed},
+        latents=latents_of_chosen,
+    )
 
 
 def _temper(problem: Problem, n: int, seed: int) -> tuple[Candidates, dict[str, Any]]:
@@ -277,14 +282,7 @@ def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
     return order[np.sort(first)][:n]
 
 
-def _result(
-    problem: Problem, candidates: Candidates, chosen: np.ndarray, attributes: dict[str, Any]
-) -> DesignResult:
-    columns = list(problem.ensemble.elements)
-    fractions = pd.DataFrame(candidates.fractions[chosen], columns=columns)
-    table = design_table(problem, fractions)
-    order = np.argsort(-table["all_wishes"].to_numpy(), kind="stable")
-    table = table.iloc[order].reset_index(drop=True)
-    z, member = candidates.z[chosen][order], candidates.member[chosen][order]
-    idata = design_idata(table, z, member, problem.ensemble, attributes)
-    return DesignResult(table, idata, attributes)
+def decoded_targets(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The wishes as tensors, and of the other targets what an alloy has already."""
+    wished = {n: torch.full_like(own[n], value) for n, value in problem.targets.items()}
+    return {**own, **wished}

@@ -92,8 +92,10 @@ class Problem:
             )
         if not 0 <= minimum < 1:
             raise ConstraintError(f"minimum={minimum} is not allowed; it is a fraction below 1")
-        if not 0 < agreement < np.inf:
-            raise ConstraintError(f"agreement={agreement} is not allowed; it is a number above 0")
+        if not 0 <= agreement < np.inf:
+            raise ConstraintError(
+                f"agreement={agreement} is not allowed; it is a number, 0 or more"
+            )
         if not isinstance(constraints, Constraint):  # which `Region.of` refuses
             constraints = tuple(constraints)
         region = Region.of(

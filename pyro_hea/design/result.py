@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,9 @@ import torch
 from scipy.spatial.distance import cdist
 
 from pyro_hea.composition import format_formula
+from pyro_hea.design.batch import diverse, information
 from pyro_hea.design.wishes import fulfilment
-from pyro_hea.errors import OutputError
+from pyro_hea.errors import DataError, OutputError
 from pyro_hea.posterior import predict
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.predictions import beta_interval
@@ -38,33 +39,81 @@ class DesignResult:
         with `_sd`, `_low` and `_high`), `novelty` (total-variation distance to the nearest known
         alloy) and `known` (that alloy). Predictions are of the alloy as it stands here.
     idata : InferenceData
-        The same alloys with their latents.
+        The same alloys with their latents, and the `information` (nats) that making each is
+        expected to give about which member is right.
     attributes : mapping
-        How they were drawn: candidates, the share `discarded`, the effective sample size.
+        How they were found: the method, the number of candidates, the share `discarded`.
+    trail : DataFrame
+        The way to the first alloy of the table, where there was one: `step`, the fraction of each
+        element, `all_wishes` and `moved` (share of the atoms that is no longer as at the start).
     """
 
     table: pd.DataFrame
     idata: az.InferenceData
     attributes: Mapping[str, Any]
+    trail: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __repr__(self) -> str:
         a = self.attributes
-        return (
-            f"DesignResult({len(self)} alloys from {a['candidates']} candidates, "
-            f"{a['discarded']:.0%} of them discarded)"
-        )
+        lost = f", {a['discarded']:.0%} of them discarded" if "discarded" in a else ""
+        return f"DesignResult({len(self)} alloys from {a['candidates']} candidates{lost})"
 
     def _repr_html_(self) -> str:
         present = self.table.loc[:, (self.table != 0).any()]
         return f"<p>{self!r}</p>{present.head(20).round(3).to_html(index=False)}"
 
+    @property
+    def _draws(self) -> Any:
+        return getattr(self.idata, "posterior")  # noqa: B009 (arviz makes its groups as it goes)
+
+    @property
+    def changes(self) -> pd.Series:
+        """What the trail changed in all, at.% by element."""
+        if self.trail.empty:
+            raise DataError("these designs have no trail: they start from no alloy")
+        elements = [e for e in self.trail.columns if e in self._draws["element"].values]
+        change = 100 * (self.trail[elements].iloc[-1] - self.trail[elements].iloc[0])
+        return change[change.abs() > 1e-9].rename("at.%")
+
+    def batch(self, n: int) -> DesignResult:
+        """The `n` alloys to make first: probable, different from each other, and informative.
+
+        Parameters
+        ----------
+        n : int
+            At most as many as there are designs.
+
+        Returns
+        -------
+        DesignResult
+            In the order in which they were chosen.
+        """
+        if not 1 <= n <= len(self):
+            raise DataError(f"a batch of {n} cannot be chosen from {len(self)} designs")
+        drawn = self._draws
+        quality = self.table["all_wishes"].to_numpy() * np.exp(drawn["information"].to_numpy()[0])
+        rows = diverse(drawn["composition"].to_numpy()[0], quality, n)
+        return replace(
+            self,
+            table=self.table.iloc[rows].reset_index(drop=True),
+            idata=cast("az.InferenceData", self.idata.isel(draw=rows)),
+            trail=pd.DataFrame(),
+        )
+
     def to_csv(self, path: str | Path) -> None:
         """Write the table; fractions and probabilities with six digits."""
+        self._write(path, lambda: self.table.to_csv(path, index=False, float_format="%.6g"))
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the table with every digit; needs pyarrow."""
+        self._write(path, lambda: self.table.to_parquet(path, index=False))
+
+    def _write(self, path: str | Path, write: Callable[[], object]) -> None:
         try:
-            self.table.to_csv(path, index=False, float_format="%.6g")
+            write()
         except OSError as error:
             raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
 
@@ -94,8 +143,7 @@ def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
 
 def wished(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
     """Probability that all wishes hold together, with its spread over members and interval."""
-    alloys = torch.tensor(fractions.to_numpy(float), device=problem.ensemble.device)
-    members = fulfilment(problem.ensemble, alloys, problem.targets).double().cpu().numpy()
+    members = _members(problem, fractions.to_numpy(float))
     mean, sd = members.mean(0), members.std(0)
     low, high = beta_interval(mean, sd)
     columns = {"": mean, "_sd": sd, "_low": low, "_high": high}
@@ -104,19 +152,58 @@ def wished(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def design_idata(
+def _members(problem: Problem, fractions: np.ndarray) -> np.ndarray:
+    """Probability by each member that all wishes hold, (K, N)."""
+    alloys = torch.tensor(fractions, device=problem.ensemble.device)
+    return fulfilment(problem.ensemble, alloys, problem.targets).double().cpu().numpy()
+
+
+def gather(
+    problem: Problem,
+    fractions: np.ndarray,
+    attributes: Mapping[str, Any],
+    *,
+    latents: Mapping[str, np.ndarray] | None = None,
+    trail: pd.DataFrame | None = None,
+    best_first: bool = True,
+) -> DesignResult:
+    """Make a result of alloys (N, E).
+
+    Parameters
+    ----------
+    problem : Problem
+    fractions : ndarray, shape (N, E)
+        As weighed in.
+    attributes : mapping
+    latents : mapping of {"z", "member"} to array of shape (N, ...), optional
+        Where the alloys were decoded from.
+    trail : DataFrame, optional
+    best_first : bool
+        Put the most probable first; otherwise keep the order.
+    """
+    columns = list(problem.ensemble.elements)
+    table = design_table(problem, pd.DataFrame(fractions, columns=columns))
+    order = np.arange(len(table))
+    if best_first:
+        order = np.argsort(-table["all_wishes"].to_numpy(), kind="stable")
+    table = table.iloc[order].reset_index(drop=True)
+    drawn = {name: values[order] for name, values in (latents or {}).items()}
+    drawn["information"] = information(_members(problem, fractions[order]))
+    idata = _idata(table, drawn, problem.ensemble, attributes)
+    return DesignResult(table, idata, attributes, pd.DataFrame() if trail is None else trail)
+
+
+def _idata(
     table: pd.DataFrame,
-    z: np.ndarray,
-    member: np.ndarray,
+    latents: Mapping[str, np.ndarray],
     ensemble: Ensemble,
     attributes: Mapping[str, Any],
 ) -> az.InferenceData:
-    """Designs as draws of one chain: sites `z` and `composition`, and each target's probability."""
+    """Designs as draws of one chain: `composition`, each target's probability, and latents."""
     sites = {
-        "z": z,
+        **latents,
         "composition": table[list(ensemble.elements)].to_numpy(float),
         **{name: table[name].to_numpy(float) for name in ensemble.spec.target_names},
-        "member": member,
     }
     return to_inference_data(
         {"posterior": {name: value[None] for name, value in sites.items()}},
@@ -125,7 +212,7 @@ def design_idata(
         dims={"z": ["latent"], "composition": ["element"]},
         default_dims=[],
         coords={
-            "latent": [f"z{i}" for i in range(z.shape[1])],
+            "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
             "element": list(ensemble.elements),
         },
         attributes=attributes,

@@ -1,0 +1,166 @@
+"""What one member decodes along a path between two alloys, or on a grid of its latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pyro_hea.design.constraints import Novel
+from pyro_hea.design.posterior import decoded_targets
+from pyro_hea.design.problem import MINIMUM, STEP, Problem
+from pyro_hea.design.result import DesignResult, gather
+from pyro_hea.design.rounding import weigh_in
+from pyro_hea.errors import ConstraintError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_hea.composition import Alloys
+    from pyro_hea.design.region import Constraint
+    from pyro_hea.design.wishes import Wish
+    from pyro_hea.posterior import Ensemble
+
+
+def scan_path(
+    ensemble: Ensemble,
+    alloys: Alloys,
+    targets: Mapping[str, Wish],
+    constraints: Sequence[Constraint] = (),
+    *,
+    points: int = 21,
+    member: int = 0,
+    step: float = STEP,
+    minimum: float = MINIMUM,
+) -> DesignResult:
+    """Decode the straight line between two alloys in the latent space of a member.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : two alloys of the training elements
+        Where the path begins and ends; the ends are what the member reconstructs of them.
+    targets : mapping of target to wish
+        Held along the whole path.
+    constraints : sequence of Constraint
+        Points that fail one are left out.
+    points : int
+    member : int
+    step, minimum : float
+        As of `sample_designs`.
+
+    Returns
+    -------
+    DesignResult
+        The alloys in the order of the path. The trail has every point, with `t` from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        For other than two alloys, or fewer than two points.
+    """
+    problem = _problem(ensemble, targets, constraints, step, minimum)
+    batch = ensemble.batch(alloys)
+    if len(batch) != 2 or points < 2:
+        raise DataError(f"a path has two ends and two points at least, not {len(batch)}, {points}")
+    ends = ensemble.encode(batch)[member]
+    t = torch.linspace(0, 1, points, device=ends.device)[:, None]
+    return _decoded(problem, ends[0].lerp(ends[1], t), member, {"t": t[:, 0].cpu().numpy()})
+
+
+def scan_grid(
+    ensemble: Ensemble,
+    targets: Mapping[str, Wish],
+    constraints: Sequence[Constraint] = (),
+    *,
+    axes: tuple[int, int] = (0, 1),
+    extent: float = 2.5,
+    points: int = 11,
+    centre: Alloys | None = None,
+    member: int = 0,
+    step: float = STEP,
+    minimum: float = MINIMUM,
+) -> DesignResult:
+    """Decode a square grid in a plane of the latent space of a member.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    targets, constraints, member, step, minimum
+        As of `scan_path`.
+    axes : tuple of int
+        The two latent coordinates that vary.
+    extent : float
+        Half the side of the grid, in prior standard deviations.
+    points : int
+        Points along each side.
+    centre : one alloy, optional
+        At the middle of the grid; the middle of the prior by default.
+
+    Returns
+    -------
+    DesignResult
+        The alloys row by row. The trail has every point, with both coordinates.
+    """
+    problem = _problem(ensemble, targets, constraints, step, minimum)
+    dim = ensemble.spec.latent.dim
+    if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
+        raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
+    model = ensemble.model
+    middle = model.latent_loc
+    if centre is not None:
+        middle = ensemble.encode(ensemble.batch(centre))[member, 0]
+    offsets = extent * torch.linspace(-1, 1, points, device=middle.device)
+    a, b = torch.meshgrid(offsets, offsets, indexing="ij")
+    z = middle.repeat(points**2, 1)
+    z[:, axes[0]] += model.latent_scale[axes[0]] * a.flatten()
+    z[:, axes[1]] += model.latent_scale[axes[1]] * b.flatten()
+    named = {f"z{axis}": z[:, axis].cpu().numpy() for axis in axes}
+    return _decoded(problem, z, member, named)
+
+
+def _problem(
+    ensemble: Ensemble,
+    targets: Mapping[str, Wish],
+    constraints: Sequence[Constraint],
+    step: float,
+    minimum: float,
+) -> Problem:
+    if not any(isinstance(c, Novel) for c in constraints):
+        constraints = (*constraints, Novel(0.0))
+    return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum)
+
+
+def _decoded(
+    problem: Problem, z: Tensor, member: int, where: Mapping[str, np.ndarray]
+) -> DesignResult:
+    ensemble = problem.ensemble
+    every = z.expand(ensemble.members, *z.shape)
+    likelier = {
+        name: (logits > 0).to(z).expand(every.shape[:-1])
+        for name, logits in zip(
+            ensemble.spec.target_names, ensemble.model.prior_logits, strict=True
+        )
+    }
+    decoded = ensemble.decode(every, decoded_targets(problem, likelier))[member]
+    alloys, possible = weigh_in(
+        decoded.double().cpu().numpy(), problem.region, problem.step, problem.minimum
+    )
+    held = np.all([possible, *problem.holds(alloys).values()], axis=0)
+    if not held.any():
+        raise ConstraintError(
+            f"none of the {len(held)} points satisfies every constraint; loosen them"
+        )
+    latents = {"z": z[held].cpu().numpy(), "member": np.full(held.sum(), member)}
+    attributes = {
+        "inference": "scan",
+        "candidates": len(held),
+        "discarded": float(1 - held.mean()),
+    }
+    every_point = gather(problem, alloys, attributes, best_first=False).table
+    elements = list(ensemble.elements)
+    trail = every_point[[*elements, "all_wishes"]].assign(**where, holds=held)
+    trail.insert(0, "step", range(len(trail)))
+    return gather(problem, alloys[held], attributes, latents=latents, trail=trail, best_first=False)

@@ -1,0 +1,239 @@
+"""Scan, screen, invert, nearest and batch: one result type, alloys as weighed in, honest trails."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_hea.design import (
+    AllowedElements,
+    ElementBounds,
+    ForbiddenElements,
+    MaxElements,
+    MinElements,
+    Novel,
+    RequiredElements,
+    invert,
+    nearest_alloy,
+    scan_grid,
+    scan_path,
+    screen,
+    screening,
+)
+from pyro_hea.design.batch import diverse, information
+from pyro_hea.design.grid import Grid
+from pyro_hea.errors import ConstraintError, DataError, UnknownElementError
+
+WISH = {"single_phase": 1}
+MULTI = "Al2CoCrFeTi2"
+
+
+def fractions_of(result, vae):
+    return result.table[list(vae.ensemble.elements)].to_numpy()
+
+
+class TestGrid:
+    @pytest.mark.parametrize(
+        ("fewest", "units"), [((0,), 5), ((0, 2), 7), ((0, 0, 0), 6), ((1, 0, 2, 0), 9)]
+    )
+    def test_has_every_composition_once_and_any_block_of_them(self, fewest, units):
+        grid = Grid(tuple("ABCD"[: len(fewest)]), fewest, units)
+        every = [
+            row
+            for row in itertools.product(range(units + 1), repeat=len(fewest))
+            if sum(row) == units and all(x >= f for x, f in zip(row, fewest, strict=True))
+        ]
+        assert len(grid) == len(every)
+        np.testing.assert_allclose(grid.block(0, 10**6) * units, every, atol=1e-9)
+        np.testing.assert_array_equal(grid.block(2, 3), grid.block(0, 10**6)[2:5])
+
+
+class TestScreen:
+    four = (AllowedElements("Al", "Co", "Cr", "Ni"), MinElements(3), Novel(0))
+
+    def test_returns_the_best_of_the_whole_grid(self, vae):
+        result = screen(vae.ensemble, WISH, self.four, step=0.1, n=7, progress=False)
+        units = [
+            row for row in itertools.product(range(11), repeat=4) if sum(row) == 10 and row[0] > 0
+        ]
+        rows = [row for row in units if np.count_nonzero(row) >= 3]
+        rows += [(0, *row) for row in itertools.product(range(1, 11), repeat=3) if sum(row) == 10]
+        table = pd.DataFrame(np.array(rows) / 10, columns=["Al", "Co", "Cr", "Ni"])
+        best = vae.predict(table)["single_phase"].sort_values(ascending=False)[:7]
+        np.testing.assert_allclose(result.table["all_wishes"], best, atol=1e-5)
+        assert result.attributes["candidates"] == 286
+
+    def test_a_scout_loses_next_to_none_of_the_best_percent(self, vae, monkeypatch):
+        monkeypatch.setattr(screening, "_SMALL", 1000)
+        monkeypatch.setattr(screening, "_SAMPLE", 3000)
+        five = (AllowedElements("Al", "Co", "Cr", "Fe", "Ni"), Novel(0))
+        run = {"step": 0.04, "progress": False}
+        two_passes = screen(vae.ensemble, WISH, five, n=237, **run)
+        assert two_passes.attributes["predicted"] < 0.5
+        assert two_passes.attributes["candidates"] == 23751
+        monkeypatch.setattr(screening, "_SMALL", 10**9)
+        one_pass = screen(vae.ensemble, WISH, five, n=237, **run)
+        assert one_pass.attributes["predicted"] > 0.99
+        lost = set(one_pass.table["formula"]) - set(two_passes.table["formula"])
+        assert len(lost) <= 0.01 * 237
+
+    def test_blocks_change_nothing(self, vae, monkeypatch):
+        whole = screen(vae.ensemble, WISH, self.four, step=0.05, n=20, progress=False)
+        monkeypatch.setattr(screening, "_BLOCK", 100)
+        parts = screen(vae.ensemble, WISH, self.four, step=0.05, n=20, progress=False)
+        pd.testing.assert_frame_equal(whole.table, parts.table)
+
+    def test_a_stream_is_ranked(self, vae):
+        names = ["CoNi", "AlCoCrFeNi", "CoCrFeNi", "AlTi"]
+        result = screen(vae.ensemble, WISH, candidates=iter(names), progress=False)
+        best = vae.predict(names)["single_phase"].sort_values(ascending=False)
+        assert list(result.table["formula"]) == list(best.index)
+
+    def test_a_grid_that_is_too_large_says_how_large(self, vae):
+        with pytest.raises(ConstraintError, match="has 26,075,972,546 compositions"):
+            screen(vae.ensemble, WISH, step=0.01, progress=False)
+
+    def test_what_cannot_be_screened_is_named(self, vae):
+        with pytest.raises(DataError, match="candidates are many alloys"):
+            screen(vae.ensemble, WISH, candidates="CoNi", progress=False)
+        with pytest.raises(ConstraintError, match="n=0"):
+            screen(vae.ensemble, WISH, n=0)
+        with pytest.raises(UnknownElementError, match="Xe"):
+            screen(vae.ensemble, WISH, candidates=["CoXe"], progress=False)
+
+
+class TestScan:
+    def test_a_path_ends_where_the_member_reconstructs_the_ends(self, vae):
+        ends = ["CoCrFeNi", "AlCoNi"]
+        result = scan_path(vae.ensemble, ends, WISH, points=5, member=1)
+        assert list(result.trail["t"]) == [0, 0.25, 0.5, 0.75, 1]
+        z = result.idata.posterior["z"].to_numpy()[0]
+        np.testing.assert_allclose(z[[0, -1]], vae.encode(ends, member=1), atol=1e-5)
+        np.testing.assert_allclose(z[2], (z[0] + z[-1]) / 2, atol=1e-5)
+
+    def test_a_grid_varies_two_coordinates(self, vae):
+        result = scan_grid(vae.ensemble, WISH, points=3, extent=1.0)
+        assert sorted(set(result.trail["z0"])) == [-1, 0, 1]
+        assert len(result) == 9
+
+    def test_points_that_fail_a_constraint_are_left_out_and_counted(self, vae):
+        result = scan_grid(vae.ensemble, WISH, [MaxElements(5), Novel(0.1)], points=5)
+        assert len(result) == result.trail["holds"].sum() < 25
+        assert result.table["novelty"].min() >= 0.1
+        assert result.attributes["discarded"] == pytest.approx(1 - len(result) / 25)
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda e: scan_path(e, ["CoNi"], WISH),
+            lambda e: scan_path(e, ["CoNi", "CoFe"], WISH, points=1),
+            lambda e: scan_grid(e, WISH, axes=(0, 0)),
+            lambda e: scan_grid(e, WISH, axes=(0, 7)),
+        ],
+    )
+    def test_what_is_no_path_or_plane_is_refused(self, vae, call):
+        with pytest.raises(DataError):
+            call(vae.ensemble)
+
+
+@pytest.mark.parametrize("change", [nearest_alloy, invert])
+class TestCounterfactuals:
+    def test_end_where_the_ensemble_is_confident(self, vae, change):
+        assert vae.predict(MULTI)["single_phase"].item() < 0.5
+        result = change(vae.ensemble, MULTI, WISH, confidence=0.7)
+        (row,) = result.table.to_dict("records")
+        assert row["all_wishes"] >= 0.7
+        x = fractions_of(result, vae)
+        np.testing.assert_allclose(x * 200, (x * 200).round(), atol=1e-9)
+        start = vae.ensemble.fractions([MULTI]).to_numpy()
+        moved = np.abs(x - start).sum() / 2
+        assert result.attributes["moved"] == pytest.approx(moved)
+        assert result.changes.sum() == pytest.approx(0, abs=1e-9)
+        assert result.changes.abs().sum() / 200 == pytest.approx(moved)
+
+    def test_the_trail_leads_from_the_start_to_the_design(self, vae, change):
+        result = change(vae.ensemble, MULTI, WISH, confidence=0.7)
+        trail = result.trail[list(vae.ensemble.elements)].to_numpy()
+        np.testing.assert_allclose(trail[0], vae.ensemble.fractions([MULTI]).to_numpy()[0])
+        np.testing.assert_allclose(trail[-1], fractions_of(result, vae)[0])
+
+    def test_constraints_hold_at_the_end(self, vae, change):
+        wishes = [ForbiddenElements("Ti"), RequiredElements("Al"), ElementBounds("Al", 0.1)]
+        x = fractions_of(change(vae.ensemble, MULTI, WISH, wishes, confidence=0.6), vae)[0]
+        by = dict(zip(vae.ensemble.elements, x, strict=True))
+        assert by["Ti"] == 0
+        assert by["Al"] >= 0.1 - 1e-9
+
+    def test_what_cannot_be_reached_is_refused(self, vae, change):
+        fixed = [ElementBounds(e, x, x) for e, x in zip(("Al", "Ti"), (0.3, 0.3), strict=True)]
+        with pytest.raises(ConstraintError, match="no way was found"):
+            change(vae.ensemble, MULTI, WISH, fixed, confidence=0.999)
+        with pytest.raises(ConstraintError, match="confidence=1"):
+            change(vae.ensemble, MULTI, WISH, confidence=1)
+        with pytest.raises(DataError, match="one alloy"):
+            change(vae.ensemble, ["CoNi", "CoFe"], WISH)
+
+
+def test_nearest_moves_no_more_than_the_best_single_exchange(vae):
+    """Against every exchange of two elements of an alloy, tried one by one."""
+    start = vae.ensemble.fractions([MULTI])
+    rows = []
+    for a, b in itertools.permutations(start.columns, 2):
+        for size in np.arange(0.005, start[a].item() + 1e-9, 0.005):
+            row = start.iloc[0].copy()
+            row[a] -= size
+            row[b] += size
+            rows.append(row)
+    table = pd.DataFrame(rows).reset_index(drop=True).clip(lower=0)
+    present = table.where(table > 1e-9)
+    table = table[(present.min(axis=1) >= 0.01)]
+    q = vae.predict(table)["single_phase"].to_numpy()
+    moved = np.abs(table.to_numpy() - start.to_numpy()).sum(1) / 2
+    level = float(np.quantile(q, 0.9))
+    result = nearest_alloy(vae.ensemble, MULTI, WISH, confidence=level)
+    assert result.attributes["moved"] <= moved[q >= level].min() + 0.03
+
+
+class TestBatch:
+    def test_information_is_the_mutual_information(self):
+        p = np.array([[0.9, 0.5], [0.3, 0.5], [0.6, 0.5]])
+        expected = []
+        for column in p.T:
+            joint = np.stack([column, 1 - column], 1) / 3
+            independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+            expected.append((joint * np.log(joint / independent)).sum())
+        np.testing.assert_allclose(information(p), expected, atol=1e-12)
+
+    def test_greedy_choice_is_that_of_the_determinants(self):
+        rng = np.random.default_rng(0)
+        x, quality = rng.dirichlet(np.ones(4), 12), rng.uniform(0.5, 1, 12)
+        distance = np.abs(x[:, None] - x[None]).sum(-1) / 2
+        kernel = quality[:, None] * quality[None] * np.exp(-distance / 0.1)
+        chosen = []
+        for _ in range(5):
+            left = [i for i in range(12) if i not in chosen]
+            volume = [np.linalg.det(kernel[np.ix_([*chosen, i], [*chosen, i])]) for i in left]
+            chosen.append(left[int(np.argmax(volume))])
+        assert diverse(x, quality, 5).tolist() == chosen
+
+    def test_a_batch_is_distinct_and_of_the_designs(self, vae):
+        designs = vae.design(WISH, n=60)
+        batch = designs.batch(10)
+        assert len(batch) == 10
+        assert set(batch.table["formula"]) < set(designs.table["formula"])
+        assert batch.idata.posterior.sizes["draw"] == 10
+
+        def spread(result):
+            x = fractions_of(result, vae)[:10]
+            return np.abs(x[:, None] - x[None]).sum(-1).mean()
+
+        assert spread(batch) > spread(designs)
+        with pytest.raises(DataError, match="batch of 61"):
+            designs.batch(61)
+
+    def test_parquet_reads_back(self, vae, tmp_path):
+        pytest.importorskip("pyarrow")
+        designs = vae.design(WISH, n=3)
+        designs.to_parquet(tmp_path / "d.parquet")
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "d.parquet"), designs.table)
