@@ -8,27 +8,42 @@ a notebook (after ``%matplotlib inline``) the figure is ``roc(y, p).figure``.
 from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.compositions import composition_bars, reconstruction
+from pyro_hea.plots.draws import (
+    chain_ranks,
+    draws_bars,
+    k_hat_plot,
+    latent_ellipses,
+    simulation_rank_plot,
+)
 from pyro_hea.plots.heat import axis_map, correlation_map, element_map, interaction_map
 from pyro_hea.plots.latent import latent_map
 from pyro_hea.plots.predictions import predictions_forest
 from pyro_hea.plots.rules import rules_plot
+from pyro_hea.plots.ternary import ternary_compositions as ternary_compositions
+from pyro_hea.plots.ternary import ternary_map
 from pyro_hea.plots.training import training_curve
 from pyro_hea.plots.traversals import traversal_plot
 
 __all__ = [
     "axis_map",
     "beeswarm",
+    "chain_ranks",
     "composition_bars",
     "correlation_map",
+    "draws_bars",
     "element_map",
     "importance_bars",
     "interaction_map",
+    "k_hat_plot",
+    "latent_ellipses",
     "latent_map",
     "predictions_forest",
     "reconstruction",
     "reliability",
     "roc",
     "rules_plot",
+    "simulation_rank_plot",
+    "ternary_map",
     "training_curve",
     "traversal_plot",
     "waterfall",

@@ -11,6 +11,30 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pyro_hea import plots
+from pyro_hea.plots.ternary import ternary_compositions
+from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
+
+
+def made_idata(chain_is, chains):
+    """Draws of three alloys of four elements in two latent coordinates."""
+    rng = np.random.default_rng(chains)
+    z = rng.normal(size=(chains, 60, 3, 2)) @ [[1, 0.6], [0, 0.5]] + [[0, 0], [3, 1], [-2, 4]]
+    return to_inference_data(
+        {
+            "posterior": {"z": z},
+            "posterior_predictive": {"composition": rng.dirichlet([9, 3, 1, 5], (chains, 60, 3))},
+        },
+        observed={"composition": np.array([[0.5, 0.2, 0.0, 0.3]] * 3)},
+        constant={},
+        dims=OF_ALLOYS,
+        default_dims=["alloy"],
+        coords={
+            "alloy": ["CoNi", "Al0.5CoCrFeNi", "AlNi"],
+            "element": ["Al", "Co", "Cr", "Ni"],
+            "latent": ["z0", "z1"],
+        },
+        attributes={"chain_is": chain_is},
+    )
 
 
 @pytest.fixture
@@ -34,6 +58,30 @@ def figures(designs, predictions):
         "composition_bars": plots.composition_bars(designs, probability=predictions).figure,
         "predictions_forest": plots.predictions_forest(predictions, "single_phase").figure,
         **explanations(designs, predictions),
+        **uncertainty(),
+    }
+
+
+def uncertainty():
+    """Figures of draws and of their checks."""
+    rng = np.random.default_rng(3)
+    grid = ternary_compositions(["Al", "Co", ("Fe", "Ni")], 0.1)
+    mean = pd.Series(grid["Al"] * grid["Co"] * 4, name="single_phase")
+    corners = ["Al", "Co", ("Fe", "Ni")]
+    members, chains = made_idata("member", 8), made_idata("Markov chain", 4)
+    tails = pd.DataFrame(
+        {"k_hat": rng.gamma(4, 0.2, 24), "evidence_k_hat": rng.normal(0.3, 0.1, 24)}
+    )
+    ranks = pd.DataFrame(rng.integers(0, 100, (300, 9)), columns=[f"z{i}" for i in range(9)])
+    return {
+        "ternary_map": plots.ternary_map(grid, mean, corners).figure,
+        "ternary_map, sd": plots.ternary_map(grid, mean.rename("sd"), corners, unit="sd").figure,
+        "latent_ellipses": plots.latent_ellipses(chains).figure,
+        "draws_bars": plots.draws_bars(members, "CoNi").figure,
+        "chain_ranks": plots.chain_ranks(chains, "CoNi").figure,
+        "chain_ranks, members": plots.chain_ranks(members, "CoNi", "z1").figure,
+        "k_hat_plot": plots.k_hat_plot(tails).figure,
+        "simulation_rank_plot": plots.simulation_rank_plot(ranks).figure,
     }
 
 
