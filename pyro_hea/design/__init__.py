@@ -21,6 +21,7 @@ from pyro_hea.design.counterfactual import invert, nearest_alloy
 from pyro_hea.design.declared import (
     constraints_from,
     read_constraints,
+    read_prices,
     to_entries,
     write_constraints,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "invert",
     "nearest_alloy",
     "read_constraints",
+    "read_prices",
     "sample_designs",
     "scan_grid",
     "scan_path",

@@ -69,13 +69,19 @@ class ForbiddenElements(_Elements):
 
     def tighten(self, region: Region) -> Region:
         """Put these elements' upper bounds to zero."""
-        return replace(region, upper=np.where(region.mask(self.elements), 0.0, region.upper))
+        return replace(region, upper=np.where(self._mask(region), 0.0, region.upper))
 
     def excess(
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
     ) -> NDArray[np.float64]:
         """Their share."""
-        return np.asarray(fractions[:, region.mask(self.elements)].sum(1))
+        return np.asarray(fractions[:, self._mask(region)].sum(1))
+
+    def _mask(self, region: Region) -> NDArray[np.bool_]:
+        """What the model does not know of a group needs no forbidding."""
+        known = [e for name in self.elements for e in GROUPS.get(name, (name,))]
+        groups = {e for name in self.elements if name in GROUPS for e in GROUPS[name]}
+        return region.mask([e for e in known if e in region.elements or e not in groups])
 
 
 @dataclass(frozen=True, init=False, repr=False)

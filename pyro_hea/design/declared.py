@@ -14,11 +14,12 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from pyro_hea.design import constraints as kinds
 from pyro_hea.design.region import All, Constraint
-from pyro_hea.errors import ConstraintError, MissingFileError, OutputError, nearest
+from pyro_hea.errors import ConstraintError, DataError, MissingFileError, OutputError, nearest
 
 _KINDS: dict[str, Any] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
@@ -81,6 +82,27 @@ def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> No
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def read_prices(path: str | Path) -> dict[str, float]:
+    """Read prices per kilogram, by element, from a CSV with the columns `element` and `price`.
+
+    Raises
+    ------
+    MissingFileError, DataError
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f"price table '{path}' does not exist")
+    table = pd.read_csv(path, keep_default_na=False)
+    for column in ("element", "price"):
+        if column not in table:
+            raise DataError(
+                f"{path}: there is no column '{column}', only {', '.join(map(str, table.columns))}"
+            )
+    prices = pd.to_numeric(table["price"], errors="coerce")
+    for row in prices.index[prices.isna()]:
+        raise DataError(f"{path}, row {row + 1}: price '{table['price'][row]}' is no number")
+    return dict(zip(table["element"].str.strip(), prices.astype(float), strict=True))
 
 
 def _read(entry: Any, where: str) -> Constraint:

@@ -5,11 +5,12 @@ import pytest
 from pyro_hea.design import (
     constraints_from,
     read_constraints,
+    read_prices,
     to_entries,
     write_constraints,
 )
 from pyro_hea.design.region import All
-from pyro_hea.errors import ConstraintError, MissingFileError, OutputError
+from pyro_hea.errors import ConstraintError, DataError, MissingFileError, OutputError
 
 from .test_constraints import ONE_OF_EACH
 
@@ -55,3 +56,17 @@ def test_files_that_are_none_are_named(tmp_path):
         read_constraints(tmp_path / "bad.yaml")
     with pytest.raises(OutputError, match="cannot write"):
         write_constraints([], tmp_path / "missing" / "wishes.yaml")
+
+
+def test_prices_are_read_by_element_and_faults_named(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("element,price\nFe,0.5\nCo, 33\n")
+    assert read_prices(path) == {"Fe": 0.5, "Co": 33.0}
+    path.write_text("element,price\nFe,cheap\n")
+    with pytest.raises(DataError, match="row 1: price 'cheap' is no number"):
+        read_prices(path)
+    path.write_text("metal,price\nFe,1\n")
+    with pytest.raises(DataError, match="no column 'element', only metal, price"):
+        read_prices(path)
+    with pytest.raises(MissingFileError, match="does not exist"):
+        read_prices(tmp_path / "none.csv")

@@ -1,0 +1,201 @@
+"""Protocols of design, judged by trees that never met the VAE.
+
+Every share is of what was asked for: a start from which no design was found counts as a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import beta
+
+from pyro_hea.design import (
+    AllowedElements,
+    Constraint,
+    LargestFraction,
+    MinElements,
+    Novel,
+    RequiredElements,
+)
+from pyro_hea.errors import ConstraintError, DataError
+from pyro_hea.evaluate.folds import element_sets
+from pyro_hea.evaluate.judge import embedded_judge
+
+if TYPE_CHECKING:
+    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.design import DesignResult
+    from pyro_hea.vae import DisentangledVAE
+
+TARGET = "single_phase"
+
+HIGH_ENTROPY: tuple[Constraint, ...] = (MinElements(4), LargestFraction(0.5))
+"""At least four elements, none above 50 at.%."""
+
+DESIGNS = 500
+
+_WITHIN = 0.05
+"""Total variation at which an alloy counts as found again."""
+
+
+def judged_designs(
+    vae: DisentangledVAE, wish: int, *, n: int = DESIGNS, seed: int = 0, **settings: Any
+) -> dict[str, float]:
+    """Sample designs for a wish among high-entropy alloys, and have them judged.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+    wish : {0, 1}
+        Of `single_phase`.
+    n : int
+    seed : int
+    **settings
+        As of `DisentangledVAE.design`.
+
+    Returns
+    -------
+    dict
+        Share that the judge calls single phase, mean probability by the model and by the judge,
+        number of element sets, smallest and median novelty, share thrown away.
+    """
+    result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, **settings)
+    fractions = _fractions(result, vae)
+    judged = embedded_judge().predict(fractions)
+    return {
+        "designs": len(result),
+        "judged single phase": float((judged > 0.5).mean()),
+        "mean of the judge": float(judged.mean()),
+        "mean prediction": float(result.table[TARGET].mean()),
+        "element sets": len(set(element_sets(fractions))),
+        "smallest novelty": float(result.table["novelty"].min()),
+        "median novelty": float(result.table["novelty"].median()),
+        "discarded": float(result.attributes["discarded"]),
+    }
+
+
+def judged_changes(
+    vae: DisentangledVAE,
+    alloys: AlloyDataset,
+    workflow: Literal["invert", "nearest"],
+    **settings: Any,
+) -> pd.DataFrame:
+    """Turn every multi-phase alloy into a single-phase one, and have the results judged.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+    alloys : AlloyDataset
+        Those labelled 0 are the starts.
+    workflow : {"invert", "nearest"}
+    **settings
+        As of that method.
+
+    Returns
+    -------
+    DataFrame
+        One row per start: `start`, `formula` (None where nothing was found), `all_wishes`,
+        `moved` (share of the atoms) and `judged` (probability of a single phase).
+    """
+    multi = alloys.take((alloys.labels[TARGET] == 0).to_numpy())
+    change = getattr(vae, workflow)
+    rows = []
+    for formula in multi.formulas:
+        row: dict[str, Any] = {"start": formula, "formula": None, "judged": 0.0}
+        try:
+            result = change(formula, {TARGET: 1}, **settings)
+        except ConstraintError:
+            rows.append(row)
+            continue
+        found = result.table.iloc[0]
+        row |= {"formula": found["formula"], "all_wishes": found["all_wishes"]}
+        row |= {
+            "moved": result.attributes["moved"],
+            "judged": embedded_judge().predict(_fractions(result, vae))[0],
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def rediscovery_sets(alloys: AlloyDataset, count: int = 20, seed: int = 0) -> list[str]:
+    """Element sets of at least four elements that hold a single-phase alloy, drawn once for all."""
+    single = alloys.take((alloys.labels[TARGET] == 1).to_numpy())
+    sets = pd.Series(element_sets(single.fractions))
+    wide = single.number_of_elements.to_numpy() >= 4
+    names = sorted(set(sets[wide]))
+    if len(names) < count:
+        raise DataError(f"there are {len(names)} such element sets, not {count}")
+    return sorted(np.random.default_rng(seed).choice(names, count, replace=False).tolist())
+
+
+def hit_rates(
+    vae: DisentangledVAE,
+    held_out: AlloyDataset,
+    *,
+    n: int = 100,
+    seed: int = 0,
+) -> dict[str, float]:
+    """How often designs in one element set come near a single-phase alloy that was held out.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+        Trained without any alloy of the set.
+    held_out : AlloyDataset
+        Every alloy of the set.
+    n : int
+        Designs, and uniform compositions to compare with.
+    seed : int
+
+    Returns
+    -------
+    dict
+        Share within 5 at.% (total variation) of a held-out single-phase alloy: of the designs, of
+        uniform compositions on the same simplex, and of the equimolar alloy.
+    """
+    single = held_out.take((held_out.labels[TARGET] == 1).to_numpy())
+    elements = [e for e in single.elements if (single.fractions[e] > 0).any()]
+    goal = single.fractions[elements].to_numpy()
+    wishes = [AllowedElements(*elements), RequiredElements(*elements), Novel(0)]
+    designs = vae.design({TARGET: 1}, wishes, n=n, seed=seed)
+    uniform = np.random.default_rng(seed).dirichlet(np.ones(len(elements)), n)
+    tried = {
+        "designs": designs.table[elements].to_numpy(),
+        "uniform": uniform,
+        "equimolar": np.full((1, len(elements)), 1 / len(elements)),
+    }
+    return {
+        name: float((np.abs(x[:, None] - goal).sum(-1).min(1) / 2 <= _WITHIN).mean())
+        for name, x in tried.items()
+    }
+
+
+def share_interval(hits: int, of: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share by its beta posterior under a flat prior.
+
+    Examples
+    --------
+    >>> low, high = share_interval(9, 10)
+    >>> round(low, 2), round(high, 2)
+    (0.59, 0.98)
+    """
+    tail = (1 - level) / 2
+    low, high = beta.ppf([tail, 1 - tail], hits + 1, of - hits + 1)
+    return float(low), float(high)
+
+
+def summary_of_changes(changes: Sequence[pd.DataFrame]) -> dict[str, float]:
+    """Shares and medians over the starts of several runs of `judged_changes`."""
+    table = pd.concat(changes, ignore_index=True)
+    return {
+        "starts": len(table),
+        "found": float(table["formula"].notna().mean()),
+        "judged single phase": float((table["judged"] > 0.5).mean()),
+        "atoms moved, median": float(table["moved"].median()),
+    }
+
+
+def _fractions(result: DesignResult, vae: DisentangledVAE) -> pd.DataFrame:
+    return result.table[list(vae.ensemble.elements)]

@@ -1,0 +1,70 @@
+"""Every constraint of the library from the command line; screening."""
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from pyro_hea.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(vae, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    vae.save(folder)
+    return str(folder)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_every_constraint_can_be_asked_for(model, tmp_path):
+    prices = tmp_path / "prices.csv"
+    prices.write_text("element,price\nAl,2.5\nCo,33\nCr,9\nFe,0.5\nNi,17\nMn,2\n")
+    more = tmp_path / "more.yaml"
+    more.write_text("- min_elements: 3\n- soft: {constraint: {max_elements: 4}, weight: 1}\n")
+    out = tmp_path / "designs.csv"
+    wishes = ["--target", "single_phase=1", "--sum", "Al+Ni=0.2:0.6", "--ratio", "Al/Ni=0.2:2"]
+    wishes += ["--density", "5:9", "--max-price", 12, "--prices", prices, "--novel", 0.03]
+    wishes += ["--near", "AlCrFeNi=0.4", "--constraints", more, "--forbid", "noble,Cu"]
+    result = run("design", model, *wishes, "-n", 12, "--batch", 4, "--out", out)
+    assert result.exit_code == 0, result.output
+    x = pd.read_csv(out)
+    assert len(x) == 4
+    assert (x["Al"] + x["Ni"]).between(0.2 - 1e-9, 0.6 + 1e-9).all()
+    assert (x["Al"] <= 2 * x["Ni"] + 1e-9).all()
+    assert (x["Al"] >= 0.2 * x["Ni"] - 1e-9).all()
+    assert (x[["Ti", "Cu"]] == 0).all(axis=None)  # titanium has no price
+    assert (x["novelty"] >= 0.03 - 1e-6).all()
+
+
+def test_a_grid_is_screened(model, tmp_path):
+    out = tmp_path / "best.csv"
+    wish = ["--target", "single_phase=1", "--only", "Co,Cr,Ni", "--novel", 0]
+    result = run("screen", model, *wish, "--step", 0.1, "-n", 5, "--quiet", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "5 alloys from 66 candidates" in result.output
+    assert pd.read_csv(out)["all_wishes"].is_monotonic_decreasing
+
+
+def test_a_table_is_screened(model, tmp_path):
+    table = tmp_path / "alloys.csv"
+    table.write_text("formula\nCoNi\nAlCoCrFeNi\n")
+    result = run("screen", model, "--target", "single_phase=1", "--candidates", table, "--quiet")
+    assert "2 alloys from 2 candidates" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-price", 3], "go together"),
+        (["--ratio", "Al=1:2"], "is no ratio"),
+        (["--near", "CoNi=far"], "is no number"),
+        (["--density", "9:5"], "above the upper bound"),
+        (["--only", "refractories"], "no training alloy holds 'refractories'"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(model, arguments, message):
+    result = run("design", model, "--target", "single_phase=1", *arguments)
+    assert result.exit_code != 0
+    assert message in result.output
