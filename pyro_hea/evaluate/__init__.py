@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyro_hea.evaluate.baselines import BASELINES as BASELINES
     from pyro_hea.evaluate.baselines import fit_predict as fit_predict
+    from pyro_hea.evaluate.calibration import brier_decomposition as brier_decomposition
+    from pyro_hea.evaluate.calibration import distance_from as distance_from
+    from pyro_hea.evaluate.calibration import interval_coverage as interval_coverage
+    from pyro_hea.evaluate.calibration import told_apart as told_apart
     from pyro_hea.evaluate.comparison import cross_validation as cross_validation
     from pyro_hea.evaluate.comparison import label_budget as label_budget
     from pyro_hea.evaluate.judge import Judge as Judge
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.protocols import measure as measure
     from pyro_hea.evaluate.protocols import published_benchmark as published_benchmark
     from pyro_hea.evaluate.protocols import published_run as published_run
+    from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
+    from pyro_hea.evaluate.simulation import uniformity as uniformity
 
 _HOMES = {
     "BASELINES": "baselines",
@@ -37,15 +43,18 @@ _HOMES = {
     "METRICS": "metrics",
     "PublishedRun": "protocols",
     "bootstrap_interval": "metrics",
+    "brier_decomposition": "calibration",
     "by_size": "metrics",
     "calibrated_ece_band": "metrics",
     "classification_metrics": "metrics",
     "composition_metrics": "metrics",
     "cross_validation": "comparison",
+    "distance_from": "calibration",
     "embedded_judge": "judge",
     "expected_calibration_error": "metrics",
     "fit_predict": "baselines",
     "headline": "protocols",
+    "interval_coverage": "calibration",
     "label_budget": "comparison",
     "label_from_latent": "metrics",
     "measure": "protocols",
@@ -55,6 +64,9 @@ _HOMES = {
     "published_benchmark": "protocols",
     "published_run": "protocols",
     "reliability_table": "metrics",
+    "simulation_ranks": "simulation",
+    "told_apart": "calibration",
+    "uniformity": "simulation",
 }
 
 __all__ = [*_HOMES]

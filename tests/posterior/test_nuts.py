@@ -13,6 +13,8 @@ from pyro_hea.posterior.nuts import fixed_targets
 N, DRAWS, CHAINS = 3, 150, 2
 SETTINGS = {"member": 0, "draws": DRAWS, "chains": CHAINS, "warmup": 60, "seed": 0}
 
+SHORT = SETTINGS | {"draws": 60, "warmup": 40}
+
 
 @pytest.fixture(scope="session")
 def few(alloys):
@@ -83,14 +85,14 @@ def test_the_guide_that_is_exact_passes_its_check(conjugate, few):
 
 def test_a_broken_guide_is_caught_by_its_check(broken, few):
     with pytest.warns(GuideWarning, match="3 of 3 alloys have k-hat above 0.7"):
-        table = check_guide(broken, few, **SETTINGS)
+        table = check_guide(broken, few, **SHORT)
     assert (table["gap"].abs() > 10).all()
-    np.testing.assert_allclose(table["gap_sd"], 3, atol=0.3)
+    np.testing.assert_allclose(table["gap_sd"], 3, atol=0.6)
 
 
 def test_a_broken_guide_leaves_nuts_where_it_was(broken, few, exact):
-    z = nuts_posterior(broken, few, **SETTINGS).posterior["z"]
-    assert np.all(np.abs(z.mean(("chain", "draw")) - exact[0].numpy()) < 0.2 * exact[1].numpy())
+    z = nuts_posterior(broken, few, **SHORT).posterior["z"]
+    assert np.all(np.abs(z.mean(("chain", "draw")) - exact[0].numpy()) < 0.4 * exact[1].numpy())
 
 
 def test_same_seed_same_chains_and_the_global_generator_is_left_alone(conjugate, few):
