@@ -423,7 +423,8 @@ class TestInterrupt:
 
 class TestPredict:
     FORMULAS = ("CoCrFeMnNi", "Al0.5CoCrFeNi", "AlNi")
-    COLUMNS = ("formula", *(f"single_phase{end}" for end in ("", "_sd", "_low", "_high")))
+    ENDS = ("", "_sd", "_low", "_high", "_epistemic", "_aleatoric")
+    COLUMNS = ("formula", *(f"single_phase{end}" for end in ENDS))
 
     def test_writes_what_the_model_says_in_the_order_asked(self, model, tmp_path):
         output = succeeds("predict", model, *self.FORMULAS, "--out", tmp_path / "p.csv")

@@ -66,7 +66,7 @@ def test_order_and_absence_of_columns_do_not_matter(judge):
 def test_an_element_that_it_never_saw_is_refused(judge):
     with pytest.raises(UnknownElementError, match="'La' in 'LaNi'"):
         judge.predict(fraction_table(["CoNi", "LaNi"]))
-    with pytest.raises(FormulaError, match="Row 0"):
+    with pytest.raises(FormulaError, match="Row 1"):
         judge.predict(pd.DataFrame({"Ni": [np.nan], "Co": [1.0]}))
 
 

@@ -1,0 +1,66 @@
+"""Protocols of design, with a tiny model: what they count, not how good it is."""
+
+import numpy as np
+import pytest
+
+from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
+from pyro_hea.errors import DataError
+from pyro_hea.evaluate.design import (
+    hit_rates,
+    judged_changes,
+    judged_designs,
+    rediscovery_sets,
+    share_interval,
+    summary_of_changes,
+)
+from pyro_hea.evaluate.folds import element_sets
+
+
+@pytest.fixture(scope="module")
+def alloys():
+    return load_alloys()
+
+
+@pytest.fixture(scope="module")
+def vae(alloys):
+    spec = ModelSpec(training={"members": 2, "epochs": 15})
+    return DisentangledVAE(spec).fit(alloys, seed=0, device="cpu", progress=False)
+
+
+def test_designs_are_counted(vae):
+    row = judged_designs(vae, 1, n=30)
+    assert row["designs"] == 30
+    assert 1 <= row["element sets"] <= 30
+    assert row["smallest novelty"] >= 0.02 - 1e-9
+    assert 0 <= row["judged single phase"] <= 1
+
+
+def test_a_start_without_an_end_counts_as_a_failure(vae, alloys):
+    some = alloys.take((alloys.labels["single_phase"] == 0).to_numpy().nonzero()[0][:3])
+    table = judged_changes(vae, some, "invert", confidence=0.999)
+    assert len(table) == 3
+    summary = summary_of_changes([table])
+    assert summary["starts"] == 3
+    assert summary["judged single phase"] <= summary["found"]
+
+
+def test_sets_for_rediscovery_are_wide_hold_single_phase_alloys_and_stay_the_same(alloys):
+    sets = rediscovery_sets(alloys)
+    assert len(set(sets)) == 20
+    assert sets == rediscovery_sets(alloys)
+    single = alloys.take((alloys.labels["single_phase"] == 1).to_numpy())
+    assert set(sets) <= set(element_sets(single.fractions))
+    with pytest.raises(DataError, match="not 100000"):
+        rediscovery_sets(alloys, 100_000)
+
+
+def test_hits_are_within_five_percent_of_a_held_out_single_phase_alloy(vae, alloys):
+    held = alloys.take(np.array([s == "CoCrFeNi" for s in element_sets(alloys.fractions)]))
+    rates = hit_rates(vae, held, n=40)
+    assert rates["equimolar"] == 1.0
+    assert set(rates) == {"designs", "uniform", "equimolar"}
+
+
+def test_an_interval_narrows_around_the_share():
+    low, high = share_interval(900, 1000)
+    assert 0.88 < low < 0.9 < high < 0.92
