@@ -103,7 +103,13 @@ def judged_changes(
     change = getattr(vae, workflow)
     rows = []
     for formula in multi.formulas:
-        row: dict[str, Any] = {"start": formula, "formula": None, "judged": 0.0}
+        row: dict[str, Any] = {
+            "start": formula,
+            "formula": None,
+            "all_wishes": np.nan,
+            "moved": np.nan,
+            "judged": 0.0,
+        }
         try:
             result = change(formula, {TARGET: 1}, **settings)
         except ConstraintError:
@@ -189,11 +195,12 @@ def share_interval(hits: int, of: int, level: float = 0.95) -> tuple[float, floa
 def summary_of_changes(changes: Sequence[pd.DataFrame]) -> dict[str, float]:
     """Shares and medians over the starts of several runs of `judged_changes`."""
     table = pd.concat(changes, ignore_index=True)
+    moved = table["moved"].dropna()
     return {
         "starts": len(table),
         "found": float(table["formula"].notna().mean()),
         "judged single phase": float((table["judged"] > 0.5).mean()),
-        "atoms moved, median": float(table["moved"].median()),
+        "atoms moved, median": float(moved.median()) if len(moved) else float("nan"),
     }
 
 

@@ -27,6 +27,13 @@ def vae(alloys):
     return DisentangledVAE(spec).fit(alloys, seed=0, device="cpu", progress=False)
 
 
+@pytest.fixture(autouse=True)
+def _few_candidates(monkeypatch):
+    from pyro_hea.design import posterior
+
+    monkeypatch.setattr(posterior, "_CANDIDATES", 256)
+
+
 def test_designs_are_counted(vae):
     row = judged_designs(vae, 1, n=30)
     assert row["designs"] == 30
@@ -63,4 +70,4 @@ def test_hits_are_within_five_percent_of_a_held_out_single_phase_alloy(vae, allo
 
 def test_an_interval_narrows_around_the_share():
     low, high = share_interval(900, 1000)
-    assert 0.88 < low < 0.9 < high < 0.92
+    assert 0.87 < low < 0.9 < high < 0.93
