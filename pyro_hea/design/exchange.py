@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.design.region import Region
 
-_SIZES = 2 ** np.arange(8)
+_SIZES = 4 ** np.arange(4)
 """Steps of an exchange that are tried."""
 
 _ROUNDS = 60
@@ -76,7 +76,7 @@ def _best_exchange(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Each alloy after its best exchange, and whether that was better than none."""
     fewest, most = region.amounts(minimum, step)
-    rows, count = np.arange(len(whole)), whole.shape[1]
+    rows, receivers = np.arange(len(whole)), np.flatnonzero(most >= fewest)
     number = (whole > 0).sum(1)
     room = int(number.max())
     givers = np.argsort(-whole, axis=1, kind="stable")[:, :room]  # (n, g)
@@ -88,15 +88,15 @@ def _best_exchange(
     may_go = ~region.must[givers][..., None] & (number > region.min_elements)[:, None, None]
     gives = (left >= fewest[givers][..., None]) | ((left == 0) & may_go)
     gives &= (given > 0)[..., None] & (size > 0)
-    # receiver r of each giver and size, (n, g, s, E)
-    taken = whole[:, None, None, :] + size[..., None]
-    comes = (whole == 0)[:, None, None, :]
+    # receiver of each giver and size, (n, g, s, r)
+    taken = whole[:, None, None, receivers] + size[..., None]
+    comes = (whole[:, receivers] == 0)[:, None, None, :]
     swaps = (left == 0)[..., None]
     fits = (number[:, None, None, None] - swaps < region.max_elements) | ~comes
-    takes = (taken <= most) & (taken >= fewest) & fits
-    takes &= givers[:, :, None, None] != np.arange(count)
+    takes = (taken <= most[receivers]) & (taken >= fewest[receivers]) & fits
+    takes &= givers[:, :, None, None] != receivers
     allowed = gives[..., None] & takes
-    after = _after(whole * step, givers, size * step, region)
+    after = _after(whole * step, givers, receivers, size * step, region)
     before = _missed(whole * step, region)
     gain = (before[:, None, None, None] - after) / np.maximum(size, 1)[..., None]
     # of exchanges that mend as much for each step moved, the largest
@@ -108,21 +108,22 @@ def _best_exchange(
     moved = whole.copy()
     amount = np.where(better, size[rows, g, s], 0)
     moved[rows, givers[rows, g]] -= amount
-    moved[rows, r] += amount
+    moved[rows, receivers[r]] += amount
     return moved, better
 
 
 def _after(
     fractions: NDArray[np.float64],
     givers: NDArray[np.int_],
+    receivers: NDArray[np.int_],
     size: NDArray[np.float64],
     region: Region,
 ) -> NDArray[np.float64]:
-    """Total excess after each exchange, (n, g, s, E)."""
-    total = np.zeros((*size.shape, fractions.shape[1]))
+    """Total excess after each exchange, (n, g, s, r)."""
+    total = np.zeros((*size.shape, len(receivers)))
     for bound in region.linear:
         if isinstance(bound, Sum):
-            change = bound.weights[None, None, :] - bound.weights[givers][..., None]  # (n, g, E)
+            change = bound.weights[receivers] - bound.weights[givers][..., None]  # (n, g, r)
             value = (fractions @ bound.weights)[:, None, None, None]
             value = value + size[..., None] * change[:, :, None, :]
             outside = np.maximum(np.maximum(value - bound.high, bound.low - value), 0.0)
@@ -131,7 +132,8 @@ def _after(
             away = fractions - bound.centre
             given = np.take_along_axis(away, givers, 1)[..., None]
             less = np.abs(given - size) - np.abs(given)  # (n, g, s)
-            more = np.abs(away[:, None, None, :] + size[..., None]) - np.abs(away)[:, None, None, :]
+            to = away[:, None, None, receivers]
+            more = np.abs(to + size[..., None]) - np.abs(to)
             distance = np.abs(away).sum(1)[:, None, None, None] + less[..., None] + more
             total += np.maximum(distance / 2 - bound.distance, 0.0)
     return total

@@ -40,7 +40,10 @@ _IMPOSSIBLE = -1e3
 """Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
 
 _CANDIDATES = 4096
-"""Candidates in a population."""
+"""Candidates in a population, where many designs are wanted."""
+
+_FEWEST, _PER_DESIGN = 1024, 16
+"""Candidates where few are, and for each design in between."""
 
 _ROUNDS = 12
 """Populations at most."""
@@ -201,7 +204,8 @@ def sample_designs(
 def _temper(problem: Problem, n: int, seed: int) -> tuple[Candidates, dict[str, Any]]:
     """Populations of tempered particles, until there are enough distinct ones."""
     ensemble = problem.ensemble
-    size = max(4, -(-max(_CANDIDATES, _RESERVE * n) // ensemble.members))
+    wanted = min(_CANDIDATES, max(_FEWEST, _PER_DESIGN * n))
+    size = max(4, -(-max(wanted, _RESERVE * n) // ensemble.members))
     dim = ensemble.spec.latent.dim + len(_open_targets(problem))
     cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
     found: list[Candidates] = []

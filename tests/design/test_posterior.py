@@ -352,6 +352,7 @@ class TestDesignPosterior:
         weight = prior * judged.agreement(alloys) ** kappa * np.exp(-missed / posterior._SOFTNESS)
 
         monkeypatch.setattr(posterior, "_CANDIDATES", 16384)
+        monkeypatch.setattr(posterior, "_FEWEST", 16384)
         n = 250
         result = sample_designs(judged, WISH, wishes, n=n, seed=1, agreement=kappa)
         drawn = result.table[list(judged.elements)].to_numpy()
