@@ -1,0 +1,200 @@
+"""Commands that propose alloys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyro_hea.cli.group import main
+from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
+
+if TYPE_CHECKING:
+    from pyro_hea.design import Constraint, DesignResult
+    from pyro_hea.vae import DisentangledVAE
+
+_CONSTRAINED = (
+    click.option("--target", multiple=True, required=True, help="Wish, as single_phase=1."),
+    click.option("--only", help="Allowed elements or groups, as Al,Co,Cr,Fe,Ni or refractory."),
+    click.option("--require", help="Elements that must be present."),
+    click.option("--forbid", help="Elements or groups that must be absent."),
+    click.option("--min-elements", type=int, help="Fewest elements."),
+    click.option("--max-elements", type=int, help="Most elements."),
+    click.option("--max-fraction", type=float, help="Largest fraction of any element, as 0.5."),
+    click.option("--bounds", multiple=True, help="Fractions of an element, as Co=0:0.05."),
+    click.option("--sum", "sums", multiple=True, help="Fractions together, as Co+noble=0:0.1."),
+    click.option("--ratio", multiple=True, help="Ratio of two elements, as Al/Ni=1:3."),
+    click.option("--feature", multiple=True, help="Bounds of a feature, as mixing_enthalpy=-15:5."),
+    click.option("--near", multiple=True, help="Total variation from an alloy, as CoCrNi=0.1."),
+    click.option("--novel", type=float, help="Least total variation from every known alloy."),
+    click.option("--density", help="Bounds of the density in g/cm3, as 5:8."),
+    click.option("--max-price", type=float, help="Most per kilogram, by the table of --prices."),
+    click.option(
+        "--prices", type=click.Path(path_type=Path), help="CSV with columns element and price."
+    ),
+    click.option(
+        "--constraints", "file", type=click.Path(path_type=Path), help="YAML file of more of them."
+    ),
+)
+
+
+def _constrained(command: Any) -> Any:
+    """Give a command the options of wishes and constraints."""
+    for option in reversed(_CONSTRAINED):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@_constrained
+@click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
+@click.option("--batch", type=int, help="Keep so many that are diverse and informative.")
+@click.option("--agreement", default=10.0, show_default=True, help="Power of the prediction.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="CSV or Parquet to write instead of printing."
+)
+@seed_option
+def design(
+    model: Path,
+    count: int,
+    batch: int | None,
+    agreement: float,
+    out: Path | None,
+    seed: int,
+    **options: Any,
+) -> None:
+    """Propose new alloys with a wished-for property, under constraints."""
+    from pyro_hea.vae import DisentangledVAE
+
+    wishes, constraints = _wishes(options["target"]), _constraints(options)
+    vae = DisentangledVAE.load(model)
+    result = vae.design(wishes, constraints, n=count, seed=seed, agreement=agreement)
+    _deliver(result if batch is None else result.batch(batch), vae, out)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@_constrained
+@click.option("--step", default=0.05, show_default=True, help="Step of the grid, a fraction.")
+@click.option("--candidates", type=click.Path(path_type=Path), help="Table to rank, not a grid.")
+@formula_column_option
+@click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")
+@click.option("--limit", default=50_000_000, show_default=True, help="Largest grid.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="CSV or Parquet to write instead of printing."
+)
+@seed_option
+@quiet_option
+def screen(
+    model: Path,
+    step: float,
+    candidates: Path | None,
+    formula_column: str,
+    count: int,
+    limit: int,
+    out: Path | None,
+    seed: int,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Rank every composition of a grid, or the alloys of a table."""
+    from pyro_hea.dataset import read_formulas
+    from pyro_hea.vae import DisentangledVAE
+
+    wishes, constraints = _wishes(options["target"]), _constraints(options)
+    alloys = None if candidates is None else read_formulas(candidates, formula_column)
+    vae = DisentangledVAE.load(model)
+    result = vae.screen(
+        wishes,
+        constraints,
+        candidates=alloys,
+        step=step,
+        n=count,
+        limit=limit,
+        seed=seed,
+        progress=not quiet,
+    )
+    _deliver(result, vae, out)
+
+
+def _wishes(target: tuple[str, ...]) -> dict[str, float]:
+    wishes: dict[str, float] = {}
+    for name, text in map(_pair, target):
+        if name in wishes:
+            raise click.UsageError(f"--target {name} is given twice")
+        wishes[name] = _number(text, f"--target {name}")
+    return wishes
+
+
+def _constraints(options: dict[str, Any]) -> list[Constraint]:
+    import pyro_hea.design as d
+
+    found: list[Constraint] = []
+    for kind, option in (
+        (d.AllowedElements, "only"),
+        (d.RequiredElements, "require"),
+        (d.ForbiddenElements, "forbid"),
+    ):
+        if options[option] is not None:
+            found.append(kind(*(symbol.strip() for symbol in options[option].split(","))))
+    for one, option in (
+        (d.MinElements, "min_elements"),
+        (d.MaxElements, "max_elements"),
+        (d.LargestFraction, "max_fraction"),
+        (d.Novel, "novel"),
+    ):
+        if options[option] is not None:
+            found.append(one(options[option]))
+    found += [d.ElementBounds(n, *_range(text)) for n, text in map(_pair, options["bounds"])]
+    found += [
+        d.SumBounds(tuple(n.split("+")), *_range(text)) for n, text in map(_pair, options["sums"])
+    ]
+    found += [d.FeatureBounds(n, *_range(text)) for n, text in map(_pair, options["feature"])]
+    for name, text in map(_pair, options["ratio"]):
+        top, slash, bottom = name.partition("/")
+        if not slash:
+            raise click.UsageError(f"'{name}' is no ratio; write Al/Ni=1:3")
+        found.append(d.Ratio(top, bottom, *_range(text)))
+    for name, text in map(_pair, options["near"]):
+        found.append(d.NearAlloy(name, _number(text, f"--near {name}")))
+    if options["density"] is not None:
+        found.append(d.Density(*_range(options["density"])))
+    if (options["max_price"] is None) != (options["prices"] is None):
+        raise click.UsageError("--max-price and --prices go together")
+    if options["prices"] is not None:
+        found.append(d.MaxPrice(options["max_price"], d.read_prices(options["prices"])))
+    if options["file"] is not None:
+        found += d.read_constraints(options["file"])
+    return found
+
+
+def _deliver(result: DesignResult, vae: DisentangledVAE, out: Path | None) -> None:
+    if out is None:
+        show(repr(result), result.table.drop(columns=list(vae.ensemble.elements)))
+        return
+    write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
+    write(out)
+    click.echo(f"Wrote {result!r} to {out}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"'{text}' is not allowed; write NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise click.UsageError(f"{where}: '{text}' is no number") from None
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise click.UsageError(f"'{text}' is not allowed; write LOW:HIGH, as 0:0.05")
+    return _number(low, "lower bound"), _number(high, "upper bound")
