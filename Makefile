@@ -35,7 +35,9 @@ data: $(VENV)/.extra-build-data  ## build the packaged tables again
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
 	# without the widgets' state, which holds all of plotly (10 MB)
-	$(BIN)/jupyter-execute --inplace --NotebookClient.store_widget_state=False notebooks/*.ipynb
+	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 \
+		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
+		notebooks/*.ipynb
 
 clean:  ## remove .venv, builds and caches, but no runs
 	rm -rf $(VENV) build dist *.egg-info docs/_build .coverage .hypothesis .mypy_cache \

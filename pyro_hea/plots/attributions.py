@@ -197,6 +197,8 @@ def waterfall(
             color=BLACK,
             linewidth=1.1,
         )
+        ax.use_sticky_edges = False
+        ax.margins(x=0.05)
         ax.vlines(ends[:-1], rows[:-1] - 0.33, rows[1:] + 0.33, color=FAINT, linewidth=0.8)
         ax.axvline(base, color="0.45", linewidth=1, linestyle=":")
         ax.axvline(ends[-1], color=BLACK, linewidth=1, linestyle="--")
