@@ -16,8 +16,9 @@ help:  ## list the targets
 run: $(VENV)/.runtime  ## train, predict and design on the packaged alloys, into runs/demo
 	$(BIN)/pyro-hea run --out runs/demo
 
+# One thread a worker: several that share the cores would wait for each other.
 test: lint  ## lint, types, and the tests with coverage
-	$(BIN)/pytest --cov
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.extra-test  ## ruff and mypy
 	$(BIN)/ruff check
