@@ -9,6 +9,9 @@ from pyro.distributions import TorchDistribution, constraints
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
+_ONE = torch.Size()
+"""The shape of a single draw."""
+
 
 class CompositionMultinomial(TorchDistribution):
     """Fractions of `total_count` atoms that are drawn by element.
@@ -47,7 +50,7 @@ class CompositionMultinomial(TorchDistribution):
         shape = torch.Size(batch_shape) + self.event_shape
         return CompositionMultinomial(self.total_count, self.logits.expand(shape), False)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008 (torch's signature)
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
         """Draw fractions that are multiples of 1 / total_count."""
         logits = detach_provenance(self.logits)  # which render_model adds, and torch refuses
         share = logits.double().exp().expand(self._extended_shape(sample_shape))

@@ -141,7 +141,7 @@ def _write(constraint: Constraint) -> dict[str, Any]:
     (name,) = [name for name, kind in _KINDS.items() if type(constraint) is kind]
     if type(constraint) in _OF_ELEMENTS:
         return {name: list(vars(constraint)["elements"])}
-    values = {f.name: _plain(getattr(constraint, f.name)) for f in fields(constraint)}  # type: ignore[arg-type]
+    values = {field: _plain(value) for field, value in vars(constraint).items()}
     return {name: next(iter(values.values())) if len(values) == 1 else values}
 
 

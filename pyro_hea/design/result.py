@@ -67,7 +67,7 @@ class DesignResult:
 
     @property
     def _draws(self) -> Any:
-        return getattr(self.idata, "posterior")  # noqa: B009 (arviz makes its groups as it goes)
+        return self.idata["posterior"]
 
     @property
     def changes(self) -> pd.Series:

@@ -459,11 +459,11 @@ def _checked(
 @contextmanager
 def _numpy_state() -> Iterator[None]:
     """Keep NumPy's global random state, which shap seeds."""
-    state = np.random.get_state()  # noqa: NPY002
+    state = np.random.get_state()  # noqa: NPY002 - the global state is what shap seeds
     try:
         yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002
+        np.random.set_state(state)  # noqa: NPY002 - and what is put back
 
 
 def _shap() -> ModuleType:

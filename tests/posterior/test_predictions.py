@@ -29,7 +29,10 @@ def test_the_interval_holds_its_share_of_the_probability():
     low, high = beta_interval(np.array([mean]), np.array([sd]))
     count = mean * (1 - mean) / sd**2 - 1
     a, b = mean * count, (1 - mean) * count
-    density = lambda p: p ** (a - 1) * (1 - p) ** (b - 1)  # noqa: E731
+
+    def density(p):
+        return p ** (a - 1) * (1 - p) ** (b - 1)
+
     whole, inside = (integrate.quad(density, *limits)[0] for limits in ((0, 1), (low[0], high[0])))
     assert inside / whole == pytest.approx(0.94, abs=1e-6)
 
