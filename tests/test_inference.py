@@ -217,13 +217,13 @@ def test_training_is_the_same_for_a_seed_and_another_for_another():
 
 def test_the_global_random_state_neither_changes_nor_matters():
     torch.manual_seed(1)
-    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it must stay untouched
     first = trainer_of()
     for _ in first.epochs():
         assert torch.equal(torch.get_rng_state(), before)
     first.keep_best()
     assert torch.equal(torch.get_rng_state(), before)
-    assert (np.random.get_state()[1] == of_numpy).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == of_numpy).all()  # noqa: NPY002 - it must stay untouched
     torch.manual_seed(2)
     second = trainer_of()
     for _ in second.epochs():

@@ -339,10 +339,10 @@ def test_fit_returns_the_model_itself_and_knows_its_alloys(model):
 
 def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(model):
     torch.manual_seed(5)
-    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it must stay untouched
     first = fitted()
     assert torch.equal(torch.get_rng_state(), before)
-    assert (np.random.get_state()[1] == of_numpy).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == of_numpy).all()  # noqa: NPY002 - it must stay untouched
     torch.manual_seed(6)
     assert same_weights(first, fitted())
     assert not same_weights(first, fitted(seed=1))
