@@ -1,11 +1,13 @@
-"""Bounds on several fractions together: weighted sums, and distances from an alloy."""
+"""What is outside an interval; bounds on several fractions: weighted sums, distances."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,3 +42,15 @@ class Near:
         """By how much each alloy (..., E) is further away."""
         away = np.abs(fractions - self.centre).sum(-1) / 2
         return np.asarray(np.maximum(away - self.distance, 0.0))
+
+
+def check_bounds(name: str, low: float, high: float) -> None:
+    """Refuse bounds that are upside down, naming whose they are."""
+    if not low <= high:
+        raise ConstraintError(f"{name}: the lower bound {low} is above the upper bound {high}")
+
+
+def outside(values: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
+    """Distance of each value from an interval; infinite for NaN."""
+    missed = np.maximum(np.maximum(low - values, values - high), 0.0)
+    return np.where(np.isnan(values), np.inf, missed)

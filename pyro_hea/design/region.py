@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +118,10 @@ class Region:
         for constraint in constraints:
             region = constraint.tighten(region)
         return region
+
+    def bounded(self, *bounds: Sum | Near) -> Region:
+        """The part of the region where these bounds hold as well."""
+        return replace(self, linear=(*self.linear, *bounds))
 
     @property
     def must(self) -> NDArray[np.bool_]:

@@ -243,6 +243,11 @@ class TestMalformed:
         with pytest.raises(ConstraintError, match=r"write \[MaxElements\(count=3\)\]"):
             Region.of(MaxElements(3), ELEMENTS)
 
+    def test_an_element_that_no_training_alloy_holds_may_be_forbidden(self):
+        region = Region.of([ForbiddenElements("La", "Ni")], ELEMENTS)
+        assert region.upper.tolist() == [1, 1, 1, 0]
+        assert ForbiddenElements("La").holds(np.eye(4), None, region).all()
+
     @pytest.mark.parametrize(
         "constraint",
         [
