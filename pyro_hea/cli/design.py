@@ -11,6 +11,8 @@ from pyro_hea.cli.group import main
 from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyro_hea.design import Constraint, DesignResult
     from pyro_hea.vae import DisentangledVAE
 
@@ -71,7 +73,7 @@ def design(
     wishes, constraints = _wishes(options["target"]), _constraints(options)
     vae = DisentangledVAE.load(model)
     result = vae.design(wishes, constraints, n=count, seed=seed, agreement=agreement)
-    _deliver(result if batch is None else result.batch(batch), vae, out)
+    _deliver(result if batch is None else result.batch(batch), vae, wishes, out)
 
 
 @main.command()
@@ -116,7 +118,7 @@ def screen(
         seed=seed,
         progress=not quiet,
     )
-    _deliver(result, vae, out)
+    _deliver(result, vae, wishes, out)
 
 
 def _wishes(target: tuple[str, ...]) -> dict[str, float]:
@@ -170,13 +172,22 @@ def _constraints(options: dict[str, Any]) -> list[Constraint]:
     return found
 
 
-def _deliver(result: DesignResult, vae: DisentangledVAE, out: Path | None) -> None:
+def _deliver(
+    result: DesignResult, vae: DisentangledVAE, wishes: dict[str, float], out: Path | None
+) -> None:
     if out is None:
-        show(repr(result), result.table.drop(columns=list(vae.ensemble.elements)))
+        show(repr(result), result.table[_shown(vae.spec.target_names, wishes)])
         return
     write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
     write(out)
     click.echo(f"Wrote {result!r} to {out}")
+
+
+def _shown(targets: Sequence[str], wishes: dict[str, float]) -> list[str]:
+    """What fits on a screen: the files have the fractions and the rest of the uncertainty."""
+    predicted = [f"{name}{suffix}" for name in targets for suffix in ("", "_low", "_high")]
+    together = ["all_wishes"] if len(wishes) > 1 else []  # else it repeats what is predicted
+    return ["formula", *predicted, *together, "novelty", "known"]
 
 
 def _pair(text: str) -> tuple[str, str]:

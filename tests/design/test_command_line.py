@@ -54,6 +54,13 @@ def test_a_table_is_screened(model, tmp_path):
     assert "2 alloys from 2 candidates" in result.output
 
 
+def test_a_table_on_the_screen_repeats_nothing(model):
+    result = run("design", model, "--target", "single_phase=1", "-n", 2)
+    assert result.exit_code == 0, result.output
+    assert "all_wishes" not in result.output
+    assert max(map(len, result.output.splitlines())) <= 120
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
