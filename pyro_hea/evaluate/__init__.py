@@ -13,57 +13,61 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.calibration import distance_from as distance_from
     from pyro_hea.evaluate.calibration import interval_coverage as interval_coverage
     from pyro_hea.evaluate.calibration import told_apart as told_apart
+    from pyro_hea.evaluate.classification import METRICS as METRICS
+    from pyro_hea.evaluate.classification import by_size as by_size
+    from pyro_hea.evaluate.classification import classification_metrics as classification_metrics
     from pyro_hea.evaluate.comparison import cross_validation as cross_validation
     from pyro_hea.evaluate.comparison import label_budget as label_budget
+    from pyro_hea.evaluate.intervals import bootstrap_interval as bootstrap_interval
+    from pyro_hea.evaluate.intervals import paired_difference as paired_difference
     from pyro_hea.evaluate.judge import Judge as Judge
     from pyro_hea.evaluate.judge import embedded_judge as embedded_judge
-    from pyro_hea.evaluate.metrics import METRICS as METRICS
-    from pyro_hea.evaluate.metrics import bootstrap_interval as bootstrap_interval
-    from pyro_hea.evaluate.metrics import by_size as by_size
-    from pyro_hea.evaluate.metrics import calibrated_ece_band as calibrated_ece_band
-    from pyro_hea.evaluate.metrics import classification_metrics as classification_metrics
-    from pyro_hea.evaluate.metrics import composition_metrics as composition_metrics
-    from pyro_hea.evaluate.metrics import expected_calibration_error as expected_calibration_error
-    from pyro_hea.evaluate.metrics import label_from_latent as label_from_latent
-    from pyro_hea.evaluate.metrics import nearest_alloy as nearest_alloy
-    from pyro_hea.evaluate.metrics import nearest_alloy_mae_at_pct as nearest_alloy_mae_at_pct
-    from pyro_hea.evaluate.metrics import paired_difference as paired_difference
-    from pyro_hea.evaluate.metrics import reliability_table as reliability_table
+    from pyro_hea.evaluate.latent import label_from_latent as label_from_latent
     from pyro_hea.evaluate.protocols import PublishedRun as PublishedRun
     from pyro_hea.evaluate.protocols import headline as headline
     from pyro_hea.evaluate.protocols import measure as measure
     from pyro_hea.evaluate.protocols import published_benchmark as published_benchmark
     from pyro_hea.evaluate.protocols import published_run as published_run
+    from pyro_hea.evaluate.reconstruction import composition_metrics as composition_metrics
+    from pyro_hea.evaluate.reconstruction import nearest_alloy as nearest_alloy
+    from pyro_hea.evaluate.reconstruction import (
+        nearest_alloy_mae_at_pct as nearest_alloy_mae_at_pct,
+    )
+    from pyro_hea.evaluate.reliability import calibrated_ece_band as calibrated_ece_band
+    from pyro_hea.evaluate.reliability import (
+        expected_calibration_error as expected_calibration_error,
+    )
+    from pyro_hea.evaluate.reliability import reliability_table as reliability_table
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
 
 _HOMES = {
     "BASELINES": "baselines",
     "Judge": "judge",
-    "METRICS": "metrics",
+    "METRICS": "classification",
     "PublishedRun": "protocols",
-    "bootstrap_interval": "metrics",
+    "bootstrap_interval": "intervals",
     "brier_decomposition": "calibration",
-    "by_size": "metrics",
-    "calibrated_ece_band": "metrics",
-    "classification_metrics": "metrics",
-    "composition_metrics": "metrics",
+    "by_size": "classification",
+    "calibrated_ece_band": "reliability",
+    "classification_metrics": "classification",
+    "composition_metrics": "reconstruction",
     "cross_validation": "comparison",
     "distance_from": "calibration",
     "embedded_judge": "judge",
-    "expected_calibration_error": "metrics",
+    "expected_calibration_error": "reliability",
     "fit_predict": "baselines",
     "headline": "protocols",
     "interval_coverage": "calibration",
     "label_budget": "comparison",
-    "label_from_latent": "metrics",
+    "label_from_latent": "latent",
     "measure": "protocols",
-    "nearest_alloy": "metrics",
-    "nearest_alloy_mae_at_pct": "metrics",
-    "paired_difference": "metrics",
+    "nearest_alloy": "reconstruction",
+    "nearest_alloy_mae_at_pct": "reconstruction",
+    "paired_difference": "intervals",
     "published_benchmark": "protocols",
     "published_run": "protocols",
-    "reliability_table": "metrics",
+    "reliability_table": "reliability",
     "simulation_ranks": "simulation",
     "told_apart": "calibration",
     "uniformity": "simulation",

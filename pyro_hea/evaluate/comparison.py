@@ -13,8 +13,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pyro_hea.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
+from pyro_hea.evaluate.classification import by_size
 from pyro_hea.evaluate.folds import Kind, folds, keep_labels
-from pyro_hea.evaluate.metrics import by_size, paired_difference
+from pyro_hea.evaluate.intervals import paired_difference
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.vae import DisentangledVAE
 

@@ -9,14 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.dataset import PARTS, AlloyDataset, load_alloys
-from pyro_hea.evaluate.metrics import (
-    bootstrap_interval,
-    by_size,
-    calibrated_ece_band,
-    composition_metrics,
-    label_from_latent,
-    nearest_alloy_mae_at_pct,
-)
+from pyro_hea.evaluate.classification import by_size
+from pyro_hea.evaluate.intervals import bootstrap_interval
+from pyro_hea.evaluate.latent import label_from_latent
+from pyro_hea.evaluate.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
+from pyro_hea.evaluate.reliability import calibrated_ece_band
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def reliability(y: npt.ArrayLike, p: npt.ArrayLike, ax: Axes | None = None) -> A
     ['perfectly calibrated', 'alloys in the bin (ECE 0.050), 90 % interval']
     """
     # Brings torch with it, which the other figures do without.
-    from pyro_hea.evaluate.metrics import expected_calibration_error, reliability_table
+    from pyro_hea.evaluate import expected_calibration_error, reliability_table
 
     y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
     labelled = np.isfinite(y)

@@ -50,7 +50,7 @@ def reconstruction(true: pd.DataFrame, reconstructed: pd.DataFrame, ax: Axes | N
     >>> reconstruction(true, true).get_xlabel()
     'true amount (at.%)'
     """
-    from pyro_hea.evaluate.metrics import composition_metrics  # brings torch with it
+    from pyro_hea.evaluate import composition_metrics  # brings torch with it
 
     elements = true.columns.union(reconstructed.columns)
     true = true.reindex(columns=elements, fill_value=0.0)
