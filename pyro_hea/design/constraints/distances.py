@@ -1,0 +1,67 @@
+"""How far an alloy is from others, in total variation: the share of the atoms that differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from pyro_hea.composition import parse_composition
+from pyro_hea.design.bounds import Near
+from pyro_hea.design.region import Constraint, Region
+from pyro_hea.errors import ConstraintError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class NearAlloy(Constraint):
+    """At most so far from an alloy: total variation, the share of the atoms that is exchanged."""
+
+    alloy: str
+    distance: float
+
+    def __post_init__(self) -> None:
+        parse_composition(self.alloy)
+        if not 0 <= self.distance <= 1:
+            raise ConstraintError(f"{self!r}: the distance is a share of the atoms from 0 to 1")
+
+    def tighten(self, region: Region) -> Region:
+        """Bound the distance."""
+        return region.bounded(self._near(region))
+
+    def excess(
+        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
+    ) -> NDArray[np.float64]:
+        """By how much it is further away."""
+        return self._near(region).excess(fractions)
+
+    def _near(self, region: Region) -> Near:
+        centre = np.zeros(len(region.elements))
+        for element, fraction in parse_composition(self.alloy).items():
+            centre[region.index(element)] = fraction
+        return Near(centre, self.distance)
+
+
+@dataclass(frozen=True)
+class Novel(Constraint):
+    """At least so far from every known alloy: total variation, a share of the atoms."""
+
+    distance: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.distance <= 1:
+            raise ConstraintError(f"{self!r}: the distance is a share of the atoms from 0 to 1")
+
+    def excess(
+        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
+    ) -> NDArray[np.float64]:
+        """By how much the nearest known alloy is too near."""
+        if not len(region.known) or not self.distance:
+            return np.zeros(len(fractions))
+        nearest_known = cdist(fractions, region.known, "cityblock").min(1) / 2
+        return np.asarray(np.maximum(self.distance - nearest_known, 0.0))

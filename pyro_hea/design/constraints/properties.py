@@ -1,0 +1,142 @@
+"""Bounds on what an alloy is: its features, its density, its price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyro_hea.composition import load_tables
+from pyro_hea.design.bounds import TOLERANCE, Sum, check_bounds, outside
+from pyro_hea.design.region import Constraint, Region
+from pyro_hea.errors import ConstraintError, nearest
+from pyro_hea.features import FEATURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FeatureBounds(Constraint):
+    """Bounds on a feature in its unit, e.g. `FeatureBounds("mixing_enthalpy", -15, 5)`."""
+
+    feature: str
+    low: float = field(default=-np.inf)
+    high: float = field(default=np.inf)
+
+    def __post_init__(self) -> None:
+        if self.feature not in FEATURES:
+            raise ConstraintError(
+                f"'{self.feature}' is no feature.{nearest(self.feature, FEATURES)} Features: "
+                f"{', '.join(FEATURES)}"
+            )
+        check_bounds(repr(self), self.low, self.high)
+
+    def __repr__(self) -> str:
+        bounds = {"low": self.low, "high": self.high}
+        finite = [f", {name}={bound!r}" for name, bound in bounds.items() if np.isfinite(bound)]
+        return f"FeatureBounds({self.feature!r}{''.join(finite)})"
+
+    def tighten(self, region: Region) -> Region:
+        """Where the feature is a mean over the elements, bound that sum."""
+        if region.properties is None or self.feature not in region.properties:
+            return region
+        weights = region.properties[self.feature].to_numpy(float)
+        margin = 3 * TOLERANCE * float(np.abs(weights).max())  # so that rounding errors stay inside
+        if self.high - self.low < 4 * margin:
+            margin = 0.0
+        return region.bounded(Sum(weights, self.low + margin, self.high - margin))
+
+    def holds(
+        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
+    ) -> NDArray[np.bool_]:
+        """Whether each alloy is within the bounds, to the last digit."""
+        return self.excess(fractions, features, region) <= 0
+
+    def excess(
+        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
+    ) -> NDArray[np.float64]:
+        """By how much the feature is outside, in its unit; infinite where it is undefined."""
+        return outside(features[self.feature].to_numpy(float), self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Density(Constraint):
+    """Bounds on the density of an ideal mixture in g/cm³, Σ c M / Σ c V of the element table."""
+
+    low: float = 0.0
+    high: float = float("inf")
+
+    def __post_init__(self) -> None:
+        check_bounds(repr(self), self.low, self.high)
+
+    def tighten(self, region: Region) -> Region:
+        """Bound two sums: mass against volume."""
+        return region.bounded(*self._sums(region))
+
+    def excess(
+        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
+    ) -> NDArray[np.float64]:
+        """By how much the density is outside, g/cm³."""
+        mass, volume = _of_elements(region, "atomic_mass", "molar_volume")
+        return outside(fractions @ mass / (fractions @ volume), self.low, self.high)
+
+    def _sums(self, region: Region) -> list[Sum]:
+        mass, volume = _of_elements(region, "atomic_mass", "molar_volume")
+        sums = [Sum(mass - self.low * volume, low=0.0)]
+        if np.isfinite(self.high):
+            sums.append(Sum(mass - self.high * volume, high=0.0))
+        return sums
+
+
+@dataclass(frozen=True)
+class MaxPrice(Constraint):
+    """At most so much per kilogram by the user's own prices, e.g. `MaxPrice(20, {"Fe": 0.1, …})`.
+
+    Raw materials only. An element without a price is not used.
+    """
+
+    high: float
+    prices: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        bad = {e: p for e, p in dict(self.prices).items() if not 0 <= p < np.inf}
+        if not self.prices or bad:
+            raise ConstraintError(f"MaxPrice needs prices of 0 or more by element, not {bad}")
+        object.__setattr__(self, "prices", MappingProxyType(dict(sorted(self.prices.items()))))
+
+    def __hash__(self) -> int:
+        return hash((self.high, tuple(self.prices.items())))
+
+    def __repr__(self) -> str:
+        return f"MaxPrice(high={self.high!r}, prices={dict(self.prices)!r})"
+
+    def tighten(self, region: Region) -> Region:
+        """Bound the sum of what each element costs more; close those without a price."""
+        priced = np.array([e in self.prices for e in region.elements])
+        region = replace(region, upper=np.where(priced, region.upper, 0.0))
+        return region.bounded(Sum(self._dearer(region), high=0.0))
+
+    def excess(
+        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
+    ) -> NDArray[np.float64]:
+        """By how much a kilogram is too dear; infinite with an element without a price."""
+        (mass,) = _of_elements(region, "atomic_mass")
+        dearer = (fractions @ self._dearer(region)) / (fractions @ mass)
+        priced = np.array([e in self.prices for e in region.elements])
+        return np.where((fractions[:, ~priced] > 0).any(1), np.inf, np.maximum(dearer, 0.0))
+
+    def _dearer(self, region: Region) -> NDArray[np.float64]:
+        (mass,) = _of_elements(region, "atomic_mass")
+        price = np.array([self.prices.get(e, self.high) for e in region.elements])
+        return np.asarray(mass * (price - self.high))
+
+
+def _of_elements(region: Region, *names: str) -> list[NDArray[np.float64]]:
+    """Properties of the region's elements, of the field's table."""
+    table = load_tables("field").properties.loc[list(region.elements)]
+    return [table[name].to_numpy(float) for name in names]
