@@ -1,13 +1,56 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pyro_hea import AlloyDataset, DisentangledVAE
 
 
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def alloys() -> "AlloyDataset":
+    """Sixty alloys of fourteen elements, all of them labelled; what explanations are tested on."""
+    import numpy as np
+    import pandas as pd
+
+    from pyro_hea import AlloyDataset
+    from pyro_hea.composition import fraction_table
+
+    elements = ["Ag", "Al", "Au", "Co", "Cr", "Cu", "Fe", "Mo", "Nb", "Ni", "Pd", "Pt", "Ta", "W"]
+    rng = np.random.default_rng(0)
+    formulas: dict[str, None] = {}
+    while len(formulas) < 60:
+        some = sorted(rng.choice(elements, 4, replace=False))
+        parts = zip(some, rng.integers(1, 6, 4), strict=True)
+        formulas["".join(f"{e}{n}" for e, n in parts)] = None
+    fractions = fraction_table(list(formulas), elements)
+    value = (fractions[["Al", "W", "Nb"]].sum(axis=1) < 0.2).to_numpy(float)
+    reports = pd.DataFrame({"formula": fractions.index, "target": "single_phase", "value": value})
+    return AlloyDataset.from_reports(fractions, reports, ["single_phase"])
+
+
+@pytest.fixture(scope="session")
+def vae(alloys: "AlloyDataset") -> "DisentangledVAE":
+    """Three small members trained on them."""
+    from pyro_hea import DisentangledVAE, ModelSpec
+
+    spec = {
+        "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},
+        "likelihood": {"total_count": 50},
+        "features": {"bins": 4},
+        "head": {"hidden": [8, 8]},
+        "encoder": {"hidden": [8]},
+        "decoder": {"hidden": [8]},
+        "training": {"members": 3, "epochs": 30, "batch_size": 32},
+    }
+    return DisentangledVAE(ModelSpec.from_mapping(spec)).fit(alloys, seed=0, progress=False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

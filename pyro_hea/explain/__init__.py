@@ -1,14 +1,6 @@
 """What the head learnt and what the latent axes mean, as tables; `plots` draws them."""
 
-from pyro_hea.explain.attributions import (
-    PUBLISHED_IMPORTANCE,
-    Attributions,
-    attribute,
-    beside_published,
-    correlated_groups,
-    features_of,
-    interactions,
-)
+from pyro_hea.explain.attributions import Attributions, attribute, interactions
 from pyro_hea.explain.axes import align, axis_kl, correlations, name_axes
 from pyro_hea.explain.disentanglement import dci, disentanglement, importance_matrix
 from pyro_hea.explain.elements import element_moves
@@ -18,7 +10,9 @@ from pyro_hea.explain.factors import (
     equimolar_quaternaries,
     family_factors,
 )
+from pyro_hea.explain.groups import correlated_groups, features_of
 from pyro_hea.explain.leak import label_leak
+from pyro_hea.explain.published import PUBLISHED_IMPORTANCE, beside_published
 from pyro_hea.explain.rules import FIELD_RULES, Rules, compare_rules, distil
 from pyro_hea.explain.traversals import Traversal, path, traverse
 

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier, export_text
 
 from pyro_hea.errors import DataError
-from pyro_hea.explain.attributions import features_of
+from pyro_hea.explain.groups import features_of
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
