@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast, get_args
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WrapSerializer,
+    field_validator,
+)
 
 from pyro_hea.errors import SpecError, nearest
 
@@ -12,6 +23,12 @@ if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:
     ModelMetaclass = type(BaseModel)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Positive = Annotated[float, Field(gt=0.0)]
+Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 class _Refusing(ModelMetaclass):
@@ -34,12 +51,48 @@ class Declaration(BaseModel, metaclass=_Refusing):
     @field_validator("*", mode="before")
     @classmethod
     def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        kinds = _kinds(cls, str(info.field_name))
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and bool not in kinds and {int, float} & kinds:
             raise ValueError(
                 f"{'an integer' if int in kinds else 'a number'} is needed, not a boolean"
             )
         return value
+
+
+class FrozenMapping(Mapping[K, V]):
+    """A mapping that cannot change and so has a hash.
+
+    Examples
+    --------
+    >>> hash(FrozenMapping({"a": 1})) == hash(FrozenMapping({"a": 1}))
+    True
+    """
+
+    def __init__(self, items: Mapping[K, V]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: K) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+Frozen = Annotated[
+    Mapping[K, V],
+    AfterValidator(FrozenMapping),
+    WrapSerializer(lambda mapping, write: write(dict(mapping))),
+]
+"""The annotation of a field that holds a mapping."""
 
 
 def spec_error(error: ValidationError, where: str, declaration: type[BaseModel]) -> SpecError:
@@ -55,33 +108,79 @@ def spec_error(error: ValidationError, where: str, declaration: type[BaseModel])
     """
     lines = []
     for fault in error.errors():
-        place = list(fault["loc"])
+        at, key = list(fault["loc"]), None
+        if fault["type"] in ("extra_forbidden", "invalid_key"):
+            key = at.pop()
+        place, kinds = _at(declaration, at)
         message = fault["msg"].removeprefix("Value error, ")
         given = "" if isinstance(fault["input"], dict) else f" (given: {fault['input']!r})"
-        if fault["type"] in ("extra_forbidden", "invalid_key"):
-            key = place.pop()
-            allowed = _at(declaration, place).model_fields
-            message = f"unknown key '{key}'.{nearest(str(key), allowed)}"
+        context = fault.get("ctx", {})
+        if key is not None:
+            allowed = list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
+            message, given = unknown_key(str(key), allowed), ""
+        elif fault["type"] == "union_tag_invalid":
+            place.append(context["discriminator"].strip("'"))
+            allowed = context["expected_tags"].strip("'").split("', '")
+            message = f"unknown '{context['tag']}'.{nearest(context['tag'], allowed)}"
             message, given = f"{message} Allowed: {', '.join(allowed)}", ""
+        elif fault["type"] == "literal_error":
+            message += nearest(str(fault["input"]), re.findall(r"'([^']*)'", context["expected"]))
         lines.append(f"{where}: {'.'.join(map(str, place)) or 'top level'}: {message}{given}")
     return SpecError("\n".join(lines))
 
 
-def _at(declaration: type[BaseModel], place: Any) -> type[BaseModel]:
-    """The declaration at a place within another; positions in a sequence lead nowhere further."""
-    for key in place:
-        if key in declaration.model_fields:
-            inner = (k for k in _kinds(declaration, key) if isinstance(k, type))
-            declaration = next((k for k in inner if issubclass(k, BaseModel)), declaration)
-    return declaration
+def unknown_key(key: str, allowed: list[str]) -> str:
+    """Say that a key is not known, what it was probably meant to be, and what there is.
+
+    Examples
+    --------
+    >>> unknown_key("dims", ["dim", "prior"])
+    "unknown key 'dims'. Did you mean 'dim'? Allowed: dim, prior"
+    """
+    return f"unknown key '{key}'.{nearest(key, allowed)} Allowed: {', '.join(allowed)}"
 
 
-def _kinds(declaration: type[BaseModel], field: str) -> set[Any]:
-    """Every type that the annotation of a field names."""
-    found, left = set(), [declaration.model_fields[field].annotation]
+def _at(
+    declaration: type[BaseModel], place: Iterable[int | str]
+) -> tuple[list[int | str], list[type[BaseModel]]]:
+    """The keys of a place within a declaration, and what stands there.
+
+    The place of a fault also names which member of a union was read, and how; no user wrote that.
+    """
+    keys: list[int | str] = []
+    kinds = [declaration]
+    for part in place:
+        holder = next((kind for kind in kinds if part in kind.model_fields), None)
+        read_as = [kind for kind in kinds if part in _tags(kind)]
+        if holder is not None:
+            annotation = holder.model_fields[str(part)].annotation
+            kinds = [k for k in _kinds(annotation) if isinstance(k, type)]
+            kinds = [k for k in kinds if issubclass(k, BaseModel)]
+        elif read_as:
+            kinds = read_as
+            continue
+        elif isinstance(part, str) and re.search(r"[\[(]|^(number|str|int|float|bool)$", part):
+            continue
+        keys.append(part)
+    return keys, kinds
+
+
+def _tags(kind: type[BaseModel]) -> set[Any]:
+    """What tells a declaration from the others in a union."""
+    choices = (field.annotation for field in kind.model_fields.values())
+    literals = [choice for choice in choices if get_origin(choice) is Literal]
+    return {kind.__name__, *(tag for choice in literals for tag in get_args(choice))}
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Every type that an annotation names."""
+    found, left = set(), [annotation]
     while left:
         kind = left.pop()
-        arguments = [a for a in get_args(kind) if a is not Ellipsis]
+        arguments = get_args(kind)
+        if get_origin(kind) is Annotated:
+            arguments = arguments[:1]
+        arguments = tuple(a for a in arguments if a is not Ellipsis)
         found.update([] if arguments else [kind])
         left.extend(a for a in arguments if not isinstance(a, str))
     return found
