@@ -222,7 +222,7 @@ def check_support(
         )
     if needed in ("boolean", "classes"):
         every = torch.arange(2.0 if needed == "boolean" else float(classes or 0))
-        if not distribution.log_prob(every).isfinite().all():
+        if distribution.log_prob(every).exp().min() < 2 * torch.finfo(torch.float32).eps:
             raise SpecError(
                 f"`{site}`: {prior.dist} rules a class out, and no alloy could show otherwise; "
                 "each probability must be greater than 0 and less than 1"
