@@ -103,6 +103,10 @@ class TestPrior:
         assert density.dtype == torch.float32
         assert density.tolist() == pytest.approx(expected.logpdf([0.25, 0.75]), rel=1e-5)
 
+    def test_follows_the_precision_of_a_tensor(self):
+        like = torch.zeros(2, dtype=torch.float64)
+        assert Prior(dist="Normal", loc=0.1, scale=1).distribution(like).loc.item() == 0.1
+
     @pytest.mark.parametrize("name", DISTRIBUTIONS)
     def test_of_any_name_draws_one_number_or_class_of_its_support(self, name):
         moderate = {"probs": 0.3, "low": 0.5, "high": 3, "stability": 1.5, "skew": 0.1}
