@@ -59,7 +59,8 @@ def judged_designs(
     -------
     dict
         Share that the judge calls single phase, mean probability by the model and by the judge,
-        number of element sets, smallest and median novelty, share thrown away.
+        designs that break a constraint, number of element sets, smallest and median novelty,
+        share thrown away.
     """
     result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, **settings)
     fractions = _fractions(result, vae)
@@ -69,11 +70,27 @@ def judged_designs(
         "judged single phase": float((judged > 0.5).mean()),
         "mean of the judge": float(judged.mean()),
         "mean prediction": float(result.table[TARGET].mean()),
+        "violations": int(violations(fractions).sum()),
         "element sets": len(set(element_sets(fractions))),
         "smallest novelty": float(result.table["novelty"].min()),
         "median novelty": float(result.table["novelty"].median()),
         "discarded": float(result.attributes["discarded"]),
     }
+
+
+def violations(fractions: pd.DataFrame) -> pd.Series:
+    """Which alloys are no compositions of at least four elements, none above 50 at.%.
+
+    Counted from the fractions alone, apart from how the design checks its constraints.
+
+    Examples
+    --------
+    >>> violations(pd.DataFrame([[0.25] * 4, [0.6, 0.2, 0.1, 0.1], [0.5, 0.5, 0, 0]])).tolist()
+    [False, True, True]
+    """
+    total, most = fractions.sum(axis=1), fractions.max(axis=1)
+    few = (fractions > 0).sum(axis=1) < 4
+    return few | (most > 0.5 + 1e-9) | ((total - 1).abs() > 1e-9) | (fractions < 0).any(axis=1)
 
 
 def judged_changes(

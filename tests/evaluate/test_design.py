@@ -37,6 +37,7 @@ def _few_candidates(monkeypatch):
 def test_designs_are_counted(vae):
     row = judged_designs(vae, 1, n=30)
     assert row["designs"] == 30
+    assert row["violations"] == 0
     assert 1 <= row["element sets"] <= 30
     assert row["smallest novelty"] >= 0.02 - 1e-9
     assert 0 <= row["judged single phase"] <= 1
