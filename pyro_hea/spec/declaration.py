@@ -52,7 +52,7 @@ class Declaration(BaseModel, metaclass=_Refusing):
     @classmethod
     def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
-        if isinstance(value, bool) and bool not in kinds and {int, float} & kinds:
+        if isinstance(value, bool) and bool not in kinds and {int, float} & {*kinds}:
             raise ValueError(
                 f"{'an integer' if int in kinds else 'a number'} is needed, not a boolean"
             )
@@ -153,9 +153,7 @@ def _at(
         holder = next((kind for kind in kinds if part in kind.model_fields), None)
         read_as = [kind for kind in kinds if part in _tags(kind)]
         if holder is not None:
-            annotation = holder.model_fields[str(part)].annotation
-            kinds = [k for k in _kinds(annotation) if isinstance(k, type)]
-            kinds = [k for k in kinds if issubclass(k, BaseModel)]
+            kinds = declarations_in(holder.model_fields[str(part)].annotation)
         elif read_as:
             kinds = read_as
             continue
@@ -172,15 +170,17 @@ def _tags(kind: type[BaseModel]) -> set[Any]:
     return {kind.__name__, *(tag for choice in literals for tag in get_args(choice))}
 
 
-def _kinds(annotation: Any) -> set[Any]:
-    """Every type that an annotation names."""
-    found, left = set(), [annotation]
-    while left:
-        kind = left.pop()
-        arguments = get_args(kind)
-        if get_origin(kind) is Annotated:
-            arguments = arguments[:1]
-        arguments = tuple(a for a in arguments if a is not Ellipsis)
-        found.update([] if arguments else [kind])
-        left.extend(a for a in arguments if not isinstance(a, str))
-    return found
+def declarations_in(annotation: Any) -> list[type[BaseModel]]:
+    """The declarations that an annotation names, in its order."""
+    kinds = [kind for kind in _kinds(annotation) if isinstance(kind, type)]
+    return [kind for kind in kinds if issubclass(kind, BaseModel)]
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """Every type that an annotation names, in its order."""
+    if get_origin(annotation) is Literal:
+        return []
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        parts = parts[:1]
+    return [kind for part in parts for kind in _kinds(part)] if parts else [annotation]

@@ -273,8 +273,8 @@ class HumeRothery(Declaration):
         return bounds
 
     @property
-    def _criteria(self) -> dict[str, tuple[float, float]]:
-        """Feature, lowest and highest."""
+    def criteria(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value of each feature that it reads."""
         criteria = {
             "atomic_size_difference": (-math.inf, self.delta_max),
             "mixing_enthalpy": self.mixing_enthalpy,
@@ -288,7 +288,7 @@ class HumeRothery(Declaration):
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the features that it reads."""
-        return tuple(self._criteria)
+        return tuple(self.criteria)
 
     def log_odds(self, columns: Mapping[str, Tensor]) -> Tensor:
         """Log odds of 1.
@@ -304,7 +304,7 @@ class HumeRothery(Declaration):
         """
         met = [
             (columns[name] >= low) & (columns[name] <= high)
-            for name, (low, high) in self._criteria.items()
+            for name, (low, high) in self.criteria.items()
         ]
         every = torch.stack(torch.broadcast_tensors(*met)).all(0)
         return torch.where(every, self.strength, -self.strength)

@@ -1,0 +1,96 @@
+"""A spec as a YAML file that explains itself, by the docstrings of the declarations."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from pyro_hea.spec.declaration import Declaration, declarations_in
+from pyro_hea.spec.model import ModelSpec
+
+_WIDTH = 100
+"""Of a line of comment."""
+
+_HEAD = """\
+A model of pyro_hea. Every key that is left out keeps the value that `pyro-hea spec init` writes.
+Check with `pyro-hea spec check`, look at the model with `pyro-hea spec show`."""
+
+
+class Note(NamedTuple):
+    """What the docstring of a declaration says of one key."""
+
+    kind: str
+    text: str
+
+
+def notes(declaration: type[Declaration]) -> dict[str, Note]:
+    """What is said of each key under "Attributes" in the docstring of a declaration.
+
+    Examples
+    --------
+    >>> from pyro_hea.spec import Latent
+    >>> notes(Latent)["flow"]
+    Note(kind='Flow or None', text='Without a flow the decoder sees z itself.')
+    """
+    _, _, section = (inspect.getdoc(declaration) or "").partition("Attributes\n----------\n")
+    found = {}
+    for entry in re.split(r"\n(?=\S)", section.partition("\n\n")[0]):
+        heading, _, body = entry.partition("\n")
+        names, _, kind = heading.partition(" : ")
+        for name in names.split(", "):
+            found[name] = Note(kind, " ".join(body.split()))
+    return found
+
+
+def annotated_yaml(spec: ModelSpec) -> str:
+    """YAML of every key of a spec, each under a comment; reads back as the same spec."""
+    head = "".join(f"# {line}\n" for line in _HEAD.splitlines())
+    return head + "".join(f"{line}\n" for line in _lines(spec))
+
+
+def _lines(declared: Declaration, among: str = "") -> Iterator[str]:
+    """Lines of one declaration; `among` names every kind that could stand in its place."""
+    said, top = notes(type(declared)), isinstance(declared, ModelSpec)
+    for key, written in declared.model_dump(mode="json", exclude={"name"}).items():
+        value = getattr(declared, key)
+        if top:
+            yield ""
+        comment = among if key == "kind" else _comment(said.get(key, Note("", "")))
+        yield from (f"# {line}" for line in textwrap.wrap(comment, _WIDTH - 2))
+        kinds = _kinds_of(type(declared), key)
+        if top and key == "targets":
+            yield f"{key}:"
+            for target in value:
+                yield f"  {_flow(target.name)}:"
+                yield from (f"    {line}" for line in _lines(target, kinds) if line)
+        elif isinstance(value, Declaration) and "dist" not in type(value).model_fields:
+            yield f"{key}:"
+            yield from (f"  {line}" for line in _lines(value, kinds))
+        else:
+            yield f"{key}: {_flow(written)}"
+
+
+def _comment(note: Note) -> str:
+    kind = note.kind.replace("None", "null") if " or " in note.kind else ""
+    text = note.text.replace("None", "null")
+    return f"{text} ({kind})" if text and kind else text or kind
+
+
+def _kinds_of(declaration: type[Declaration], key: str) -> str:
+    """The `kind` of each declaration that may stand at a key."""
+    declared = declarations_in(declaration.model_fields[key].annotation)
+    tags = [k.model_fields["kind"].default for k in declared if "kind" in k.model_fields]
+    return " or ".join(filter(None, [", ".join(tags[:-1]), *tags[-1:]]))
+
+
+def _flow(value: Any) -> str:
+    """A value on one line."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.removesuffix("...\n").rstrip("\n")
