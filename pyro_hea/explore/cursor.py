@@ -39,11 +39,14 @@ class Answer:
         As `predict` gives it.
     known : DataFrame
         The nearest alloys of the data: `distance` (total variation) and their labels.
+    origin : str
+        The latent that it was decoded from, in words.
     """
 
     fractions: pd.DataFrame
     prediction: pd.DataFrame
     known: pd.DataFrame
+    origin: str
 
 
 class AlloyMap:
@@ -90,10 +93,8 @@ class AlloyMap:
             Coordinates of the map.
         points : array, shape (S, 2)
         """
-        shown = self.coordinates[[self.checked(x), self.checked(y)]].to_numpy(float)
-        scale = np.where(shown.std(0) > 0, shown.std(0), 1.0)
-        gap = (points[:, None] - shown) / scale
-        near = np.square(gap).sum(-1).argmin(1)
+        near = self._below(x, y, points)
+        shown = self.coordinates[[x, y]].to_numpy(float)
         z = self._z[near].copy()
         for column, name in enumerate((x, y)):
             if name in COMPONENTS:
@@ -124,8 +125,18 @@ class AlloyMap:
         -------
         Answer
         """
-        fractions, prediction = self.alloys(x, y, np.reshape(point, (1, 2)), targets)
-        return Answer(fractions, prediction, self._nearest(fractions.to_numpy()[0]))
+        points = np.reshape(point, (1, 2))
+        fractions, prediction = self.alloys(x, y, points, targets)
+        origin = f"the latent of {self.fractions.index[self._below(x, y, points)[0]]}, nearest here"
+        if moved := [name for name in (x, y) if name in COMPONENTS]:
+            origin += f", moved along {' and '.join(moved)}"
+        return Answer(fractions, prediction, self._nearest(fractions.to_numpy()[0]), origin)
+
+    def _below(self, x: str, y: str, points: Floats) -> NDArray[np.intp]:
+        """Row of the alloy that lies nearest on the map, (S,)."""
+        shown = self.coordinates[[self.checked(x), self.checked(y)]].to_numpy(float)
+        scale = np.where(shown.std(0) > 0, shown.std(0), 1.0)
+        return np.square((points[:, None] - shown) / scale).sum(-1).argmin(1)
 
     def _nearest(self, fractions: Floats) -> pd.DataFrame:
         distance = np.abs(self.fractions.to_numpy() - fractions).sum(1) / 2

@@ -1,7 +1,7 @@
 """The latent space to walk through in a notebook: ipywidgets around a plotly map.
 
-A click anywhere on the map decodes the alloy under it; with "follow the mouse" the alloy changes
-as the mouse moves. Without widgets the map is a plain plotly figure, and `Explorer.at` answers.
+A click on the map, or a drag over it, decodes the alloy under the cursor; with "follow the mouse"
+the mouse alone does. Without widgets the map is a plain plotly figure, and `Explorer.at` answers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 from pyro_hea.errors import DataError, missing_extra
 from pyro_hea.explore.cursor import COMPONENTS, AlloyMap, Answer
 from pyro_hea.explore.panel import build_panel
+from pyro_hea.features import FEATURES
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyDataset
@@ -167,7 +168,7 @@ class Explorer:
         with self.figure.batch_update():
             self._background.update(self._plane())
             self._alloys.update(self._points())
-            self.figure.update_layout(xaxis_title_text=self._x, yaxis_title_text=self._y)
+            self.figure.update_layout(self._titles())
         self.at(*(self._point if (self._x, self._y) == old else self._first()))
 
     def _first(self) -> Any:
@@ -188,12 +189,18 @@ class Explorer:
             height=_HEIGHT,
             margin={"l": 60, "r": 10, "t": 30, "b": 50},
             showlegend=False,
-            xaxis_title_text=self._x,
-            yaxis_title_text=self._y,
-            dragmode="pan",
+            **self._titles(),
+            dragmode=False,  # a drag decodes
+            modebar={"remove": ["pan", "zoom", "select", "lasso"]},
             shapes=[_CURSOR],
         )
         return figure
+
+    def _titles(self) -> dict[str, str]:
+        return {
+            f"{axis}axis_title_text": f"{name.replace('_', ' ')} ({_unit(name)})"
+            for axis, name in (("x", self._x), ("y", self._y))
+        }
 
     def _plane(self) -> dict[str, Any]:
         """The background: probability of the first target of what is decoded under each place."""
@@ -234,6 +241,11 @@ class Explorer:
                 "colorbar": _bar(self._colour, 1.02),
             },
         }
+
+
+def _unit(coordinate: str) -> str:
+    unit = FEATURES[coordinate].unit if coordinate in FEATURES else "1"
+    return "no unit" if unit == "1" else unit
 
 
 def _bar(title: str, x: float) -> dict[str, Any]:

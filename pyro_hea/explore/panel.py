@@ -12,40 +12,48 @@ if TYPE_CHECKING:
     from pyro_hea.explore.cursor import Answer
     from pyro_hea.explore.explorer import Explorer
 
-_WIDTH, _HEIGHT = 380, 260
-"""Pixels of the composition bars."""
+_LONGEST_BAR = 260
+"""Pixels of a bar of 100 at.%."""
+
+_MOUSE = {
+    "decodes where it is pressed": ("press", False),
+    "decodes wherever it is": ("follow", False),
+    "moves the map": ("off", "pan"),
+    "zooms into the map": ("off", "zoom"),
+}
+"""What the mouse does: the pointer's mode and plotly's."""
 
 
 def build_panel(explorer: Explorer) -> Any:
     """Controls, map, and the alloy under the cursor beside it, as one `ipywidgets.VBox`."""
     w: Any = import_module("ipywidgets")
-    bars, words, kept = _bars(), w.HTML(), w.HTML()
-    follow = w.Checkbox(description="follow the mouse", indent=False)
+    words, kept = w.HTML(layout={"flex": "0 0 340px"}), w.HTML()
+    mouse = w.Dropdown(options=list(_MOUSE), description="the mouse")
+    pointing: Any = import_module("pyro_hea.explore.pointer")
+    pointer = pointing.Pointer()
+    shown = w.VBox([explorer.figure, pointer], layout={"flex": "0 0 auto"})
+    shown.add_class(pointing.MAP_CLASS)
 
     def write(answer: Answer) -> None:
-        amounts = 100 * answer.fractions.iloc[0].loc[lambda row: row > 0].sort_values()
         words.value = _words(answer)
-        bars.data[0].update(x=amounts.to_numpy(), y=list(amounts.index))
 
-    def go_to(points: Any) -> None:
-        if points.point_inds:
-            explorer.at(points.xs[0], points.ys[0])
+    def use(change: Any) -> None:
+        pointer.mode, explorer.figure.layout.dragmode = _MOUSE[change["new"]]
 
     def keep(_: Any) -> None:
         explorer.keep()
         kept.value = f"{len(explorer.picked)} kept, the last {escape(_formula(explorer.answer))}"
 
-    for trace in explorer.figure.data[:2]:
-        trace.on_click(lambda _, points, __: go_to(points))
-        trace.on_hover(lambda _, points, __: go_to(points) if follow.value else None)
+    mouse.observe(use, "value")
+    pointer.observe(lambda change: explorer.at(*change["new"]), "place")
     button = w.Button(description="keep this alloy", icon="plus")
     button.on_click(keep)
     explorer.on_move(write)
     return w.VBox(
         [
             w.HBox(_choices(explorer, w)),
-            w.HBox([explorer.figure, w.VBox([bars, words])]),
-            w.HBox([*_sliders(explorer, w), follow, button, kept]),
+            w.HBox([shown, words]),
+            w.HBox([*_sliders(explorer, w), mouse, button, kept]),
         ]
     )
 
@@ -81,20 +89,6 @@ def _sliders(explorer: Explorer, w: Any) -> list[Any]:
     return list(sliders.values())
 
 
-def _bars() -> Any:
-    go: Any = import_module("plotly.graph_objects")
-    return go.FigureWidget(
-        go.Bar(x=[], y=[], orientation="h", marker_color="#0072B2"),
-        layout={
-            "template": "plotly_white",
-            "width": _WIDTH,
-            "height": _HEIGHT,
-            "margin": {"l": 40, "r": 10, "t": 10, "b": 45},
-            "xaxis": {"title": {"text": "amount (at.%)"}, "range": [0, 100]},
-        },
-    )
-
-
 def _words(answer: Answer) -> str:
     """The alloy's name, its predictions with intervals and the nearest known alloys, as HTML."""
     row = answer.prediction.iloc[0]
@@ -108,9 +102,23 @@ def _words(answer: Answer) -> str:
         for formula, alloy in answer.known.iterrows()
     ]
     return (
-        f"<h3 class='pyro-hea-alloy'>{escape(_formula(answer))}</h3><p>{'<br>'.join(lines)}</p>"
+        f"<h3 class='pyro-hea-alloy'>{escape(_formula(answer))}</h3>{_bars(answer)}"
+        f"<p>{'<br>'.join(lines)}</p>"
+        f"<p>Decoded from {escape(answer.origin)}.</p>"
         f"<p>Nearest known:<br>{'<br>'.join(known)}</p>"
     )
+
+
+def _bars(answer: Answer) -> str:
+    """Amounts in at.%, the largest on top; plotly would take most of the time of an answer."""
+    amounts = 100 * answer.fractions.iloc[0].loc[lambda row: row > 0]
+    rows = [
+        f"<tr class='pyro-hea-amount'><td>{escape(str(element))}</td><td>"
+        f"<div style='width:{_LONGEST_BAR * amount / 100:.0f}px; height:0.8em; "
+        f"background:#0072B2; display:inline-block'></div> {amount:.1f}</td></tr>"
+        for element, amount in amounts.sort_values(ascending=False).items()
+    ]
+    return f"<table><caption>amounts (at.%)</caption>{''.join(rows)}</table>"
 
 
 def _labels(alloy: pd.Series) -> str:

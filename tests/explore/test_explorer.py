@@ -1,3 +1,4 @@
+import re
 import sys
 import time
 
@@ -52,6 +53,29 @@ def test_the_answer_holds_prediction_and_the_nearest_known_alloys(explorer, vae,
     assert list(answer.known.columns) == ["distance", "single_phase"]
 
 
+def test_the_answer_says_what_it_was_decoded_from(alloy_map, alloys):
+    third = alloys.formulas[3]
+    for (x, y), moved in {
+        ("latent 1", "latent 2"): ", moved along latent 1 and latent 2",
+        ("omega", "latent 1"): ", moved along latent 1",
+        ("omega", "mixing_entropy"): "",
+    }.items():
+        place = alloy_map.coordinates[[x, y]].iloc[3].to_numpy()
+        answer = alloy_map.at(x, y, place, {"single_phase": 1.0})
+        assert answer.origin == f"the latent of {third}, nearest here{moved}"
+
+
+def test_the_mouse_asks_for_the_alloy_or_moves_the_map(vae, alloys):
+    explorer = vae.explore(alloys)
+    _, pointer = explorer.panel.children[1].children[0].children
+    pointer.place = (0.3, -0.2)
+    pd.testing.assert_frame_equal(explorer.answer.fractions, explorer.at(0.3, -0.2).fractions)
+    mouse = explorer.panel.children[2].children[1]
+    assert (pointer.mode, explorer.figure.layout.dragmode) == ("press", False)
+    mouse.value = "moves the map"
+    assert (pointer.mode, explorer.figure.layout.dragmode) == ("off", "pan")
+
+
 def test_a_drag_is_answered_within_100_ms(explorer):
     seconds = []
     for x in np.linspace(-1, 1, 15):
@@ -82,7 +106,9 @@ def test_a_slider_changes_the_target_and_a_menu_the_map(vae, alloys):
     assert not np.array_equal(explorer.figure.data[0].z, before)
     top.children[0].value = "omega"
     np.testing.assert_allclose(explorer.figure.data[1].x, alloys.features["omega"])
-    assert explorer.figure.layout.xaxis.title.text == "omega"
+    assert explorer.figure.layout.xaxis.title.text == "omega (no unit)"
+    top.children[1].value = "mixing_enthalpy"
+    assert explorer.figure.layout.yaxis.title.text == "mixing enthalpy (kJ/mol)"
     top.children[2].value = "single_phase (uncertainty)"
     colours = vae.predict(alloys)["single_phase_sd"]
     np.testing.assert_allclose(explorer.figure.data[1].marker.color, colours)
@@ -92,11 +118,14 @@ def test_a_slider_changes_the_target_and_a_menu_the_map(vae, alloys):
 
 def test_the_panel_says_what_lies_under_the_cursor(explorer):
     answer = explorer.at(-0.5, 0.3)
-    bars, words = explorer.panel.children[1].children[1].children
+    words = explorer.panel.children[1].children[1]
     row = answer.prediction.iloc[0]
     assert f"<b>{row['single_phase']:.2f}</b>" in words.value
     assert str(answer.known.index[0]) in words.value
-    assert sum(bars.data[0].x) == pytest.approx(100)
+    amounts = [float(a) for a in re.findall(r"</div> ([0-9.]+)</td>", words.value)]
+    assert sum(amounts) == pytest.approx(100, abs=0.01)
+    assert amounts == sorted(amounts, reverse=True)
+    assert f"Decoded from {answer.origin}" in words.value
 
 
 def test_without_widgets_it_is_a_static_figure_that_still_answers(vae, alloys, monkeypatch):
