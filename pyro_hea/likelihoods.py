@@ -78,7 +78,9 @@ def composition_likelihood(declared: Likelihood, outputs: Tensor) -> Composition
             return CompositionDirichlet(declared.smoothing, bounded.exp())
         case Hurdle():
             presence, logits = outputs.chunk(2, -1)
-            return CompositionHurdle(declared.total_count, presence, logits)
+            return CompositionHurdle(
+                declared.total_count, presence, logits, declared.presence_count
+            )
         case _:
             assert_never(declared)
 
@@ -158,9 +160,9 @@ class CompositionDirichlet(CompositionDistribution):
 
     Examples
     --------
-    >>> d = CompositionDirichlet(0.02, torch.tensor([4.95, 4.95, 0.1]))
+    >>> d = CompositionDirichlet(0.03, torch.tensor([9.9, 9.9, 0.2]))
     >>> d.mean, d.typical
-    (tensor([0.4950, 0.4950, 0.0100]), tensor([0.4983, 0.4983, 0.0034]))
+    (tensor([0.4950, 0.4950, 0.0100]), tensor([0.5000, 0.5000, 0.0000]))
     """
 
     arg_constraints: ClassVar = {"concentration": constraints.independent(constraints.positive, 1)}
@@ -180,8 +182,14 @@ class CompositionDirichlet(CompositionDistribution):
 
     @property
     def typical(self) -> Tensor:
-        """The mean without the smoothing, (..., E); an element of less than that is absent."""
-        rest = (self.mean - self.smoothing / self.event_shape[0]).clamp_min(0.0)
+        """The centre without the smoothing, (..., E); an element of less than that is absent.
+
+        The centre is the geometric mean, exp E[log x], scaled to sum to 1 (Aitchison, The
+        Statistical Analysis of Compositional Data, 1986). An element that is nearly always absent
+        has next to nothing in it, where rare draws with much of it would raise the mean.
+        """
+        centre = torch.digamma(self.concentration).softmax(-1)
+        rest = (centre - self.smoothing / self.event_shape[0]).clamp_min(0.0)
         return rest / rest.sum(-1, keepdim=True)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> CompositionDirichlet:
@@ -213,6 +221,10 @@ class CompositionHurdle(CompositionDistribution):
     has one atom; the other `total_count - k` are drawn by element among them. The probabilities of
     all compositions that are multiples of 1 / total_count sum to 1.
 
+    As `total_count` atoms are counted, so may several lists of the elements present be: with a
+    `presence_count` above 1 the log probability is that of as many independent lists, all the same,
+    and of the atoms. It is never more than the log probability with 1. A draw is made of one list.
+
     Between those, the factorials are continued to fractional counts. An element is present where
     its fraction is above 0, and one of less than an atom counts as one atom.
 
@@ -224,6 +236,8 @@ class CompositionHurdle(CompositionDistribution):
         Logits of the presence of each element.
     logits : Tensor, shape (..., E)
         Of the share of each element among those that are present.
+    presence_count : int
+        How often the list of elements counts.
 
     Examples
     --------
@@ -242,10 +256,11 @@ class CompositionHurdle(CompositionDistribution):
         total_count: int,
         presence: Tensor,
         logits: Tensor,
+        presence_count: int = 1,
         validate_args: bool | None = None,
     ) -> None:
         _need_an_atom_each(total_count, logits.shape[-1])
-        self.total_count = total_count
+        self.total_count, self.presence_count = total_count, presence_count
         self.presence, self.logits = torch.broadcast_tensors(presence, logits)
         shape = self.logits.shape
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
@@ -288,7 +303,7 @@ class CompositionHurdle(CompositionDistribution):
         """The same distribution for a larger batch."""
         shape = torch.Size(batch_shape) + self.event_shape
         presence, logits = self.presence.expand(shape), self.logits.expand(shape)
-        return CompositionHurdle(self.total_count, presence, logits, False)
+        return CompositionHurdle(self.total_count, presence, logits, self.presence_count, False)
 
     def sample(self, sample_shape: Any = _ONE) -> Tensor:
         """Draw fractions that are multiples of 1 / total_count."""
@@ -311,7 +326,7 @@ class CompositionHurdle(CompositionDistribution):
         # Finite for absent elements too, whose count is 0.
         log_share = self.logits - _among(present, self.logits).logsumexp(-1, keepdim=True)
         rest = (self.total_count * value - 1).clamp_min(0.0)
-        return of_set - of_any + _log_multinomial(rest, log_share)
+        return self.presence_count * (of_set - of_any) + _log_multinomial(rest, log_share)
 
 
 def _need_an_atom_each(total_count: int, elements: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from scipy.special import gammaln
 from scipy.stats import dirichlet, multinomial
 
@@ -17,7 +18,7 @@ from pyro_hea.likelihoods import (
     composition_likelihood,
     decoder_outputs,
 )
-from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
+from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Likelihood, Multinomial
 
 KINDS = (Multinomial(), Dirichlet(), Hurdle())
 EVERY = pytest.mark.parametrize("declared", KINDS, ids=lambda d: d.kind)
@@ -234,15 +235,23 @@ def test_draws_are_compositions_where_every_concentration_is_tiny():
     assert float(x[:, 0].mean()) == pytest.approx(0.5, abs=0.04)
 
 
-def test_an_element_of_less_than_the_smoothing_is_not_shown():
-    d = CompositionDirichlet(0.03, torch.tensor([60.0, 39.5, 0.5]))
-    assert d.typical.tolist() == pytest.approx([0.59 / 0.975, 0.385 / 0.975, 0.0])
+def test_it_shows_the_geometric_mean_without_the_smoothing():
+    torch.manual_seed(0)
+    alpha = torch.tensor([6.0, 3.0, 0.5, 0.1], dtype=torch.float64)
+    d = CompositionDirichlet(0.02, alpha)
+    centre = d.sample((100_000,)).log().mean(0).exp()
+    rest = centre / centre.sum() - 0.02 / 4
+    assert (rest > 0).tolist() == [True, True, True, False]
+    torch.testing.assert_close(
+        d.typical, rest.clamp_min(0) / rest.clamp_min(0).sum(), atol=2e-3, rtol=0
+    )
 
 
-def test_showing_undoes_the_smoothing():
+def test_sharp_it_shows_the_alloy_that_was_smoothed():
     x = torch.tensor([0.6, 0.4, 0.0, 0.0], dtype=torch.float64)
-    d = CompositionDirichlet(0.01, 100 * (0.99 * x + 0.01 / 4))
-    torch.testing.assert_close(d.typical, x)
+    d = CompositionDirichlet(0.01, 1e4 * (0.99 * x + 0.01 / 4))
+    torch.testing.assert_close(d.typical, x, atol=1e-3, rtol=0)
+    assert d.typical[2:].tolist() == [0, 0]
 
 
 # Hurdle.
@@ -277,6 +286,15 @@ def test_a_hurdle_worked_out_by_hand():
     for x, probability in expected.items():
         got = d.log_prob(torch.tensor(x, dtype=torch.float64)).exp()
         assert float(got) == pytest.approx(probability)
+
+
+def test_lists_of_elements_that_count_more_often_only_lower_the_score():
+    p, x = logits(2, 4), grid(5, 4)
+    presence = CompositionHurdle(5, p[0], p[1])
+    atoms = CompositionHurdle(5, torch.zeros(4).double(), p[1]).log_prob(x) + np.log(15)
+    thrice = CompositionHurdle(5, p[0], p[1], presence_count=3).log_prob(x)
+    torch.testing.assert_close(thrice - atoms, 3 * (presence.log_prob(x) - atoms))
+    assert (thrice <= presence.log_prob(x)).all()
 
 
 def test_draws_of_the_hurdle_come_as_often_as_it_says():
@@ -359,8 +377,9 @@ def test_outputs_become_the_parameters():
     dirichlet_ = composition_likelihood(Dirichlet(smoothing=0.2), outputs)
     assert dirichlet_.smoothing == 0.2
     torch.testing.assert_close(dirichlet_.concentration.log(), outputs, rtol=0.1, atol=0)
-    hurdle = composition_likelihood(Hurdle(total_count=8), outputs)
-    assert hurdle.total_count == 8
+    hurdle = composition_likelihood(Hurdle(total_count=8, presence_count=3), outputs)
+    assert (hurdle.total_count, hurdle.presence_count) == (8, 3)
+    assert hurdle.expand([2, 3]).presence_count == 3
     torch.testing.assert_close(hurdle.presence, outputs[:, :2])
     torch.testing.assert_close(hurdle.logits, outputs[:, 2:])
 
@@ -369,3 +388,34 @@ def test_outputs_become_the_parameters():
 def test_no_output_makes_a_dirichlet_a_point(output):
     d = composition_likelihood(Dirichlet(), torch.full((3,), output))
     assert ((d.concentration > 5e-4) & (d.concentration < 2e3)).all()
+
+
+# Declared.
+
+
+@EVERY
+def test_a_declaration_is_told_apart_by_its_kind(declared):
+    read = TypeAdapter(Likelihood).validate_python
+    assert read(declared.model_dump()) == declared
+    assert read(declared) is declared
+    assert hash(read({"kind": declared.kind})) == hash(declared)
+
+
+def test_without_a_kind_atoms_are_counted():
+    read = TypeAdapter(Likelihood).validate_python
+    assert read({"total_count": 50}) == Multinomial(total_count=50)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "message"),
+    [
+        (Multinomial, {"total_count": 0}, "total_count: .* greater than or equal to 1"),
+        (Dirichlet, {"smoothing": 0.0}, "smoothing: .* greater than 0"),
+        (Dirichlet, {"smoothing": 1.0}, "smoothing: .* less than 1"),
+        (Dirichlet, {"total_count": 9}, "unknown key 'total_count'.* Allowed: kind, smoothing"),
+        (Hurdle, {"presence_count": 0}, "presence_count: .* greater than or equal to 1"),
+    ],
+)
+def test_a_fault_of_a_declaration_names_the_key(kind, setting, message):
+    with pytest.raises(SpecError, match=message):
+        kind(**setting)

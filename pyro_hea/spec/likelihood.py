@@ -44,16 +44,20 @@ class Hurdle(Declaration):
     total_count : int
         Atoms counted, at least as many as there are elements; more of them make the likelihood of
         the fractions sharper.
+    presence_count : int
+        How often the list of the elements counts. With 1 the likelihood is a probability; it then
+        pays the latent little to tell the elements.
     """
 
     kind: Literal["hurdle"] = "hurdle"
     total_count: int = Field(default=100, ge=1)
+    presence_count: int = Field(default=10, ge=1)
 
 
 def _kind(given: Any) -> Any:
     if isinstance(given, dict):
         return given.get("kind", "multinomial")
-    return getattr(given, "kind", None)
+    return getattr(given, "kind", "multinomial")
 
 
 Likelihood = Annotated[
