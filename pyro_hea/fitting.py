@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,20 @@ from tqdm.auto import tqdm
 
 from pyro_hea import checkpoint
 from pyro_hea.composition import load_tables
-from pyro_hea.dataset import AlloyBatch, AlloyDataset, quantile_edges
+from pyro_hea.dataset import (
+    AlloyBatch,
+    AlloyDataset,
+    Statistics,
+    encode_values,
+    measurements,
+)
 from pyro_hea.errors import CheckpointError, DataError
 from pyro_hea.features import FeatureMap
-from pyro_hea.inference import EpochRecord, Trainer
+from pyro_hea.inference import EpochRecord, Measurements, Trainer
 from pyro_hea.model import AlloyModel
-from pyro_hea.posterior import Ensemble, feature_names
+from pyro_hea.posterior import Ensemble
+from pyro_hea.sites import link_of
+from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
@@ -88,7 +96,9 @@ class TrainingRun:
             _check_labels(data, spec)
         ensemble = _new_ensemble(spec, data, seed, device)
         stopping = _stopping_batch(ensemble, validation)
-        trainer = Trainer(ensemble.model, ensemble.batch(data), stopping, seed)
+        trainer = Trainer(
+            ensemble.model, ensemble.batch(data), stopping, seed, _measurements(ensemble, data)
+        )
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
         if resume:
             run._resume()
@@ -193,13 +203,49 @@ def choose_device(name: str) -> torch.device:
 def _new_ensemble(spec: ModelSpec, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
     elements = tuple(e for e in data.elements if (data.fractions[e] > 0).any())
     fractions = data.fractions[list(elements)]
-    tables = load_tables(spec.features.tables)
-    features = FeatureMap(feature_names(spec.features), tables, elements)
-    edges = quantile_edges(features(torch.tensor(fractions.to_numpy(float))), spec.features.bins)
+    features = FeatureMap(spec.features.columns, load_tables(spec.features.tables), elements)
+    statistics = _statistics(spec, data, features(torch.tensor(fractions.to_numpy(float))).float())
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = AlloyModel(spec, len(elements), edges.float())
+        model = AlloyModel(spec, len(elements), statistics)
     return Ensemble(model.to(device), elements, fractions, seed)
+
+
+def _statistics(spec: ModelSpec, data: AlloyDataset, features: torch.Tensor) -> Statistics:
+    scales, conditions, sources = {}, {}, {}
+    for target in spec.targets:
+        if isinstance(target, Continuous):
+            labels = encode_values(data.labels[target.name].dropna(), target)
+            unbounded = link_of(target).inv(torch.tensor(labels.to_numpy(float)))
+            scales[target.name] = float(unbounded.mean()), float(unbounded.std())
+            if target.conditions:
+                _, at, _ = measurements(data, target)
+                spread = at.std(0)
+                conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
+        elif getattr(target, "reports", None) is not None:
+            reports = data.reports[data.reports["target"] == target.name]
+            sources[target.name] = tuple(sorted(reports["source"].unique()))
+    return replace(
+        Statistics.of_features(features, spec.features.bins),
+        scales=scales,
+        conditions=conditions,
+        sources=sources,
+    )
+
+
+def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measurements]:
+    """Every report of the targets that have conditions, as tensors."""
+    found = {}
+    for target in ensemble.spec.targets:
+        if isinstance(target, Continuous) and target.conditions:
+            rows, conditions, values = measurements(data, target)
+            at = ensemble.standardised_conditions(target, conditions)
+            found[target.name] = Measurements(
+                torch.tensor(rows, device=ensemble.device),
+                torch.tensor(at, dtype=torch.float32, device=ensemble.device),
+                torch.tensor(values, dtype=torch.float32, device=ensemble.device),
+            )
+    return found
 
 
 def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:

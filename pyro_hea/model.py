@@ -11,8 +11,7 @@ features ──> y (each target) ──┐                 model: y ~ prior, z ~
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import pyro
 import pyro.distributions as dist
@@ -21,16 +20,18 @@ from pyro import poutine
 from pyro.distributions import TorchDistribution
 from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 
-from pyro_hea.likelihoods import CompositionMultinomial
-from pyro_hea.networks import MLP, CouplingFlow, PiecewiseLinear
+from pyro_hea.latents import latent_prior_of
+from pyro_hea.likelihoods import composition_likelihood, decoder_outputs
+from pyro_hea.networks import MLP, CouplingFlow, MemberShift, PiecewiseLinear, Raw
+from pyro_hea.sites import ContinuousSite, Expert, Reliability, Site, site_of
+from pyro_hea.spec import HumeRothery, Logistic, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.spec import Binary, ModelSpec
+    from pyro_hea.dataset import AlloyBatch, Statistics
+    from pyro_hea.likelihoods import CompositionDistribution
+    from pyro_hea.spec import ModelSpec
 
 MEMBERS_DIM = -2
 """Plate of the ensemble's members."""
@@ -44,6 +45,25 @@ _SUMMED: InferDict = {"enumerate": "parallel"}
 _SMALLEST_SCALE = 1e-4
 """Of the guide's normal, which may not collapse to a point."""
 
+Values = Mapping[str, Tensor]
+"""Of targets by name, (..., N) or (..., K, N)."""
+
+
+class Read(NamedTuple):
+    """What the heads read of alloys.
+
+    `embedded` features are (..., N, F'); `odds` are by target the log odds
+    (..., N) or (..., K, N) that an expert gives.
+    """
+
+    embedded: Tensor
+    odds: dict[str, Tensor]
+
+    def lerp(self, other: Read, share: Tensor) -> Read:
+        """Mixed with another, `share` (N, 1) of that."""
+        odds = {n: torch.lerp(v, other.odds[n], share[:, 0]) for n, v in self.odds.items()}
+        return Read(self.embedded.lerp(other.embedded, share), odds)
+
 
 class AlloyModel(nn.Module):
     """K disentangled variational autoencoders of alloys, side by side in one program.
@@ -53,137 +73,248 @@ class AlloyModel(nn.Module):
     spec : ModelSpec
     elements : int
         Number of elements E of a composition.
-    edges : Tensor, shape (F, bins + 1)
-        Bin edges of the features' embedding.
+    statistics : Statistics
+        Of the training data.
     members : int, optional
         Members K, those of the spec by default.
     """
 
-    prior_logits: Tensor
-    latent_loc: Tensor
-    latent_scale: Tensor
-
     def __init__(
-        self, spec: ModelSpec, elements: int, edges: Tensor, members: int | None = None
+        self, spec: ModelSpec, elements: int, statistics: Statistics, members: int | None = None
     ) -> None:
         super().__init__()
-        self.spec = spec
-        self.elements = elements
-        self.members = members or spec.training.members
-        k, latent, targets = self.members, spec.latent, len(spec.targets)
-        self.embedding = PiecewiseLinear(edges)
-        self.heads = nn.ModuleDict(
-            {
-                t.name: MLP(k, (self.embedding.outputs, *spec.head.hidden, 1), spec.head.dropout)
-                for t in spec.targets
-            }
+        self.spec, self.elements, self.statistics = spec, elements, statistics
+        self.targets = in_order(spec.targets)
+        self.members = k = members or spec.training.members
+        self.population = 1
+        """Alloys behind a posterior of what all alloys share."""
+
+        embedding = PiecewiseLinear if spec.features.bins else Raw
+        self.embedding = embedding(statistics.edges)
+        classes = {t.name: t.classes for t in spec.targets if t.kind != "continuous"}
+        self._parents = {t.name: t.given for t in self.targets}
+        self._conditions = {t.name: len(getattr(t, "conditions", ())) for t in self.targets}
+        self.sites = nn.ModuleDict()
+        self.experts, self.reliabilities = nn.ModuleDict(), nn.ModuleDict()
+        self.shifts, self.heads = nn.ModuleDict(), nn.ModuleDict()
+        for t in self.targets:
+            site = site_of(t, k, classes, statistics.scales.get(t.name, (0.0, 1.0)))
+            self.sites[t.name] = site
+            given = sum(self.site(p).width for p in t.given) + self._conditions[t.name]
+            if given:
+                self.shifts[t.name] = MemberShift(k, given, site.shifts)
+            sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
+            self.heads[t.name] = MLP(k, sizes, spec.head.dropout, activation=spec.head.activation)
+            if isinstance(t.prior, HumeRothery | Logistic):
+                scale = statistics.centre, statistics.spread
+                self.experts[t.name] = Expert(t.name, t.prior, spec.features.columns, *scale, k)
+            if getattr(t, "reports", None) is not None:
+                sources = statistics.sources[t.name]
+                self.reliabilities[t.name] = Reliability(
+                    t.name, t.reports, sources, len(t.classes), k
+                )
+        width = sum(site.width for site in self.sites.values())
+        d, encoder, decoder = spec.latent.dim, spec.encoder, spec.decoder
+        self.encoder = MLP(
+            k,
+            (elements + width, *encoder.hidden, 2 * d),
+            encoder.dropout,
+            activation=encoder.activation,
         )
-        encoder = (elements + targets, *spec.encoder.hidden, 2 * latent.dim)
-        decoder = (latent.dim + targets, *spec.decoder.hidden, elements)
-        self.encoder = MLP(k, encoder, spec.encoder.dropout)
-        self.decoder = MLP(k, decoder, spec.decoder.dropout)
-        self.flow = (
-            CouplingFlow(k, latent.dim, targets, latent.flow.hidden, latent.flow.layers)
-            if latent.flow
-            else None
+        self.decoder = MLP(
+            k,
+            (d + width, *decoder.hidden, decoder_outputs(spec.likelihood, elements)),
+            decoder.dropout,
+            activation=decoder.activation,
         )
-        probs = torch.tensor([t.prior.probs for t in spec.targets])
-        self.register_buffer("prior_logits", probs.logit(), persistent=False)
-        loc, scale = torch.full((2, latent.dim), latent.prior.loc)
-        self.register_buffer("latent_loc", loc, persistent=False)
-        self.register_buffer("latent_scale", scale.fill_(latent.prior.scale), persistent=False)
+        flow = spec.latent.flow
+        self.flow = CouplingFlow(k, d, width, flow.hidden, flow.layers) if flow else None
+        self.latent = latent_prior_of(spec.latent, k, elements, width)
 
     # The program.
 
     def model(self, batch: AlloyBatch) -> Tensor:
         """Targets, latent and composition of each alloy; returns the composition."""
-        with self._plates(len(batch)):
-            y = {
-                target.name: pyro.sample(
-                    target.name,
-                    dist.Bernoulli(logits=prior),
-                    obs=batch.targets.get(target.name),
-                    obs_mask=cast("BoolTensor | None", batch.labelled.get(target.name)),
-                )
-                for target, prior in zip(self.spec.targets, self.prior_logits, strict=True)
-            }
-            z = pyro.sample("z", self.latent_prior())
-            return pyro.sample("composition", self.likelihood(z, y), obs=batch.fractions)
+        members, alloys = self._plates(len(batch))
+        with members:
+            shared = self._shared(batch, "sample_prior")
+            with alloys:
+                y: dict[str, Tensor] = {}
+                for t in self.targets:
+                    y[t.name] = pyro.sample(
+                        t.name,
+                        self.target_prior(t.name, y, batch, shared),
+                        obs=batch.targets.get(t.name),
+                        obs_mask=cast("BoolTensor | None", batch.labelled.get(t.name)),
+                    )
+                    self._score_reports(t.name, y, batch, shared)
+                z = pyro.sample("z", self.latent_prior())
+                return pyro.sample("composition", self.likelihood(z, y), obs=batch.fractions)
 
-    def guide(self, batch: AlloyBatch) -> None:
-        """Unlabelled targets from the features, then the latent from composition and targets."""
-        features = self.embedding(batch.features)
-        with self._plates(len(batch)):
-            y = {t.name: self._infer_target(t, features, batch) for t in self.spec.targets}
-            pyro.sample("z", self.latent_posterior(batch.composition, y))
+    def guide(self, batch: AlloyBatch) -> Values:
+        """Unlabelled targets from the features, then the latent from composition and targets.
+
+        Returns
+        -------
+        dict of str to Tensor
+            What was drawn: every target, labels where there are any, and "z".
+        """
+        read = self.read(batch)
+        members, alloys = self._plates(len(batch))
+        with members:
+            shared = self._shared(batch, "sample_guide")
+            with alloys:
+                y: dict[str, Tensor] = {}
+                for t in self.targets:
+                    y[t.name] = self._infer_target(t.name, read, y, batch, shared)
+                z = pyro.sample("z", self.latent_posterior(batch.composition, y))
+                return {**y, "z": z}
 
     # Its parts.
 
+    def target_prior(
+        self, name: str, y: Values, batch: AlloyBatch, shared: Mapping[str, Tensor]
+    ) -> TorchDistribution:
+        """p(y | parents) of a target, and of the features where its prior reads them."""
+        shift = None
+        given = self.given(name, y, batch)
+        if given is not None:
+            shift = self.shifts[name](given)
+        if name in self.experts:
+            expert = cast("Expert", self.experts[name])
+            odds = expert.log_odds(batch.features, shared.get(name)).unsqueeze(-1)
+            shift = odds if shift is None else shift + odds
+        return self.site(name).prior(shift, y)
+
     def latent_prior(self) -> TorchDistribution:
         """p(z), over (d,)."""
-        return dist.Normal(self.latent_loc, self.latent_scale).to_event(1)
+        return self.latent.distribution(self._moments_of_w)
 
-    def likelihood(self, z: Tensor, y: Mapping[str, Tensor]) -> CompositionMultinomial:
+    def likelihood(self, z: Tensor, y: Values) -> CompositionDistribution:
         """p(composition | z, y) for z of shape (..., K, N, d)."""
-        context = self._context(y)
+        context = self.context(y)
         w = self.flow(context)(z) if self.flow is not None else z
-        logits = self.decoder(_join(w, context))
-        return CompositionMultinomial(self.spec.likelihood.total_count, logits)
+        outputs = self.decoder(_join(w, context))
+        return composition_likelihood(self.spec.likelihood, outputs)
 
-    def latent_posterior(self, fractions: Tensor, y: Mapping[str, Tensor]) -> TorchDistribution:
+    def latent_posterior(self, fractions: Tensor, y: Values) -> TorchDistribution:
         """q(z | composition, y): normal in w, pushed back through the flow."""
-        context = self._context(y)
-        q = self._posterior_of_w(fractions, context)
+        context = self.context(y)
+        q = dist.Normal(*self._moments_of_w(fractions, context)).to_event(1)
         if self.flow is None:
             return q
         return dist.TransformedDistribution(q, [self.flow(context).inv])
 
-    def _posterior_of_w(self, fractions: Tensor, context: Tensor) -> dist.Independent:
-        loc, raw = self.encoder(_join(fractions.sqrt(), context)).chunk(2, -1)
-        return dist.Normal(loc, softplus(raw - 2.0) + _SMALLEST_SCALE).to_event(1)
+    def _moments_of_w(self, fractions: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        read = fractions.sqrt() if self.spec.encoder.reads == "square_roots" else fractions
+        loc, raw = self.encoder(_join(read, context)).chunk(2, -1)
+        return loc, softplus(raw - 2.0) + _SMALLEST_SCALE
 
-    def latent_mean(self, fractions: Tensor, y: Mapping[str, Tensor]) -> Tensor:
+    def latent_mean(self, fractions: Tensor, y: Values) -> Tensor:
         """Centre of q(z | composition, y), (K, N, d): the mean of w, pushed back like its draws."""
-        context = self._context(y)
-        centre = self._posterior_of_w(fractions, context).base_dist.loc
+        context = self.context(y)
+        centre, _ = self._moments_of_w(fractions, context)
         return centre if self.flow is None else self.flow(context).inv(centre)
 
-    def target_logits(self, name: str, embedded: Tensor) -> Tensor:
-        """Logits of q(y = 1 | features), (K, N), from embedded features."""
-        return self.heads[name](embedded)[..., 0]
+    def read(self, batch: AlloyBatch) -> Read:
+        """What the heads read of alloys."""
+        odds = {
+            name: cast("Expert", expert).log_odds(batch.features)
+            for name, expert in self.experts.items()
+        }
+        return Read(self.embedding(batch.features), odds)
 
-    def _infer_target(self, target: Binary, features: Tensor, batch: AlloyBatch) -> Tensor:
-        name = target.name
+    def head(self, name: str, read: Read, given: Tensor | None) -> Tensor:
+        """Outputs of a target's head, (..., K, N, outputs).
+
+        An expert's log odds are added: the head learns what the expert leaves unsaid.
+        """
+        inputs = read.embedded if given is None else _join(read.embedded, given)
+        outputs: Tensor = self.heads[name](inputs)
+        return outputs if name not in read.odds else outputs + read.odds[name].unsqueeze(-1)
+
+    def _infer_target(
+        self, name: str, read: Read, y: Values, batch: AlloyBatch, shared: Mapping[str, Tensor]
+    ) -> Tensor:
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
-        logits = self.target_logits(name, features)
+        site = self.site(name)
+        outputs = self.head(name, read, self.given(name, y, batch))
+        evidence = self._evidence(name, batch, shared)
+        if evidence is not None:
+            outputs = site.informed(outputs, evidence)
+        infer = None if isinstance(site, ContinuousSite) else _SUMMED
         if name not in batch.targets:
-            return pyro.sample(name, dist.Bernoulli(logits=logits), infer=_SUMMED)
+            return pyro.sample(name, site.posterior(outputs, y), infer=infer)
         known = batch.labelled[name]
-        # The constant logits keep the noise of z on labelled rows out of the head's gradient.
-        q = dist.Bernoulli(logits=logits.masked_fill(known, 0.0))
+        # The constant outputs keep the noise of z on labelled rows out of the head's gradient.
+        q = site.posterior(outputs.masked_fill(known.unsqueeze(-1), 0.0), y)
         with poutine.mask(mask=cast("BoolTensor", ~known)):
-            guess = pyro.sample(f"{name}_unobserved", q, infer=_SUMMED)
+            guess = pyro.sample(f"{name}_unobserved", q, infer=infer)
         return torch.where(known, batch.targets[name], guess)
 
-    def _context(self, y: Mapping[str, Tensor]) -> Tensor:
-        """Targets as inputs of the networks, (..., T)."""
-        columns = torch.broadcast_tensors(*(y[name] for name in self.spec.target_names))
-        return torch.stack(columns, -1)
+    def _evidence(
+        self, name: str, batch: AlloyBatch, shared: Mapping[str, Tensor]
+    ) -> Tensor | None:
+        """Log probability of the reports for each true class, (..., K, N, C)."""
+        if name not in batch.reports:
+            return None
+        reliability = cast("Reliability", self.reliabilities[name])
+        return reliability.log_evidence(shared[name], batch.reports[name])
 
-    @contextmanager
-    def _plates(self, alloys: int) -> Iterator[None]:
-        with ExitStack() as plates:
-            plates.enter_context(pyro.plate("members", self.members, dim=MEMBERS_DIM))
-            plates.enter_context(pyro.plate("alloys", alloys, dim=ALLOYS_DIM))
-            yield
+    def mean_evidence(self, name: str, batch: AlloyBatch) -> Tensor:
+        """`_evidence` at the guide's mean reliability, (K, N, C)."""
+        reliability = cast("Reliability", self.reliabilities[name])
+        return reliability.log_evidence(reliability.mean, batch.reports[name])
+
+    def _score_reports(
+        self, name: str, y: Values, batch: AlloyBatch, shared: Mapping[str, Tensor]
+    ) -> None:
+        evidence = self._evidence(name, batch, shared)
+        if evidence is not None:
+            true = one_hot(y[name].long(), evidence.shape[-1])
+            pyro.factor(f"{name}_reports", (evidence * true).sum(-1))
+
+    def _shared(self, batch: AlloyBatch, sample: str) -> Values:
+        """What all alloys share, each batch bearing its part of it."""
+        modules = [*self.experts.items(), *self.reliabilities.items()]
+        with poutine.scale(scale=len(batch) / self.population):
+            drawn = {name: getattr(module, sample)() for name, module in modules}
+        return {name: value for name, value in drawn.items() if value is not None}
+
+    def site(self, name: str) -> Site:
+        """The site of a target."""
+        return cast("Site", self.sites[name])
+
+    def context(self, y: Values) -> Tensor:
+        """Values of all targets as the networks read them, (..., width)."""
+        return _join(*(self.site(t.name).encode(y[t.name]) for t in self.targets))
+
+    def given(self, name: str, y: Values, batch: AlloyBatch) -> Tensor | None:
+        """What a target depends on beside the features: other targets, and test conditions."""
+        contexts = {parent: self.site(parent).encode(y[parent]) for parent in self._parents[name]}
+        return self.conditioned(name, contexts, batch)
+
+    def conditioned(self, name: str, contexts: Values, batch: AlloyBatch) -> Tensor | None:
+        """`given` with the other targets as the networks read them, (..., width)."""
+        parts = [contexts[parent] for parent in self._parents[name]]
+        if self._conditions[name]:
+            parts.append(batch.conditions_of(name, self._conditions[name]))
+        return _join(*parts) if parts else None
+
+    def _plates(self, alloys: int) -> tuple[Any, Any]:
+        return (
+            pyro.plate("members", self.members, dim=MEMBERS_DIM),
+            pyro.plate("alloys", alloys, dim=ALLOYS_DIM),
+        )
 
     def member(self, index: int) -> Self:
         """One member as a model of its own, with copies of its weights."""
         with torch.random.fork_rng([]):  # its first weights are thrown away
-            single = type(self)(self.spec, self.elements, self.embedding.edges, members=1)
+            single = type(self)(self.spec, self.elements, self.statistics, members=1)
         parameters = {n: p.detach()[index : index + 1] for n, p in self.named_parameters()}
         single.to(self.embedding.edges).load_state_dict(self.state_dict() | parameters)
+        single.population = self.population
         return single.train(self.training)
 
 

@@ -40,7 +40,7 @@ class MemberLinear(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """Member-batched layers with SiLU and dropout between them.
+    """Member-batched layers with an activation and dropout between them.
 
     Parameters
     ----------
@@ -51,14 +51,21 @@ class MLP(nn.Sequential):
         Probability that a hidden unit is dropped while training.
     gain : float
         Scale of the last layer's initial weights.
+    activation : {"silu", "softplus"}
     """
 
     def __init__(
-        self, members: int, sizes: Sequence[int], dropout: float = 0.0, gain: float = 1.0
+        self,
+        members: int,
+        sizes: Sequence[int],
+        dropout: float = 0.0,
+        gain: float = 1.0,
+        activation: str = "silu",
     ) -> None:
+        kind = {"silu": nn.SiLU, "softplus": nn.Softplus}[activation]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
-            layers += [MemberLinear(members, inputs, outputs), nn.SiLU()]
+            layers += [MemberLinear(members, inputs, outputs), kind()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
         super().__init__(*layers, MemberLinear(members, sizes[-2], sizes[-1], gain))
@@ -92,6 +99,48 @@ class PiecewiseLinear(nn.Module):
         low, high = self.edges[:, :-1], self.edges[:, 1:]
         width = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
         return ((x[..., None] - low) / width).clamp(0.0, 1.0).flatten(-2)
+
+
+class Raw(nn.Module):
+    """Features as they are, where they are not embedded.
+
+    Parameters
+    ----------
+    edges : Tensor, shape (F, B + 1)
+        As of `PiecewiseLinear`, for its device and type alone.
+    """
+
+    edges: Tensor
+
+    def __init__(self, edges: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("edges", edges)
+
+    @property
+    def outputs(self) -> int:
+        """The number of features F."""
+        return self.edges.shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The features (..., F) themselves."""
+        return x
+
+
+class MemberShift(nn.Module):
+    """K linear maps without a constant, which start at zero.
+
+    Parameters
+    ----------
+    members, inputs, outputs : int
+    """
+
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(members, inputs, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., N, inputs) or (..., K, N, inputs) to (..., K, N, outputs)."""
+        return x @ self.weight
 
 
 class CouplingFlow(nn.Module):

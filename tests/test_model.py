@@ -10,7 +10,7 @@ from pyro.infer import Predictive
 from scipy.special import gammaln
 from torch.nn import functional as F
 
-from pyro_hea.dataset import AlloyBatch
+from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.model import ALLOYS_DIM, MEMBERS_DIM, AlloyModel
 from pyro_hea.spec import ModelSpec
@@ -24,10 +24,10 @@ LOC, SCALE, ATOMS = 0.4, 1.7, 20
 def spec_of(targets: int = 1, flow: bool = True, members: int = K) -> ModelSpec:
     return ModelSpec.from_mapping(
         {
-            "targets": {t: {"prior": {"probs": PRIORS[t]}} for t in list(PRIORS)[:targets]},
+            "targets": {t: {"prior": {"dist": "Bernoulli", "probs": PRIORS[t]}} for t in list(PRIORS)[:targets]},
             "latent": {
                 "dim": D,
-                "prior": {"loc": LOC, "scale": SCALE},
+                "prior": {"dist": "Normal", "loc": LOC, "scale": SCALE},
                 "flow": FLOW if flow else None,
             },
             "likelihood": {"total_count": ATOMS},
@@ -42,9 +42,10 @@ def spec_of(targets: int = 1, flow: bool = True, members: int = K) -> ModelSpec:
 def model_of(targets: int = 1, flow: bool = True, members: int = K, seed: int = 0) -> AlloyModel:
     """Weights far from their initial values, in double precision."""
     edges = torch.linspace(-2, 2, 4, dtype=torch.float64).expand(FEATURES, 4)
+    statistics = Statistics(edges, torch.zeros(FEATURES), torch.ones(FEATURES))
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = AlloyModel(spec_of(targets, flow, members), E, edges).double()
+        model = AlloyModel(spec_of(targets, flow, members), E, statistics).double()
         for parameter in model.parameters():
             parameter.data.normal_(std=0.6)
     return model
@@ -200,8 +201,8 @@ def test_the_elbo_is_the_sum_by_hand(case, flow, use_noise):
 @pytest.mark.parametrize("name", PRIORS)
 def test_the_prior_is_that_of_the_spec(name):
     model = model_of(2)
-    prior = dict(zip(model.spec.target_names, model.prior_logits, strict=True))[name]
-    assert float(prior.sigmoid()) == pytest.approx(PRIORS[name], rel=1e-12)
+    prior = model.site(name).prior(None, {})
+    assert float(prior.probs) == pytest.approx(PRIORS[name], rel=1e-12)
 
 
 def test_the_elbo_is_a_lower_bound_that_is_tight_for_the_exact_guide():
@@ -215,7 +216,7 @@ def test_the_elbo_is_a_lower_bound_that_is_tight_for_the_exact_guide():
         model.decoder[0].weight[:, :D] = 0
     batch = batch_of(UNLABELLED)
     evidence = []
-    prior = model.prior_logits.sigmoid()
+    prior = model.site("single_phase").prior(None, {}).probs
     for value in (0.0, 1.0):
         y = {"single_phase": torch.full((N,), value, dtype=torch.float64)}
         z = torch.zeros(K, N, D, dtype=torch.float64)
@@ -226,7 +227,7 @@ def test_the_elbo_is_a_lower_bound_that_is_tight_for_the_exact_guide():
     assert max(elbo) < exact
     # What is left is the divergence of the heads from the exact p(y | x).
     posterior = torch.softmax(torch.stack(evidence), 0)[1].detach()
-    q = model.target_logits("single_phase", model.embedding(batch.features)).sigmoid().detach()
+    q = model.head("single_phase", model.read(batch), None)[..., 0].sigmoid().detach()
     gap = (q * (q / posterior).log() + (1 - q) * ((1 - q) / (1 - posterior)).log()).sum()
     assert elbo == pytest.approx([exact - float(gap)] * 3, rel=1e-9)
 
@@ -432,8 +433,7 @@ def test_predictive_with_the_guide_draws_from_the_posterior(case):
     with torch.no_grad():
         draws = Predictive(model.model, guide=model.guide, num_samples=400)(batch)
         assert draws["z"].shape == (400, K, N, D)
-        embedded = model.embedding(batch.features)
-        q = model.target_logits("single_phase", embedded).sigmoid()
+        q = model.head("single_phase", model.read(batch), None)[..., 0].sigmoid()
     if case == "labelled":
         mean = model.latent_posterior(batch.fractions, batch.targets).sample((400,)).mean(0)
         assert (draws["z"].mean(0) - mean).abs().max() < 0.5

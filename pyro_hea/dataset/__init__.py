@@ -7,8 +7,16 @@ Examples
 ['labelled', 'unlabelled', 'validation', 'test']
 """
 
-from pyro_hea.dataset.batch import AlloyBatch, quantile_edges, to_batch
+from pyro_hea.dataset.batch import AlloyBatch, to_batch
+from pyro_hea.dataset.labels import (
+    encode_labels,
+    encode_values,
+    label_conditions,
+    measurements,
+    report_counts,
+)
 from pyro_hea.dataset.reading import PUBLISHED_SOURCE, load_alloys, read_alloys, read_formulas
+from pyro_hea.dataset.statistics import Statistics, quantile_edges
 from pyro_hea.dataset.table import PARTS, AlloyDataset, composition_keys, label_of_reports
 
 __all__ = [
@@ -16,11 +24,17 @@ __all__ = [
     "PUBLISHED_SOURCE",
     "AlloyBatch",
     "AlloyDataset",
+    "Statistics",
     "composition_keys",
+    "encode_labels",
+    "encode_values",
+    "label_conditions",
     "label_of_reports",
     "load_alloys",
+    "measurements",
     "quantile_edges",
     "read_alloys",
     "read_formulas",
+    "report_counts",
     "to_batch",
 ]

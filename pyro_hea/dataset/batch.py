@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -27,12 +27,19 @@ class AlloyBatch:
         A placeholder (0) where unlabelled; a target that is left out is sampled throughout.
     labelled : mapping of str to Tensor of bool of shape (N,)
         Which labels are known; a target that is left out here is known throughout.
+    conditions : mapping of str to Tensor of shape (N, C)
+        At what conditions a target's label was measured, standardised around those at which it is
+        predicted; left out, these.
+    reports : mapping of str to Tensor of shape (N, S, C)
+        How often each source reported each class, for targets whose reports may be wrong.
     """
 
     fractions: Tensor | None
     features: Tensor
     targets: Mapping[str, Tensor]
     labelled: Mapping[str, Tensor]
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
+    reports: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -43,6 +50,10 @@ class AlloyBatch:
         if self.fractions is None:
             raise DataError("these alloys have features but no composition")
         return self.fractions
+
+    def conditions_of(self, target: str, number: int) -> Tensor:
+        """Conditions of a target, (N, number)."""
+        return self.conditions.get(target, self.features.new_zeros(len(self), number))
 
     def known(self, target: str) -> Tensor:
         """Which alloys have a label of a target, (N,)."""
@@ -59,12 +70,24 @@ class AlloyBatch:
 
     def map(self, function: Any) -> AlloyBatch:
         """Apply a function to every tensor."""
+        of_names = (self.targets, self.labelled, self.conditions, self.reports)
         return AlloyBatch(
             None if self.fractions is None else function(self.fractions),
             function(self.features),
-            {name: function(value) for name, value in self.targets.items()},
-            {name: function(value) for name, value in self.labelled.items()},
+            *({name: function(value) for name, value in part.items()} for part in of_names),
         )
+
+    def take(self, rows: Tensor) -> AlloyBatch:
+        """The alloys at `rows`."""
+        return self.map(lambda tensor: tensor[rows])
+
+    def replaced(self, **parts: Any) -> AlloyBatch:
+        """The same with other `fractions`, `targets`, `labelled`, `conditions` or `reports`."""
+        return replace(self, **parts)
+
+    def without_labels(self) -> AlloyBatch:
+        """The same alloys, nothing known of their targets."""
+        return replace(self, targets={}, labelled={}, reports={})
 
 
 def to_batch(
@@ -73,6 +96,7 @@ def to_batch(
     labels: pd.DataFrame | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    placeholders: Mapping[str, float] | None = None,
 ) -> AlloyBatch:
     """Turn tables into tensors.
 
@@ -82,8 +106,10 @@ def to_batch(
         Columns in the order of the model's elements.
     feature_map : FeatureMap
         Over the same elements.
-    labels : DataFrame, optional
+    labels : DataFrame of numbers, optional
         NaN where unlabelled; without it every target is unknown.
+    placeholders : mapping of str to float, optional
+        A value that a target could have, for where it is unlabelled; 0 by default.
 
     Returns
     -------
@@ -94,13 +120,7 @@ def to_batch(
     targets, labelled = {}, {}
     for name, column in () if labels is None else labels.items():
         values = torch.tensor(column.to_numpy(float), device=device, dtype=dtype)
-        targets[str(name)] = values.nan_to_num(0.0)
+        targets[str(name)] = values.nan_to_num((placeholders or {}).get(str(name), 0.0))
         if values.isnan().any():
             labelled[str(name)] = ~values.isnan()
     return AlloyBatch(exact.to(dtype), feature_map(exact).to(dtype), targets, labelled)
-
-
-def quantile_edges(features: Tensor, bins: int) -> Tensor:
-    """Edges of bins that hold equally many alloys, (F, bins + 1)."""
-    levels = torch.linspace(0, 1, bins + 1, dtype=features.dtype, device=features.device)
-    return torch.quantile(features, levels, dim=0).T.contiguous()

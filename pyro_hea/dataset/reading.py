@@ -51,7 +51,8 @@ def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDat
             raise DataError(f"there is no source '{source}'; allowed: {', '.join(known)}")
     if sources is not None:
         reports = reports[reports["source"].isin(sources)]
-    reports = reports.assign(value=pd.to_numeric(reports["value"], errors="coerce"))
+    numbers = pd.to_numeric(reports["value"], errors="coerce")
+    reports = reports.assign(value=numbers.astype(object).where(numbers.notna(), reports["value"]))
     reports = reports.dropna(subset="value").reset_index(drop=True)
     formulas = alloys.index[alloys.index.isin(reports["formula"])]
     targets = list(dict.fromkeys(reports["target"]))

@@ -23,11 +23,16 @@ _SAME_ALLOY = 5
 """Decimals of a fraction to which two compositions must agree to be one alloy."""
 
 
+ROOM_TEMPERATURE_C = (15.0, 35.0)
+"""Test temperatures at which a label holds; reports at others are kept and make no label."""
+
+
 def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
     """What the reports of each alloy say together.
 
-    The majority for a target of two classes, where a tie leaves the alloy unlabelled; the median
-    for a number.
+    The majority for a class (names, or 0 and 1), where a tie leaves the alloy unlabelled; the
+    median for a number. A report with a `test_temperature_C` other than room temperature makes
+    no label.
 
     Parameters
     ----------
@@ -46,25 +51,51 @@ def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
     ConflictingReportsWarning
         Counting the alloys whose reports disagree, and those that a tie leaves unlabelled.
     """
-    grouped = reports.groupby(["target", "formula"], sort=False)["value"]
-    labels = grouped.median()
-    is_class = reports["value"].isin([0.0, 1.0]).groupby(reports["target"]).all()
-    binary = is_class.reindex(labels.index.get_level_values("target")).to_numpy()
-    tied = (labels == 0.5) & binary
+    reports = at_room_temperature(reports)
+    columns, tied = {}, 0
+    for target, rows in reports.groupby("target", sort=False):
+        if _is_class(rows["value"]):
+            columns[target] = _majority(rows)
+            tied += int(columns[target].isna().sum())
+        else:
+            columns[target] = rows.groupby("formula", sort=False)["value"].median()
     conflicting = _conflicts(reports)
     if conflicting > expected:
         warnings.warn(
             f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
-            f"is the label, and {int(tied.sum())} ties are left unlabelled",
+            f"is the label, and {tied} ties are left unlabelled",
             ConflictingReportsWarning,
             stacklevel=3,
         )
-    return labels.mask(tied).unstack("target")
+    return pd.DataFrame(columns)
+
+
+def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
+    """Reports of tests at room temperature, and those that name no temperature."""
+    if "test_temperature_C" not in reports:
+        return reports
+    temperature = pd.to_numeric(reports["test_temperature_C"])
+    return reports[temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)]
+
+
+def _is_class(values: pd.Series) -> bool:
+    """Whether values are names, or 0 and 1 alone."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    return bool(numbers.isna().any() or numbers.isin([0.0, 1.0]).all())
+
+
+def _majority(rows: pd.DataFrame) -> pd.Series:
+    """The most frequent value of each formula, NaN at a tie."""
+    counts = rows.groupby("formula", sort=False)["value"].value_counts()
+    most = counts[counts == counts.groupby("formula").transform("max")].reset_index()
+    alone = most[~most["formula"].duplicated(keep=False)].set_index("formula")["value"]
+    return alone.reindex(rows["formula"].unique())
 
 
 def _conflicts(reports: pd.DataFrame) -> int:
     """Number of alloys whose reports of a class disagree."""
-    classes = reports[reports["value"].isin([0.0, 1.0]).groupby(reports["target"]).transform("all")]
+    of_class = reports.groupby("target")["value"].transform(_is_class).astype(bool)
+    classes = reports[of_class]
     return int((classes.groupby(["target", "formula"])["value"].nunique() > 1).sum())
 
 
@@ -115,8 +146,8 @@ class AlloyDataset:
         """
         wanted = reports[reports["target"].isin(targets)]
         labels = label_of_reports(wanted, expected_conflicts)
-        labels = labels.reindex(index=fractions.index, columns=list(targets)).astype(float)
-        labels.columns.name = None
+        labels = labels.reindex(index=fractions.index, columns=list(targets))
+        labels = labels.apply(lambda column: column if _is_named(column) else column.astype(float))
         if parts is None:
             parts = pd.Series(np.nan, fractions.index, dtype=object)
         return cls(fractions, labels, reports, parts.reindex(fractions.index))
@@ -171,7 +202,8 @@ class AlloyDataset:
 
     def withheld(self) -> Self:
         """The same alloys without any label or report."""
-        return type(self)(self.fractions, self.labels * np.nan, self.reports.iloc[:0], self.parts)
+        labels = self.labels.mask(self.labels.notna())
+        return type(self)(self.fractions, labels, self.reports.iloc[:0], self.parts)
 
     def __add__(self, other: AlloyDataset) -> AlloyDataset:
         """Join two tables; an alloy in both keeps the reports of both."""
@@ -232,6 +264,11 @@ class AlloyDataset:
                 stacklevel=2,
             )
         return self.take(kept)
+
+
+def _is_named(column: pd.Series) -> bool:
+    """Whether a column of labels holds names."""
+    return bool(pd.to_numeric(column, errors="coerce").isna().ne(column.isna()).any())
 
 
 def composition_keys(fractions: pd.DataFrame) -> list[tuple[tuple[str, int], ...]]:

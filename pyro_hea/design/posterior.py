@@ -98,16 +98,20 @@ def design_program(problem: Problem, draws: int) -> Tensor:
 def _open_targets(problem: Problem) -> list[tuple[str, Tensor]]:
     """Targets of which nothing is wished, with the probit of their prior."""
     model = problem.ensemble.model
-    probits = torch.special.ndtri(model.prior_logits.sigmoid())
-    names = zip(model.spec.target_names, probits, strict=True)
-    return [(name, probit) for name, probit in names if name not in problem.targets]
+    priors = {name: model.site(name).prior(None, {}) for name in model.spec.target_names}
+    return [
+        (name, torch.special.ndtri(prior.mean))
+        for name, prior in priors.items()
+        if name not in problem.targets
+    ]
 
 
 def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
     """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
     model, open_targets = problem.ensemble.model, _open_targets(problem)
     z, coins = u.split([model.spec.latent.dim, len(open_targets)], -1)
-    sites = {"z": model.latent_loc + model.latent_scale * z}
+    prior = model.latent_prior()
+    sites = {"z": prior.mean + prior.stddev * z}
     for (name, probit), coin in zip(open_targets, coins.unbind(-1), strict=True):
         sites[f"{name}_coin"] = probit + coin
     return sites

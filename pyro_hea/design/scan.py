@@ -109,14 +109,15 @@ def scan_grid(
     if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
         raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
     model = ensemble.model
-    middle = model.latent_loc
+    prior = model.latent_prior()
+    middle, scale = prior.mean, prior.stddev
     if centre is not None:
         middle = ensemble.encode(ensemble.batch(centre))[member, 0]
     offsets = extent * torch.linspace(-1, 1, points, device=middle.device)
     a, b = torch.meshgrid(offsets, offsets, indexing="ij")
     z = middle.repeat(points**2, 1)
-    z[:, axes[0]] += model.latent_scale[axes[0]] * a.flatten()
-    z[:, axes[1]] += model.latent_scale[axes[1]] * b.flatten()
+    z[:, axes[0]] += scale[axes[0]] * a.flatten()
+    z[:, axes[1]] += scale[axes[1]] * b.flatten()
     named = {f"z{axis}": z[:, axis].cpu().numpy() for axis in axes}
     return _decoded(problem, z, member, named)
 
@@ -139,10 +140,8 @@ def _decoded(
     ensemble = problem.ensemble
     every = z.expand(ensemble.members, *z.shape)
     likelier = {
-        name: (logits > 0).to(z).expand(every.shape[:-1])
-        for name, logits in zip(
-            ensemble.spec.target_names, ensemble.model.prior_logits, strict=True
-        )
+        name: (ensemble.model.site(name).prior(None, {}).mean > 0.5).to(z).expand(every.shape[:-1])
+        for name in ensemble.spec.target_names
     }
     decoded = ensemble.decode(every, decoded_targets(problem, likelier))[member]
     alloys, possible = weigh_in(

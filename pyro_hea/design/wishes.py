@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-
+from pyro_hea.dataset import AlloyBatch
 from pyro_hea.errors import ConstraintError
+from pyro_hea.posterior import joint_probability
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def checked_wishes(ensemble: Ensemble, targets: Mapping[str, Wish]) -> dict[str,
 def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, float]) -> Tensor:
     """Probability by each member that all wishes hold together, (K, N).
 
-    A member's targets are independent given the features; the members' mean is not a product.
+    The members' mean is not a product over the wishes.
 
     Parameters
     ----------
@@ -59,9 +59,8 @@ def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, float
         As the model reads them.
     wishes : mapping of target to value
     """
-    q = ensemble.head_probabilities(features)
-    held = [q[name] if value == 1 else 1 - q[name] for name, value in wishes.items()]
-    return torch.stack(held).prod(0)
+    batch = AlloyBatch(None, features, {}, {})
+    return joint_probability(ensemble.model, batch, {n: (v,) for n, v in wishes.items()})
 
 
 def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, float]) -> Tensor:

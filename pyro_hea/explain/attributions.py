@@ -20,7 +20,6 @@ from pyro_hea.errors import DataError, nearest
 from pyro_hea.explain._game import EXACT, Game
 from pyro_hea.explain._members import summary
 from pyro_hea.explain.groups import features_of
-from pyro_hea.posterior import feature_names
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
@@ -209,7 +208,7 @@ def _game(
     ensemble = vae.ensemble
     target = ensemble.spec.target_names[0] if target is None else target
     ensemble.check_target(target)
-    names = feature_names(ensemble.spec.features)
+    names = ensemble.spec.features.columns
     if background is None:
         known = ensemble.known
         rows = np.random.default_rng(seed).permutation(len(known))[:_BACKGROUND]

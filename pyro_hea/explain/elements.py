@@ -22,8 +22,9 @@ import torch
 
 from pyro_hea.dataset import AlloyDataset
 from pyro_hea.explain._members import summary
+from pyro_hea.dataset import AlloyBatch
 from pyro_hea.features import FeatureMap
-from pyro_hea.posterior import as_fractions, feature_names
+from pyro_hea.posterior import as_fractions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +117,7 @@ class _Head:
         ensemble = vae.ensemble
         self._target = target
         self._model = copy.deepcopy(ensemble.model).cpu().double().requires_grad_(False)
-        names = feature_names(ensemble.spec.features)
+        names = ensemble.spec.features.columns
         self._features = FeatureMap(names, ensemble.tables, elements)
 
     @torch.no_grad()
@@ -126,8 +127,8 @@ class _Head:
     def _probability(self, x: Tensor) -> Tensor:
         most = max(int((x > 0).sum(-1).max()), 1)
         features = self._features(x, max_elements=most, chunk=len(x))
-        embedded = self._model.embedding(features)
-        return self._model.target_logits(self._target, embedded).sigmoid()
+        read = self._model.read(AlloyBatch(None, features, {}, {}))
+        return self._model.head(self._target, read, None)[..., 0].sigmoid()
 
     def slope(self, x: Tensor, direction: Tensor) -> Tensor:
         """Derivative along a direction, (K, N), per unit of fraction."""

@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 from pyro_hea.dataset import to_batch
 from pyro_hea.errors import UnseenElementWarning
 from pyro_hea.features import FeatureMap
-from pyro_hea.posterior import as_fractions, feature_names
+from pyro_hea.posterior import as_fractions
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
@@ -40,7 +40,7 @@ def features_of(vae: DisentangledVAE, alloys: AlloyDataset | Alloys) -> pd.DataF
             UnseenElementWarning,
             stacklevel=4,
         )
-    names = feature_names(ensemble.spec.features)
+    names = ensemble.spec.features.columns
     feature_map = FeatureMap(names, ensemble.tables, list(fractions.columns))
     batch = to_batch(fractions, feature_map, dtype=torch.float64)
     return pd.DataFrame(batch.features.numpy(), fractions.index, list(names))

@@ -2,8 +2,9 @@
 
 from pyro_hea.posterior.checks import check_guide, guide_table
 from pyro_hea.posterior.draws import GROUPS, draw_posterior, prior_predictive
-from pyro_hea.posterior.ensemble import Ensemble, as_fractions, feature_names
+from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.importance import importance_posterior, label_evidence
+from pyro_hea.posterior.marginals import Event, Marginal, joint_probability, marginals
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.predictions import encode, predict, reconstruct
 from pyro_hea.posterior.predictive import check_predictive
@@ -11,15 +12,18 @@ from pyro_hea.posterior.predictive import check_predictive
 __all__ = [
     "GROUPS",
     "Ensemble",
+    "Event",
+    "Marginal",
     "as_fractions",
     "check_guide",
     "check_predictive",
     "draw_posterior",
     "encode",
-    "feature_names",
     "guide_table",
     "importance_posterior",
+    "joint_probability",
     "label_evidence",
+    "marginals",
     "nuts_posterior",
     "predict",
     "prior_predictive",

@@ -10,12 +10,12 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
-from torch.distributions import Bernoulli
 
 from pyro_hea.dataset import AlloyDataset
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
+from pyro_hea.posterior.program import repeated
 
 if TYPE_CHECKING:
     import arviz as az
@@ -186,13 +186,11 @@ def _posterior(
     if not {"posterior", "posterior_predictive", "log_likelihood"} & set(groups):
         return {}
     model, shape = ensemble.model, (draws, ensemble.members, len(batch))
-    y = {}
-    for name, probability in ensemble.head_probabilities(batch.features).items():
-        y[name] = Bernoulli(probs=probability).sample((draws,))
-        if labels == "use" and name in batch.targets:
-            y[name] = torch.where(batch.known(name), batch.targets[name], y[name])
-    z = model.latent_posterior(batch.composition, y).sample()
-    drawn: Groups = {"posterior": {**y, "z": z.expand(*shape, -1)}}
+    known = batch if labels == "use" else batch.without_labels()
+    sites = repeated(model.guide, draws)(known)
+    z = sites["z"].expand(*shape, -1)
+    y = {name: value.expand(shape) for name, value in sites.items() if name != "z"}
+    drawn: Groups = {"posterior": {**y, "z": z}}
     if {"posterior_predictive", "log_likelihood"} & set(groups):
         composition = model.likelihood(z, y)
         drawn["log_likelihood"] = {"composition": composition.log_prob(batch.composition)}
@@ -205,14 +203,16 @@ def _prior(ensemble: Ensemble, batch: AlloyBatch, draws: int, groups: Sequence[s
     if not {"prior", "prior_predictive"} & set(groups):
         return {}
     model, shape = ensemble.model, (draws, ensemble.members, len(batch))
-    y = {
-        name: Bernoulli(logits=logits).sample(shape)
-        for name, logits in zip(ensemble.spec.target_names, model.prior_logits, strict=True)
-    }
-    z = model.latent_prior().sample(shape)
-    drawn: Groups = {"prior": {**y, "z": z}}
+    unknown = batch.without_labels()
+    if "prior_predictive" in groups:  # else the compositions are left as they are: quicker
+        unknown = unknown.replaced(fractions=None)
+    trace = poutine.trace(repeated(model.model, draws)).get_trace(unknown)
+    nodes: dict[str, Any] = dict(trace.nodes)
+    drawn: Groups = {"prior": {"z": nodes["z"]["value"].expand(*shape, -1)}}
+    for name in ensemble.spec.target_names:
+        drawn["prior"][name] = nodes[name]["value"].expand(shape)
     if "prior_predictive" in groups:
-        drawn["prior_predictive"] = {"composition": model.likelihood(z, y).sample()}
+        drawn["prior_predictive"] = {"composition": nodes["composition"]["value"]}
     return drawn
 
 

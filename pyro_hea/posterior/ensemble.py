@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,23 +12,26 @@ import pandas as pd
 import torch
 
 from pyro_hea.composition import PropertyTables, fraction_table, load_tables
-from pyro_hea.dataset import AlloyBatch, AlloyDataset, to_batch
+from pyro_hea.dataset import (
+    AlloyBatch,
+    AlloyDataset,
+    encode_labels,
+    label_conditions,
+    report_counts,
+    to_batch,
+)
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
-from pyro_hea.features import PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
+from pyro_hea.features import FeatureMap
+from pyro_hea.posterior.marginals import marginals
+from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from pyro_hea.composition import Alloys
     from pyro_hea.model import AlloyModel
-    from pyro_hea.spec import Features, ModelSpec
-
-
-def feature_names(features: Features) -> tuple[str, ...]:
-    """Names of the declared features."""
-    if isinstance(features.names, str):
-        return {"rich": RICH_FEATURES, "published": PUBLISHED_FEATURES}[features.names]
-    return features.names
+    from pyro_hea.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +77,7 @@ class Ensemble:
     @cached_property
     def feature_map(self) -> FeatureMap:
         """Features of compositions over the training elements."""
-        return FeatureMap(feature_names(self.spec.features), self.tables, self.elements)
+        return FeatureMap(self.spec.features.columns, self.tables, self.elements)
 
     def batch(self, alloys: AlloyDataset | Alloys, labels: bool = True) -> AlloyBatch:
         """Alloys of the training elements as tensors, with their labels where they have any.
@@ -85,10 +88,37 @@ class Ensemble:
             For an element that no training alloy holds.
         """
         fractions = self.fractions(alloys)
-        known = None
-        if labels and isinstance(alloys, AlloyDataset):
-            known = alloys.labels.reindex(columns=list(self.spec.target_names))
-        return to_batch(fractions, self.feature_map, known, self.device)
+        if not (labels and isinstance(alloys, AlloyDataset)):
+            return to_batch(fractions, self.feature_map, device=self.device)
+        model = self.model
+        known = alloys.labels.reindex(columns=list(self.spec.target_names))
+        known = encode_labels(known.drop(columns=list(model.reliabilities)), model.targets)
+        batch = to_batch(
+            fractions,
+            self.feature_map,
+            known,
+            self.device,
+            placeholders={t.name: model.site(t.name).placeholder for t in model.targets},
+        )
+        like = batch.features
+        conditions = {
+            t.name: like.new_tensor(self.standardised_conditions(t, label_conditions(alloys, t)))
+            for t in model.targets
+            if isinstance(t, Continuous) and t.conditions
+        }
+        sources = model.statistics.sources
+        reports = {
+            name: like.new_tensor(report_counts(alloys, self.spec.target(name), sources[name]))
+            for name in model.reliabilities
+        }
+        return replace(batch, conditions=conditions, reports=reports)
+
+    def standardised_conditions(
+        self, target: Continuous, conditions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Conditions (N, C) as the model reads them: 0 where predictions are made."""
+        reference = np.array(list(target.conditions.values()))
+        return (conditions - reference) / np.array(self.model.statistics.conditions[target.name])
 
     def fractions(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
         """Fractions over the training elements, (N, E)."""
@@ -105,19 +135,21 @@ class Ensemble:
 
     @torch.no_grad()
     def head_probabilities(self, features: Tensor) -> dict[str, Tensor]:
-        """q(y = 1 | features) of each member, (K, N) a target."""
-        embedded = self.model.embedding(features)
-        return {
-            name: torch.sigmoid(self.model.target_logits(name, embedded))
-            for name in self.spec.target_names
-        }
+        """q(y = 1 | features) of each member, (K, N) a binary target."""
+        batch = AlloyBatch(None, features, {}, {})
+        binary = [t.name for t in self.spec.targets if isinstance(t, Binary)]
+        answers = marginals(self.model, batch, binary)
+        return {name: answers[name].probabilities()[..., 1] for name in binary}
 
     @torch.no_grad()
     def most_probable(self, batch: AlloyBatch) -> dict[str, Tensor]:
-        """Known labels, and each member's more probable class elsewhere, (K, N) a target."""
-        values = {}
-        for name, probability in self.head_probabilities(batch.features).items():
-            guess = (probability > 0.5).to(probability.dtype)
+        """Known labels, and what each member finds most probable elsewhere, (K, N) a target."""
+        model, read = self.model, self.model.read(batch)
+        values: dict[str, Tensor] = {}
+        for target in model.targets:
+            name = target.name
+            outputs = model.head(name, read, model.given(name, values, batch))
+            guess = model.site(name).likeliest(outputs, values)
             if name in batch.targets:
                 guess = torch.where(batch.known(name), batch.targets[name], guess)
             values[name] = guess

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -11,20 +11,31 @@ import torch
 from scipy.stats import beta
 
 from pyro_hea.dataset import AlloyDataset, to_batch
-from pyro_hea.errors import UnseenElementWarning
+from pyro_hea.errors import DataError, UnseenElementWarning
 from pyro_hea.features import FeatureMap
-from pyro_hea.posterior.ensemble import Ensemble, as_fractions, feature_names
+from pyro_hea.posterior.ensemble import Ensemble, as_fractions
+from pyro_hea.posterior.marginals import Marginal, marginals
+from pyro_hea.spec import Prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.composition import Alloys
+    from pyro_hea.sites import CategoricalSite, ContinuousSite, OrdinalSite
+    from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
+
+Floats: TypeAlias = "NDArray[np.float64]"
+
+_PRIOR_DRAWS = 4001
+"""Behind the prior of a number, for alloys of elements absent from training."""
 
 INTERVAL = 0.94
 """Probability of the reported intervals, ArviZ's default."""
 
 
-def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+def predict(
+    ensemble: Ensemble, alloys: AlloyDataset | Alloys, interval: float = INTERVAL
+) -> pd.DataFrame:
     """Predict every target of any alloy that the element tables cover.
 
     Of the share of the atoms that are of elements absent from training, nothing was learnt: that
@@ -33,18 +44,31 @@ def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By formula; columns `t` (mean probability of 1), `t_sd` (spread of that probability over
-        the members), `t_low` and `t_high` (94 % interval), `t_epistemic` and `t_aleatoric` (see
-        `decompose`) of each target `t`.
+        By formula, for each target `t`:
+
+        - binary: `t` (mean probability of 1), `t_sd` (spread of that probability over the
+          members), `t_low` and `t_high` (interval of a beta matched to both), `t_epistemic` and
+          `t_aleatoric` (see `decompose`);
+        - categorical and ordinal: `t` (most probable class) and `t[class]`, its probability;
+        - continuous: `t` (mean), `t_sd`, `t_low` and `t_high` (interval of the mixture of all
+          members), `t_epistemic` (spread of the members' means) and `t_aleatoric`, all in the
+          target's unit.
+
+    Raises
+    ------
+    DataError
+        For an interval that is not between 0 and 1.
 
     Warns
     -----
     UnseenElementWarning
         Naming the elements that no training alloy holds.
     """
+    if not 0 < interval < 1:
+        raise DataError(f"interval={interval} is not allowed; it is a probability, such as 0.94")
     fractions = as_fractions(alloys)
     feature_map = FeatureMap(
-        feature_names(ensemble.spec.features), ensemble.tables, list(fractions.columns)
+        ensemble.spec.features.columns, ensemble.tables, list(fractions.columns)
     )
     batch = to_batch(fractions, feature_map, device=ensemble.device)
     present = fractions.columns[(fractions > 0).any()]
@@ -57,21 +81,77 @@ def predict(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
             stacklevel=3,
         )
     novelty = fractions[unseen].sum(axis=1).to_numpy()
-    columns: dict[str, NDArray[np.float64]] = {}
+    answers = marginals(ensemble.model, batch)
+    columns: dict[str, Any] = {}
     for target in ensemble.spec.targets:
-        members = ensemble.head_probabilities(batch.features)[target.name].double().cpu().numpy()
-        mean, sd = members.mean(0), members.std(0)
-        mean, sd = _mix_with_prior(mean, sd, novelty, target.prior.probs)
-        low, high = beta_interval(mean, sd)
-        columns |= {
-            target.name: mean,
-            f"{target.name}_sd": sd,
-            f"{target.name}_low": low,
-            f"{target.name}_high": high,
-            f"{target.name}_epistemic": sd,
-            f"{target.name}_aleatoric": np.sqrt(np.maximum(mean * (1 - mean) - sd**2, 0.0)),
-        }
+        told = {
+            "binary": _of_binary,
+            "categorical": _of_classes,
+            "ordinal": _of_classes,
+            "continuous": _of_number,
+        }[target.kind](target, answers[target.name], novelty, interval)
+        columns |= {f"{target.name}{suffix}": values for suffix, values in told.items()}
     return pd.DataFrame(columns, fractions.index)
+
+
+def _of_binary(
+    target: Binary, marginal: Marginal, novelty: Floats, interval: float
+) -> dict[str, Any]:
+    members = marginal.probabilities()[..., 1].double().cpu().numpy()
+    prior = target.prior.distribution().probs if isinstance(target.prior, Prior) else 0.5
+    mean, sd = _mix_with_prior(members.mean(0), members.std(0), novelty, float(prior))
+    low, high = beta_interval(mean, sd, interval)
+    aleatoric = np.sqrt(np.maximum(mean * (1 - mean) - sd**2, 0.0))
+    return {
+        "": mean,
+        "_sd": sd,
+        "_low": low,
+        "_high": high,
+        "_epistemic": sd,
+        "_aleatoric": aleatoric,
+    }
+
+
+def _of_classes(
+    target: Categorical | Ordinal, marginal: Marginal, novelty: Floats, interval: float
+) -> dict[str, Any]:
+    site = cast("CategoricalSite | OrdinalSite", marginal.site)
+    members = marginal.probabilities().double().cpu().numpy()
+    prior = site.prior_logits.exp().double().cpu().numpy()
+    share = novelty[:, None]
+    probabilities = (1 - share) * members.mean(0) + share * prior
+    likeliest = np.array(target.classes)[probabilities.argmax(1)]
+    each = zip(target.classes, probabilities.T, strict=True)
+    return {"": likeliest} | {f"[{name}]": column for name, column in each}
+
+
+def _of_number(
+    target: Continuous, marginal: Marginal, novelty: Floats, interval: float
+) -> dict[str, Any]:
+    site = cast("ContinuousSite", marginal.site)
+    means, variances = (m.double().cpu().numpy() for m in marginal.moments())
+    tails = ((1 - interval) / 2, 1 - (1 - interval) / 2)
+    low, high = marginal.quantiles(tails).double().cpu().numpy()
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        prior = site.prior(None, {}).sample(torch.Size([_PRIOR_DRAWS])).double().cpu().numpy()
+    mean = (1 - novelty) * means.mean(0) + novelty * prior.mean()
+    epistemic = means.std(0)
+    second = (1 - novelty) * (variances + means**2).mean(0) + novelty * (prior**2).mean()
+    sd = np.sqrt(np.maximum(second - mean**2, 0.0))
+    strange = novelty > 0  # no mixture is taken of quantiles: the wider of both holds
+    low = np.where(strange, np.minimum(low, np.quantile(prior, tails[0])), low)
+    high = np.where(strange, np.maximum(high, np.quantile(prior, tails[1])), high)
+    aleatoric = np.sqrt(variances.mean(0))
+    epistemic = np.sqrt(np.maximum(sd**2 - aleatoric**2, epistemic**2))
+    return {
+        "": mean,
+        "_sd": sd,
+        "_low": low,
+        "_high": high,
+        "_epistemic": epistemic,
+        "_aleatoric": aleatoric,
+    }
 
 
 def decompose(

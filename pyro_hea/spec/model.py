@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator
 
-from pyro_hea.errors import MissingFileError, OutputError, SpecError
+from pyro_hea.errors import MissingFileError, OutputError, SpecError, nearest
+from pyro_hea.features import PUBLISHED_FEATURES, RICH_FEATURES
 from pyro_hea.spec.declaration import Declaration, spec_error
-from pyro_hea.spec.targets import Binary
+from pyro_hea.spec.likelihood import Likelihood, Multinomial
+from pyro_hea.spec.priors import HumeRothery, LatentPrior, Logistic, Prior, VampPrior
+from pyro_hea.spec.targets import Binary, Categorical, KindOfTarget, Target
 
 Positive = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -26,14 +29,6 @@ class _SafeLoader(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise SpecError(f"{node.start_mark}: key '{key}' stands twice")
         return super().construct_mapping(node, deep)
-
-
-class Normal(Declaration):
-    """Prior of each latent coordinate, with the mean `loc` and the standard deviation `scale`."""
-
-    dist: Literal["Normal"] = "Normal"
-    loc: float = 0.0
-    scale: Positive = 1.0
 
 
 class Flow(Declaration):
@@ -58,13 +53,14 @@ class Latent(Declaration):
     ----------
     dim : int
         Coordinates of z; an even number where there is a flow.
-    prior : Normal
+    prior : Prior, Mixture, VampPrior or FlowPrior
+        Of one coordinate, independent of the others, or of all of them together.
     flow : Flow or None
         Without a flow the decoder sees z itself.
     """
 
     dim: int = Field(default=8, ge=1, le=256)
-    prior: Normal = Normal()
+    prior: LatentPrior = Prior(dist="Normal", loc=0.0, scale=1.0)
     flow: Flow | None = Flow()
 
     @field_validator("flow")
@@ -72,14 +68,9 @@ class Latent(Declaration):
     def _flow_has_halves(cls, flow: Flow | None, info: Any) -> Flow | None:
         if flow is not None and info.data.get("dim", 2) % 2:
             raise ValueError("a flow needs an even latent dim; use an even dim or flow: null")
+        if flow is not None and isinstance(info.data.get("prior"), VampPrior):
+            raise ValueError("VampPrior needs the encoder's own normals: use flow: null")
         return flow
-
-
-class Multinomial(Declaration):
-    """Likelihood of a composition: `total_count` atoms counted by element."""
-
-    kind: Literal["multinomial"] = "multinomial"
-    total_count: int = Field(default=100, ge=1)
 
 
 class Features(Declaration):
@@ -91,13 +82,20 @@ class Features(Declaration):
     tables : "field" or "published"
         The field's valence electron concentration and the Takeuchi-Inoue enthalpies, or the
         element and pair tables behind the published features (30 elements).
-    bins : int
-        Quantile bins of the piecewise-linear embedding of each feature.
+    bins : int or None
+        Quantile bins of the piecewise-linear embedding of each feature; None reads them raw.
     """
 
     names: Literal["rich", "published"] | Annotated[tuple[str, ...], Field(min_length=1)] = "rich"
     tables: Literal["field", "published"] = "field"
-    bins: int = Field(default=12, ge=1, le=256)
+    bins: int | None = Field(default=12, ge=1, le=256)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features, one by one."""
+        if isinstance(self.names, str):
+            return {"rich": RICH_FEATURES, "published": PUBLISHED_FEATURES}[self.names]
+        return self.names
 
 
 class Network(Declaration):
@@ -109,10 +107,31 @@ class Network(Declaration):
         Widths of the hidden layers.
     dropout : float
         Probability that a hidden unit is dropped while training.
+    activation : "silu" or "softplus"
+        Of the hidden units.
     """
 
     hidden: tuple[Width, ...] = (128, 128)
     dropout: Fraction = 0.0
+    activation: Literal["silu", "softplus"] = "silu"
+
+
+class Encoder(Network):
+    """The network that reads a composition.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    dropout : float
+        Probability that a hidden unit is dropped while training.
+    activation : "silu" or "softplus"
+        Of the hidden units.
+    reads : "square_roots" or "fractions"
+        What it reads of a composition; square roots tell small fractions from none.
+    """
+
+    reads: Literal["square_roots", "fractions"] = "square_roots"
 
 
 class Training(Declaration):
@@ -163,12 +182,14 @@ class ModelSpec(Declaration):
     ('single_phase', 8)
     """
 
-    targets: tuple[Binary, ...] = Field(default=(Binary(name="single_phase"),), min_length=1)
+    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
+        Binary(name="single_phase"),
+    )
     latent: Latent = Latent()
-    likelihood: Multinomial = Multinomial()
+    likelihood: Likelihood = Multinomial()
     features: Features = Features()
     head: Network = Network(dropout=0.2)
-    encoder: Network = Network()
+    encoder: Encoder = Encoder()
     decoder: Network = Network()
     training: Training = Training()
 
@@ -190,20 +211,49 @@ class ModelSpec(Declaration):
 
     @field_validator("targets")
     @classmethod
-    def _distinct(cls, targets: tuple[Binary, ...]) -> tuple[Binary, ...]:
+    def _dependable(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
         names = [target.name for target in targets]
         if len(set(names)) < len(names):
             raise ValueError(f"two targets share a name: {', '.join(names)}")
+        by_name = dict(zip(names, targets, strict=True))
+        for target in targets:
+            for parent in target.given:
+                if parent not in by_name:
+                    raise ValueError(
+                        f"'{target.name}' is given '{parent}', which is no target."
+                        f"{nearest(parent, names)} Targets: {', '.join(names)}"
+                    )
+            if isinstance(target, Categorical):
+                _check_only(target, by_name)
+        in_order(targets)
         return targets
 
+    @field_validator("features")
+    @classmethod
+    def _read_by_the_priors(cls, features: Features, info: Any) -> Features:
+        for target in info.data.get("targets", ()):
+            if not isinstance(target.prior, HumeRothery | Logistic):
+                continue
+            for name in target.prior.features:
+                if name not in features.columns:
+                    raise ValueError(
+                        f"the prior of '{target.name}' reads '{name}', which is not among the "
+                        f"features.{nearest(name, features.columns)} Add it to features.names"
+                    )
+        return features
+
     @field_serializer("targets")
-    def _by_name(self, targets: tuple[Binary, ...]) -> dict[str, Any]:
-        return {target.name: target.model_dump(exclude={"name"}) for target in targets}
+    def _by_name(self, targets: tuple[Target, ...]) -> dict[str, Any]:
+        return {t.name: t.model_dump(mode="json", exclude={"name"}) for t in targets}
 
     @property
     def target_names(self) -> tuple[str, ...]:
         """Names of the targets in their declared order."""
         return tuple(target.name for target in self.targets)
+
+    def target(self, name: str) -> Target:
+        """The target of that name."""
+        return next(target for target in self.targets if target.name == name)
 
     @classmethod
     def from_mapping(cls, data: Any, where: str = "spec") -> Self:
@@ -249,3 +299,41 @@ class ModelSpec(Declaration):
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Targets with each after those that it is given, else as declared.
+
+    Raises
+    ------
+    ValueError
+        Naming the cycle, where there is one.
+    """
+    by_name = {target.name: target for target in targets}
+    placed: dict[str, Target] = {}
+
+    def place(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            cycle = " -> ".join((*path[path.index(name) :], name))
+            raise ValueError(f"targets depend on each other in a cycle: {cycle}; break it in given")
+        for parent in by_name[name].given:
+            place(parent, (*path, name))
+        placed.setdefault(name, by_name[name])
+
+    for target in targets:
+        place(target.name, ())
+    return tuple(placed.values())
+
+
+def _check_only(target: Categorical, by_name: dict[str, Target]) -> None:
+    for parent, values in target.only.items():
+        declared = by_name[parent]
+        if declared.kind == "continuous":
+            raise ValueError(f"'{target.name}': only: '{parent}' is a number and has no classes")
+        missing = set(declared.classes) - set(values)
+        unknown = set(values) - set(declared.classes)
+        if missing or unknown:
+            raise ValueError(
+                f"'{target.name}': only: {parent}: say what is possible for each of "
+                f"{', '.join(declared.classes)}, and for nothing else"
+            )

@@ -2,35 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from pyro_hea.spec.declaration import Declaration
+from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
+from pyro_hea.spec.priors import Prior, TargetPrior, check_support
 
-_RESERVED = ("z", "composition", "formula", "members", "alloys")
+_RESERVED = ("z", "composition", "formula", "members", "alloys", "draws")
 
-
-class Bernoulli(Declaration):
-    """Prior of a binary target: `probs` is the probability of 1."""
-
-    dist: Literal["Bernoulli"] = "Bernoulli"
-    probs: float = Field(default=0.5, gt=0.0, lt=1.0)
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Binary(Declaration):
-    """A target that is 0 or 1, such as whether an alloy forms one solid-solution phase.
+class Counts(Declaration):
+    """What is thought of a source before its reports are seen, in reports.
+
+    Attributes
+    ----------
+    right, wrong : float
+        As if so many of its reports had been checked and found so. A wrong report names each
+        other class as often.
+    """
+
+    right: Positive = 9.0
+    wrong: Positive = 1.0
+
+
+class Reports(Counts):
+    """Labels are reports of a latent truth, wrong at a rate that is inferred for each source.
+
+    Dawid and Skene, Maximum likelihood estimation of observer error-rates using the EM algorithm
+    (1979), with Dirichlet priors.
+
+    Attributes
+    ----------
+    right, wrong : float
+        Prior counts of a source that is not named in `sources`.
+    sources : mapping of str to Counts
+        Prior counts of single sources.
+    """
+
+    sources: Frozen[str, Counts] = FrozenMapping({})
+
+    def of(self, source: str) -> Counts:
+        """Prior counts of a source."""
+        return self.sources.get(source, self)
+
+
+class _Target(Declaration):
+    """What every target declares.
 
     Attributes
     ----------
     name : str
         The column of the table and the site of the model.
-    prior : Bernoulli
+    given : tuple of str
+        Targets that this one depends on: its prior's centre moves with them by learnt weights,
+        and the guide reads them.
     """
 
-    kind: Literal["binary"] = "binary"
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    prior: Bernoulli = Bernoulli()
+    name: Name
+    given: tuple[str, ...] = ()
 
     @field_validator("name")
     @classmethod
@@ -38,3 +77,195 @@ class Binary(Declaration):
         if name in _RESERVED:
             raise ValueError(f"'{name}' is a site or a column already; call the target otherwise")
         return name
+
+    @field_validator("given", mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
+
+class Binary(_Target):
+    """A target that is 0 or 1, such as whether an alloy forms one solid-solution phase.
+
+    Attributes
+    ----------
+    name : str
+        The column of the table and the site of the model.
+    given : tuple of str
+        Targets that this one depends on.
+    prior : Prior, HumeRothery or Logistic
+        A Bernoulli, or an expert's function of the features.
+    reports : Reports or None
+        Whether labels are taken as true (None) or as reports that may be wrong.
+    """
+
+    kind: Literal["binary"] = "binary"
+    prior: TargetPrior = Prior(dist="Bernoulli", probs=0.5)
+    reports: Reports | None = None
+
+    @model_validator(mode="after")
+    def _supported(self) -> Self:
+        check_support(self.prior, self.name, "boolean")
+        return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Values as they are spelled in keys and columns."""
+        return ("0", "1")
+
+
+class Categorical(_Target):
+    """A target that is one of several classes, such as the phase of an alloy.
+
+    Attributes
+    ----------
+    name : str
+        The column of the table and the site of the model.
+    classes : tuple of str
+        What it may be.
+    given : tuple of str
+        Targets that this one depends on.
+    only : mapping of target to mapping of its value to classes
+        What this one may be where a target that it is given has a value; what is not named there
+        is impossible.
+    prior : Prior or None
+        A Categorical over the classes; None makes them equally probable.
+    reports : Reports or None
+        Whether labels are taken as true (None) or as reports that may be wrong.
+    """
+
+    kind: Literal["categorical"] = "categorical"
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    only: Frozen[str, Frozen[str, tuple[str, ...]]] = FrozenMapping({})
+    prior: Prior | None = None
+    reports: Reports | None = None
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _keys_are_text(cls, only: Any) -> Any:
+        if not isinstance(only, Mapping):
+            return only
+        return {
+            parent: {str(value): classes for value, classes in values.items()}
+            if isinstance(values, Mapping)
+            else values
+            for parent, values in only.items()
+        }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_distinct(self.classes, "classes")
+        if self.prior is not None:
+            check_support(self.prior, self.name, "classes", len(self.classes))
+        for parent, values in self.only.items():
+            if parent not in self.given:
+                raise ValueError(f"only: '{parent}' is not in given ({', '.join(self.given)})")
+            for value, classes in values.items():
+                for name in classes:
+                    if name not in self.classes:
+                        raise ValueError(
+                            f"only: {parent}: {value}: there is no class '{name}'; classes: "
+                            f"{', '.join(self.classes)}"
+                        )
+                if not classes:
+                    raise ValueError(f"only: {parent}: {value}: at least one class must remain")
+        return self
+
+
+class Ordinal(_Target):
+    """A target with ordered levels, such as a rating of ductility.
+
+    Attributes
+    ----------
+    name : str
+        The column of the table and the site of the model.
+    levels : tuple of str
+        From the lowest to the highest.
+    given : tuple of str
+        Targets that this one depends on.
+    prior : Prior or None
+        A Categorical over the levels; None makes them equally probable.
+    """
+
+    kind: Literal["ordinal"] = "ordinal"
+    levels: Annotated[tuple[str, ...], Field(min_length=2)]
+    prior: Prior | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_distinct(self.levels, "levels")
+        if self.prior is not None:
+            check_support(self.prior, self.name, "classes", len(self.levels))
+        return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The levels, as they are spelled in keys and columns."""
+        return self.levels
+
+
+class Continuous(_Target):
+    """A target that is a number, such as hardness.
+
+    Attributes
+    ----------
+    name : str
+        The column of the table and the site of the model.
+    unit : str
+        Unit of its values, such as "HV" or "MPa".
+    positive : bool
+        Whether values are above zero.
+    transform : "log" or "identity"
+        Whether the prior is of the value's logarithm or of the value itself.
+    prior : Prior
+        Of the logarithm or of the value; there is no default, because units differ.
+    heteroscedastic : bool
+        Whether the scatter of the values depends on the features.
+    given : tuple of str
+        Targets that this one depends on.
+    conditions : mapping of str to float
+        Columns of the reports that a value depends on, such as the test temperature, with the
+        value at which predictions are made.
+    """
+
+    kind: Literal["continuous"] = "continuous"
+    unit: str = ""
+    positive: bool = True
+    transform: Literal["log", "identity"] = "log"
+    prior: Prior
+    heteroscedastic: bool = True
+    conditions: Frozen[str, float] = FrozenMapping({})
+
+    @model_validator(mode="after")
+    def _supported(self) -> Self:
+        if self.transform == "log" and not self.positive:
+            raise ValueError("transform: log needs positive: true")
+        if self.transform == "log":
+            check_support(self.prior, self.name, "real")
+        else:
+            check_support(self.prior, self.name, "positive" if self.positive else "number")
+        return self
+
+
+def _kind(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return given.get("kind", "binary")
+    return getattr(given, "kind", None)
+
+
+Target: TypeAlias = Binary | Categorical | Ordinal | Continuous
+"""A target of any kind."""
+
+KindOfTarget = Annotated[
+    Annotated[Binary, Tag("binary")]
+    | Annotated[Categorical, Tag("categorical")]
+    | Annotated[Ordinal, Tag("ordinal")]
+    | Annotated[Continuous, Tag("continuous")],
+    Discriminator(_kind),
+]
+"""A target of any kind, told apart by its `kind`; without one, `binary`."""
+
+
+def _check_distinct(names: tuple[str, ...], key: str) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"{key}: a name stands twice: {', '.join(names)}")

@@ -404,7 +404,7 @@ def two_targets(vae) -> Ensemble:
     e = vae.ensemble
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = AlloyModel(spec, len(e.elements), e.model.embedding.edges)
+        model = AlloyModel(spec, len(e.elements), e.model.statistics)
     return Ensemble(model.eval(), e.elements, e.known, 0)
 
 

@@ -76,8 +76,8 @@ class ConjugateModel(AlloyModel):
 
     noise, off, wide = 0.3, 0.0, 1.0
 
-    def __init__(self, spec, elements, edges, members=None):
-        super().__init__(spec, elements, edges, members)
+    def __init__(self, spec, elements, statistics, members=None):
+        super().__init__(spec, elements, statistics, members)
         generator = torch.Generator().manual_seed(1)
         # Orthogonal columns: the posterior is a product, as the guide's is.
         basis = torch.linalg.qr(torch.randn(elements, elements, generator=generator))[0]

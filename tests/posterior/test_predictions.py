@@ -98,7 +98,7 @@ def test_a_prediction_is_the_mean_and_spread_of_the_members_heads(ensemble, allo
     with torch.no_grad():
         for k in range(3):
             single = model.member(k).eval()
-            logits = single.target_logits("single_phase", single.embedding(batch.features))
+            logits = single.head("single_phase", single.read(batch), None)[..., 0]
             members.append(1 / (1 + np.exp(-logits[0].double().numpy())))
     np.testing.assert_allclose(table["single_phase"], np.mean(members, 0), rtol=1e-5)
     np.testing.assert_allclose(table["single_phase_sd"], np.std(members, 0), rtol=1e-3, atol=1e-7)
@@ -111,7 +111,7 @@ def test_the_latents_are_the_centres_given_own_labels_or_the_predicted_class(ens
     for k in range(3):
         single = model.member(k)
         with torch.no_grad():
-            logit = single.target_logits("single_phase", single.embedding(batch.features))[0]
+            logit = single.head("single_phase", single.read(batch), None)[..., 0][0]
             label = torch.tensor(np.where(known, y, (logit > 0).numpy()), dtype=torch.float32)
             z = single.latent_mean(batch.fractions, {"single_phase": label})[0]
             x = single.likelihood(z[None], {"single_phase": label}).mean[0]

@@ -1,26 +1,31 @@
-"""Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone.
-
-The loss of an epoch is the members' summed ELBO (unlabelled targets summed out exactly) and,
-weighted by `label_weight`, the log loss of their heads on labelled alloys.
-"""
+"""One loop over epochs, resumable at any of them, each member stopped alone."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyro
 import torch
 from pyro import poutine
-from pyro.infer import TraceEnum_ELBO
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.inference.objective import (
+    ELBO,
+    compacted,
+    elbo_loss,
+    is_told,
+    label_loss,
+    nats,
+    patterns,
+    told,
+)
 from pyro_hea.model import MEMBERS_DIM
+from pyro_hea.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
@@ -36,26 +41,12 @@ _VALIDATION_SEED = 0
 """Of the noise in a validation loss: evaluations differ by the weights alone."""
 
 
-_ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
-"""Unlabelled discrete targets are summed out; where none is, there is nothing to enumerate."""
+class Measurements(NamedTuple):
+    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,)."""
 
-
-def elbo_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
-    """Negative ELBO, summed over members and alloys, in nats, with its gradient."""
-    return _ELBO.differentiable_loss(model.model, model.guide, batch)
-
-
-def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:
-    """Log loss of each head on labelled alloys, (K,) a target that has any, nats per label."""
-    embedded = model.embedding(batch.features)
-    losses = {}
-    for name, labels in batch.targets.items():
-        logits = model.target_logits(name, embedded)
-        loss = binary_cross_entropy_with_logits(logits, labels.expand_as(logits), reduction="none")
-        known = batch.known(name)
-        if known.any():
-            losses[name] = (loss * known).sum(-1) / known.sum()
-    return losses
+    rows: Tensor
+    conditions: Tensor
+    values: Tensor
 
 
 class EpochRecord(NamedTuple):
@@ -85,6 +76,8 @@ class Trainer:
         the last weights are kept.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
+    measurements : mapping of str to Measurements
+        Reports of targets with conditions, at any of which their heads are trained.
 
     Notes
     -----
@@ -93,7 +86,12 @@ class Trainer:
     """
 
     def __init__(
-        self, model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None, seed: int
+        self,
+        model: AlloyModel,
+        data: AlloyBatch,
+        validation: AlloyBatch | None,
+        seed: int,
+        measurements: Mapping[str, Measurements] | None = None,
     ) -> None:
         self.model, self.data, self.validation = model, data, validation
         self.settings = model.spec.training
@@ -110,7 +108,11 @@ class Trainer:
                 {"params": rest, "weight_decay": s.weight_decay},
             ]
         )
-        self._labelled = {name: data.known(name).nonzero()[:, 0] for name in data.targets}
+        model.population = len(data)
+        self._patterns = patterns(model, data)
+        names = [t.name for t in model.targets]
+        self._told = {name: is_told(data, name).nonzero()[:, 0] for name in names}
+        self._measurements = measurements or {}
         self._best = {n: p.detach().clone() for n, p in model.named_parameters()}
         self._best_loss = torch.full((model.members,), math.inf, dtype=torch.float64)
         self._stale = torch.zeros(model.members, dtype=torch.int64)
@@ -131,7 +133,7 @@ class Trainer:
         while self.epoch < self.settings.epochs and not self._all_stopped():
             before = self.state()
             try:
-                record = self._epoch()
+                record = self._epoch(before)
             except BaseException as error:  # an interrupt too: half an epoch cannot be continued
                 self.restore(before)
                 if isinstance(error, TrainingDivergedError):
@@ -139,10 +141,13 @@ class Trainer:
                 raise
             yield record
 
-    def _epoch(self) -> EpochRecord:
+    def _epoch(self, before: dict[str, Tensor]) -> EpochRecord:
         with warnings.catch_warnings():  # Pyro's own word for what is raised below
             warnings.filterwarnings("ignore", "Encountered NaN")
-            loss = self._train_epoch()
+            loss = float(self._train_epoch())
+            if not math.isfinite(loss):  # found at the end, as to look at each step takes time
+                self.restore(before)
+                loss = float(self._train_epoch(looking=True))
         for name, parameter in self.model.named_parameters():
             if not parameter.isfinite().all():
                 raise self._diverged(f"the gradient of {name}")
@@ -158,29 +163,40 @@ class Trainer:
             self.model.load_state_dict(self._best, strict=False)
         self.model.eval()
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self, looking: bool = False) -> Tensor:
+        """One pass over the data; the loss, mean over members, nats per alloy."""
         steps = math.ceil(len(self.data) / self.settings.batch_size)
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         self.model.train()
         with self._own_randomness(), pyro.validation_enabled(False):
-            order = torch.randperm(len(self.data), device=self.device)
+            order = torch.randperm(len(self.data))
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
                 )
-                batch = self._jittered(self.data.map(lambda t, rows=rows: t[rows]))
-                loss = elbo_loss(self.model, batch) / len(batch)
+                batch = self._jittered(self.data.take(rows.to(self.device)))
+                loss = self._elbo_loss(batch, self._patterns[rows]) / len(batch)
                 loss = loss + self.settings.label_weight * self._mixed_label_loss(batch)
-                value = float(loss.detach())
-                if not math.isfinite(value):
+                if looking and not loss.isfinite():
                     raise self._diverged(_faulty_site(self.model, batch))
                 self._optimizer.zero_grad()
                 loss.backward()
                 for group in self._groups:
                     clip_by_member(group, self.settings.clip_norm)
                 self._optimizer.step()
-                total += value
+                total += loss.detach()
         return total / steps / self.model.members
+
+    def _elbo_loss(self, batch: AlloyBatch, pattern: Tensor) -> Tensor:
+        """Negative ELBO of a batch, summed over the alloys of each pattern by itself."""
+        present = pattern.unique()
+        if len(present) == 1:
+            return elbo_loss(self.model, compacted(self.model, batch))
+        loss = torch.zeros((), device=self.device)
+        for one in present:
+            rows = (pattern == one).nonzero()[:, 0].to(self.device)
+            loss = loss + elbo_loss(self.model, compacted(self.model, batch.take(rows)))
+        return loss
 
     def _diverged(self, what: str) -> TrainingDivergedError:
         return TrainingDivergedError(
@@ -205,32 +221,61 @@ class Trainer:
         weights = torch.empty_like(x).exponential_() * (x > 0)
         moved = weights / weights.sum(-1, keepdim=True)
         mixed = (1 - share) * x + share * moved
-        return type(batch)(mixed, batch.features, batch.targets, batch.labelled)
+        return batch.replaced(fractions=mixed)
 
     def _mixed_label_loss(self, batch: AlloyBatch) -> Tensor:
-        """Log loss of the heads on labelled alloys mixed with others, summed over the members."""
-        mixup, model = self.settings.mixup, self.model
-        embedded = model.embedding(batch.features)
-        loss = embedded.new_zeros(())
-        for name, labels in batch.targets.items():
-            rows = self._labelled[name]
-            if not len(rows):
+        """Log loss of the heads on what is labelled, summed over targets and members."""
+        loss = torch.zeros((), device=self.device)
+        for target in self.model.targets:
+            if not len(self._told[target.name]):
                 continue
-            inputs, soft = embedded, labels
-            if mixup:
-                other = rows[torch.randint(len(rows), (len(batch),), device=self.device)]
-                share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1))
-                share = share.to(embedded)
-                inputs = embedded.lerp(model.embedding(self.data.features[other]), share)
-                soft = labels.lerp(self.data.targets[name][other], share[:, 0])
-            logits = model.target_logits(name, inputs)
-            nats = binary_cross_entropy_with_logits(
-                logits, soft.expand_as(logits), reduction="none"
-            )
-            nats = nats * batch.known(name)
-            # Per labelled alloy of the whole data, so that each label weighs the same in any batch.
-            loss = loss + nats.sum() * len(self.data) / len(rows) / len(batch)
+            if target.name in self._measurements:
+                loss = loss + self._measured_loss(batch, target.name)
+            else:
+                loss = loss + self._target_loss(batch, target.name)
         return loss
+
+    def _target_loss(self, batch: AlloyBatch, name: str) -> Tensor:
+        """Log loss on the labelled alloys of a batch, mixed with others."""
+        model, rows, mixup = self.model, self._told[name], self.settings.mixup
+        read = model.read(batch)
+        given = told(model, batch, read)
+        inputs = model.conditioned(name, given.contexts, batch)
+        if not mixup or isinstance(model.site(name), ContinuousSite):
+            loss = nats(model, batch, name, model.head(name, read, inputs), given.values)
+        else:
+            # The log loss is linear in the label: that of mixed labels is the mixed log loss.
+            picked = torch.randint(len(rows), (len(batch),), device=self.device)
+            other = self.data.take(rows[picked])
+            share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1)).to(read.embedded)
+            other_read = model.read(other)
+            other_given = told(model, other, other_read)
+            other_inputs = model.conditioned(name, other_given.contexts, other)
+            if inputs is not None and other_inputs is not None:
+                inputs = torch.lerp(inputs, other_inputs, share)
+            outputs = model.head(name, read.lerp(other_read, share), inputs)
+            share = share[:, 0]
+            loss = (1 - share) * nats(model, batch, name, outputs, given.values)
+            loss = loss + share * nats(model, other, name, outputs, other_given.values)
+        loss = torch.where(is_told(batch, name), loss, 0.0)
+        # Per labelled alloy of the whole data, so that each label weighs the same in any batch.
+        return loss.sum() * len(self.data) / len(rows) / len(batch)
+
+    def _measured_loss(self, batch: AlloyBatch, name: str) -> Tensor:
+        """Mean log loss on as many measurements as a batch has alloys, at any condition."""
+        every = self._measurements[name]
+        picked = torch.randint(len(every.rows), (len(batch),), device=self.device)
+        some = self.data.take(every.rows[picked])
+        labelled = {n: known for n, known in some.labelled.items() if n != name}
+        some = some.replaced(
+            targets={**some.targets, name: every.values[picked]},
+            labelled=labelled,
+            conditions={**some.conditions, name: every.conditions[picked]},
+        )
+        read = self.model.read(some)
+        given = told(self.model, some, read)
+        outputs = self.model.head(name, read, self.model.conditioned(name, given.contexts, some))
+        return nats(self.model, some, name, outputs, given.values).mean(-1).sum()
 
     # Stopping, member by member.
 
@@ -242,9 +287,9 @@ class Trainer:
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
-                bounds.append(_ELBO.loss(member.model, member.guide, validation) / len(validation))
-            losses = label_loss(self.model, validation)
-            log_loss = sum(losses.values(), torch.zeros(self.model.members)) / max(len(losses), 1)
+                bounds.append(ELBO.loss(member.model, member.guide, validation) / len(validation))
+            losses = [loss.cpu() for loss in label_loss(self.model, validation).values()]
+            log_loss = sum(losses, torch.zeros(self.model.members)) / max(len(losses), 1)
         loss = torch.tensor(bounds, dtype=torch.float64) + log_loss.cpu().double()
         better = (loss < self._best_loss) & ~self._stopped()
         self._best_loss = self._best_loss.where(~better, loss)

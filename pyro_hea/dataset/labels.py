@@ -1,0 +1,169 @@
+"""Labels and reports of declared targets as numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from pyro_hea.dataset.table import at_room_temperature
+from pyro_hea.errors import ConflictingReportsWarning, DataError, nearest
+from pyro_hea.spec import Binary, Categorical, Continuous
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyro_hea.dataset.table import AlloyDataset
+    from pyro_hea.spec import Target
+
+Floats: TypeAlias = "NDArray[np.float64]"
+
+
+def encode_labels(labels: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
+    """Labels as the model counts them: 0 and 1, positions of classes, numbers; NaN where unknown.
+
+    Where a class is possible only with some values of a target that it is given, a label that
+    contradicts that target's is left out, and what one of the two implies of the other is filled
+    in.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        A column for each target that has labels.
+    targets : sequence of Target
+
+    Raises
+    ------
+    DataError
+        For a label that its target cannot have; the alloy is named.
+
+    Warns
+    -----
+    ConflictingReportsWarning
+        Counting the labels left out.
+
+    Examples
+    --------
+    >>> from pyro_hea.spec import Categorical
+    >>> phase = Categorical(name="phase", classes=("fcc", "bcc"))
+    >>> encode_labels(pd.DataFrame({"phase": ["bcc", np.nan]}), [phase])["phase"].tolist()
+    [1.0, nan]
+    """
+    known = [target for target in targets if target.name in labels]
+    columns = {target.name: encode_values(labels[target.name], target) for target in known}
+    table = pd.DataFrame(columns, index=labels.index, dtype=float)
+    for child in known:
+        if isinstance(child, Categorical):
+            for parent in child.only:
+                if parent in table:
+                    _reconcile(table, child, next(t for t in targets if t.name == parent))
+    return table
+
+
+def encode_values(values: pd.Series, target: Target) -> pd.Series:
+    """Values of one target as numbers; see `encode_labels`."""
+    if isinstance(target, Binary | Continuous):
+        numbers = pd.to_numeric(values, errors="coerce")
+        if isinstance(target, Binary):
+            fits, allowed = numbers.isin([0, 1]), "0 or 1"
+        elif target.positive:
+            fits, allowed = numbers > 0, "a number above 0"
+        else:
+            fits, allowed = numbers.abs() < np.inf, "a number"
+    else:
+        numbers = values.map({name: float(i) for i, name in enumerate(target.classes)})
+        fits, allowed = numbers.notna(), ", ".join(target.classes)
+    faulty = values.notna() & ~fits
+    if faulty.any():
+        row = int(np.flatnonzero(faulty)[0])
+        hint = (
+            "" if isinstance(target, Continuous) else nearest(str(values.iloc[row]), target.classes)
+        )
+        raise DataError(
+            f"'{values.index[row]}': label {values.iloc[row]!r} of '{target.name}' is not allowed."
+            f"{hint} Allowed: {allowed}"
+        )
+    return numbers.astype(float)
+
+
+def _reconcile(table: pd.DataFrame, child: Categorical, parent: Target) -> None:
+    """Take contradictions out and fill in what is implied, in place."""
+    assert not isinstance(parent, Continuous)
+    possible = np.array(
+        [[c in child.only[parent.name][value] for c in child.classes] for value in parent.classes]
+    )
+    p, c = table[parent.name].to_numpy(), table[child.name].to_numpy()
+    both = ~np.isnan(p) & ~np.isnan(c)
+    clash = both.copy()
+    clash[both] = ~possible[p[both].astype(int), c[both].astype(int)]
+    if clash.any():
+        warnings.warn(
+            f"{int(clash.sum())} labels of '{child.name}' contradict the label of '{parent.name}', "
+            "which their reports and others make, and are left out",
+            ConflictingReportsWarning,
+            stacklevel=2,
+        )
+    c = np.where(clash, np.nan, c)
+    single = possible.sum(1) == 1  # values of the parent that leave one class
+    implied = ~np.isnan(p) & np.isnan(c)
+    implied[implied] = single[p[implied].astype(int)]
+    c[implied] = possible.argmax(1)[p[implied].astype(int)]
+    single = possible.sum(0) == 1  # classes that leave one value of the parent
+    implied = np.isnan(p) & ~np.isnan(c)
+    implied[implied] = single[c[implied].astype(int)]
+    p = p.copy()
+    p[implied] = possible.argmax(0)[c[implied].astype(int)]
+    table[parent.name], table[child.name] = p, c
+
+
+def report_counts(data: AlloyDataset, target: Target, sources: Sequence[str]) -> Floats:
+    """How often each source reports each class of each alloy, (N, S, C).
+
+    Reports of other sources are not counted.
+    """
+    assert not isinstance(target, Continuous)
+    rows = data.reports[data.reports["target"] == target.name]
+    rows = rows[rows["source"].isin(sources)]
+    counts = np.zeros((len(data), len(sources), len(target.classes)))
+    at = pd.Index(data.formulas).get_indexer(rows["formula"])
+    source = pd.Index(sources).get_indexer(rows["source"])
+    value = encode_values(rows.set_index("formula")["value"], target).to_numpy(int)
+    np.add.at(counts, (at, source, value), 1.0)
+    return counts
+
+
+def label_conditions(data: AlloyDataset, target: Continuous) -> Floats:
+    """Conditions at which each alloy's label holds, (N, C): the median over its reports.
+
+    Where none is known, the value at which predictions are made.
+    """
+    rows = data.reports[data.reports["target"] == target.name]
+    labelled = at_room_temperature(rows)
+    columns = [
+        pd.to_numeric(labelled[name], errors="coerce")
+        .groupby(labelled["formula"])
+        .median()
+        .reindex(data.formulas)
+        .fillna(reference)
+        if name in labelled
+        else pd.Series(reference, data.formulas)
+        for name, reference in target.conditions.items()
+    ]
+    return np.stack(columns, -1).astype(float)
+
+
+def measurements(data: AlloyDataset, target: Continuous) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,)."""
+    rows = data.reports[data.reports["target"] == target.name]
+    at = pd.Index(data.formulas).get_indexer(rows["formula"])
+    conditions = [
+        pd.to_numeric(rows[name], errors="coerce").fillna(reference)
+        if name in rows
+        else pd.Series(reference, rows.index)
+        for name, reference in target.conditions.items()
+    ]
+    values = encode_values(rows.set_index("formula")["value"], target).to_numpy(float)
+    return at, np.stack(conditions, -1).astype(float), values

@@ -1,0 +1,20 @@
+"""Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
+
+from pyro_hea.inference.objective import elbo_loss, label_loss
+from pyro_hea.inference.trainer import (
+    EVALUATE_EVERY,
+    EpochRecord,
+    Measurements,
+    Trainer,
+    clip_by_member,
+)
+
+__all__ = [
+    "EVALUATE_EVERY",
+    "EpochRecord",
+    "Measurements",
+    "Trainer",
+    "clip_by_member",
+    "elbo_loss",
+    "label_loss",
+]

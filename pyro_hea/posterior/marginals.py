@@ -1,0 +1,171 @@
+"""What the heads say of targets by themselves: the targets that these are given are summed out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_hea.sites import ContinuousSite
+
+if TYPE_CHECKING:
+    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.model import AlloyModel
+    from pyro_hea.sites import Site
+    from pyro_hea.spec import Target
+
+Event: TypeAlias = tuple[float, ...]
+"""Classes that a target may be of, by position; or the two bounds between which a number lies."""
+
+_POINTS = 16
+"""Equally probable values that stand for a number that other targets are given."""
+
+_NODES = 24
+"""Of the Gauss-Hermite rule behind mean and variance of a number."""
+
+_FURTHEST, _BISECTIONS = 12.0, 40
+"""Quantiles of a number are sought within so many standard deviations of the labels."""
+
+
+class Marginal(NamedTuple):
+    """q of one target in B branches, combinations of values of the targets that it is given.
+
+    `log_weight` is (B, K, N); `outputs` are the head's, (B, K, N, outputs), and `parents` the
+    values of each branch, (B, K, N).
+    """
+
+    site: Site
+    log_weight: Tensor
+    outputs: Tensor
+    parents: dict[str, Tensor]
+
+    def probabilities(self) -> Tensor:
+        """Of each class, (K, N, C)."""
+        assert not isinstance(self.site, ContinuousSite)
+        log_q = self.site.log_classes(self.outputs, self.parents)
+        return (log_q + self.log_weight.unsqueeze(-1)).logsumexp(0).exp()
+
+    def cumulative(self, value: Tensor) -> Tensor:
+        """Probability that a number is at most `value` (..., N), (..., K, N)."""
+        number = self._number()
+        at = number.encode(value.unsqueeze(-2).unsqueeze(-2))[..., 0]
+        return (number.standard(self.outputs).cdf(at) * self.log_weight.exp()).sum(-3)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of a number, (K, N), in its unit and its square."""
+        number = self._number()
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        q = number.standard(self.outputs)
+        at = q.loc.unsqueeze(-1) + q.scale.unsqueeze(-1) * q.loc.new_tensor(nodes)
+        values = number.natural(at)
+        share = q.loc.new_tensor(weights / weights.sum())
+        branch = self.log_weight.exp()
+        mean = ((values * share).sum(-1) * branch).sum(0)
+        square = ((values.square() * share).sum(-1) * branch).sum(0)
+        return mean, (square - mean.square()).clamp_min(0.0)
+
+    def quantiles(self, levels: Iterable[float]) -> Tensor:
+        """Quantiles of a number over branches and members together, (levels, N)."""
+        number = self._number()
+        q, branch = number.standard(self.outputs), self.log_weight.exp() / len(self.outputs[0])
+        level = q.loc.new_tensor(list(levels)).view(-1, 1)
+        low = level.new_full((len(level), q.loc.shape[-1]), -_FURTHEST)
+        high = -low
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            below = (q.cdf(middle[:, None, None]) * branch).sum((1, 2)) < level
+            low, high = low.where(~below, middle), high.where(below, middle)
+        return number.natural((low + high) / 2)
+
+    def log_probability(self, event: Event) -> Tensor:
+        """Of an event in each branch, (B, K, N)."""
+        if isinstance(self.site, ContinuousSite):
+            below, upto = (self._standard_cumulative(bound) for bound in event)
+            return (upto - below).clamp_min(torch.finfo(upto.dtype).tiny).log()
+        return self._log_classes(event).logsumexp(0)
+
+    def split(self, event: Event | None) -> tuple[Tensor, Tensor]:
+        """Values that stand for the target, and the log probability of each, (M, B, K, N)."""
+        shape = self.outputs.shape[:-1]
+        if not isinstance(self.site, ContinuousSite):
+            classes = self.site.values if event is None else self.site.values.new_tensor(event)
+            values = classes.view(-1, 1, 1, 1).expand(-1, *shape)
+            return values, self._log_classes(tuple(classes.tolist()))
+        bounds = (-np.inf, np.inf) if event is None else event
+        below, upto = (self._standard_cumulative(bound) for bound in bounds)
+        share = (torch.arange(_POINTS).to(below) + 0.5) / _POINTS
+        levels = below + (upto - below) * share.view(-1, 1, 1, 1)
+        values = self.site.natural(self.site.standard(self.outputs).icdf(levels))
+        each = ((upto - below).clamp_min(torch.finfo(upto.dtype).tiny) / _POINTS).log()
+        return values, each.expand_as(values)
+
+    def _number(self) -> ContinuousSite:
+        assert isinstance(self.site, ContinuousSite)
+        return self.site
+
+    def _standard_cumulative(self, bound: float) -> Tensor:
+        number = self._number()
+        if np.isinf(bound):
+            return torch.full_like(self.outputs[..., 0], float(bound > 0))
+        at = number.encode(self.outputs.new_tensor(bound))[..., 0]
+        return number.standard(self.outputs).cdf(at.expand(self.outputs.shape[:-1]))
+
+    def _log_classes(self, classes: Event) -> Tensor:
+        """(classes, B, K, N)."""
+        assert not isinstance(self.site, ContinuousSite)
+        log_q = self.site.log_classes(self.outputs, self.parents)
+        return log_q[..., [int(c) for c in classes]].movedim(-1, 0)
+
+
+@torch.no_grad()
+def marginals(
+    model: AlloyModel, batch: AlloyBatch, names: Iterable[str] | None = None
+) -> dict[str, Marginal]:
+    """Marginals of targets, all by default, for alloys of which features are known."""
+    names = model.spec.target_names if names is None else tuple(names)
+    return {name: m for name, (m, _) in _walk(model, batch, names, {}).items() if name in names}
+
+
+@torch.no_grad()
+def joint_probability(model: AlloyModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
+    """Probability by each member that all events hold together, (K, N)."""
+    walked = _walk(model, batch, tuple(events), events)
+    return walked[next(reversed(walked))][1].logsumexp(0).exp()
+
+
+def _walk(
+    model: AlloyModel, batch: AlloyBatch, names: tuple[str, ...], events: Mapping[str, Event]
+) -> dict[str, tuple[Marginal, Tensor]]:
+    """Each target that is needed, with the log weight (B, K, N) of the events up to it."""
+    needed = _with_ancestors(model, names)
+    read = model.read(batch)
+    shape = (1, model.members, len(batch))
+    log_weight = read.embedded.new_zeros(shape)
+    values: dict[str, Tensor] = {}
+    walked = {}
+    for i, target in enumerate(needed):
+        outputs = model.head(target.name, read, model.given(target.name, values, batch))
+        outputs = outputs.expand(len(log_weight), *shape[1:], -1)
+        marginal = Marginal(model.site(target.name), log_weight, outputs, dict(values))
+        event = events.get(target.name)
+        if any(target.name in later.given for later in needed[i + 1 :]):
+            value, log_share = marginal.split(event)
+            times = len(value)
+            values = {name: v.repeat(times, 1, 1) for name, v in values.items()}
+            values[target.name] = value.flatten(0, 1)
+            log_weight = (log_weight + log_share).flatten(0, 1)
+        elif event is not None:
+            log_weight = log_weight + marginal.log_probability(event)
+        walked[target.name] = marginal, log_weight
+    return walked
+
+
+def _with_ancestors(model: AlloyModel, names: Iterable[str]) -> list[Target]:
+    wanted = set(names)
+    for target in reversed(model.targets):
+        if target.name in wanted:
+            wanted.update(target.given)
+    return [target for target in model.targets if target.name in wanted]

@@ -1,0 +1,98 @@
+"""Expert priors of a binary target: log odds that are a function of the features."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import biject_to
+from torch.nn.functional import softplus
+
+from pyro_hea.spec import HumeRothery, Logistic
+
+_DRAWS = 1001
+"""Behind the median of a prior, at which its guide starts."""
+
+
+class Expert(nn.Module):
+    """Log odds of a target from the features, p(y | features, W).
+
+    The coefficients W of a logistic prior are sites of the program, each with a guide that is
+    normal on the unbounded scale of its prior's support; a rule has none.
+
+    Parameters
+    ----------
+    name : str
+        Of the target.
+    prior : HumeRothery or Logistic
+    columns : tuple of str
+        Names of the features that the model reads.
+    centre, spread : Tensor, shape (F,)
+        Mean and standard deviation of the features over the training alloys.
+    members : int
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        prior: HumeRothery | Logistic,
+        columns: tuple[str, ...],
+        centre: Tensor,
+        spread: Tensor,
+        members: int,
+    ) -> None:
+        super().__init__()
+        self.declared = prior
+        self._at = [columns.index(feature) for feature in prior.features]
+        self.register_buffer("centre", centre[self._at], persistent=False)
+        self.register_buffer("spread", spread[self._at], persistent=False)
+        self.coefficients = prior.coefficients if isinstance(prior, Logistic) else {}
+        self.sites = {feature: f"{name}_{feature}" for feature in self.coefficients}
+        if self.coefficients:
+            self._links = [biject_to(p.support) for p in self.coefficients.values()]
+            draws = [p.distribution().sample((_DRAWS,)) for p in self.coefficients.values()]
+            loc = torch.stack([f.inv(d.median()) for f, d in zip(self._links, draws, strict=True)])
+            self.loc = nn.Parameter(loc.expand(members, 1, -1).clone())
+            self.raw_scale = nn.Parameter(torch.full_like(self.loc, -1.0))
+
+    def sample_prior(self) -> Tensor | None:
+        """Coefficients W, (K, 1, C), the intercept last; None where a rule has none."""
+        if not self.coefficients:
+            return None
+        parts = [
+            pyro.sample(self.sites[feature], prior.distribution(self.loc))
+            for feature, prior in self.coefficients.items()
+        ]
+        return torch.stack(torch.broadcast_tensors(*parts), -1)
+
+    def sample_guide(self) -> None:
+        """Coefficients from the guide's normals."""
+        scale = softplus(self.raw_scale) + 1e-3
+        for i, (site, link) in enumerate(zip(self.sites.values(), self._links, strict=True)):
+            normal = dist.Normal(self.loc[..., i], scale[..., i])
+            pyro.sample(site, dist.TransformedDistribution(normal, [link]))
+
+    @property
+    def centre_of_guide(self) -> Tensor:
+        """The guide's median coefficients, (K, 1, C)."""
+        columns = zip(self._links, self.loc.unbind(-1), strict=True)
+        return torch.stack([link(loc) for link, loc in columns], -1)
+
+    def log_odds(self, features: Tensor, coefficients: Tensor | None = None) -> Tensor:
+        """Log odds of 1 at features (..., N, F), with the guide's median coefficients by default.
+
+        Returns
+        -------
+        Tensor, shape (..., N) of a rule, (..., K, N) of coefficients
+        """
+        values = features[..., self._at]
+        if isinstance(self.declared, HumeRothery):
+            columns = zip(self.declared.features, values.unbind(-1), strict=True)
+            return self.declared.log_odds(dict(columns))
+        w = self.centre_of_guide if coefficients is None else coefficients
+        standardised = (values - self.centre) / self.spread
+        return (standardised * w[..., :-1]).sum(-1) + w[..., -1]
