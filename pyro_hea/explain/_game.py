@@ -32,8 +32,8 @@ EXACT = 10
 _ORDERS = 4
 """Random orders of more players, each of them also in reverse."""
 
-_ROWS = 8192
-"""Alloys evaluated at a time, which bounds the memory."""
+_ROWS = 1024
+"""Alloys evaluated at a time: few enough for what they become to stay in the cache."""
 
 
 class Game:
