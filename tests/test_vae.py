@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, checkpoint, fitting, inference
+from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, checkpoint, fitting
 from pyro_hea.composition import fraction_table
 from pyro_hea.errors import (
     CheckpointError,
@@ -20,6 +20,7 @@ from pyro_hea.errors import (
     UnknownTargetError,
     UnseenElementWarning,
 )
+from pyro_hea.inference import trainer as inference
 
 ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
@@ -567,7 +568,7 @@ def test_the_manifest_says_what_the_tensors_are(model, tmp_path):
     assert manifest["schema_version"] == checkpoint.SCHEMA_VERSION
     assert ModelSpec.from_mapping(manifest["spec"]) == model.spec
     assert manifest["elements"] == ELEMENTS
-    assert manifest["classes"] == {"single_phase": [0, 1]}
+    assert manifest["classes"] == {"single_phase": ["0", "1"]}
     assert manifest["features"] == list(model.ensemble.feature_map.names)
     assert manifest["seed"] == 0
     assert manifest["tables_sha256"] == checkpoint.hash_of_tables(model.ensemble.tables)

@@ -85,7 +85,7 @@ class ConjugateModel(AlloyModel):
         self.register_buffer("by_class", 0.5 * basis[:, -1])
 
     def likelihood(self, z, y):
-        shift = self._context(y)[..., :1] * self.by_class
+        shift = self.context(y)[..., :1] * self.by_class
         return LinearGaussian(z @ self.basis.mT + shift, self.noise)
 
     def exact(self, x, y):
@@ -100,7 +100,7 @@ class ConjugateModel(AlloyModel):
         return dist.MultivariateNormal(y[:, None] * self.by_class, covariance).log_prob(x)
 
     def latent_posterior(self, fractions, y):
-        context = self._context(y)[..., 0]
+        context = self.context(y)[..., 0]
         residual = fractions - context[..., None] * self.by_class
         precision = 1 + self.basis.square().sum(0) / self.noise**2
         mean = residual @ self.basis / self.noise**2 / precision
@@ -119,7 +119,7 @@ CONJUGATE = SPEC | {"latent": {"dim": 2, "flow": None}, "training": {"members": 
 def conjugate(alloys, ensemble):
     """An ensemble of the conjugate model that knows the same alloys."""
     spec = ModelSpec.from_mapping(CONJUGATE)
-    model = ConjugateModel(spec, len(ensemble.elements), ensemble.model.embedding.edges)
+    model = ConjugateModel(spec, len(ensemble.elements), ensemble.model.statistics)
     return Ensemble(model.eval().requires_grad_(False), ensemble.elements, ensemble.known, 0)
 
 
