@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import textwrap
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from pyro_hea.spec.declaration import Declaration, declarations_in
 from pyro_hea.spec.model import ModelSpec
+from pyro_hea.spec.notes import Note, notes
 
 _WIDTH = 100
 """Of a line of comment."""
@@ -19,32 +18,6 @@ _WIDTH = 100
 _HEAD = """\
 A model of pyro_hea. Every key that is left out keeps the value that `pyro-hea spec init` writes.
 Check with `pyro-hea spec check`, look at the model with `pyro-hea spec show`."""
-
-
-class Note(NamedTuple):
-    """What the docstring of a declaration says of one key."""
-
-    kind: str
-    text: str
-
-
-def notes(declaration: type[Declaration]) -> dict[str, Note]:
-    """What is said of each key under "Attributes" in the docstring of a declaration.
-
-    Examples
-    --------
-    >>> from pyro_hea.spec import Latent
-    >>> notes(Latent)["flow"]
-    Note(kind='Flow or None', text='Without a flow the decoder sees z itself.')
-    """
-    _, _, section = (inspect.getdoc(declaration) or "").partition("Attributes\n----------\n")
-    found = {}
-    for entry in re.split(r"\n(?=\S)", section.partition("\n\n")[0]):
-        heading, _, body = entry.partition("\n")
-        names, _, kind = heading.partition(" : ")
-        for name in names.split(", "):
-            found[name] = Note(kind, " ".join(body.split()))
-    return found
 
 
 def annotated_yaml(spec: ModelSpec) -> str:

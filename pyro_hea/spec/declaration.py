@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
@@ -29,6 +30,10 @@ V = TypeVar("V")
 
 Positive = Annotated[float, Field(gt=0.0)]
 Width = Annotated[int, Field(ge=1, le=4096)]
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+"""What was given, quoted: aliases of YAML make small files into values without end."""
 
 
 class _Refusing(ModelMetaclass):
@@ -95,7 +100,9 @@ Frozen = Annotated[
 """The annotation of a field that holds a mapping."""
 
 
-def spec_error(error: ValidationError, where: str, declaration: type[BaseModel]) -> SpecError:
+def spec_error(
+    error: ValidationError, where: str, declaration: type[BaseModel], data: Any = None
+) -> SpecError:
     """Say every fault that validation found, one a line, with its key and what is allowed.
 
     Parameters
@@ -105,24 +112,30 @@ def spec_error(error: ValidationError, where: str, declaration: type[BaseModel])
         The file or object that was read.
     declaration : type
         What it was read as.
+    data : optional
+        What was read, whose own keys then name a place.
     """
     lines = []
     for fault in error.errors():
-        at, key = list(fault["loc"]), None
+        at, key, context = list(fault["loc"]), None, fault.get("ctx", {})
+        if fault["type"] == "too_short" and len(fault["input"]) >= context["min_length"]:
+            continue  # of what is there some is faulty, and was told
         if fault["type"] in ("extra_forbidden", "invalid_key"):
             key = at.pop()
-        place, kinds = _at(declaration, at)
+        place, kinds = _at(declaration, at, data)
         message = fault["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(fault["input"], dict) else f" (given: {fault['input']!r})"
-        context = fault.get("ctx", {})
+        given = (
+            "" if isinstance(fault["input"], dict) else f" (given: {_SHORT.repr(fault['input'])})"
+        )
         if key is not None:
             allowed = list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
             message, given = unknown_key(str(key), allowed), ""
         elif fault["type"] == "union_tag_invalid":
-            place.append(context["discriminator"].strip("'"))
-            allowed = context["expected_tags"].strip("'").split("', '")
-            message = f"unknown '{context['tag']}'.{nearest(context['tag'], allowed)}"
-            message, given = f"{message} Allowed: {', '.join(allowed)}", ""
+            place.append("kind")
+            tag, allowed = context["tag"], context["expected_tags"].strip("'").split("', '")
+            message = f"unknown kind '{tag}'.{nearest(tag, allowed)} Allowed: {', '.join(allowed)}"
+        elif fault["type"] == "union_tag_not_found":
+            message = "Input should be a valid dictionary"
         elif fault["type"] == "literal_error":
             message += nearest(str(fault["input"]), re.findall(r"'([^']*)'", context["expected"]))
         lines.append(f"{where}: {'.'.join(map(str, place)) or 'top level'}: {message}{given}")
@@ -141,7 +154,7 @@ def unknown_key(key: str, allowed: list[str]) -> str:
 
 
 def _at(
-    declaration: type[BaseModel], place: Iterable[int | str]
+    declaration: type[BaseModel], place: Iterable[int | str], data: Any
 ) -> tuple[list[int | str], list[type[BaseModel]]]:
     """The keys of a place within a declaration, and what stands there.
 
@@ -159,7 +172,10 @@ def _at(
             continue
         elif isinstance(part, str) and re.search(r"[\[(]|^(number|str|int|float|bool)$", part):
             continue
+        if isinstance(data, dict) and isinstance(part, int):
+            part = list(data)[part]  # a mapping that was read as a sequence
         keys.append(part)
+        data = data.get(part) if isinstance(data, dict) else None
     return keys, kinds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,14 +11,22 @@ from pydantic import Field, ValidationError, field_serializer, field_validator
 
 from pyro_hea.errors import MissingFileError, OutputError, SpecError, nearest
 from pyro_hea.features import PUBLISHED_FEATURES, RICH_FEATURES
-from pyro_hea.spec.declaration import Declaration, spec_error
+from pyro_hea.spec.declaration import Declaration, Positive, Width, spec_error
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
-from pyro_hea.spec.priors import HumeRothery, LatentPrior, Logistic, Prior, VampPrior
+from pyro_hea.spec.priors import (
+    FeatureName,
+    FlowPrior,
+    HumeRothery,
+    LatentPrior,
+    Logistic,
+    Prior,
+    VampPrior,
+)
+from pyro_hea.spec.schema import json_schema_of
 from pyro_hea.spec.targets import Binary, Categorical, KindOfTarget, Target
+from pyro_hea.spec.variation import changed
 
-Positive = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 class _SafeLoader(yaml.SafeLoader):
@@ -29,6 +38,10 @@ class _SafeLoader(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise SpecError(f"{node.start_mark}: key '{key}' stands twice")
         return super().construct_mapping(node, deep)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise SpecError(f"{node.start_mark}: merge keys (<<) are not read; write the keys out")
 
 
 class Flow(Declaration):
@@ -66,8 +79,11 @@ class Latent(Declaration):
     @field_validator("flow")
     @classmethod
     def _flow_has_halves(cls, flow: Flow | None, info: Any) -> Flow | None:
-        if flow is not None and info.data.get("dim", 2) % 2:
+        odd = info.data.get("dim", 2) % 2
+        if flow is not None and odd:
             raise ValueError("a flow needs an even latent dim; use an even dim or flow: null")
+        if isinstance(info.data.get("prior"), FlowPrior) and odd:
+            raise ValueError("the prior Flow needs an even latent dim; use one, or another prior")
         if flow is not None and isinstance(info.data.get("prior"), VampPrior):
             raise ValueError("VampPrior needs the encoder's own normals: use flow: null")
         return flow
@@ -86,7 +102,9 @@ class Features(Declaration):
         Quantile bins of the piecewise-linear embedding of each feature; None reads them raw.
     """
 
-    names: Literal["rich", "published"] | Annotated[tuple[str, ...], Field(min_length=1)] = "rich"
+    names: (
+        Literal["rich", "published"] | Annotated[tuple[FeatureName, ...], Field(min_length=1)]
+    ) = "rich"
     tables: Literal["field", "published"] = "field"
     bins: int | None = Field(default=12, ge=1, le=256)
 
@@ -141,11 +159,14 @@ class Training(Declaration):
     ----------
     members : int
         Networks in the ensemble.
-    epochs, batch_size : int
+    epochs : int
+        Passes over the training alloys, at most.
+    batch_size : int
+        Alloys in a step, labelled and unlabelled.
     learning_rate, head_learning_rate : float
         Peaks of the one-cycle schedule, for encoder, decoder and flow and for the heads.
     weight_decay, head_weight_decay : float
-        Decoupled (AdamW).
+        Decoupled (AdamW), for encoder, decoder and flow and for the heads.
     label_weight : float
         Weight α of the heads' own log loss on labelled alloys (Kingma et al. 2014).
     mixup : float
@@ -174,6 +195,25 @@ class Training(Declaration):
 
 class ModelSpec(Declaration):
     """Everything that defines a model, in one frozen value.
+
+    Attributes
+    ----------
+    targets : tuple of Target
+        Target properties by name, each with the prior that it has before an alloy is seen.
+    latent : Latent
+        What composition and targets leave unsaid of each other: z, and its prior.
+    likelihood : Multinomial, Dirichlet or Hurdle
+        Of a composition, given what the decoder makes of z and the targets.
+    features : Features
+        What the heads read of an alloy, and an expert's prior with them.
+    head : Network
+        The network of each target's guide, from features to the target.
+    encoder : Encoder
+        From composition and targets to z.
+    decoder : Network
+        From z and targets to the composition.
+    training : Training
+        The ensemble and how it is trained.
 
     Examples
     --------
@@ -255,6 +295,49 @@ class ModelSpec(Declaration):
         """The target of that name."""
         return next(target for target in self.targets if target.name == name)
 
+    def with_(self, **changes: Any) -> Self:
+        """The same spec with other values; a double underscore leads into what is nested.
+
+        Raises
+        ------
+        SpecError
+            Naming the nearest key, or what a key may be.
+
+        Examples
+        --------
+        >>> ModelSpec().with_(latent__dim=4, training__epochs=10).latent.dim
+        4
+        """
+        return self.from_mapping(changed(self.to_mapping(), changes), "with_")
+
+    def with_prior(self, name: str, prior: Prior | Declaration | Mapping[str, Any]) -> Self:
+        """The same spec with another prior of a target, or of "z".
+
+        Raises
+        ------
+        SpecError
+            For an unknown name, or a prior that the target cannot have.
+
+        Examples
+        --------
+        >>> spec = ModelSpec().with_prior("single_phase", {"rule": "hume_rothery"})
+        >>> spec.target("single_phase").prior.strength
+        2.0
+        """
+        if name == "z":
+            return self.with_(latent__prior=prior)
+        if name not in self.target_names:
+            known = ("z", *self.target_names)
+            raise SpecError(
+                f"'{name}' has no prior.{nearest(name, known)} There are {', '.join(known)}"
+            )
+        return self.with_(**{f"targets__{name}__prior": prior})
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the YAML, for editors; it knows the distributions of one's own."""
+        return json_schema_of(cls)
+
     @classmethod
     def from_mapping(cls, data: Any, where: str = "spec") -> Self:
         """Read a spec from plain dicts, lists and numbers.
@@ -269,7 +352,7 @@ class ModelSpec(Declaration):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise spec_error(error, where, cls) from None
+            raise spec_error(error, where, cls, data) from None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:

@@ -357,9 +357,16 @@ class Logistic(Declaration):
     Prior(dist='Normal', loc=-0.8, scale=0.5)
     """
 
-    logistic: Annotated[Frozen[FeatureName, Coefficient], Field(min_length=1)]
+    logistic: Frozen[FeatureName, Coefficient] = Field(json_schema_extra={"minProperties": 1})
     intercept: Coefficient = 0.0
     scale: Positive = 0.5
+
+    @field_validator("logistic")
+    @classmethod
+    def _some(cls, logistic: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not logistic:
+            raise ValueError("name at least one feature")
+        return logistic
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -2,7 +2,25 @@
 
 from hypothesis import strategies as st
 
-from pyro_hea.features import FEATURES
+from pyro_hea.features import FEATURES, RICH_FEATURES
+from pyro_hea.spec import (
+    Binary,
+    Categorical,
+    Continuous,
+    Counts,
+    Dirichlet,
+    Encoder,
+    Features,
+    Flow,
+    Hurdle,
+    Latent,
+    ModelSpec,
+    Multinomial,
+    Network,
+    Ordinal,
+    Reports,
+    Training,
+)
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
 from pyro_hea.spec.priors import FlowPrior, HumeRothery, Logistic, Mixture, Prior, VampPrior
 
@@ -60,7 +78,7 @@ def bounds():
     return st.lists(number, min_size=2, max_size=2, unique=True).map(sorted).map(tuple)
 
 
-st.register_type_strategy(Prior, lambda _: priors(*DISTRIBUTIONS))
+st.register_type_strategy(Prior, priors(*DISTRIBUTIONS))
 st.register_type_strategy(
     HumeRothery,
     st.builds(
@@ -87,3 +105,140 @@ st.register_type_strategy(
 st.register_type_strategy(Mixture, st.builds(Mixture, components=widths))
 st.register_type_strategy(VampPrior, st.builds(VampPrior, components=widths))
 st.register_type_strategy(FlowPrior, st.builds(FlowPrior, layers=st.integers(1, 32), hidden=widths))
+
+# A whole spec.
+
+share = st.floats(0, 1, exclude_max=True)
+count = st.integers(1, 2**40)
+text = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8
+)
+names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(
+    lambda name: name not in ("z", "composition", "formula", "members", "alloys", "draws")
+) | st.sampled_from(["yes", "no", "null", "on", "true", "y", "e1"])
+counts = st.builds(Counts, right=positive, wrong=positive)
+reports = st.none() | st.builds(
+    Reports,
+    right=positive,
+    wrong=positive,
+    sources=st.dictionaries(text, counts, max_size=2),
+)
+classes = st.lists(text, min_size=2, max_size=4, unique=True).map(tuple)
+
+
+def categorical(n):
+    """A prior over n classes."""
+    return st.none() | shares(n).map(lambda probs: Prior(dist="Categorical", probs=probs))
+
+
+@st.composite
+def targets(draw):
+    """Targets of every kind, each given some of those before it, in any order."""
+    found = []
+    for name in draw(st.lists(names, min_size=1, max_size=4, unique=True)):
+        given = draw(st.sets(st.sampled_from(found)) if found else st.just(set()))
+        common = {"name": name, "given": tuple(parent.name for parent in given)}
+        kind = draw(st.sampled_from([Binary, Categorical, Ordinal, Continuous]))
+        if kind is Binary:
+            bernoulli = probability.map(lambda probs: Prior(dist="Bernoulli", probs=probs))
+            expert = st.from_type(HumeRothery) | st.from_type(Logistic)
+            common |= {"prior": draw(bernoulli | expert), "reports": draw(reports)}
+        elif kind is Categorical:
+            values = draw(classes)
+            only = {
+                parent.name: {
+                    value: draw(st.lists(st.sampled_from(values), min_size=1, unique=True))
+                    for value in parent.classes
+                }
+                for parent in given
+                if not isinstance(parent, Continuous)
+            }
+            common |= {"classes": values, "prior": draw(categorical(len(values)))}
+            common |= {"only": draw(st.sampled_from([{}, only])), "reports": draw(reports)}
+        elif kind is Ordinal:
+            levels = draw(classes)
+            common |= {"levels": levels, "prior": draw(categorical(len(levels)))}
+        else:
+            scale = draw(st.sampled_from(["log", "positive", "identity"]))
+            common |= {
+                "unit": draw(st.just("") | text),
+                "positive": scale != "identity",
+                "transform": "log" if scale == "log" else "identity",
+                "prior": draw(priors(*(POSITIVE if scale == "positive" else REAL))),
+                "heteroscedastic": draw(st.booleans()),
+                "conditions": draw(st.dictionaries(text, number, max_size=2)),
+            }
+        found.append(kind(**common))
+    return tuple(draw(st.permutations(found)))
+
+
+likelihoods = (
+    st.builds(Multinomial, total_count=count)
+    | st.builds(Dirichlet, smoothing=probability)
+    | st.builds(Hurdle, total_count=count)
+)
+
+
+@st.composite
+def latents(draw):
+    flow = draw(st.none() | st.builds(Flow, layers=st.integers(1, 32), hidden=widths))
+    prior = draw(
+        priors(*REAL) | st.from_type(Mixture) | st.from_type(VampPrior) | st.from_type(FlowPrior)
+    )
+    if isinstance(prior, VampPrior):
+        flow = None
+    return Latent(dim=2 * draw(st.integers(1, 128)), prior=prior, flow=flow)
+
+
+hidden = st.lists(widths, max_size=4).map(tuple)
+activations = st.sampled_from(["silu", "softplus"])
+networks = st.builds(Network, hidden=hidden, dropout=share, activation=activations)
+
+
+@st.composite
+def specs(draw):
+    declared = draw(targets())
+    read = {name for t in declared for name in getattr(t.prior, "features", ())}
+    names = sorted(read | draw(st.sets(st.sampled_from(list(FEATURES)), min_size=1)))
+    rich = st.just("rich") if read <= {*RICH_FEATURES} else st.nothing()
+    return ModelSpec(
+        targets=declared,
+        latent=draw(latents()),
+        likelihood=draw(likelihoods),
+        features=Features(
+            names=draw(rich | st.just(tuple(names))),
+            tables=draw(st.sampled_from(["field", "published"])),
+            bins=draw(st.none() | st.integers(1, 256)),
+        ),
+        head=draw(networks),
+        encoder=draw(
+            st.builds(
+                Encoder,
+                hidden=hidden,
+                dropout=share,
+                activation=activations,
+                reads=st.sampled_from(["square_roots", "fractions"]),
+            )
+        ),
+        decoder=draw(networks),
+        training=draw(
+            st.builds(
+                Training,
+                members=st.integers(1, 1024),
+                epochs=count,
+                batch_size=st.integers(2, 2**40),
+                learning_rate=positive,
+                head_learning_rate=positive,
+                weight_decay=share,
+                head_weight_decay=share,
+                label_weight=share,
+                mixup=share,
+                jitter=share,
+                clip_norm=positive,
+                patience=count,
+            )
+        ),
+    )
+
+
+st.register_type_strategy(ModelSpec, specs())
