@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import torch
 from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import OutputError, missing_extra
 from pyro_hea.model import AlloyModel
+from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:
     import graphviz
@@ -37,13 +39,14 @@ def model_graph(spec: ModelSpec) -> graphviz.Digraph:
         raise missing_extra("graphviz", "graph") from error
     features = torch.zeros(1, len(spec.features.columns))
     fractions = torch.full((1, _ELEMENTS), 1 / _ELEMENTS)
-    reporting = [target for target in spec.targets if getattr(target, "reports", None)]
-    sources = {t.name: tuple(t.reports.sources) or ("a source",) for t in reporting}
-    reports = {t.name: torch.zeros(1, len(sources[t.name]), len(t.classes)) for t in reporting}
-    statistics = Statistics.of_features(features, spec.features.bins)
-    statistics = Statistics(
-        statistics.edges, statistics.centre, statistics.spread, sources=sources
-    )
+    statistics, reports = Statistics.of_features(features, spec.features.bins), {}
+    sources: dict[str, tuple[str, ...]] = {}
+    for target in spec.targets:
+        if isinstance(target, Binary | Categorical) and target.reports is not None:
+            sources[target.name] = tuple(target.reports.sources) or ("a source",)
+            shape = len(sources[target.name]), len(target.classes)
+            reports[target.name] = torch.zeros(1, *shape)
+    statistics = replace(statistics, sources=sources)
     with torch.random.fork_rng([]):
         model = AlloyModel(spec, _ELEMENTS, statistics, members=1).eval()
         batch = AlloyBatch(fractions, features, {}, {}, reports=reports)
