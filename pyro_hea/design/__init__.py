@@ -17,7 +17,6 @@ from pyro_hea.design.constraints import (
     Soft,
     SumBounds,
 )
-from pyro_hea.design.counterfactual import invert, nearest_alloy
 from pyro_hea.design.declared import (
     constraints_from,
     read_constraints,
@@ -25,6 +24,8 @@ from pyro_hea.design.declared import (
     to_entries,
     write_constraints,
 )
+from pyro_hea.design.inversion import invert
+from pyro_hea.design.nearest import nearest_alloy
 from pyro_hea.design.posterior import sample_designs
 from pyro_hea.design.region import Constraint
 from pyro_hea.design.result import DesignResult

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.special import expit, logit
 
 from pyro_hea.design import (
     AllowedElements,
@@ -22,7 +24,10 @@ from pyro_hea.design import (
     screening,
 )
 from pyro_hea.design.batch import diverse, information
+from pyro_hea.design.counterfactual import Change
 from pyro_hea.design.grid import Grid
+from pyro_hea.design.moves import shortened
+from pyro_hea.design.wishes import fulfilment
 from pyro_hea.errors import ConstraintError, DataError, UnknownElementError
 
 WISH = {"single_phase": 1}
@@ -144,6 +149,7 @@ class TestCounterfactuals:
         result = change(vae.ensemble, MULTI, WISH, confidence=0.7)
         (row,) = result.table.to_dict("records")
         assert row["all_wishes"] >= 0.7
+        assert result.trail["cautious"].iloc[-1] >= 0.7
         x = fractions_of(result, vae)
         np.testing.assert_allclose(x * 200, (x * 200).round(), atol=1e-9)
         start = vae.ensemble.fractions([MULTI]).to_numpy()
@@ -175,6 +181,20 @@ class TestCounterfactuals:
             change(vae.ensemble, ["CoNi", "CoFe"], WISH)
 
 
+def test_caution_is_the_most_doubtful_member_and_the_neighbours(vae):
+    ensemble, wishes = vae.ensemble, {"single_phase": 1.0}
+    change = Change.of(ensemble, MULTI, WISH, [], 0.9, 0.005, 0.01)
+    known = ensemble.known
+    x = known.iloc[[3]].to_numpy(float)
+    q = ensemble.head_probabilities(ensemble.batch(known).features)["single_phase"].numpy()
+    like = known.to_numpy()[q.mean(0) > 0.8]
+    away = (np.abs(x - change.start).sum() - np.abs(like - x).sum(1).min()) / 2
+    members = fulfilment(ensemble, torch.tensor(x), wishes)
+    doubtful = expit(logit(members.min().item()) + 8 * away)
+    expected = min(doubtful, members.mean().item())
+    assert change.cautious(x)[0] == pytest.approx(expected, rel=1e-4)
+
+
 def test_nearest_moves_no_more_than_the_best_single_exchange(vae):
     """Against every exchange of two elements of an alloy, tried one by one."""
     start = vae.ensemble.fractions([MULTI])
@@ -188,11 +208,22 @@ def test_nearest_moves_no_more_than_the_best_single_exchange(vae):
     table = pd.DataFrame(rows).reset_index(drop=True).clip(lower=0)
     present = table.where(table > 1e-9)
     table = table[(present.min(axis=1) >= 0.01)]
-    q = vae.predict(table)["single_phase"].to_numpy()
-    moved = np.abs(table.to_numpy() - start.to_numpy()).sum(1) / 2
-    level = float(np.quantile(q, 0.9))
+    change = Change.of(vae.ensemble, MULTI, WISH, [], 0.9, 0.005, 0.01)
+    cautious = change.cautious(table.to_numpy())
+    level = float(np.quantile(cautious, 0.9))
+    moved = change.distance(table.to_numpy())
     result = nearest_alloy(vae.ensemble, MULTI, WISH, confidence=level)
-    assert result.attributes["moved"] <= moved[q >= level].min() + 0.03
+    assert result.attributes["moved"] <= moved[cautious >= level].min() + 0.01
+
+
+def test_a_shorter_change_is_still_content(vae):
+    change = Change.of(vae.ensemble, MULTI, WISH, [], 0.8, 0.005, 0.01)
+    far = change.like[change.distance(change.like).argmax()]
+    path = np.array(shortened(change, far))
+    moved = change.distance(path)
+    assert (np.diff(moved) < 0).all()
+    assert moved[-1] < moved[0] / 2
+    assert (change.lacking(path[1:]) <= 0).all()
 
 
 class TestBatch:
