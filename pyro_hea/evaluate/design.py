@@ -12,15 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
-from pyro_hea.design import (
-    AllowedElements,
-    Constraint,
-    LargestFraction,
-    MinElements,
-    Novel,
-    RequiredElements,
-)
-from pyro_hea.errors import ConstraintError, DataError
+from pyro_hea.design import Constraint, LargestFraction, MinElements
+from pyro_hea.errors import ConstraintError
 from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.evaluate.judge import embedded_judge
 
@@ -35,9 +28,6 @@ HIGH_ENTROPY: tuple[Constraint, ...] = (MinElements(4), LargestFraction(0.5))
 """At least four elements, none above 50 at.%."""
 
 DESIGNS = 500
-
-_WITHIN = 0.05
-"""Total variation at which an alloy counts as found again."""
 
 
 def judged_designs(
@@ -140,59 +130,6 @@ def judged_changes(
         }
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def rediscovery_sets(alloys: AlloyDataset, count: int = 20, seed: int = 0) -> list[str]:
-    """Element sets of at least four elements that hold a single-phase alloy, drawn once for all."""
-    single = alloys.take((alloys.labels[TARGET] == 1).to_numpy())
-    sets = pd.Series(element_sets(single.fractions))
-    wide = single.number_of_elements.to_numpy() >= 4
-    names = sorted(set(sets[wide]))
-    if len(names) < count:
-        raise DataError(f"there are {len(names)} such element sets, not {count}")
-    return sorted(np.random.default_rng(seed).choice(names, count, replace=False).tolist())
-
-
-def hit_rates(
-    vae: DisentangledVAE,
-    held_out: AlloyDataset,
-    *,
-    n: int = 100,
-    seed: int = 0,
-) -> dict[str, float]:
-    """How often designs in one element set come near a single-phase alloy that was held out.
-
-    Parameters
-    ----------
-    vae : DisentangledVAE
-        Trained without any alloy of the set.
-    held_out : AlloyDataset
-        Every alloy of the set.
-    n : int
-        Designs, and uniform compositions to compare with.
-    seed : int
-
-    Returns
-    -------
-    dict
-        Share within 5 at.% (total variation) of a held-out single-phase alloy: of the designs, of
-        uniform compositions on the same simplex, and of the equimolar alloy.
-    """
-    single = held_out.take((held_out.labels[TARGET] == 1).to_numpy())
-    elements = [e for e in single.elements if (single.fractions[e] > 0).any()]
-    goal = single.fractions[elements].to_numpy()
-    wishes = [AllowedElements(*elements), RequiredElements(*elements), Novel(0)]
-    designs = vae.design({TARGET: 1}, wishes, n=n, seed=seed)
-    uniform = np.random.default_rng(seed).dirichlet(np.ones(len(elements)), n)
-    tried = {
-        "designs": designs.table[elements].to_numpy(),
-        "uniform": uniform,
-        "equimolar": np.full((1, len(elements)), 1 / len(elements)),
-    }
-    return {
-        name: float((np.abs(x[:, None] - goal).sum(-1).min(1) / 2 <= _WITHIN).mean())
-        for name, x in tried.items()
-    }
 
 
 def share_interval(hits: int, of: int, level: float = 0.95) -> tuple[float, float]:

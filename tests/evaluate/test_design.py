@@ -1,19 +1,19 @@
 """Protocols of design, with a tiny model: what they count, not how good it is."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate.design import (
-    hit_rates,
     judged_changes,
     judged_designs,
-    rediscovery_sets,
     share_interval,
     summary_of_changes,
 )
 from pyro_hea.evaluate.folds import element_sets
+from pyro_hea.evaluate.rediscovery import rediscovered, rediscovery_sets, rediscovery_summary
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,21 @@ def test_sets_for_rediscovery_are_wide_hold_single_phase_alloys_and_stay_the_sam
 
 
 def test_hits_are_within_five_percent_of_a_held_out_single_phase_alloy(vae, alloys):
-    held = alloys.take(np.array([s == "CoCrFeNi" for s in element_sets(alloys.fractions)]))
-    rates = hit_rates(vae, held, n=40)
-    assert rates["equimolar"] == 1.0
-    assert set(rates) == {"designs", "uniform", "equimolar"}
+    (row,) = rediscovered(vae, alloys, ["CoCrFeNi"], n=40).to_dict("records")
+    own = np.array(element_sets(alloys.fractions)) == "CoCrFeNi"
+    single = (alloys.labels["single_phase"] == 1).to_numpy()
+    assert row["alloys"] == (own & single).sum()
+    assert row["equimolar"] == 1.0
+    assert 0 < row["uniform"] < 0.5
+    assert row["found"] == (row["designs"] > 0)
+
+
+def test_a_ratio_to_uniform_compositions_has_an_interval_around_it():
+    rng = np.random.default_rng(0)
+    rows = {"designs": rng.uniform(0.2, 0.4, 20), "uniform": 0.05, "equimolar": 1.0, "found": 1.0}
+    times = rediscovery_summary(pd.DataFrame(rows))["times uniform"]
+    assert times["mean"] == pytest.approx(rows["designs"].mean() / 0.05)
+    assert 4 < times["low"] < times["mean"] < times["high"] < 8
 
 
 def test_an_interval_narrows_around_the_share():
