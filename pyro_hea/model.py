@@ -25,13 +25,21 @@ from torch.nn.functional import one_hot, softplus
 from pyro_hea.latents import latent_prior_of
 from pyro_hea.likelihoods import composition_likelihood, decoder_outputs
 from pyro_hea.networks import MLP, CouplingFlow, MemberShift, PiecewiseLinear, Raw
-from pyro_hea.sites import ContinuousSite, Expert, Reliability, Site, site_of
-from pyro_hea.spec import HumeRothery, Logistic, in_order
+from pyro_hea.sites import (
+    BinarySite,
+    CategoricalSite,
+    ContinuousSite,
+    Expert,
+    Reliability,
+    Site,
+    site_of,
+)
+from pyro_hea.spec import Binary, Categorical, Continuous, HumeRothery, Logistic, in_order
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch, Statistics
     from pyro_hea.likelihoods import CompositionDistribution
-    from pyro_hea.spec import ModelSpec
+    from pyro_hea.spec import ModelSpec, Target
 
 MEMBERS_DIM = -2
 """Plate of the ensemble's members."""
@@ -91,29 +99,15 @@ class AlloyModel(nn.Module):
 
         embedding = PiecewiseLinear if spec.features.bins else Raw
         self.embedding = embedding(statistics.edges)
-        classes = {t.name: t.classes for t in spec.targets if t.kind != "continuous"}
         self._parents = {t.name: t.given for t in self.targets}
-        self._conditions = {t.name: len(getattr(t, "conditions", ())) for t in self.targets}
-        self.sites = nn.ModuleDict()
+        self._conditions = {
+            t.name: len(t.conditions) if isinstance(t, Continuous) else 0 for t in self.targets
+        }
+        self.sites, self.heads, self.shifts = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.experts, self.reliabilities = nn.ModuleDict(), nn.ModuleDict()
-        self.shifts, self.heads = nn.ModuleDict(), nn.ModuleDict()
-        for t in self.targets:
-            site = site_of(t, k, classes, statistics.scales.get(t.name, (0.0, 1.0)))
-            self.sites[t.name] = site
-            given = sum(self.site(p).width for p in t.given) + self._conditions[t.name]
-            if given:
-                self.shifts[t.name] = MemberShift(k, given, site.shifts)
-            sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
-            self.heads[t.name] = MLP(k, sizes, spec.head.dropout, activation=spec.head.activation)
-            if isinstance(t.prior, HumeRothery | Logistic):
-                scale = statistics.centre, statistics.spread
-                self.experts[t.name] = Expert(t.name, t.prior, spec.features.columns, *scale, k)
-            if getattr(t, "reports", None) is not None:
-                sources = statistics.sources[t.name]
-                self.reliabilities[t.name] = Reliability(
-                    t.name, t.reports, sources, len(t.classes), k
-                )
-        width = sum(site.width for site in self.sites.values())
+        for target in self.targets:
+            self._add(target)
+        width = sum(int(self.site(t.name).width) for t in self.targets)
         d, encoder, decoder = spec.latent.dim, spec.encoder, spec.decoder
         self.encoder = MLP(
             k,
@@ -130,6 +124,26 @@ class AlloyModel(nn.Module):
         flow = spec.latent.flow
         self.flow = CouplingFlow(k, d, width, flow.hidden, flow.layers) if flow else None
         self.latent = latent_prior_of(spec.latent, k, elements, width)
+
+    def _add(self, target: Target) -> None:
+        """The networks of one target, whose parents have theirs."""
+        spec, k, name = self.spec, self.members, target.name
+        classes = {t.name: t.classes for t in self.targets if not isinstance(t, Continuous)}
+        site = site_of(target, k, classes, self.statistics.scales.get(name, (0.0, 1.0)))
+        given = self._conditions[name] + sum(int(self.site(p).width) for p in target.given)
+        sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
+        self.sites[name] = site
+        self.heads[name] = MLP(k, sizes, spec.head.dropout, activation=spec.head.activation)
+        if given:
+            self.shifts[name] = MemberShift(k, given, site.shifts)
+        if isinstance(target.prior, HumeRothery | Logistic):
+            scale = self.statistics.centre, self.statistics.spread
+            columns = spec.features.columns
+            self.experts[name] = Expert(name, target.prior, columns, *scale, k)
+        if isinstance(target, Binary | Categorical) and target.reports is not None:
+            sources, classes_of_it = self.statistics.sources[name], len(target.classes)
+            channel = Reliability(name, target.reports, sources, classes_of_it, k)
+            self.reliabilities[name] = channel
 
     # The program.
 
@@ -241,7 +255,7 @@ class AlloyModel(nn.Module):
         site = self.site(name)
         outputs = self.head(name, read, self.given(name, y, batch))
         evidence = self._evidence(name, batch, shared)
-        if evidence is not None:
+        if evidence is not None and isinstance(site, BinarySite | CategoricalSite):
             outputs = site.informed(outputs, evidence)
         infer = None if isinstance(site, ContinuousSite) else _SUMMED
         if name not in batch.targets:

@@ -128,8 +128,8 @@ def report_counts(data: AlloyDataset, target: Target, sources: Sequence[str]) ->
     rows = data.reports[data.reports["target"] == target.name]
     rows = rows[rows["source"].isin(sources)]
     counts = np.zeros((len(data), len(sources), len(target.classes)))
-    at = pd.Index(data.formulas).get_indexer(rows["formula"])
-    source = pd.Index(sources).get_indexer(rows["source"])
+    at = pd.Index(data.formulas).get_indexer(pd.Index(rows["formula"]))
+    source = pd.Index(sources).get_indexer(pd.Index(rows["source"]))
     value = encode_values(rows.set_index("formula")["value"], target).to_numpy(int)
     np.add.at(counts, (at, source, value), 1.0)
     return counts
@@ -158,7 +158,7 @@ def label_conditions(data: AlloyDataset, target: Continuous) -> Floats:
 def measurements(data: AlloyDataset, target: Continuous) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,)."""
     rows = data.reports[data.reports["target"] == target.name]
-    at = pd.Index(data.formulas).get_indexer(rows["formula"])
+    at = pd.Index(data.formulas).get_indexer(pd.Index(rows["formula"]))
     conditions = [
         pd.to_numeric(rows[name], errors="coerce").fillna(reference)
         if name in rows

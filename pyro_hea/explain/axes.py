@@ -90,8 +90,8 @@ def axis_kl(vae: DisentangledVAE, alloys: AlloyDataset, member: int = 0, seed: i
         torch.manual_seed(seed)
         guide = ensemble.model.latent_posterior(batch.composition, ensemble.most_probable(batch))
         z = guide.sample(torch.Size([_DRAWS]))[:, member].double().cpu()
-    prior = ensemble.spec.latent.prior
-    mean, sd = (z.mean(0) - prior.loc) / prior.scale, z.std(0) / prior.scale
+    loc, scale = (m[member].double().cpu() for m in ensemble.latent_moments)
+    mean, sd = (z.mean(0) - loc) / scale, z.std(0) / scale
     kl = (mean.square() + sd.square() - 1) / 2 - sd.log()
     return kl.mean(0).numpy()
 

@@ -81,10 +81,10 @@ def traverse(
     start = _encoded(vae, alloy, member)
     if axis not in start:
         raise DataError(f"there is no axis '{axis}'; this model has {', '.join(map(str, start))}")
-    prior = vae.spec.latent.prior
+    mean, sd = (float(m[member, start.columns.get_loc(axis)]) for m in vae.ensemble.latent_moments)
     places = np.asarray(positions, float)
     z = pd.concat([start] * len(places)).set_axis(pd.Index(places, name="position"))
-    z[axis] = prior.loc + prior.scale * places
+    z[axis] = mean + sd * places
     return _decoded(vae, z, {t: float(v) for t, v in _classes(vae, alloy).items()}, member, axis)
 
 

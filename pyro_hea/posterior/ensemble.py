@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
+from torch.distributions import Independent
 
 from pyro_hea.composition import PropertyTables, fraction_table, load_tables
 from pyro_hea.dataset import (
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
     from pyro_hea.model import AlloyModel
     from pyro_hea.spec import ModelSpec
+
+
+_PRIOR_DRAWS = 4000
+"""Behind the moments of a prior of z."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,6 +145,25 @@ class Ensemble:
         binary = [t.name for t in self.spec.targets if isinstance(t, Binary)]
         answers = marginals(self.model, batch, binary)
         return {name: answers[name].probabilities()[..., 1] for name in binary}
+
+    @cached_property
+    def latent_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the prior of z in each member, (K, d).
+
+        From draws where the prior is learnt or has no moments.
+        """
+        model = self.model
+        shape = (self.members, model.spec.latent.dim)
+        with torch.no_grad():
+            prior = model.latent_prior()
+            if isinstance(prior, Independent):
+                mean, sd = prior.mean.expand(shape), prior.stddev.expand(shape)
+                if bool((mean + sd).isfinite().all()):
+                    return mean, sd
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(0)
+                z = prior.expand([self.members, 1]).sample(torch.Size([_PRIOR_DRAWS]))[:, :, 0]
+        return z.mean(0), z.std(0)
 
     @torch.no_grad()
     def most_probable(self, batch: AlloyBatch) -> dict[str, Tensor]:

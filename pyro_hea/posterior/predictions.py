@@ -15,14 +15,13 @@ from pyro_hea.errors import DataError, UnseenElementWarning
 from pyro_hea.features import FeatureMap
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.marginals import Marginal, marginals
-from pyro_hea.spec import Prior
+from pyro_hea.spec import Binary, Continuous, Prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.composition import Alloys
     from pyro_hea.sites import CategoricalSite, ContinuousSite, OrdinalSite
-    from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
 
 Floats: TypeAlias = "NDArray[np.float64]"
 
@@ -84,12 +83,13 @@ def predict(
     answers = marginals(ensemble.model, batch)
     columns: dict[str, Any] = {}
     for target in ensemble.spec.targets:
-        told = {
-            "binary": _of_binary,
-            "categorical": _of_classes,
-            "ordinal": _of_classes,
-            "continuous": _of_number,
-        }[target.kind](target, answers[target.name], novelty, interval)
+        marginal = answers[target.name]
+        if isinstance(target, Binary):
+            told = _of_binary(target, marginal, novelty, interval)
+        elif isinstance(target, Continuous):
+            told = _of_number(marginal, novelty, interval)
+        else:
+            told = _of_classes(target.classes, marginal, novelty)
         columns |= {f"{target.name}{suffix}": values for suffix, values in told.items()}
     return pd.DataFrame(columns, fractions.index)
 
@@ -112,22 +112,18 @@ def _of_binary(
     }
 
 
-def _of_classes(
-    target: Categorical | Ordinal, marginal: Marginal, novelty: Floats, interval: float
-) -> dict[str, Any]:
+def _of_classes(classes: tuple[str, ...], marginal: Marginal, novelty: Floats) -> dict[str, Any]:
     site = cast("CategoricalSite | OrdinalSite", marginal.site)
     members = marginal.probabilities().double().cpu().numpy()
     prior = site.prior_logits.exp().double().cpu().numpy()
     share = novelty[:, None]
     probabilities = (1 - share) * members.mean(0) + share * prior
-    likeliest = np.array(target.classes)[probabilities.argmax(1)]
-    each = zip(target.classes, probabilities.T, strict=True)
+    likeliest = np.array(classes)[probabilities.argmax(1)]
+    each = zip(classes, probabilities.T, strict=True)
     return {"": likeliest} | {f"[{name}]": column for name, column in each}
 
 
-def _of_number(
-    target: Continuous, marginal: Marginal, novelty: Floats, interval: float
-) -> dict[str, Any]:
+def _of_number(marginal: Marginal, novelty: Floats, interval: float) -> dict[str, Any]:
     site = cast("ContinuousSite", marginal.site)
     means, variances = (m.double().cpu().numpy() for m in marginal.moments())
     tails = ((1 - interval) / 2, 1 - (1 - interval) / 2)

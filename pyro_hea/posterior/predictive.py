@@ -84,7 +84,7 @@ def _of_alloys(ensemble: Ensemble, fractions: Floats) -> dict[str, Floats]:
     present /= present.sum(-1, keepdims=True)
     rows = torch.tensor(present.reshape(-1, present.shape[-1]))
     features = ensemble.feature_map(rows).numpy().reshape(*present.shape[:-1], -1)
-    values = {"number_of_elements": (present > 0).sum(-1).astype(float)}
+    values = {"number_of_elements": (present > 0).sum(-1)}
     names = ensemble.feature_map.names
     return values | {n: features[..., i] for i, n in enumerate(names) if n not in values}
 

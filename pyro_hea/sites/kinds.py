@@ -82,7 +82,7 @@ class BinarySite(nn.Module):
 
     def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels."""
-        return -cast("Tensor", self.posterior(outputs, parents).log_prob(y))
+        return -self.posterior(outputs, parents).log_prob(y)
 
 
 class _ClassSite(nn.Module):
@@ -117,7 +117,7 @@ class _ClassSite(nn.Module):
 
     def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels."""
-        return -cast("Tensor", self.posterior(outputs, parents).log_prob(y))
+        return -self.posterior(outputs, parents).log_prob(y)
 
 
 class CategoricalSite(_ClassSite):
