@@ -32,8 +32,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
-"""What was given, quoted: aliases of YAML make small files into values without end."""
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
+"""Quotes what was given, of which there may be much."""
 
 
 class _Refusing(ModelMetaclass):

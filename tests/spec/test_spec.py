@@ -8,6 +8,7 @@ from pyro_hea.spec import (
     Binary,
     Latent,
     ModelSpec,
+    Network,
     Prior,
     Training,
 )
@@ -347,7 +348,7 @@ class TestFaultyFile:
 
     @pytest.mark.parametrize("text", ["&a {latent: *a}", "&a [*a]", "latent: &b {prior: *b}"])
     def test_that_holds_itself(self, file, text):
-        with pytest.raises(SpecError, match=r"hea\.yaml"):
+        with pytest.raises(SpecError, match=r"hea\.yaml: .* that holds itself"):
             read(file, text)
 
     def test_no_folder_to_write_into(self, tmp_path):
@@ -368,6 +369,48 @@ TAGS = [
 ]
 
 PLACES = ["{}", "latent: {}", "latent: {{dim: {}}}", "? {}\n: 1", "targets: [{}]", "head: &a {}"]
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"]
+    + [f"a{i}: &a{i} [{', '.join(10 * [f'*a{i - 1}'])}]" for i in range(1, 30)]
+)
+"""A few hundred characters for 10^30 values, by aliases."""
+
+
+class TestAliases:
+    def test_stand_for_what_they_name(self, file):
+        spec = read(file, "head: &net {hidden: [8]}\ndecoder: *net\n")
+        assert spec.head == spec.decoder == Network(hidden=(8,))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            BOMB,
+            f"{BOMB}\nlatent: *a29",
+            f"{BOMB}\nlatent: {{prior: {{dist: Normal, loc: *a29, scale: 1}}}}",
+            f"{BOMB}\nlatent: {{prior: {{dist: *a29}}}}",
+            f"{BOMB}\nhead: {{hidden: *a29}}",
+            f"{BOMB}\ntargets: {{a: {{prior: {{logistic: {{omega: *a29}}}}}}}}",
+            f"{BOMB}\ntargets: {{a: {{kind: *a29}}}}",
+            f"{BOMB}\ntargets: {{a: {{kind: categorical, classes: *a29}}}}",
+            f"{BOMB}\ntargets: {{a: {{kind: categorical, classes: [b, c], only: {{b: *a29}}}}}}",
+            f"{BOMB}\nlikelihood: {{kind: *a29}}",
+            f"{BOMB}\nfeatures: {{names: *a29}}",
+        ],
+    )
+    def test_cannot_make_a_file_explode(self, file, text):
+        with pytest.raises(SpecError, match=r"hea.yaml: .*more than 10000 values, or one that"):
+            read(file, text)
+
+    def test_may_be_merged(self, file):
+        spec = read(file, "head: &net {hidden: [8]}\ndecoder: {<<: *net, dropout: 0.5}\n")
+        assert spec.decoder == Network(hidden=(8,), dropout=0.5)
+
+    def test_cannot_explode_by_merging(self, file):
+        merges = [f"k{i}: &k{i} {{<<: [{', '.join(10 * [f'*k{i - 1}'])}]}}" for i in range(1, 30)]
+        with pytest.raises(SpecError, match="more than 10000 values"):
+            read(file, "\n".join(["k0: &k0 {a: 1}", *merges]))
 
 
 class TestYamlRunsNothing:
