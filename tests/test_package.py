@@ -107,6 +107,9 @@ print(json.dumps([pyro_hea.__file__, pyro_hea.__version__, tables]))
     assert Path(package) == home / "__init__.py"
     assert version == pyro_hea.__version__
     assert (home / "py.typed").is_file()
+    specs = {spec.name for spec in (repo_root / "pyro_hea" / "specs").glob("*.yaml")}
+    assert {spec.name for spec in (home / "specs").iterdir()} == specs
+    assert "default.yaml" in specs
     found = {Path(table) for table in tables if table.endswith(".csv")}
     assert found == {home / "data" / t.name for t in (repo_root / "data").glob("*.csv")}
     assert home / "data" / "alloys.csv" in found

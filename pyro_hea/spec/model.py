@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -39,9 +41,26 @@ class _SafeLoader(yaml.SafeLoader):
                 raise SpecError(f"{node.start_mark}: key '{key}' stands twice")
         return super().construct_mapping(node, deep)
 
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            raise SpecError(f"{node.start_mark}: merge keys (<<) are not read; write the keys out")
+    def construct_document(self, node: yaml.Node) -> Any:
+        if _values(node, {}) > _MOST_VALUES:
+            raise SpecError(
+                f"more than {_MOST_VALUES} values, or one that holds itself, by aliases"
+            )
+        return super().construct_document(node)
+
+
+_MOST_VALUES = 10_000
+"""In a file: aliases within aliases make a few lines into more values than any memory holds."""
+
+
+def _values(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
+    """How many values a node stands for, aliases written out; infinitely many in a cycle."""
+    if node not in known:
+        known[node] = math.inf
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
+        known[node] = 1 + sum(_values(part, known) for part in parts)
+    return known[node]
 
 
 class Flow(Declaration):
@@ -370,6 +389,30 @@ class ModelSpec(Declaration):
         except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
             raise SpecError(f"{path}: not YAML: {error}") from None
         return cls.from_mapping({} if data is None else data, str(path))
+
+    @classmethod
+    def shipped(cls, name: str = "default") -> Self:
+        """A spec that comes with the package.
+
+        Raises
+        ------
+        SpecError
+            Naming those that there are.
+
+        Examples
+        --------
+        >>> ModelSpec.shipped("default") == ModelSpec()
+        True
+        """
+        folder = resources.files("pyro_hea").joinpath("specs")
+        names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
+        if name not in names:
+            raise SpecError(
+                f"no spec '{name}' comes with the package.{nearest(name, names)} There are "
+                f"{', '.join(names)}"
+            )
+        with resources.as_file(folder.joinpath(f"{name}.yaml")) as path:
+            return cls.from_yaml(path)
 
     def to_mapping(self) -> dict[str, Any]:
         """The spec as plain dicts, lists and numbers; `from_mapping` reads it back."""

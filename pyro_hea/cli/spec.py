@@ -1,0 +1,84 @@
+"""Commands around the declaration of a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pyro_hea.cli.group import main
+
+_file = click.argument("file", type=click.Path(path_type=Path))
+
+
+@main.group()
+def spec() -> None:
+    """Write, check and look at the declaration of a model (YAML)."""
+
+
+@spec.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--like", default="default", show_default=True, help="Spec of the package to begin with."
+)
+def init(file: Path | None, like: str) -> None:
+    """Write a spec to FILE, or print it: every key, with what it means."""
+    from pyro_hea.spec import ModelSpec
+    from pyro_hea.spec.annotated import annotated_yaml
+
+    text = annotated_yaml(ModelSpec.shipped(like))
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise click.ClickException(f"'{file}' exists already; name another file") from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write '{file}': {error.strerror or error}") from error
+    click.echo(f"Wrote {file}. Check it with: pyro-hea spec check {file}")
+
+
+@spec.command()
+@_file
+def check(file: Path) -> None:
+    """Say what is wrong with FILE, every fault on a line, or that nothing is."""
+    from pyro_hea.spec import ModelSpec
+
+    declared = ModelSpec.from_yaml(file)
+    targets = ", ".join(f"{target.name} ({target.kind})" for target in declared.targets)
+    prior = getattr(declared.latent.prior, "dist", "")
+    click.echo(f"{file}: ok")
+    click.echo(f"targets: {targets}")
+    click.echo(f"latent: {declared.latent.dim} coordinates, {prior}")
+    click.echo(f"likelihood: {declared.likelihood.kind}")
+    click.echo(f"ensemble: {declared.training.members} members")
+
+
+@spec.command()
+@_file
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Picture of the graph (svg, pdf, png, dot)."
+)
+def show(file: Path, out: Path | None) -> None:
+    """Print the generative process that FILE declares, or draw it as a graph."""
+    from pyro_hea.spec import ModelSpec
+    from pyro_hea.spec.process import generative_process
+
+    declared = ModelSpec.from_yaml(file)
+    click.echo(str(generative_process(declared)))
+    if out is not None:
+        from pyro_hea.posterior.graph import draw_graph
+
+        draw_graph(declared, out)
+        click.echo(f"Wrote {out}")
+
+
+@spec.command()
+def schema() -> None:
+    """Print the JSON Schema of the YAML, by which editors complete it."""
+    from pyro_hea.spec import ModelSpec
+
+    click.echo(json.dumps(ModelSpec.json_schema(), indent=1, ensure_ascii=False))
