@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
@@ -55,6 +57,7 @@ class TestYaml:
     @given(spec=specs)
     def test_mapping_reads_back(self, spec):
         assert ModelSpec.from_mapping(spec.to_mapping()) == spec
+        assert ModelSpec.from_mapping(json.loads(json.dumps(spec.to_mapping()))) == spec
 
     @pytest.mark.parametrize("name", ["yes", "no", "null", "on", "true", "y", "e1"])
     def test_target_named_like_a_yaml_literal_is_kept(self, file, name):
