@@ -39,6 +39,7 @@ def json_schema_of(spec: type[BaseModel]) -> dict[str, Any]:
         definition = definitions[target.__name__]
         definition["properties"].pop("name")  # which is the key
         definition["required"].remove("name")
+        definition["properties"]["given"]["type"] = ["array", "string"]  # one needs no list
     targets = properties["targets"]
     properties["targets"] = {
         "description": targets.get("description", ""),

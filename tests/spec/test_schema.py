@@ -25,7 +25,15 @@ def test_every_spec_is_valid(spec, validator):
     validator.validate(json.loads(json.dumps(spec.to_mapping())))
 
 
-@pytest.mark.parametrize("data", [{}, {"targets": {"a": None}}, {"latent": {"flow": None}}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"targets": {"a": None}},
+        {"targets": {"a": {}, "b": {"given": "a"}}},
+        {"latent": {"flow": None}},
+    ],
+)
 def test_what_may_be_left_out_is_valid(data, validator):
     validator.validate(data)
     ModelSpec.from_mapping(data)
