@@ -13,12 +13,13 @@ from pyro_hea.explain.factors import (
 from pyro_hea.explain.groups import correlated_groups, features_of
 from pyro_hea.explain.leak import label_leak
 from pyro_hea.explain.published import PUBLISHED_IMPORTANCE, beside_published
-from pyro_hea.explain.rules import FIELD_RULES, Rules, compare_rules, distil
+from pyro_hea.explain.rules import FIELD_RULES, PHASE_RULES, Rules, compare_rules, distil
 from pyro_hea.explain.traversals import Traversal, path, traverse
 
 __all__ = [
     "FAMILIES",
     "FIELD_RULES",
+    "PHASE_RULES",
     "PUBLISHED_IMPORTANCE",
     "Attributions",
     "Rules",

@@ -1,16 +1,16 @@
 """The game of coalitions behind the attributions, and the shap library that plays it.
 
-What a coalition is worth to a member is the probability that it gives to the alloy with the other
-features replaced by those of background alloys, averaged over them (the interventional game of
-Lundberg and Lee, A Unified Approach to Interpreting Model Predictions, 2017).
+What a coalition is worth to a member is what it says of the alloy with the other features replaced
+by those of background alloys, averaged over them (the interventional game of Lundberg and Lee, A
+Unified Approach to Interpreting Model Predictions, 2017).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,7 @@ from pyro_hea.explain._members import Floats
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from torch import Tensor
-
+    from pyro_hea.explain._quantity import Quantity
     from pyro_hea.vae import DisentangledVAE
 
 EXACT = 10
@@ -32,41 +31,28 @@ EXACT = 10
 _ORDERS = 4
 """Random orders of more players, each of them also in reverse."""
 
-_ROWS = 1024
+_ROWS = 512
 """Alloys evaluated at a time: few enough for what they become to stay in the cache."""
 
 
 class Game:
-    """Coalitions of one alloy's features, and what they are worth to each member.
-
-    The first layer of a head is a sum over the embedded features, so its share of each player is
-    worked out once, and a coalition picks shares instead of features.
-    """
+    """Coalitions of one alloy's features, and what they are worth to each member."""
 
     def __init__(
         self,
         vae: DisentangledVAE,
-        target: str,
+        quantity: Quantity,
         features: pd.DataFrame,
-        background: Tensor,
+        background: pd.DataFrame,
         groups: dict[str, tuple[str, ...]],
     ) -> None:
-        self.target, self.features, self.groups = target, features, groups
-        self._embedding = vae.ensemble.model.embedding
-        self._first, *rest = cast("Sequence[Any]", vae.ensemble.model.heads[target])
-        self._rest = torch.nn.Sequential(*rest)
-        columns = self._embedding.outputs // features.shape[1]
-        own = [[float(f in members) for f in features] for members in groups.values()]
-        self._of_player = torch.tensor(own).repeat_interleave(columns, 1).to(background)
-        with torch.no_grad():
-            self._absent = self._shares(background)
+        self.quantity, self.features, self.groups = quantity, features, groups
+        self._model = vae.ensemble.model
+        edges = self._model.embedding.edges
+        self._background = torch.tensor(background.to_numpy()).to(edges)
+        own = [[f in members for f in features] for members in groups.values()]
+        self._of_player = torch.tensor(own, device=edges.device)
 
-    def _shares(self, x: Tensor) -> Tensor:
-        """What each player gives to the first layer, (K, N, players, H)."""
-        embedded = self._embedding(x)[:, None] * self._of_player
-        return torch.einsum("npf,kfh->knph", embedded, self._first.weight)
-
-    @torch.no_grad()
     def __call__(self, rows: Floats) -> Floats:
         """Worth of coalitions of one alloy to every member, (R, K).
 
@@ -75,16 +61,15 @@ class Game:
         rows : array, shape (R, players + F)
             The mask of each coalition beside the features, which are those of one alloy.
         """
-        players = len(self.groups)
-        masks = torch.tensor(rows[:, :players]).to(self._absent)
-        x = torch.tensor(rows[:1, players:]).to(self._absent)
-        gained = self._shares(x) - self._absent
-        nobody = self._absent.sum(-2, keepdim=True) + self._first.bias[:, None]
+        players, others = len(self.groups), self._background
+        masks = torch.tensor(rows[:, :players] > 0, device=others.device)
+        x = torch.tensor(rows[0, players:]).to(others)
+        kept = (masks[:, :, None] & self._of_player).any(1)
         worth = []
-        for part in masks.split(max(1, _ROWS // self._absent.shape[1])):
-            hidden = torch.matmul(part, gained).add_(nobody)
-            logits = self._rest(hidden.flatten(1, 2))[..., 0]
-            worth.append(logits.sigmoid().unflatten(1, hidden.shape[1:3]).mean(1).T)
+        for part in kept.split(max(1, _ROWS // len(others))):
+            mixed = torch.where(part[:, None], x, others).flatten(0, 1)
+            said = self.quantity.of(self._model, mixed)
+            worth.append(said.unflatten(1, (len(part), len(others))).mean(2).T)
         return torch.cat(worth).double().cpu().numpy()
 
     def play(self, *, interactions: bool, seed: int) -> tuple[Floats, Floats]:
@@ -101,7 +86,7 @@ class Game:
                 asked = {"max_evals": _ORDERS * (2 * players + 1)}
             found = explainer(rows, silent=True, batch_size=2**EXACT, **asked)
         # shap drops axes of one member, and joins those of a pair
-        axes = (len(rows), *[players] * (1 + interactions), len(self._absent))
+        axes = (len(rows), *[players] * (1 + interactions), self._model.members)
         base = np.reshape(found.base_values, (len(rows), -1))[0]
         return np.reshape(found.values, axes).astype(float), base.astype(float)
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.explain._game import EXACT, Game
 from pyro_hea.explain._members import summary
+from pyro_hea.explain._quantity import quantity
 from pyro_hea.explain.groups import features_of
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
     from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.explain._quantity import Quantity
     from pyro_hea.vae import DisentangledVAE
 
 _BACKGROUND = 64
@@ -37,10 +38,13 @@ class Attributions:
     Attributes
     ----------
     target : str
+        What is explained, as `predict` names its column.
+    unit : str
+        "probability", or the unit of a number.
     values : DataArray, dims (member, alloy, feature)
-        In probability; `feature` names the players.
+        `feature` names the players.
     base : DataArray, dims (member,)
-        Mean probability of the background alloys.
+        Mean of the background alloys.
     features : DataFrame, shape (alloys, F)
         The features' own values, in their units.
     groups : dict of str to tuple of str
@@ -48,6 +52,7 @@ class Attributions:
     """
 
     target: str
+    unit: str
     values: xr.DataArray
     base: xr.DataArray
     features: pd.DataFrame
@@ -59,7 +64,7 @@ class Attributions:
 
     @property
     def prediction(self) -> xr.DataArray:
-        """Probability that base and attributions add up to, (member, alloy)."""
+        """What base and attributions add up to, (member, alloy)."""
         return self.base + self.values.sum("feature")
 
     @property
@@ -109,11 +114,12 @@ def attribute(
     alloys: AlloyDataset | Alloys,
     target: str | None = None,
     *,
+    value: str | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     background: AlloyDataset | Alloys | None = None,
     seed: int = 0,
 ) -> Attributions:
-    """Attribute a target's predicted probability to the features of each alloy.
+    """Attribute what is predicted of each alloy to its features.
 
     Parameters
     ----------
@@ -121,6 +127,9 @@ def attribute(
     alloys : alloys of any elements of the packaged tables
     target : str, optional
         The first one by default.
+    value : str, optional
+        The class whose probability is explained, of a target of several classes. Of a binary one
+        it is that of 1, and of a number the mean.
     groups : mapping of name to features, optional
         Players, as `correlated_groups` makes them; each declared feature stands alone by default.
         Every declared feature is in exactly one group.
@@ -137,6 +146,9 @@ def attribute(
     ------
     MissingExtraError
         Without the shap library.
+    UnknownTargetError
+    DataError
+        For a class that the target does not have; for groups that do not hold each feature once.
 
     Warns
     -----
@@ -144,12 +156,13 @@ def attribute(
         For elements that no training alloy holds: what is explained is the head, which reads
         features alone, and not the share of the prior that `predict` mixes in.
     """
-    game = _game(vae, alloys, target, groups, background, seed)
+    game = _game(vae, alloys, quantity(vae.ensemble, target, value), groups, background, seed)
     values, base = game.play(interactions=False, seed=seed)
     dims = ["alloy", "feature", "member"]
     coords = {"alloy": list(game.features.index), "feature": list(game.groups)}
     return Attributions(
-        game.target,
+        game.quantity.column,
+        game.quantity.unit,
         xr.DataArray(values, coords, dims).transpose("member", "alloy", "feature"),
         xr.DataArray(base, dims=["member"]),
         game.features,
@@ -162,6 +175,7 @@ def interactions(
     alloys: AlloyDataset | Alloys,
     target: str | None = None,
     *,
+    value: str | None = None,
     groups: Mapping[str, Sequence[str]],
     background: AlloyDataset | Alloys | None = None,
     seed: int = 0,
@@ -170,21 +184,21 @@ def interactions(
 
     Parameters
     ----------
-    vae, alloys, target, groups, background, seed
+    vae, alloys, target, value, groups, background, seed
         As in `attribute`; at most ten groups.
 
     Returns
     -------
     DataArray, dims (member, alloy, feature, other)
         Shapley-Taylor indices: a group's own effect on the diagonal, half of a pair's joint effect
-        on either side of it, in probability. All of them together add up to prediction minus base.
+        on either side of it. All of them together add up to prediction minus base.
 
     Raises
     ------
     DataError
         For more than ten groups.
     """
-    game = _game(vae, alloys, target, groups, background, seed)
+    game = _game(vae, alloys, quantity(vae.ensemble, target, value), groups, background, seed)
     if len(game.groups) > EXACT:
         raise DataError(
             f"{len(game.groups)} groups have too many coalitions to ask them all; make at most "
@@ -200,23 +214,19 @@ def interactions(
 def _game(
     vae: DisentangledVAE,
     alloys: AlloyDataset | Alloys,
-    target: str | None,
+    wanted: Quantity,
     groups: Mapping[str, Sequence[str]] | None,
     background: AlloyDataset | Alloys | None,
     seed: int,
 ) -> Game:
-    ensemble = vae.ensemble
-    target = ensemble.spec.target_names[0] if target is None else target
-    ensemble.check_target(target)
-    names = ensemble.spec.features.columns
+    names = vae.spec.features.columns
     if background is None:
-        known = ensemble.known
+        known = vae.ensemble.known
         rows = np.random.default_rng(seed).permutation(len(known))[:_BACKGROUND]
         background = known.iloc[np.sort(rows)]
     players = _checked({n: (n,) for n in names} if groups is None else groups, names)
     features = features_of(vae, alloys)
-    reference = torch.tensor(features_of(vae, background).to_numpy())
-    return Game(vae, target, features, reference.to(ensemble.model.embedding.edges), players)
+    return Game(vae, wanted, features, features_of(vae, background), players)
 
 
 def _checked(

@@ -1,8 +1,8 @@
 """What to add to an alloy and what to take away: directional derivatives on the simplex.
 
 Moving 1 at.% from element i to element j goes along e_j - e_i, where the fractions go on summing
-to 1. The derivative of a target's probability along it is worked out by automatic
-differentiation through features, embedding and head, in double precision.
+to 1. The derivative of what is predicted along it is worked out by automatic differentiation
+(forward, along the move) through features, embedding and head, in double precision.
 
 The way has kinks, and steps: the embedding is piecewise linear with an edge at many a training
 alloy, and a step where many alloys share a value (the entropy of all equimolar quaternaries); the
@@ -14,15 +14,17 @@ not there yet has none (the entropy's is infinite): for it a step of 1 at.% is t
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.autograd import forward_ad
 
 from pyro_hea.dataset import AlloyDataset
 from pyro_hea.explain._members import summary
-from pyro_hea.dataset import AlloyBatch
+from pyro_hea.explain._quantity import quantity
 from pyro_hea.features import FeatureMap
 from pyro_hea.posterior import as_fractions
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.composition import Alloys
+    from pyro_hea.explain._quantity import Quantity
     from pyro_hea.vae import DisentangledVAE
 
 STEP = 0.01
@@ -48,8 +51,10 @@ def element_moves(
     alloys: AlloyDataset | Alloys,
     target: str | None = None,
     to: list[str] | None = None,
+    *,
+    value: str | None = None,
 ) -> pd.DataFrame:
-    """Change of a target's probability per at.% moved from one element to another.
+    """Change of what is predicted per at.% moved from one element to another.
 
     Parameters
     ----------
@@ -59,21 +64,26 @@ def element_moves(
         The first one by default.
     to : list of str, optional
         Elements to move to; those of training and of the alloys by default.
+    value : str, optional
+        The class whose probability is meant, of a target of several classes. Of a binary one it is
+        that of 1, and of a number the mean.
 
     Returns
     -------
     DataFrame
         One row by (`formula`, `from`, `to`), with `from` an element of the alloy: `mean`, `low`
-        and `high` over the members, in probability per at.%, and `kind`, "derivative" or, for an
-        element that is not there yet, "step" (the mean slope over `STEP`).
+        and `high` over the members, in probability or in the number's unit per at.%, and `kind`,
+        "derivative" or, for an element that is not there yet, "step" (the mean slope over
+        `STEP`).
 
     Raises
     ------
     UnknownTargetError, UnknownElementError
+    DataError
+        For a class that the target does not have.
     """
     ensemble, table = vae.ensemble, as_fractions(alloys)
-    target = ensemble.spec.target_names[0] if target is None else target
-    ensemble.check_target(target)
+    wanted = quantity(ensemble, target, value)
     receivers = sorted({*ensemble.elements, *table.columns}) if to is None else list(to)
     elements = sorted({*receivers, *table.columns})
     fractions = table.reindex(columns=elements, fill_value=0.0).to_numpy(float)
@@ -84,7 +94,7 @@ def element_moves(
     there = torch.tensor(fractions[row, taker] > 0)
 
     slopes = torch.empty(ensemble.members, len(row), dtype=torch.float64)
-    head = _Head(vae, target, elements)
+    head = _Head(vae, wanted, elements)
     half = torch.tensor(fractions[row, giver, None] / 2)
     nudged, stepped = (x + half.clamp_max(most) * direction for most in (NUDGE, STEP))
     for part in there.nonzero()[:, 0].split(_ROWS):
@@ -111,28 +121,25 @@ def _moves(fractions: np.ndarray, receivers: list[int]) -> tuple[np.ndarray, ...
 
 
 class _Head:
-    """Probability of a target as a function of fractions, in double precision, (N, E) to (K, N)."""
+    """What is predicted as a function of fractions, in double precision, (N, E) to (K, N)."""
 
-    def __init__(self, vae: DisentangledVAE, target: str, elements: list[str]) -> None:
+    def __init__(self, vae: DisentangledVAE, wanted: Quantity, elements: list[str]) -> None:
         ensemble = vae.ensemble
-        self._target = target
+        self._wanted = wanted
         self._model = copy.deepcopy(ensemble.model).cpu().double().requires_grad_(False)
-        names = ensemble.spec.features.columns
-        self._features = FeatureMap(names, ensemble.tables, elements)
+        self._features = FeatureMap(ensemble.spec.features.columns, ensemble.tables, elements)
 
-    @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        return self._probability(x)
-
-    def _probability(self, x: Tensor) -> Tensor:
         most = max(int((x > 0).sum(-1).max()), 1)
         features = self._features(x, max_elements=most, chunk=len(x))
-        read = self._model.read(AlloyBatch(None, features, {}, {}))
-        return self._model.head(self._target, read, None)[..., 0].sigmoid()
+        return self._wanted.of(self._model, features)
 
     def slope(self, x: Tensor, direction: Tensor) -> Tensor:
         """Derivative along a direction, (K, N), per unit of fraction."""
-        x = x.clone().requires_grad_()
-        each = (member.sum() for member in self._probability(x))
-        slopes = [torch.autograd.grad(p, x, retain_graph=True)[0] for p in each]
-        return (torch.stack(slopes) * direction).sum(-1)
+        with forward_ad.dual_level():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # torch of its own torch.jit
+                dual = forward_ad.make_dual(x, direction)
+            moved = self(dual)
+            slope = forward_ad.unpack_dual(moved).tangent
+        return torch.zeros_like(moved) if slope is None else slope

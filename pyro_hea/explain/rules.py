@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier, export_text
 
 from pyro_hea.errors import DataError
+from pyro_hea.explain._quantity import PROBABILITY, quantity
 from pyro_hea.explain.groups import features_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ FIELD_RULES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 Yang and Zhang (2012); Guo et al. (2011) for VEC, whose rule tells fcc from bcc and is read here as
 'between the two there are two phases'."""
 
+PHASE_RULES: dict[str, dict[str, Callable[[pd.DataFrame], pd.Series]]] = {
+    "fcc": {"VEC ≥ 8": lambda f: f["valence_electron_concentration"] >= 8},
+    "bcc": {"VEC < 6.87": lambda f: f["valence_electron_concentration"] < 6.87},
+}
+"""Thresholds of the field for a phase, by class of a target: Guo et al., J. Appl. Phys. 109 (2011)
+103505."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rules:
@@ -47,26 +55,34 @@ class Rules:
     Attributes
     ----------
     target : str
+    value : str or None
+        The class that the rules tell from all others; None for 1 of a binary target.
     tree : DecisionTreeClassifier
         Over the declared features.
     features : tuple of str
     """
 
     target: str
+    value: str | None
     tree: DecisionTreeClassifier
     features: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Rules({self.target}: {self.tree.get_n_leaves()} rules)"
+        return f"Rules({self.column}: {self.tree.get_n_leaves()} rules)"
 
     def __str__(self) -> str:
         text = export_text(self.tree, feature_names=list(self.features), decimals=3)
-        return text.replace("class: ", f"{self.target} = ").replace(".0\n", "\n")
+        return text.replace("class: ", f"{self.column} = ").replace(".0\n", "\n")
+
+    @property
+    def column(self) -> str:
+        """What the rules tell, as `predict` names its probability."""
+        return self.target if self.value is None else f"{self.target}[{self.value}]"
 
     def apply(self, features: pd.DataFrame) -> pd.Series:
-        """Class by the rules, from features in their units, (N,)."""
+        """1 or 0 by the rules, from features in their units, (N,)."""
         called = self.tree.predict(features[list(self.features)].to_numpy(float))
-        return pd.Series(called, features.index, name=self.target)
+        return pd.Series(called, features.index, name=self.column)
 
 
 def distil(
@@ -74,6 +90,7 @@ def distil(
     alloys: AlloyDataset | Alloys,
     target: str | None = None,
     *,
+    value: str | None = None,
     depth: int = 3,
 ) -> Rules:
     """Distil the head into a tree, on alloys that need no labels.
@@ -85,6 +102,8 @@ def distil(
         Each weighs as much as the head is sure of its class.
     target : str, optional
         The first one by default.
+    value : str, optional
+        The class to tell from all others, of a target of several classes.
     depth : int
         Questions that a rule asks at most.
 
@@ -95,23 +114,25 @@ def distil(
     Raises
     ------
     DataError
-        Where the head puts all alloys into one class.
+        Where the head puts all alloys into one class, for a class that the target does not have
+        and for a number.
     """
-    target = vae.spec.target_names[0] if target is None else target
-    vae.ensemble.check_target(target)
+    wanted = quantity(vae.ensemble, target, value)
+    if wanted.unit != PROBABILITY:
+        raise DataError(f"'{wanted.target}' is a number; rules tell classes from each other")
     features = features_of(vae, alloys)
-    p = vae.predict(alloys)[target].to_numpy()
+    p = vae.predict(alloys)[wanted.column].to_numpy()
     called = (p > 0.5).astype(float)
     if np.ptp(called) == 0:
         raise DataError(
-            f"the head calls all {len(called)} alloys {target} = {called[0]:g}, and leaves no rule "
-            "to learn; give it alloys of both kinds"
+            f"the head calls all {len(called)} alloys {wanted.column} = {called[0]:g}, and leaves "
+            "no rule to learn; give it alloys of both kinds"
         )
     tree = DecisionTreeClassifier(
         max_depth=depth, min_samples_leaf=min(_SMALLEST_LEAF, len(p) // 4), random_state=0
     )
     tree.fit(features.to_numpy(float), called, sample_weight=np.abs(2 * p - 1))
-    return Rules(target, tree, tuple(features.columns))
+    return Rules(wanted.target, value, tree, tuple(features.columns))
 
 
 def compare_rules(vae: DisentangledVAE, alloys: AlloyDataset, rules: Rules) -> pd.DataFrame:
@@ -127,7 +148,8 @@ def compare_rules(vae: DisentangledVAE, alloys: AlloyDataset, rules: Rules) -> p
     Returns
     -------
     DataFrame
-        By rule, on the same alloys: `accuracy` and `balanced_accuracy` (the mean over the two
+        By rule (the tree, the head, `FIELD_RULES` or, of a class, its `PHASE_RULES`), on the same
+        alloys: `accuracy` and `balanced_accuracy` (the mean over the two
         classes) against the labels, `fidelity` (share on which it agrees with the head) and
         `called`, the share that it calls 1.
 
@@ -140,11 +162,12 @@ def compare_rules(vae: DisentangledVAE, alloys: AlloyDataset, rules: Rules) -> p
     labelled = alloys.take(labels.notna().to_numpy())
     if not len(labelled):
         raise DataError(f"no alloy is labelled with '{rules.target}'; rules are scored on labels")
-    y = labels.dropna().to_numpy()
-    head = vae.predict(labelled)[rules.target].to_numpy() > 0.5
+    y = (labels.dropna() == (1 if rules.value is None else rules.value)).to_numpy()
+    head = vae.predict(labelled)[rules.column].to_numpy() > 0.5
+    field = FIELD_RULES if rules.value is None else PHASE_RULES.get(rules.value, {})
     calls = {"the head": head}
     calls["distilled tree"] = rules.apply(features_of(vae, labelled)).to_numpy() > 0.5
-    calls |= {name: rule(labelled.features).to_numpy() for name, rule in FIELD_RULES.items()}
+    calls |= {name: rule(labelled.features).to_numpy() for name, rule in field.items()}
     calls["always 1"] = np.ones(len(y), bool)
     return pd.DataFrame(
         {

@@ -11,9 +11,11 @@ import pandas as pd
 
 from pyro_hea.errors import DataError
 from pyro_hea.explore import decode_alloys
+from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloy
+    from pyro_hea.spec import Target
     from pyro_hea.vae import DisentangledVAE
 
 POSITIONS = tuple(np.linspace(-3, 3, 25).tolist())
@@ -54,7 +56,7 @@ def traverse(
     member: int = 0,
     positions: Sequence[float] = POSITIONS,
 ) -> Traversal:
-    """Move an alloy along one axis of a member's latent space, its predicted class held.
+    """Move an alloy along one axis of a member's latent space, its predicted targets held.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def traverse(
     places = np.asarray(positions, float)
     z = pd.concat([start] * len(places)).set_axis(pd.Index(places, name="position"))
     z[axis] = mean + sd * places
-    return _decoded(vae, z, {t: float(v) for t, v in _classes(vae, alloy).items()}, member, axis)
+    return _decoded(vae, z, _targets(vae, alloy, member), member, axis)
 
 
 def path(
@@ -93,7 +95,7 @@ def path(
 ) -> Traversal:
     """Go straight from one alloy to another in a member's latent space.
 
-    The predicted class is that of the nearer end.
+    What is decoded with it: the class predicted of the nearer end, numbers in proportion.
 
     Parameters
     ----------
@@ -111,18 +113,25 @@ def path(
     share = np.linspace(0, 1, steps)[:, None]
     points = (1 - share) * first.to_numpy() + share * last.to_numpy()
     z = pd.DataFrame(points, pd.Index(share[:, 0], name="position"), first.columns)
-    here, there = _classes(vae, start), _classes(vae, end)
-    targets = {t: np.where(share[:, 0] < 0.5, here[t], there[t]) for t in here}
+    here, there = (_targets(vae, alloy, member) for alloy in (start, end))
+    targets = {t: _between(vae.spec.target(t), here[t], there[t], share[:, 0]) for t in here}
     return _decoded(vae, z, targets, member, f"{first.index[0]} → {last.index[0]}")
+
+
+def _between(target: Target, here: float, there: float, share: np.ndarray) -> np.ndarray:
+    if isinstance(target, Continuous):
+        return (1 - share) * here + share * there
+    return np.where(share < 0.5, here, there)
 
 
 def _encoded(vae: DisentangledVAE, alloy: Alloy, member: int) -> pd.DataFrame:
     return vae.encode([alloy], member)
 
 
-def _classes(vae: DisentangledVAE, alloy: Alloy) -> dict[str, float]:
-    predicted = vae.predict([alloy])
-    return {t: float(predicted[t].iloc[0] > 0.5) for t in vae.spec.target_names}
+def _targets(vae: DisentangledVAE, alloy: Alloy, member: int) -> dict[str, float]:
+    """What the member finds most probable: what it encodes the alloy with."""
+    guess = vae.ensemble.most_probable(vae.ensemble.batch([alloy]))
+    return {target: float(value[member, 0]) for target, value in guess.items()}
 
 
 def _decoded(

@@ -1,4 +1,4 @@
-"""How features are spelled in a figure."""
+"""How features and predictions are spelled in a figure."""
 
 from __future__ import annotations
 
@@ -17,3 +17,19 @@ def feature_label(name: object) -> str:
     """
     last = name[-1] if isinstance(name, tuple) else name
     return words(str(last)).replace("valence electron concentration", "VEC")
+
+
+def measured(target: str, unit: str = "probability") -> str:
+    """Spell what is predicted of a target, with its unit.
+
+    Examples
+    --------
+    >>> measured("single_phase"), measured("phase[fcc]"), measured("hardness", "HV")
+    ('probability of single phase', 'probability of phase = fcc', 'hardness (HV)')
+    """
+    name = words(target)
+    if unit != "probability":
+        return f"{name} ({unit})"
+    if name.endswith("]"):
+        name = name[:-1].replace("[", " = ", 1)
+    return f"{unit} of {name}"

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from pyro_hea.plots._names import feature_label
+from pyro_hea.plots._names import feature_label, measured
 from pyro_hea.plots._style import (
     BLACK,
     BLUE,
@@ -19,14 +19,15 @@ from pyro_hea.plots._style import (
     require,
     room,
     shortened,
-    words,
 )
 
 MOST_PLAYERS = 20
 """Features drawn, the most important first; the waterfall sums up the rest."""
 
 
-def importance_bars(importance: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def importance_bars(
+    importance: pd.DataFrame, ax: Axes | None = None, *, unit: str = "probability"
+) -> Axes:
     """Draw the mean size of each feature's attribution with its interval over the members.
 
     Parameters
@@ -36,6 +37,8 @@ def importance_bars(importance: pd.DataFrame, ax: Axes | None = None) -> Axes:
         column `published`, as `beside_published` adds it, that is drawn beside.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
+    unit : str
+        Of what is explained.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def importance_bars(importance: pd.DataFrame, ax: Axes | None = None) -> Axes:
             )
             ax.legend(loc="lower right")
         ax.set(
-            xlabel="mean |SHAP| (probability; 94 % of the members)",
+            xlabel=f"mean |SHAP| ({unit}; 94 % of the members)",
             xlim=(0, None),
             ylim=(len(shown) - 0.4, -0.6),
         )
@@ -74,7 +77,13 @@ def importance_bars(importance: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def beeswarm(means: pd.DataFrame, features: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def beeswarm(
+    means: pd.DataFrame,
+    features: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    unit: str = "probability",
+) -> Axes:
     """Draw the attribution of every alloy to every feature, shaded by the feature's value.
 
     Parameters
@@ -85,6 +94,8 @@ def beeswarm(means: pd.DataFrame, features: pd.DataFrame, ax: Axes | None = None
         The features' values; a player that is none of them (a group) is not shaded.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
+    unit : str
+        Of what is explained.
 
     Returns
     -------
@@ -116,7 +127,7 @@ def beeswarm(means: pd.DataFrame, features: pd.DataFrame, ax: Axes | None = None
                 linewidths=0.25,
             )
         ax.set(
-            xlabel="SHAP value (probability, mean over the members)",
+            xlabel=f"SHAP value ({unit}, mean over the members)",
             ylim=(len(order) - 0.4, -0.6),
         )
         ax.set_yticks(range(len(order)), names)
@@ -129,7 +140,13 @@ def beeswarm(means: pd.DataFrame, features: pd.DataFrame, ax: Axes | None = None
 
 
 def waterfall(
-    table: pd.DataFrame, base: float, alloy: str, target: str, ax: Axes | None = None
+    table: pd.DataFrame,
+    base: float,
+    alloy: str,
+    target: str,
+    ax: Axes | None = None,
+    *,
+    unit: str = "probability",
 ) -> Axes:
     """Draw how one alloy's prediction comes about, from the background's to its own.
 
@@ -138,11 +155,13 @@ def waterfall(
     table : DataFrame
         As `Attributions.of` gives it: `value`, `mean`, `low`, `high` by feature, strongest first.
     base : float
-        Mean probability of the background, where the bars start.
+        Mean of the background, where the bars start.
     alloy, target : str
         For the labels.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
+    unit : str
+        Of what is explained.
 
     Returns
     -------
@@ -172,6 +191,7 @@ def waterfall(
         steps = pd.concat([steps, last])
     ends = base + steps["mean"].cumsum().to_numpy()
     starts, rows = np.append(base, ends[:-1]), np.arange(len(steps))
+    digits = ".2f" if unit == "probability" else ".4g"
     with drawn_on(ax, (5.0 + room(labels), 1.6 + 0.27 * len(steps))) as ax:
         up = (steps["mean"] >= 0).to_numpy()
         for rising, face, hatch, label in (
@@ -203,8 +223,8 @@ def waterfall(
         ax.axvline(base, color="0.45", linewidth=1, linestyle=":")
         ax.axvline(ends[-1], color=BLACK, linewidth=1, linestyle="--")
         ax.set(
-            xlabel=f"probability of {words(target)}, from {base:.2f} (background, dotted)\n"
-            f"to {ends[-1]:.2f} ({shortened(pd.Index([alloy]))[0]}, dashed)",
+            xlabel=f"{measured(target, unit)}, from {base:{digits}} (background, dotted)\n"
+            f"to {ends[-1]:{digits}} ({shortened(pd.Index([alloy]))[0]}, dashed)",
             ylim=(len(steps) - 0.4, -0.6),
         )
         ax.set_yticks(rows, labels)

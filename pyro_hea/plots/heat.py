@@ -10,14 +10,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pyro_hea.errors import DataError
-from pyro_hea.plots._names import feature_label
-from pyro_hea.plots._style import drawn_on, require, room, shortened, words
+from pyro_hea.plots._names import feature_label, measured
+from pyro_hea.plots._style import drawn_on, require, room, shortened
 
 _CELL = {True: (0.36, 0.3), False: (0.22, 0.2)}
 """Width and height of a cell with and without a number in it, inches."""
 
 
-def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = None) -> Axes:
+def element_map(
+    moves: pd.DataFrame,
+    alloy: str,
+    target: str,
+    ax: Axes | None = None,
+    *,
+    unit: str = "probability",
+) -> Axes:
     """Draw what moving atoms from one element of an alloy to another does to a target.
 
     Parameters
@@ -30,11 +37,14 @@ def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = 
         For the label.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
+    unit : str
+        Of the target.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Numbers in percentage points per at.%; bold where 94 % of the members agree on the sign.
+        Numbers per at.%, those of a probability in percentage points; bold where 94 % of the
+        members agree on the sign.
 
     Examples
     --------
@@ -47,13 +57,14 @@ def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = 
     if alloy not in moves.index.get_level_values("formula"):
         raise DataError(f"the moves hold no alloy '{alloy}'")
     own = moves.loc[alloy]
-    percent = 100 * own["mean"].unstack("to")
+    scale, points = _in_points(unit)
+    change = scale * own["mean"].unstack("to")
     sure = ((own["low"] > 0) | (own["high"] < 0)).unstack("to", fill_value=False)
-    columns = percent.mean().sort_values(ascending=False).index
+    columns = change.mean().sort_values(ascending=False).index
     name = shortened(pd.Index([alloy]))[0]
     ax = _heat(
-        percent[columns],
-        f"probability of {words(target)}:\nchange in percentage points\nper at.% moved",
+        change[columns],
+        f"{measured(target, unit)}:\nchange in {points}\nper at.% moved",
         sure[columns],
         ax=ax,
     )
@@ -61,15 +72,19 @@ def element_map(moves: pd.DataFrame, alloy: str, target: str, ax: Axes | None = 
     return ax
 
 
-def interaction_map(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def interaction_map(
+    pairs: pd.DataFrame, ax: Axes | None = None, *, unit: str = "probability"
+) -> Axes:
     """Draw the mean size of each group's own effect (diagonal) and of each pair's joint one.
 
     Parameters
     ----------
     pairs : DataFrame, shape (players, players)
-        Mean |Shapley-Taylor index| over alloys and members, in probability.
+        Mean |Shapley-Taylor index| over alloys and members.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
+    unit : str
+        Of what is explained.
 
     Examples
     --------
@@ -77,7 +92,8 @@ def interaction_map(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> [text.get_text() for text in interaction_map(pairs).texts]
     ['20.0', '10.0', '10.0', '30.0']
     """
-    return _heat(100 * pairs, "mean |interaction| (percentage points)", one_sided=True, ax=ax)
+    scale, points = _in_points(unit)
+    return _heat(scale * pairs, f"mean |interaction| ({points})", one_sided=True, ax=ax)
 
 
 def axis_map(correlations: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -129,6 +145,11 @@ def correlation_map(
         ax.plot(*frame, color="0.1", linewidth=1.8, clip_on=False)
         start = end
     return ax
+
+
+def _in_points(unit: str) -> tuple[float, str]:
+    """A probability is shown in percentage points, what has another unit in that."""
+    return (100.0, "percentage points") if unit == "probability" else (1.0, unit)
 
 
 def _heat(

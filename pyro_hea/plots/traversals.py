@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pyro_hea.plots._style import BLUE, house_style, require, words
+from pyro_hea.plots._names import measured
+from pyro_hea.plots._style import BLUE, house_style, require
 
 # Tints of the palette and hatches: neighbours differ in grey.
 _TINTS = ("#a6d4f2", "#f3c566", "#7fcbb0", "#f7f1a0", "#e3b9d2", "#7fb2d8", "#eb9a66", "#d6d6d6")
@@ -16,7 +17,12 @@ _SHOWN = 0.08
 
 
 def traversal_plot(
-    fractions: pd.DataFrame, predictions: pd.DataFrame, target: str, along: str
+    fractions: pd.DataFrame,
+    predictions: pd.DataFrame,
+    target: str,
+    along: str,
+    *,
+    unit: str = "probability",
 ) -> tuple[Axes, Axes]:
     """Draw the decoded composition along a way, and the predicted target below it.
 
@@ -25,9 +31,12 @@ def traversal_plot(
     fractions, predictions : DataFrame
         By position, as a `Traversal` holds them.
     target : str
-        A binary target among the predictions.
+        A column of the predictions: a binary target, a class such as `phase[fcc]`, or a number.
+        Its interval is drawn where there is one.
     along : str
         What the positions are, for the label.
+    unit : str
+        Of the target.
 
     Returns
     -------
@@ -41,7 +50,7 @@ def traversal_plot(
     >>> traversal_plot(fractions, table, "fcc", "z0")[1].get_xlabel()
     'z0 (no unit)'
     """
-    require(predictions, (target, f"{target}_low", f"{target}_high"))
+    require(predictions, (target,))
     own = fractions.loc[:, fractions.max() >= _SHOWN]
     others = fractions.drop(columns=own.columns).sum(axis=1)
     bands = 100 * (own.assign(others=others) if others.any() else own)
@@ -59,22 +68,24 @@ def traversal_plot(
         above.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=8, borderaxespad=0.3, handlelength=1.4
         )
-        below.fill_between(
-            position,
-            predictions[f"{target}_low"].to_numpy(),
-            predictions[f"{target}_high"].to_numpy(),
-            color=BLUE,
-            alpha=0.25,
-            linewidth=0,
-            label="94 % interval",
-        )
+        if f"{target}_low" in predictions:
+            below.fill_between(
+                position,
+                predictions[f"{target}_low"].to_numpy(),
+                predictions[f"{target}_high"].to_numpy(),
+                color=BLUE,
+                alpha=0.25,
+                linewidth=0,
+                label="94 % interval",
+            )
         below.plot(position, predictions[target].to_numpy(), color=BLUE, label="mean")
-        below.axhline(0.5, color="0.45", linewidth=1, linestyle="--", zorder=0)
         below.set(
             xlabel=f"{along} (no unit)",
-            ylabel=f"probability of\n{words(target)}",
-            ylim=(-0.02, 1.02),
+            ylabel=measured(target, unit).replace(" of ", " of\n"),
             xlim=(position.min(), position.max()),
         )
+        if unit == "probability":
+            below.axhline(0.5, color="0.45", linewidth=1, linestyle="--", zorder=0)
+            below.set(ylim=(-0.02, 1.02))
         below.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0.2)
     return above, below

@@ -26,7 +26,8 @@ def test_what_is_decoded_is_predicted_as_it_would_be_weighed_in(vae, alloys):
 def test_decoding_agrees_with_the_face(vae, alloys):
     alloy = alloys.formulas[0]
     found = traverse(vae, alloy, "z0", positions=[0.5])
-    y = float(vae.predict([alloy])["single_phase"].iloc[0] > 0.5)
+    batch = vae.ensemble.batch([alloy])
+    y = float(vae.ensemble.most_probable(batch)["single_phase"][0, 0])  # what encode takes
     raw = vae.decode(found.z, {"single_phase": y}).iloc[0]
     kept = raw.where(raw >= 0.01, 0)
     np.testing.assert_allclose(found.fractions.iloc[0], kept / kept.sum(), atol=1e-3)
