@@ -186,9 +186,9 @@ class Ensemble:
 
     @torch.no_grad()
     def decode(self, z: Tensor, targets: Mapping[str, float | Tensor]) -> Tensor:
-        """Expected composition at z (K, N, d) with the given targets, (K, N, E)."""
+        """Typical composition at z (K, N, d) with the given targets, (K, N, E)."""
         y = {n: torch.as_tensor(v).to(z).expand(z.shape[:-1]) for n, v in targets.items()}
-        return self.model.likelihood(z, y).mean
+        return self.model.likelihood(z, y).typical
 
     def check_target(self, name: str) -> None:
         """Refuse a target that the model was not trained on."""
