@@ -70,7 +70,9 @@ class Expert(nn.Module):
         return torch.stack(torch.broadcast_tensors(*parts), -1)
 
     def sample_guide(self) -> None:
-        """Coefficients from the guide's normals."""
+        """Coefficients from the guide's normals, where there are any."""
+        if not self.coefficients:
+            return
         scale = softplus(self.raw_scale) + 1e-3
         for i, (site, link) in enumerate(zip(self.sites.values(), self._links, strict=True)):
             normal = dist.Normal(self.loc[..., i], scale[..., i])
