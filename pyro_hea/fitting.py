@@ -24,11 +24,12 @@ from pyro_hea.errors import CheckpointError, DataError
 from pyro_hea.features import FeatureMap
 from pyro_hea.inference import EpochRecord, Measurements, Trainer
 from pyro_hea.model import AlloyModel
-from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior import Ensemble, as_fractions
 from pyro_hea.sites import link_of
-from pyro_hea.spec import Continuous
+from pyro_hea.spec import Binary, Categorical, Continuous
 
 if TYPE_CHECKING:
+    from pyro_hea.composition import Alloys
     from pyro_hea.spec import ModelSpec
 
 _NAME = "training"
@@ -41,6 +42,9 @@ _HELD_OUT = 0.1
 
 _ENOUGH_LABELS = 100
 """Fewer labelled alloys than these are all trained on, to the last epoch."""
+
+_PRIOR_DRAWS = 4001
+"""Behind the scale of a number whose labels are not looked at."""
 
 _HISTORY = ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss", "best")
 
@@ -200,19 +204,67 @@ def choose_device(name: str) -> torch.device:
         raise DataError(f"device '{name}' cannot be used: {error}. Use 'auto' or 'cpu'") from None
 
 
+def untrained_ensemble(spec: ModelSpec, alloys: AlloyDataset | Alloys, seed: int) -> Ensemble:
+    """Members with their first weights, that have seen no label.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    alloys : alloys
+        Give the elements, and the features that priors may read; their labels are not looked at.
+        What the labels of a training would scale is scaled by the priors.
+    seed : int
+    """
+    fractions = as_fractions(alloys)
+    ensemble = _first_weights(spec, fractions, _declared_scales(spec), seed, torch.device("cpu"))
+    ensemble.model.eval()
+    return ensemble
+
+
 def _new_ensemble(spec: ModelSpec, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
-    elements = tuple(e for e in data.elements if (data.fractions[e] > 0).any())
-    fractions = data.fractions[list(elements)]
-    features = FeatureMap(spec.features.columns, load_tables(spec.features.tables), elements)
-    statistics = _statistics(spec, data, features(torch.tensor(fractions.to_numpy(float))).float())
+    return _first_weights(spec, data.fractions, _scales(spec, data), seed, device)
+
+
+def _first_weights(
+    spec: ModelSpec,
+    table: pd.DataFrame,
+    scales: dict[str, Any],
+    seed: int,
+    device: torch.device,
+) -> Ensemble:
+    elements = tuple(e for e in table.columns if (table[e] > 0).any())
+    fractions = table[list(elements)]
+    feature_map = FeatureMap(spec.features.columns, load_tables(spec.features.tables), elements)
+    features = feature_map(torch.tensor(fractions.to_numpy(float))).float()
+    statistics = replace(Statistics.of_features(features, spec.features.bins), **scales)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = AlloyModel(spec, len(elements), statistics)
     return Ensemble(model.to(device), elements, fractions, seed)
 
 
-def _statistics(spec: ModelSpec, data: AlloyDataset, features: torch.Tensor) -> Statistics:
-    scales, conditions, sources = {}, {}, {}
+def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
+    """Scales of labels, conditions and sources as far as a spec alone tells them."""
+    scales: dict[str, Any] = {}
+    conditions, sources = {}, {}
+    for target in spec.targets:
+        if isinstance(target, Continuous):
+            with torch.random.fork_rng([]):
+                torch.manual_seed(0)
+                drawn = target.prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
+            unbounded = drawn if target.transform == "log" else link_of(target).inv(drawn)
+            # Quantiles, for a prior that has no moments has these.
+            low, centre, high = unbounded.quantile(torch.tensor([0.16, 0.5, 0.84])).tolist()
+            scales[target.name] = centre, (high - low) / 2
+            conditions[target.name] = (1.0,) * len(target.conditions)
+        elif isinstance(target, Binary | Categorical) and target.reports is not None:
+            sources[target.name] = tuple(target.reports.sources) or ("a source",)
+    return {"scales": scales, "conditions": conditions, "sources": sources}
+
+
+def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
+    scales: dict[str, Any] = {}
+    conditions, sources = {}, {}
     for target in spec.targets:
         if isinstance(target, Continuous):
             labels = encode_values(data.labels[target.name].dropna(), target)
@@ -222,15 +274,10 @@ def _statistics(spec: ModelSpec, data: AlloyDataset, features: torch.Tensor) -> 
                 _, at, _ = measurements(data, target)
                 spread = at.std(0)
                 conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
-        elif getattr(target, "reports", None) is not None:
+        elif isinstance(target, Binary | Categorical) and target.reports is not None:
             reports = data.reports[data.reports["target"] == target.name]
             sources[target.name] = tuple(sorted(reports["source"].unique()))
-    return replace(
-        Statistics.of_features(features, spec.features.bins),
-        scales=scales,
-        conditions=conditions,
-        sources=sources,
-    )
+    return {"scales": scales, "conditions": conditions, "sources": sources}
 
 
 def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measurements]:

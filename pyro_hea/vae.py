@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,13 +14,14 @@ import torch
 from pyro_hea import design as designing
 from pyro_hea import posterior
 from pyro_hea.archive import load_ensemble, save_ensemble
-from pyro_hea.dataset import AlloyDataset
+from pyro_hea.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import Constraint, DesignResult, sample_designs
 from pyro_hea.errors import DataError, NotFittedError
 from pyro_hea.explore import Explorer
-from pyro_hea.fitting import TrainingRun, choose_device, history_table
+from pyro_hea.fitting import TrainingRun, choose_device, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
 from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior.prior_table import prior_table
 from pyro_hea.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -225,9 +227,56 @@ class DisentangledVAE:
             self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
         )
 
-    def prior_predictive(self, n: int = 500, *, seed: int = 0) -> az.InferenceData:
-        """Draw `n` alloys of each member from the model before it sees any."""
-        return posterior.prior_predictive(self.ensemble, n, seed)
+    def prior_predictive(
+        self, n: int = 500, alloys: AlloyDataset | Alloys | None = None, *, seed: int = 0
+    ) -> az.InferenceData:
+        """Draw targets, latents and compositions from the model, given no alloy.
+
+        Before `fit` the networks have their first weights, which have no prior: what is drawn
+        then tells of targets and latent, and little of compositions. Afterwards it is what the
+        trained model makes of its priors.
+
+        Parameters
+        ----------
+        n : int
+            Draws of each member.
+        alloys : alloys, optional
+            Whose features are read by priors that read any; no label of theirs is. The training
+            alloys by default, and before `fit` the embedded ones.
+        seed : int
+            Of the draws, and of the first weights before `fit`.
+
+        Returns
+        -------
+        InferenceData
+            Groups `prior` (targets, z) and `prior_predictive` (composition); the dimension
+            `chain` is the member.
+
+        Examples
+        --------
+        >>> from pyro_hea import DisentangledVAE
+        >>> idata = DisentangledVAE().prior_predictive(100)
+        >>> dict(idata["prior"]["z"].sizes)
+        {'chain': 8, 'draw': 100, 'latent': 8}
+        """
+        return posterior.prior_predictive(self._before_data(alloys, seed), n, seed)
+
+    def prior_table(
+        self, alloys: AlloyDataset | Alloys | None = None, *, seed: int = 0
+    ) -> pd.DataFrame:
+        """Density of each declared prior, to be drawn by `pyro_hea.plots.prior_panels`.
+
+        See `pyro_hea.posterior.prior_table`; parameters as of `prior_predictive`.
+        """
+        return prior_table(self._before_data(alloys, seed), seed)
+
+    def _before_data(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
+        """The members, trained or not, over alloys from which priors read features."""
+        if self._ensemble is None:
+            return untrained_ensemble(self.spec, load_alloys() if alloys is None else alloys, seed)
+        if alloys is None:
+            return self._ensemble
+        return replace(self._ensemble, known=self._ensemble.fractions(alloys))
 
     def guide_table(
         self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
