@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from pyro_hea.benchmark import comparisons
 from pyro_hea.cli import main
 from pyro_hea.composition import fraction_table
 from pyro_hea.dataset import read_alloys
@@ -675,35 +677,43 @@ class TestDesign:
 
 
 class TestBenchmark:
-    def test_writes_what_it_prints(self, folder, tmp_path):
-        path = tmp_path / "made" / "published.json"
+    def test_writes_what_it_prints(self, folder, tmp_path, monkeypatch):
+        one = partial(comparisons.published_benchmark, baselines=["logistic_regression"])
+        monkeypatch.setattr(comparisons, "published_benchmark", one)
+        out = tmp_path / "made"
         output = succeeds(
-            *("benchmark", "published", "--seeds", 2, "--json", path),
+            *("benchmark", "published", "--seeds", 2, "--out", out),
             *("--spec", folder / "spec.yaml", "--device", "cpu", "--quiet"),
         )
-        written = json.loads(path.read_text(encoding="utf-8"))
+        written = json.loads((out / "published.json").read_text(encoding="utf-8"))
+        assert {path.name for path in out.iterdir()} == {
+            "cache",
+            "published.json",
+            "published.md",
+            "published.png",
+        }
         assert (written["protocol"], written["seeds"]) == ("published", 2)
         assert [run["seed"] for run in written["runs"]] == [0, 1]
         assert "Published split, mean over 2 seeds" in output
         lines = [line.strip() for line in output.splitlines()]
         header = next(line for line in lines if line.startswith("measure"))
-        assert header.split() == ["measure", "mean", "low", "high"]
+        assert header.split() == ["measure", "mean"]
         for name, values in written["summary"].items():
-            (line,) = [line for line in lines if line.startswith(f"{name} ")]
-            numbers = line.removeprefix(name).split()
-            assert numbers == [f"{values[column]:.3f}" for column in ("mean", "low", "high")]
+            mean, low, high = (f"{values[column]:.3f}" for column in ("mean", "low", "high"))
+            told = f" {mean} ({low} to {high})"
+            assert sum(line.startswith(f"{name} ") and told in line for line in lines) == 1
         assert written["summary"]["AUC"]["mean"] == pytest.approx(
             np.mean([run["classification"]["all"]["auc"] for run in written["runs"]])
         )
 
-    def test_a_file_that_cannot_be_written_is_refused_before_training(
+    def test_a_folder_that_cannot_be_written_is_refused_before_training(
         self, folder, nowhere, untrained
     ):
         output = fails(
-            *("benchmark", "published", "--seeds", 1, "--json", nowhere / "x.json"),
+            *("benchmark", "published", "--seeds", 1, "--out", nowhere),
             *("--spec", folder / "spec.yaml", "--device", "cpu", "--quiet"),
         )
-        assert "cannot write" in output
+        assert "cannot write into" in output
 
     @pytest.mark.parametrize("seeds", [0, -1, "five"])
     def test_needs_a_seed(self, seeds, untrained):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +14,17 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
 
 
-def _writable(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse a file that cannot be written before anything is computed."""
-    if path is not None:
-        there = path.exists()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("a").close()
-            if not there:
-                path.unlink()
-        except OSError as error:
-            reason = error.strerror or error
-            raise click.ClickException(f"cannot write '{path}': {reason}") from error
-    return path
+def _writable(context: click.Context, option: click.Parameter, folder: Path) -> Path:
+    """Refuse a folder that cannot be written before anything is computed."""
+    probe = folder / ".probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise click.ClickException(f"cannot write into '{folder}': {reason}") from error
+    return folder
 
 
 def seeds_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -55,15 +52,13 @@ spec_option = click.option(
     "--spec", type=click.Path(path_type=Path), help="YAML file of the model."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress bar.")
-json_option = click.option(
-    "--json",
-    "path",
+results_option = click.option(
+    "--out",
     type=click.Path(path_type=Path),
+    default=Path("benchmarks"),
+    show_default=True,
     callback=_writable,
-    help="File to write.",
-)
-cache_option = click.option(
-    "--cache", type=click.Path(path_type=Path), help="Folder of finished folds, not run again."
+    help="Folder to write.",
 )
 formula_column_option = click.option(
     "--formula-column", default="formula", show_default=True, help="Column of the formulas."
@@ -81,8 +76,3 @@ def show(title: str, table: pd.DataFrame) -> None:
     """Print a table under its title."""
     text = table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="–")
     click.echo(f"\n{title}\n{'-' * len(title)}\n{text}")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that `json_option` found writable."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

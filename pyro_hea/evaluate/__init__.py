@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.protocols import PublishedRun as PublishedRun
     from pyro_hea.evaluate.protocols import headline as headline
     from pyro_hea.evaluate.protocols import measure as measure
-    from pyro_hea.evaluate.protocols import published_benchmark as published_benchmark
     from pyro_hea.evaluate.protocols import published_run as published_run
+    from pyro_hea.evaluate.published import published_benchmark as published_benchmark
     from pyro_hea.evaluate.reconstruction import composition_metrics as composition_metrics
     from pyro_hea.evaluate.reconstruction import nearest_alloy as nearest_alloy
     from pyro_hea.evaluate.reconstruction import (
@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.reliability import reliability_table as reliability_table
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
+    from pyro_hea.evaluate.units import Bench as Bench
 
 _HOMES = {
     "BASELINES": "baselines",
+    "Bench": "units",
     "Judge": "judge",
     "METRICS": "classification",
     "PublishedRun": "protocols",
@@ -65,7 +67,7 @@ _HOMES = {
     "nearest_alloy": "reconstruction",
     "nearest_alloy_mae_at_pct": "reconstruction",
     "paired_difference": "intervals",
-    "published_benchmark": "protocols",
+    "published_benchmark": "published",
     "published_run": "protocols",
     "reliability_table": "reliability",
     "simulation_ranks": "simulation",

@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pyro_hea.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
 from pyro_hea.evaluate.classification import by_size
-from pyro_hea.evaluate.folds import Kind, folds, keep_labels
-from pyro_hea.evaluate.intervals import paired_difference
+from pyro_hea.evaluate.folds import FOLDS, Kind, folds, keep_labels
+from pyro_hea.evaluate.intervals import bootstrap_interval, paired_difference
+from pyro_hea.evaluate.plain import PLAIN_VAE, plain_vae_predict
 from pyro_hea.evaluate.protocols import TARGET
+from pyro_hea.evaluate.reliability import calibrated_ece_band
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyro_hea.evaluate.units import Bench
     from pyro_hea.spec import ModelSpec
 
 MODEL = "pyro_hea"
+COMPARED = (*BASELINES, PLAIN_VAE)
+"""What the model is compared with."""
+
 BUDGETS = (25, 50, 100, 200, 400)
 """Numbers of labels, the other training alloys being unlabelled."""
 
-_COMPARED: dict[str, tuple[Callable[..., float], int]] = {
-    "auc": (roc_auc_score, 0),
-    "log_loss": (log_loss, 0),
-    "auc, ≥ 4 elements": (roc_auc_score, 4),
-}
-"""Measures that are compared, each with the fewest elements of the alloys that it is taken of."""
+_FEWEST = {"all": 0, "≥ 4 elements": 4}
+"""Groups of alloys that differences are told of, with their least number of elements."""
 
-_DRAWS = 500
+_DRAWS = 1000
 """Bootstrap samples of the alloys."""
 
 
 def cross_validation(
-    kind: Kind,
-    spec: ModelSpec | None = None,
-    *,
-    seeds: int,
-    baselines: Sequence[str] = tuple(BASELINES),
-    cache: Path | None = None,
-    device: str = "auto",
-    progress: bool = True,
+    kind: Kind, bench: Bench, *, seeds: int, baselines: Sequence[str] = COMPARED
 ) -> dict[str, Any]:
     """Five folds of all labelled alloys, each alloy predicted once a seed by every model.
 
@@ -53,106 +50,107 @@ def cross_validation(
     ----------
     kind : {"random", "grouped"}
         Random folds, or folds that keep each set of elements together.
-    spec : ModelSpec, optional
+    bench : Bench
     seeds : int
         Seeds 0, 1, … of the folds and of the models.
     baselines : sequence of str
-    cache : path, optional
-        Folder in which the predictions of each fold are kept; one that is there is not run again.
-    device : str
-    progress : bool
+        Of `COMPARED`.
 
     Returns
     -------
     dict
         `models`: by model the measures of the pooled folds, mean over the seeds, overall and for
-        alloys of at least four elements. `differences`: model minus each baseline, with 95 %
-        intervals of a bootstrap over the alloys.
+        alloys of at least four elements. `ece_band`: where the ECE of a calibrated predictor
+        would lie, mean over the seeds. `differences`: model minus each baseline, with 95 %
+        intervals of a bootstrap over the alloys, the same in every seed.
     """
-    alloys = load_alloys()
-    runs = []
-    for seed in range(seeds):
-        parts = [
-            _cached(
-                cache,
-                f"{kind}-seed{seed}-fold{index}",
-                partial(predictions, train, test, spec, seed, baselines, device, progress),
-            )
-            for index, (train, test) in enumerate(folds(alloys, TARGET, kind, seed))
-        ]
-        runs.append(pd.concat(parts, ignore_index=True))
-    return {"protocol": kind, "seeds": seeds, **_summary(runs, [MODEL, *baselines])}
+    units = {
+        f"{kind}-seed{seed}-fold{fold}": partial(
+            _fold, kind, seed, fold, bench.spec, baselines, bench.device
+        )
+        for seed in range(seeds)
+        for fold in range(FOLDS)
+    }
+    done = bench.finish(units)
+    runs = [
+        pd.concat([pd.DataFrame(done[f"{kind}-seed{seed}-fold{fold}"]) for fold in range(FOLDS)])
+        for seed in range(seeds)
+    ]
+    return {"protocol": kind, "seeds": seeds, **compare(runs, [MODEL, *baselines])}
 
 
 def label_budget(
-    spec: ModelSpec | None = None,
+    bench: Bench,
     *,
     budgets: Sequence[int] = BUDGETS,
     seeds: int,
-    baselines: Sequence[str] = tuple(BASELINES),
-    cache: Path | None = None,
-    device: str = "auto",
-    progress: bool = True,
+    baselines: Sequence[str] = COMPARED,
 ) -> dict[str, Any]:
     """The published test part after training with few labels, the rest of the alloys unlabelled.
 
-    Parameters and cache as in `cross_validation`.
+    Parameters as in `cross_validation`.
 
     Returns
     -------
     dict
-        `budgets`: by number of labels, each model's mean AUC and log loss over the seeds and the
-        paired difference of the AUC to each baseline, with its 95 % interval over the seeds.
+        `budgets`: by number of labels, each model's AUC and log loss (mean and 95 % interval over
+        the seeds) and the paired difference of the AUC to each baseline, with its interval.
     """
-    parts = load_alloys().split("published")
-    found = {}
+    units = {
+        f"budget{count}-seed{seed}": partial(
+            _budget, count, seed, bench.spec, baselines, bench.device
+        )
+        for count in budgets
+        for seed in range(seeds)
+    }
+    done = bench.finish(units)
+    models, found = [MODEL, *baselines], {}
     for count in budgets:
-        runs = []
-        for seed in range(seeds):
-            train = keep_labels(parts["labelled"], TARGET, count, seed) + parts["unlabelled"]
-            run = partial(
-                predictions, train, parts["test"], spec, seed, baselines, device, progress
-            )
-            runs.append(_cached(cache, f"budget{count}-seed{seed}", run))
-        scores = pd.DataFrame(
-            [{m: roc_auc_score(run["label"], run[m]) for m in [MODEL, *baselines]} for run in runs]
-        )
-        losses = pd.DataFrame(
-            [{m: log_loss(run["label"], run[m]) for m in [MODEL, *baselines]} for run in runs]
-        )
-        found[count] = {
+        runs = [pd.DataFrame(done[f"budget{count}-seed{seed}"]) for seed in range(seeds)]
+        aucs = {m: [roc_auc_score(run["label"], run[m]) for run in runs] for m in models}
+        losses = {m: [log_loss(run["label"], run[m]) for run in runs] for m in models}
+        found[str(count)] = {
             "models": {
-                m: {"auc": float(scores[m].mean()), "log_loss": float(losses[m].mean())}
-                for m in scores
+                m: {"auc": bootstrap_interval(aucs[m]), "log_loss": bootstrap_interval(losses[m])}
+                for m in models
             },
-            "auc_difference": {b: paired_difference(scores[MODEL], scores[b]) for b in baselines},
+            "auc_difference": {b: paired_difference(aucs[MODEL], aucs[b]) for b in baselines},
         }
     return {"protocol": "budget", "seeds": seeds, "budgets": found}
 
 
 def predictions(
+    vae: DisentangledVAE,
     train: AlloyDataset,
     test: AlloyDataset,
-    spec: ModelSpec | None,
+    *,
     seed: int,
     baselines: Sequence[str],
-    device: str,
-    progress: bool,
-) -> pd.DataFrame:
+    device: str = "auto",
+) -> dict[str, list[Any]]:
     """Probabilities of every model for the labelled test alloys, one column a model.
 
-    No composition of the test part is trained on: those that would be are left out and counted
-    in a warning.
+    Parameters
+    ----------
+    vae : DisentangledVAE
+        Trained on `train`.
+    train : AlloyDataset
+        What the baselines are fitted on.
+    test : AlloyDataset
+    seed : int
+    baselines : sequence of str
+    device : str
     """
     test = test.take(test.labels[TARGET].notna().to_numpy())
-    train = train.without(test)
-    vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=progress)
     known = train.labels[TARGET].notna().to_numpy()
     x_train, y_train = train.features[known], train.labels[TARGET][known]
     columns = {MODEL: vae.predict(test)[TARGET].to_numpy()}
     for name in baselines:
-        columns[name] = fit_predict(name, x_train, y_train, test.features, seed)
-    return pd.DataFrame(
+        if name == PLAIN_VAE:
+            columns[name] = plain_vae_predict(train, test, TARGET, vae.spec, seed, device)
+        else:
+            columns[name] = fit_predict(name, x_train, y_train, test.features, seed)
+    table = pd.DataFrame(
         {
             "formula": test.formulas,
             "number_of_elements": test.number_of_elements.to_numpy(),
@@ -160,58 +158,105 @@ def predictions(
             **columns,
         }
     )
+    return {str(name): column.tolist() for name, column in table.items()}
 
 
-def _cached(cache: Path | None, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    if cache is None:
-        return make()
-    path = cache / f"{name}.csv"
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".partial")
-        make().to_csv(unfinished, index=False)
-        unfinished.replace(path)
-    return pd.read_csv(path)
+def compare(runs: Sequence[pd.DataFrame], models: Sequence[str]) -> dict[str, Any]:
+    """Measure the first model and those that it is compared with.
 
+    Parameters
+    ----------
+    runs : sequence of DataFrame
+        One a seed, of the same alloys: `formula`, `number_of_elements`, `label` and the
+        probabilities of each model.
+    models : sequence of str
 
-def _summary(runs: list[pd.DataFrame], models: list[str]) -> dict[str, Any]:
+    Returns
+    -------
+    dict
+        `models`, `ece_band` and `differences`; see `cross_validation`.
+    """
+    runs = [run.sort_values("formula", ignore_index=True) for run in runs]
     tables = {
         m: [by_size(r["label"], r[m], r["number_of_elements"]).iloc[:2] for r in runs]
         for m in models
     }
     means = {m: sum(rows[1:], rows[0]) / len(rows) for m, rows in tables.items()}
-    differences: dict[str, dict[str, Any]] = {baseline: {} for baseline in models[1:]}
-    for measure, (score, least) in _COMPARED.items():
-        parts = [run[run["number_of_elements"] >= least] for run in runs]
-        for baseline, interval in _bootstrap(parts, models, score).items():
-            differences[baseline][measure] = interval
+    bands = [calibrated_ece_band(run[models[0]]) for run in runs]
     return {
         "models": {m: table.to_dict("index") for m, table in means.items()},
-        "differences": differences,
+        "ece_band": np.mean(bands, axis=0).tolist(),
+        "differences": _differences(runs, models),
     }
 
 
-def _bootstrap(
-    parts: list[pd.DataFrame], models: list[str], score: Callable[..., float]
-) -> dict[str, dict[str, float]]:
-    """Model minus each baseline, mean over the runs, with an interval over resampled alloys."""
-    rng = np.random.default_rng(0)
+def _fold(
+    kind: Kind, seed: int, fold: int, spec: ModelSpec, baselines: Sequence[str], device: str
+) -> dict[str, list[Any]]:
+    train, test = folds(load_alloys(), TARGET, kind, seed)[fold]
+    return _trained(train, test, seed, spec, baselines, device)
 
-    def differences(rows: Sequence[Any]) -> pd.Series:
-        scores = pd.DataFrame(
-            [
-                {m: score(part["label"].to_numpy()[r], part[m].to_numpy()[r]) for m in models}
-                for part, r in zip(parts, rows, strict=True)
-            ]
-        ).mean()
-        return scores[MODEL] - scores.drop(MODEL)
 
-    drawn = pd.DataFrame(
-        [differences([rng.integers(len(p), size=len(p)) for p in parts]) for _ in range(_DRAWS)]
-    )
-    whole = differences([slice(None)] * len(parts))
-    low, high = drawn.quantile(0.025), drawn.quantile(0.975)
-    return {
-        str(b): {"mean": float(whole[b]), "low": float(low[b]), "high": float(high[b])}
-        for b in whole.index
-    }
+def _budget(
+    count: int, seed: int, spec: ModelSpec, baselines: Sequence[str], device: str
+) -> dict[str, list[Any]]:
+    parts = load_alloys().split("published")
+    train = keep_labels(parts["labelled"], TARGET, count, seed) + parts["unlabelled"]
+    return _trained(train, parts["test"], seed, spec, baselines, device)
+
+
+def _trained(
+    train: AlloyDataset,
+    test: AlloyDataset,
+    seed: int,
+    spec: ModelSpec,
+    baselines: Sequence[str],
+    device: str,
+) -> dict[str, list[Any]]:
+    """Train on what is not in the test part; what would be is left out, counted in a warning."""
+    train = train.without(test)
+    vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
+    return predictions(vae, train, test, seed=seed, baselines=baselines, device=device)
+
+
+def _differences(
+    runs: Sequence[pd.DataFrame], models: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """First model minus each other, mean over the runs, with an interval over the alloys."""
+    found: dict[str, dict[str, dict[str, float]]] = {other: {} for other in models[1:]}
+    for group, fewest in _FEWEST.items():
+        chosen = [run[run["number_of_elements"] >= fewest] for run in runs]
+        labels = chosen[0]["label"].to_numpy()
+        rng = np.random.default_rng(0)
+        drawn = rng.integers(len(labels), size=(_DRAWS, len(labels)))
+        rows = np.vstack([np.arange(len(labels)), drawn])  # the first is the alloys as they are
+        for measure, score in (("auc", _auc), ("log_loss", _log_loss)):
+            means = {
+                m: np.mean([score(labels, part[m].to_numpy(), rows) for part in chosen], axis=0)
+                for m in models
+            }
+            for other in models[1:]:
+                difference = means[models[0]] - means[other]
+                low, high = np.nanquantile(difference[1:], [0.025, 0.975])
+                found[other][f"{measure}, {group}"] = {
+                    "mean": float(difference[0]),
+                    "low": float(low),
+                    "high": float(high),
+                }
+    return found
+
+
+def _auc(y: NDArray[np.float64], p: NDArray[np.float64], rows: NDArray[np.intp]) -> Any:
+    """AUC of each draw of rows, (draws,), by the ranks of the positives (Mann and Whitney)."""
+    ranks, positive = rankdata(p[rows], axis=1), y[rows]
+    ones = positive.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a draw of one class only is NaN
+        above = (ranks * positive).sum(1) - ones * (ones + 1) / 2
+        return above / (ones * (y.size - ones))
+
+
+def _log_loss(y: NDArray[np.float64], p: NDArray[np.float64], rows: NDArray[np.intp]) -> Any:
+    """Log loss of each draw of rows, (draws,)."""
+    tiny = np.finfo(float).eps
+    likelihood = np.clip(np.where(y == 1, p, 1 - p), tiny, 1.0)
+    return -np.log(likelihood)[rows].mean(1)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from pyro_hea.dataset import PARTS, AlloyDataset, load_alloys
 from pyro_hea.evaluate.classification import by_size
-from pyro_hea.evaluate.intervals import bootstrap_interval
 from pyro_hea.evaluate.latent import label_from_latent
 from pyro_hea.evaluate.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
 from pyro_hea.evaluate.reliability import calibrated_ece_band
@@ -69,9 +68,25 @@ def published_run(
     -------
     PublishedRun
     """
-    alloys = load_alloys()
-    parts = alloys.split("published")
-    vae = DisentangledVAE(spec).fit(
+    parts = load_alloys().split("published")
+    vae = published_vae(spec, seed=seed, device=device, progress=progress, checkpoint=checkpoint)
+    test = parts["test"]
+    labels = test.labels.rename(columns={TARGET: f"{TARGET}_label"})
+    predictions = labels.join([test.number_of_elements, vae.predict(test)]).reset_index()
+    return PublishedRun(vae, parts, published_metrics(vae, seed), predictions)
+
+
+def published_vae(
+    spec: ModelSpec | None = None,
+    *,
+    seed: int,
+    device: str = "auto",
+    progress: bool = True,
+    checkpoint: Path | None = None,
+) -> DisentangledVAE:
+    """Train on the labelled and unlabelled alloys, stopped by the validation part."""
+    parts = load_alloys().split("published")
+    return DisentangledVAE(spec).fit(
         parts["labelled"] + parts["unlabelled"],
         validation=parts["validation"],
         seed=seed,
@@ -79,11 +94,14 @@ def published_run(
         progress=progress,
         checkpoint=checkpoint,
     )
-    test = parts["test"]
-    labels = test.labels.rename(columns={TARGET: f"{TARGET}_label"})
-    predictions = labels.join([test.number_of_elements, vae.predict(test)]).reset_index()
-    metrics = {"protocol": "published", "seed": seed, "alloys": _counts(alloys, parts)}
-    return PublishedRun(vae, parts, metrics | measure(vae, test), predictions)
+
+
+def published_metrics(vae: DisentangledVAE, seed: int) -> dict[str, Any]:
+    """What is measured of a model of `published_vae`, with the alloys of each part counted."""
+    alloys = load_alloys()
+    parts = alloys.split("published")
+    about = {"protocol": "published", "seed": seed, "alloys": _counts(alloys, parts)}
+    return about | measure(vae, parts["test"])
 
 
 def measure(vae: DisentangledVAE, test: AlloyDataset) -> dict[str, Any]:
@@ -122,26 +140,6 @@ def measure(vae: DisentangledVAE, test: AlloyDataset) -> dict[str, Any]:
         },
         "label_from_latent": _mean(latents),
     }
-
-
-def published_benchmark(
-    spec: ModelSpec | None = None, *, seeds: int, device: str = "auto", progress: bool = True
-) -> dict[str, Any]:
-    """The published protocol over seeds 0, 1, …, with intervals over them.
-
-    Returns
-    -------
-    dict
-        `runs`, the metrics of each seed, and `summary`, by measure the mean and the 95 %
-        bootstrap interval of the mean.
-    """
-    runs = [
-        published_run(spec, seed=seed, device=device, progress=progress).metrics
-        for seed in range(seeds)
-    ]
-    flat = pd.DataFrame([headline(run) for run in runs])
-    summary = {name: bootstrap_interval(values.to_numpy()) for name, values in flat.items()}
-    return {"protocol": "published", "seeds": seeds, "summary": summary, "runs": runs}
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:

@@ -6,6 +6,7 @@ a notebook (after ``%matplotlib inline``) the figure is ``roc(y, p).figure``.
 """
 
 from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
+from pyro_hea.plots.benchmarks import curve_panels, interval_panels
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.compositions import composition_bars, reconstruction
 from pyro_hea.plots.draws import (
@@ -31,10 +32,12 @@ __all__ = [
     "chain_ranks",
     "composition_bars",
     "correlation_map",
+    "curve_panels",
     "draws_bars",
     "element_map",
     "importance_bars",
     "interaction_map",
+    "interval_panels",
     "k_hat_plot",
     "latent_ellipses",
     "latent_map",

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_
 
 from pyro_hea.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate import protocols
-from pyro_hea.evaluate.protocols import TARGET, headline, published_benchmark, published_run
+from pyro_hea.evaluate.protocols import TARGET, headline, published_run
 from pyro_hea.spec import ModelSpec
 
 SMALL = {"hidden": [16]}
@@ -193,26 +193,7 @@ class TestMeasures:
         assert measured["worse_auc"] >= max(measured["knn_auc"], measured["trees_auc"])
 
 
-class TestBenchmark:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def benchmark(cls):
-        return published_benchmark(SPEC, seeds=2, device="cpu", progress=False)
-
-    def test_runs_the_first_seeds(self, benchmark, run):
-        assert (benchmark["protocol"], benchmark["seeds"]) == ("published", 2)
-        assert [metrics["seed"] for metrics in benchmark["runs"]] == [0, 1]
-        assert benchmark["runs"][0] == run.metrics
-        assert benchmark["runs"][1]["classification"] != run.metrics["classification"]
-
-    def test_the_summary_is_the_mean_of_the_runs(self, benchmark):
-        rows = [headline(metrics) for metrics in benchmark["runs"]]
-        assert set(benchmark["summary"]) == set(rows[0])
-        for name, values in benchmark["summary"].items():
-            each = [row[name] for row in rows]
-            assert values["mean"] == pytest.approx(np.mean(each))
-            assert min(each) <= values["low"] <= values["mean"] <= values["high"] <= max(each)
-
+class TestHeadline:
     def test_the_headline_is_taken_from_the_metrics(self, run):
         row, scores = headline(run.metrics), run.metrics["classification"]
         assert (row["AUC"], row["log loss"]) == (scores["all"]["auc"], scores["all"]["log_loss"])

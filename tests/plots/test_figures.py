@@ -59,6 +59,35 @@ def figures(designs, predictions):
         "predictions_forest": plots.predictions_forest(predictions, "single_phase").figure,
         **explanations(designs, predictions),
         **uncertainty(),
+        **benchmarks(),
+    }
+
+
+def benchmarks():
+    """Measures of models, and how they change with a size."""
+    rows = [
+        {"measure": m, "name": name, "group": group, "mean": 0.05, "low": -0.01, "high": 0.1}
+        for m in ("AUC, pyro_hea minus baseline", "log loss (nats), pyro_hea minus baseline")
+        for name in ("extra_trees", "logistic_regression")
+        for group in ("all", "≥ 4 elements")
+    ]
+    names = ["pyro_hea", "extra_trees", "random_forest", "gradient_boosting", "mlp_ensemble"]
+    curves = [
+        {"x_label": "labels", "y_label": y, "name": n, "x": x, "mean": x**-0.1, "low": 0, "high": 1}
+        for y in ("AUC", "log loss (nats)")
+        for n in names
+        for x in (25, 50, 100, 200, 400)
+    ]
+    growth = [
+        {"x_label": x, "y_label": y, "name": "", "x": size, "mean": size}
+        for y in ("epoch (s)", "memory (MiB)")
+        for x, sizes in {"alloys": (1_000, 1_000_000), "elements": (30, 50, 70)}.items()
+        for size in sizes
+    ]
+    return {
+        "interval_panels": plots.interval_panels(pd.DataFrame(rows), 0.0)[0].figure,
+        "curve_panels": plots.curve_panels(pd.DataFrame(curves))[0].figure,
+        "curve_panels, growth": plots.curve_panels(pd.DataFrame(growth), True)[0].figure,
     }
 
 

@@ -1,0 +1,285 @@
+"""Time and memory: of commands, of training, of answers, and how they grow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_hea.benchmark.outcome import Outcome
+from pyro_hea.composition import load_tables
+from pyro_hea.dataset import AlloyDataset, load_alloys
+from pyro_hea.design import AllowedElements
+from pyro_hea.evaluate.protocols import TARGET
+from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.fitting import TrainingRun, choose_device
+from pyro_hea.plots import curve_panels
+from pyro_hea.vae import DisentangledVAE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pyro_hea.evaluate import Bench
+    from pyro_hea.spec import ModelSpec
+
+REPEATS = 3
+"""Of each measurement but a whole training; the median is told."""
+
+TRAINED = (1, 8, 64)
+"""Members trained at once; the last on CUDA alone."""
+
+GROWTH = {
+    "alloys": (1_000, 10_000, 100_000, 1_000_000),
+    "members": (1, 4, 16, 64),
+    "elements": (30, 50, 70),
+}
+"""Sizes, one changed at a time from 1000 alloys, one member and 30 elements."""
+
+_START = {"alloys": 1_000, "members": 1, "elements": 30}
+_MANY = 100_000
+"""Alloys whose features and predictions are timed."""
+
+_SCREENED = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
+"""Their grid in steps of 5 at.% is screened."""
+
+_LABELLED = 1_000
+_MIB = 2**20
+
+
+def speed(bench: Bench, seeds: int) -> Outcome:
+    """How long it takes, how much memory it needs, and how both grow; trained once a seed."""
+    cuda = choose_device(bench.device).type == "cuda"
+    units: dict[str, Any] = {"speed-commands": partial(_commands, bench.spec, bench.folder)}
+    units |= {
+        f"speed-train{members}-seed{seed}": partial(
+            _training, bench.spec, members, seed, bench.device
+        )
+        for members in TRAINED
+        if members <= 8 or cuda
+        for seed in range(seeds)
+    }
+    units["speed-answers"] = partial(_answers, bench.spec, bench.device, bench.folder)
+    points = [(axis, size) for axis, sizes in GROWTH.items() for size in sizes]
+    units |= {
+        f"speed-{axis}{size}": partial(_growth, bench.spec, _START | {axis: size}, bench.device)
+        for axis, size in points
+    }
+    done = bench.finish(units, alone=True)
+    trained = pd.DataFrame([u for name, u in done.items() if name.startswith("speed-train")])
+    trained = trained.groupby("members", as_index=False).median()
+    grown = pd.DataFrame(
+        [{"axis": axis, "size": size, **done[f"speed-{axis}{size}"]} for axis, size in points]
+    )
+    exponents = pd.DataFrame(
+        [{"axis": axis, **_exponents(rows)} for axis, rows in grown.groupby("axis", sort=False)]
+    )
+    tables = {
+        "Commands, median": _listed(done["speed-commands"]),
+        "Training on the published split to the end": trained,
+        "Answers of the default ensemble, median": _listed(done["speed-answers"]),
+        "Growth, one size changed at a time": grown,
+        "Exponent of growth between the largest sizes (1 is linear)": exponents,
+    }
+    content = {
+        "protocol": "speed",
+        "seeds": seeds,
+        "device": str(choose_device(bench.device)),
+        "torch_threads": torch.get_num_threads(),
+        "results": done,
+        "exponents": exponents.to_dict("records"),
+    }
+    return Outcome("speed", content, tables, _figure(grown))
+
+
+# What is timed.
+
+
+def _commands(spec: ModelSpec, folder: Path | None) -> dict[str, float]:
+    run = "from pyro_hea.cli import main; main()"
+    with TemporaryDirectory() as temporary:
+        vae = kept_vae(0, spec, "cpu", folder or Path(temporary))
+        model = f"{temporary}/model"
+        vae.save(model)
+        commands = {
+            "import pyro_hea (s)": ["import pyro_hea"],
+            "pyro-hea --help (s)": [run, "--help"],
+            "pyro-hea predict, one formula (s)": [run, "predict", model, "CoCrFeMnNi"],
+        }
+        return {
+            name: _timed(partial(_run, [sys.executable, "-c", *command]))
+            for name, command in commands.items()
+        } | {"python itself (s)": _timed(partial(_run, [sys.executable, "-c", ""]))}
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _training(spec: ModelSpec, members: int, seed: int, device: str) -> dict[str, float]:
+    given = spec.to_mapping()
+    given["training"] |= {"members": members}
+    parts = load_alloys().split("published")
+    before = _peak_memory(device)
+    start = time.perf_counter()
+    vae = DisentangledVAE(type(spec).from_mapping(given)).fit(
+        parts["labelled"] + parts["unlabelled"],
+        validation=parts["validation"],
+        seed=seed,
+        device=device,
+        progress=False,
+    )
+    seconds = time.perf_counter() - start
+    return {
+        "members": members,
+        "epochs": int(vae.history["epoch"].max()),
+        "seconds": seconds,
+        "peak (MiB)": _peak_memory(device),
+        "of it before training (MiB)": before,
+    }
+
+
+def _answers(spec: ModelSpec, device: str, folder: Path | None) -> dict[str, float]:
+    vae = kept_vae(0, spec, device, folder)
+    alloys = synthetic_alloys(_MANY, len(vae.ensemble.elements)).fractions
+    alloys.columns = pd.Index(vae.ensemble.elements)
+    feature_map = vae.ensemble.feature_map
+    table = torch.tensor(alloys.to_numpy(), device=vae.ensemble.device)
+    start = time.perf_counter()
+    found = vae.screen({TARGET: 1}, [AllowedElements(*_SCREENED)], step=0.05, progress=False)
+    screening = time.perf_counter() - start
+    return {
+        "features (alloys a second)": _MANY / _timed(lambda: _finished(feature_map(table))),
+        "predict (alloys a second)": _MANY / _timed(lambda: vae.predict(alloys)),
+        "screen (compositions a second)": found.attributes["candidates"] / screening,
+        "screened (compositions)": found.attributes["candidates"],
+    }
+
+
+def _growth(spec: ModelSpec, sizes: dict[str, int], device: str) -> dict[str, float]:
+    given = spec.to_mapping()
+    given["training"] |= {"members": sizes["members"], "epochs": 300}
+    alloys = synthetic_alloys(sizes["alloys"], sizes["elements"])
+    before = _peak_memory(device)
+    start = time.perf_counter()
+    run = TrainingRun.prepare(
+        type(spec).from_mapping(given),
+        alloys,
+        None,
+        seed=0,
+        device=choose_device(device),
+        folder=None,
+        resume=False,
+    )
+    prepared = time.perf_counter() - start
+    epochs, seconds = run.trainer.epochs(), []
+    for _ in range(1 + REPEATS if sizes["alloys"] < _MANY else 1):
+        start = time.perf_counter()
+        next(epochs)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "prepare (s)": prepared,
+        "epoch (s)": median(seconds[1:] or seconds),  # the first one warms up
+        "memory (MiB)": _peak_memory(device) - before,
+    }
+
+
+def synthetic_alloys(count: int, elements: int, seed: int = 0) -> AlloyDataset:
+    """Alloys of two to six elements at random, the first thousand with a label at random.
+
+    Parameters
+    ----------
+    count : int
+    elements : int
+        The first of the element table.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        For more elements than the tables hold.
+
+    Examples
+    --------
+    >>> synthetic_alloys(5000, 40)
+    AlloyDataset(5000 alloys of 40 elements; single_phase: 1000 labelled)
+    """
+    rng = np.random.default_rng(seed)
+    names = load_tables("field").elements
+    if elements > len(names):
+        raise ValueError(f"the tables hold {len(names)} elements, not {elements}")
+    fractions = np.zeros((count, elements))
+    # the elements of each alloy are the first of a random order
+    places = rng.random((count, elements)).argsort(axis=1)[:, :6]
+    amounts = rng.exponential(size=places.shape)
+    amounts[np.arange(6) >= rng.integers(2, 7, count)[:, None]] = 0.0
+    np.put_along_axis(fractions, places, amounts / amounts.sum(1, keepdims=True), axis=1)
+    index = pd.Index([f"alloy {i}" for i in range(count)], name="formula")
+    labels = np.full(count, np.nan)
+    labels[:_LABELLED] = rng.integers(0, 2, min(count, _LABELLED))
+    reports = pd.DataFrame({"formula": index, "target": TARGET, "value": labels}).dropna()
+    return AlloyDataset(
+        pd.DataFrame(fractions, index, list(names[:elements])),
+        pd.DataFrame({TARGET: labels}, index),
+        reports.assign(source="synthetic"),
+        pd.Series(np.nan, index, dtype=object),
+    )
+
+
+# How it is measured.
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    """Median of some repeats, seconds; one more before them warms up."""
+    seconds = []
+    for _ in range(1 + REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[1:])
+
+
+def _finished(values: torch.Tensor) -> float:
+    """Wait for a device that works on its own."""
+    return float(values.sum())
+
+
+def _peak_memory(device: str) -> float:
+    """Largest memory of this process so far, or of the CUDA device, MiB."""
+    if choose_device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated() / _MIB
+    from resource import RUSAGE_SELF, getrusage  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return getrusage(RUSAGE_SELF).ru_maxrss * unit / _MIB
+
+
+def _exponents(rows: pd.DataFrame) -> dict[str, float]:
+    last, before = rows.iloc[-1], rows.iloc[-2]
+    return {
+        name: float(np.log(last[name] / before[name]) / np.log(last["size"] / before["size"]))
+        for name in ("prepare (s)", "epoch (s)", "memory (MiB)")
+    }
+
+
+def _listed(values: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame({"what": list(values), "value": list(values.values())})
+
+
+def _figure(grown: pd.DataFrame) -> Figure:
+    rows = [
+        {"x_label": axis, "y_label": name, "name": "", "x": row["size"], "mean": row[name]}
+        for name in ("epoch (s)", "memory (MiB)")
+        for axis, part in grown.groupby("axis", sort=False)
+        for _, row in part.iterrows()
+    ]
+    return cast("Figure", curve_panels(pd.DataFrame(rows), logarithmic=True)[0].figure)

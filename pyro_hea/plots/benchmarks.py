@@ -1,0 +1,164 @@
+"""Measures with their intervals, side by side, and how they change with a size."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pyro_hea.plots._style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    house_style,
+    require,
+    room,
+    words,
+)
+
+_LOOKS = tuple(
+    zip(
+        (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW),
+        "os^DvP*X",
+        ("-", "--", "-.", ":", "-", "--", "-.", ":"),
+        strict=True,
+    )
+)
+"""Colour, marker and line of each series; the markers tell them apart in grey."""
+
+
+def interval_panels(table: pd.DataFrame, reference: float | None = None) -> list[Axes]:
+    """Draw means with their intervals, one panel a measure and one row a name.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `measure` (with its unit), `name`, `mean`, `low` and `high`. A measure whose names
+        occur twice needs a column `group`, which tells them apart.
+    reference : float, optional
+        Where to draw a line, such as 0 for differences.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"measure": "AUC", "name": ["a", "b"], "mean": [0.8, 0.9],
+    ...     "low": [0.7, 0.85], "high": [0.85, 0.95]})
+    >>> [panel.get_xlabel() for panel in interval_panels(table)]
+    ['AUC']
+    """
+    require(table, ("measure", "name", "mean", "low", "high"))
+    names = list(dict.fromkeys(table["name"]))
+    measures = list(dict.fromkeys(table["measure"]))
+    with house_style():
+        width = 0.8 + room(names) + 2.6 * len(measures)
+        figure = Figure(figsize=(width, 1.1 + 0.32 * len(names)), layout="constrained")
+        panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+        for panel, measure in zip(panels, measures, strict=True):
+            rows = table[table["measure"] == measure]
+            _draw_intervals(panel, rows, names)
+            if reference is not None:
+                panel.axvline(reference, color="0.45", linewidth=1, linestyle=":")
+            panel.set_xlabel(measure)
+        panels[0].set_yticks(range(len(names)), [words(str(name)) for name in names])
+        panels[0].set_ylim(len(names) - 0.5, -0.5)
+        if "group" in table:
+            figure.legend(
+                *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3
+            )
+    return list(panels)
+
+
+def _draw_intervals(panel: Axes, rows: pd.DataFrame, names: list[Hashable]) -> None:
+    groups = list(dict.fromkeys(rows["group"])) if "group" in rows else [None]
+    for index, group in enumerate(groups):
+        chosen = rows if group is None else rows[rows["group"] == group]
+        colour, marker, _ = _LOOKS[index % len(_LOOKS)]
+        offset = 0.22 * (index - (len(groups) - 1) / 2)
+        panel.errorbar(
+            chosen["mean"],
+            [names.index(name) + offset for name in chosen["name"]],
+            xerr=_beside(chosen),
+            fmt=marker,
+            color=colour,
+            markersize=4.5,
+            linewidth=1.2,
+            capsize=2.5,
+            label=group,
+        )
+
+
+def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
+    """Draw measures against a size on a logarithmic axis, one panel a pair of labels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `x_label` and `y_label` (with units), `name` of the line, `x` and `mean`; `low` and
+        `high`, where there are any, are drawn as bars.
+    logarithmic : bool
+        The other axis too.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"x_label": "labels", "y_label": "AUC", "name": "forest",
+    ...     "x": [25, 50], "mean": [0.83, 0.86]})
+    >>> [panel.get_ylabel() for panel in curve_panels(table)]
+    ['AUC']
+    """
+    require(table, ("x_label", "y_label", "name", "x", "mean"))
+    names = list(dict.fromkeys(table["name"]))
+    pairs = list(table.groupby(["y_label", "x_label"], sort=False))
+    sizes = table["x_label"].nunique()
+    across = sizes if sizes > 1 and len(pairs) % sizes == 0 else len(pairs)
+    down = len(pairs) // across
+    with house_style():
+        figure = Figure(figsize=(3.6 * across + 0.4, 3.0 * down + 0.5), layout="constrained")
+        panels = figure.subplots(down, across, squeeze=False).ravel()
+        for panel, ((y_label, x_label), rows) in zip(panels, pairs, strict=True):
+            for index, name in enumerate(names):
+                line = rows[rows["name"] == name].sort_values("x")
+                if len(line):
+                    colour, marker, style = _LOOKS[index % len(_LOOKS)]
+                    panel.errorbar(
+                        line["x"],
+                        line["mean"],
+                        yerr=_beside(line) if "low" in line else None,
+                        fmt=f"{marker}{style}",
+                        color=colour,
+                        markersize=4.5,
+                        linewidth=1.3,
+                        capsize=2,
+                        label=words(str(name)),
+                    )
+            panel.set_xscale("log")
+            panel.set_xticks(sorted(rows["x"].unique()), minor=False)
+            panel.set_xticks([], minor=True)
+            panel.set_xticklabels([f"{value:,.0f}" for value in sorted(rows["x"].unique())])
+            if logarithmic:
+                panel.set_yscale("log")
+            panel.set(xlabel=x_label, ylabel=y_label)
+        if len(names) > 1:
+            handles = panels[0].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside upper center", ncols=4)
+    return list(panels)
+
+
+def _beside(rows: pd.DataFrame) -> np.ndarray:
+    """How far low and high are from the mean, (2, N)."""
+    sides = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+    return np.maximum(np.array(sides, float), 0.0)

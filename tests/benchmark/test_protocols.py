@@ -1,0 +1,125 @@
+"""Each protocol on a tiny model: what is counted and shown, not how good it is."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pyro_hea import ModelSpec, benchmark, load_alloys
+from pyro_hea.benchmark import comparisons, designs, latent, levers
+from pyro_hea.evaluate import Bench, composition_metrics, label_from_latent
+from pyro_hea.evaluate.comparison import MODEL
+from pyro_hea.evaluate.published import kept_vae
+
+SMALL = {"hidden": [8]}
+SPEC = ModelSpec(
+    latent={"dim": 2},
+    head=SMALL,
+    encoder=SMALL,
+    decoder=SMALL,
+    training={"members": 2, "epochs": 3, "batch_size": 512},
+)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(SPEC, tmp_path, "cpu", progress=False)
+
+
+def few_baselines(monkeypatch, function):
+    original = getattr(comparisons, function)
+    monkeypatch.setattr(comparisons, function, partial(original, baselines=["logistic_regression"]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "function", "seeds"),
+    [("published", "published_benchmark", 1), ("grouped", "cross_validation", 1)],
+)
+def test_comparisons_show_the_model_beside_the_baselines(
+    protocol, function, seeds, bench, monkeypatch
+):
+    few_baselines(monkeypatch, function)
+    outcome = getattr(benchmark, protocol)(bench, seeds)
+    assert outcome.protocol == outcome.content["protocol"] == protocol
+    (first,) = [table for name, table in outcome.tables.items() if name.startswith("Alloys: all")]
+    assert first["model"].tolist() == [MODEL, "logistic_regression"]
+    scores = outcome.content["models"][MODEL]["all"]
+    assert first.set_index("model").loc[MODEL, "auc"] == pytest.approx(scores["auc"])
+    assert len(outcome.figure.axes) == 2
+
+
+def test_the_budget_is_drawn_by_number_of_labels(bench, monkeypatch):
+    original = comparisons.label_budget
+    few = {"budgets": (25, 50), "baselines": ["logistic_regression"]}
+    monkeypatch.setattr(
+        comparisons, "label_budget", lambda b, seeds: original(b, seeds=seeds, **few)
+    )
+    outcome = benchmark.budget(bench, 1)
+    assert outcome.tables["AUC by number of labels, mean over 1 seeds"]["labels"].tolist() == [
+        "25",
+        "50",
+    ]
+    assert [ax.get_ylabel() for ax in outcome.figure.axes] == ["AUC", "log loss (nats)"]
+
+
+def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
+    outcome = benchmark.disentanglement(bench, 1)
+    (run,) = outcome.content["runs"]
+    vae = kept_vae(0, SPEC, "cpu", bench.folder)
+    test = load_alloys().split("published")["test"]
+    test = test.take(test.labels["single_phase"].notna().to_numpy())
+    true, y = vae.ensemble.fractions(test), test.labels["single_phase"]
+    read = [label_from_latent(vae.encode(test, k), y)["worse_auc"] for k in range(2)]
+    errors = [composition_metrics(true, vae.reconstruct(test, k)) for k in range(2)]
+    told = run["held-out alloys"]
+    assert told["worse_auc"] == pytest.approx(np.mean(read))
+    assert told["mae_at_pct"] == pytest.approx(np.mean([e["mae_at_pct"] for e in errors]))
+    assert told["kl"] > 0
+    assert set(run["training alloys"]) == set(told)
+    assert set(run["axes"]) == set(latent._AXES)
+
+
+def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
+    def judged(vae, wish, *, seed):
+        shares = {"judged single phase": 0.9 * wish + 0.01 * seed, "mean prediction": 0.5}
+        return shares | {"mean of the judge": 0.4, "violations": 0, "element sets": 200}
+
+    monkeypatch.setattr(designs, "judged_designs", judged)
+    outcome = benchmark.design(bench, 2)
+    assert outcome.content["runs"]["wish 1"]["judged single phase"] == [0.9, 0.91]
+    for table in outcome.tables.values():
+        assert table["seed"].tolist() == [0, 1]
+        assert (table["violations"] == 0).all()
+
+
+def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
+    monkeypatch.setattr(levers, "LEVERS", {"mixup off": {"training": {"mixup": 0.0}}})
+    outcome = benchmark.ablation(bench, 1)
+    units = [path.stem for path in sorted(bench.folder.glob("ablation-*.json"))]
+    assert len(units) == 2 * 5
+    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    pooled = {
+        name: pd.concat(
+            pd.DataFrame({key: unit[key] for key in ("formula", "label", "prediction")})
+            for unit_name, unit in done.items()
+            if name in unit_name
+        )
+        for name in (MODEL, "mixup_off")
+    }
+    labelled = load_alloys().split("published")["labelled"]
+    known = sorted(labelled.labels["single_phase"].dropna().index)
+    for table in pooled.values():
+        assert sorted(table["formula"]) == known
+    aucs = [roc_auc_score(table["label"], table["prediction"]) for table in pooled.values()]
+    told = outcome.content["differences"]["mixup off"]
+    assert told["auc, all"]["mean"] == pytest.approx(aucs[0] - aucs[1])
+    assert told["composition MAE (at.%)"]["low"] <= told["composition MAE (at.%)"]["high"]
+
+
+def test_every_lever_makes_another_model_that_can_be_declared():
+    default = levers.changed(ModelSpec(), {})
+    assert default.training.members == levers.MEMBERS
+    variants = [levers.changed(ModelSpec(), change) for change in levers.LEVERS.values()]
+    assert len({default, *variants}) == 1 + len(levers.LEVERS)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pyro_hea import ModelSpec
+from pyro_hea.errors import CheckpointError
+from pyro_hea.evaluate import Bench, headline, published_benchmark, published_run
+from pyro_hea.evaluate.published import kept_vae
+
+SMALL = {"hidden": [8]}
+SPEC = ModelSpec(
+    latent={"dim": 2, "flow": None},
+    head=SMALL,
+    encoder=SMALL,
+    decoder=SMALL,
+    training={"members": 2, "epochs": 3, "batch_size": 512},
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    bench = Bench(SPEC, folder, "cpu", progress=False)
+    return folder, published_benchmark(bench, seeds=2, baselines=["logistic_regression"])
+
+
+def test_each_seed_is_a_run_of_the_protocol(finished):
+    _, result = finished
+    assert (result["protocol"], result["seeds"]) == ("published", 2)
+    assert [metrics["seed"] for metrics in result["runs"]] == [0, 1]
+    run = published_run(SPEC, seed=1, device="cpu", progress=False)
+    assert result["runs"][1] == run.metrics
+    assert result["runs"][0]["classification"] != run.metrics["classification"]
+
+
+def test_the_summary_is_the_mean_of_the_runs(finished):
+    _, result = finished
+    rows = [headline(metrics) for metrics in result["runs"]]
+    assert set(result["summary"]) == set(rows[0])
+    for name, values in result["summary"].items():
+        each = [row[name] for row in rows]
+        assert values["mean"] == pytest.approx(np.mean(each))
+        assert min(each) <= values["low"] <= values["mean"] <= values["high"] <= max(each)
+
+
+def test_baselines_are_measured_on_the_same_alloys(finished):
+    _, result = finished
+    for scores in result["models"].values():
+        assert scores["all"]["n"] == 135
+    aucs = [run["classification"]["all"]["auc"] for run in result["runs"]]
+    assert result["models"]["pyro_hea"]["all"]["auc"] == pytest.approx(np.mean(aucs))
+
+
+def test_the_models_are_kept_and_predict_the_same(finished):
+    folder, result = finished
+    vae = kept_vae(0, SPEC, "cpu", folder)
+    assert not vae.history["epoch"].any()  # read, not trained
+    test = published_run(SPEC, seed=0, device="cpu", progress=False).parts["test"]
+    known = test.labels["single_phase"].notna().to_numpy()
+    p = vae.predict(test)["single_phase"][known]
+    auc = roc_auc_score(test.labels["single_phase"][known], p)
+    assert auc == pytest.approx(result["runs"][0]["classification"]["all"]["auc"])
+
+
+def test_a_kept_model_of_another_spec_is_refused(finished):
+    folder, _ = finished
+    with pytest.raises(CheckpointError, match="another spec"):
+        kept_vae(0, ModelSpec(), "cpu", folder)

@@ -1,0 +1,56 @@
+import json
+import os
+from functools import partial
+
+import pytest
+
+from pyro_hea import ModelSpec
+from pyro_hea.errors import CheckpointError
+from pyro_hea.evaluate import Bench
+
+
+def doubled(number):
+    return {"double": 2 * number, "process": os.getpid()}
+
+
+def failing():
+    raise ArithmeticError("this unit fails")
+
+
+def test_a_finished_unit_is_not_run_again(tmp_path):
+    bench = Bench(folder=tmp_path, progress=False)
+    first = bench.finish({"one": partial(doubled, 1)})
+    again = bench.finish({"one": failing, "two": partial(doubled, 2)})
+    assert again["one"] == first["one"]
+    assert again["two"]["double"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
+
+
+def test_what_was_finished_before_a_failure_is_kept(tmp_path):
+    bench = Bench(folder=tmp_path, progress=False)
+    with pytest.raises(ArithmeticError):
+        bench.finish({"one": partial(doubled, 1), "bad": failing})
+    assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
+
+
+def test_results_of_another_spec_are_not_taken_for_ones_own(tmp_path):
+    Bench(folder=tmp_path, progress=False).finish({"one": partial(doubled, 1)})
+    other = Bench(ModelSpec(training={"members": 3}), folder=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match=r"one\.json' is a result of another spec"):
+        other.finish({"one": partial(doubled, 1)})
+
+
+def test_several_jobs_give_the_same_results_in_the_same_order(tmp_path):
+    units = {f"unit{i}": partial(doubled, i) for i in range(3)}
+    alone = Bench(progress=False).finish(units)
+    together = Bench(folder=tmp_path, jobs=2, progress=False).finish(units)
+    assert list(together) == list(alone)
+    assert [u["double"] for u in together.values()] == [u["double"] for u in alone.values()]
+    assert os.getpid() not in {unit["process"] for unit in together.values()}
+    assert json.loads((tmp_path / "unit2.json").read_text())["result"]["double"] == 4
+
+
+def test_units_that_are_to_be_alone_each_have_a_fresh_process():
+    units = {f"unit{i}": partial(doubled, i) for i in range(2)}
+    done = Bench(progress=False).finish(units, alone=True)
+    assert len({os.getpid(), *(unit["process"] for unit in done.values())}) == 3
