@@ -31,7 +31,7 @@ EXACT = 10
 _ORDERS = 4
 """Random orders of more players, each of them also in reverse."""
 
-_ROWS = 512
+_ROWS = 1024
 """Alloys evaluated at a time: few enough for what they become to stay in the cache."""
 
 
