@@ -23,6 +23,7 @@ PROTOCOLS = {
     "random": (3, "Five random folds of all labelled alloys, beside the baselines."),
     "grouped": (3, "Five folds that keep sets of elements together, beside the baselines."),
     "budget": (3, "Few labels, the other alloys unlabelled: the published test part."),
+    "experts": (10, "Few labels under a flat prior and under those of experts."),
     "disentanglement": (5, "How much of the label, and of families of elements, is in the latent."),
     "design": (5, "What a judge that never met the model says of its designs."),
     "ablation": (1, "The default model with one lever changed at a time, on inner folds."),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.classification import classification_metrics as classification_metrics
     from pyro_hea.evaluate.comparison import cross_validation as cross_validation
     from pyro_hea.evaluate.comparison import label_budget as label_budget
+    from pyro_hea.evaluate.experts import expert_priors as expert_priors
     from pyro_hea.evaluate.intervals import bootstrap_interval as bootstrap_interval
     from pyro_hea.evaluate.intervals import paired_difference as paired_difference
     from pyro_hea.evaluate.judge import Judge as Judge
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.reliability import reliability_table as reliability_table
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
+    from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
+    from pyro_hea.evaluate.specs import compare_specs as compare_specs
     from pyro_hea.evaluate.units import Bench as Bench
 
 _HOMES = {
@@ -48,11 +51,13 @@ _HOMES = {
     "Judge": "judge",
     "METRICS": "classification",
     "PublishedRun": "protocols",
+    "SpecComparison": "specs",
     "bootstrap_interval": "intervals",
     "brier_decomposition": "calibration",
     "by_size": "classification",
     "calibrated_ece_band": "reliability",
     "classification_metrics": "classification",
+    "compare_specs": "specs",
     "composition_metrics": "reconstruction",
     "cross_validation": "comparison",
     "distance_from": "calibration",
@@ -61,6 +66,7 @@ _HOMES = {
     "fit_predict": "baselines",
     "headline": "protocols",
     "interval_coverage": "calibration",
+    "expert_priors": "experts",
     "label_budget": "comparison",
     "label_from_latent": "latent",
     "measure": "protocols",
