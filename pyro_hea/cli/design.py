@@ -11,13 +11,19 @@ from pyro_hea.cli.group import main
 from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from pyro_hea.design import Constraint, DesignResult
+    from pyro_hea.design import Constraint, DesignResult, Wish
+    from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
 _CONSTRAINED = (
-    click.option("--target", multiple=True, required=True, help="Wish, as single_phase=1."),
+    click.option(
+        "--target",
+        multiple=True,
+        required=True,
+        help="Wish: single_phase=1, phase=FCC, hardness>500 or 5:9.",
+    ),
     click.option("--only", help="Allowed elements or groups, as Al,Co,Cr,Fe,Ni or refractory."),
     click.option("--require", help="Elements that must be present."),
     click.option("--forbid", help="Elements or groups that must be absent."),
@@ -121,13 +127,30 @@ def screen(
     _deliver(result, vae, wishes, out)
 
 
-def _wishes(target: tuple[str, ...]) -> dict[str, float]:
-    wishes: dict[str, float] = {}
-    for name, text in map(_pair, target):
+def _wishes(target: tuple[str, ...]) -> dict[str, Wish]:
+    wishes: dict[str, Wish] = {}
+    for text in target:
+        name, wish = _wish(text)
         if name in wishes:
             raise click.UsageError(f"--target {name} is given twice")
-        wishes[name] = _number(text, f"--target {name}")
+        wishes[name] = wish
     return wishes
+
+
+def _wish(text: str) -> tuple[str, Wish]:
+    for sign in "<>":
+        name, found, bound = text.partition(sign)
+        if found:
+            return name.strip(), (sign, _number(bound.strip(), f"--target {text}"))
+    name, value = _pair(text)
+    if ":" in value:
+        if value.count(":") > 1:
+            raise click.UsageError(f"--target {text}: '{value}' is no range; write LOW:HIGH")
+        return name, _range(value)
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
 
 
 def _constraints(options: dict[str, Any]) -> list[Constraint]:
@@ -173,19 +196,23 @@ def _constraints(options: dict[str, Any]) -> list[Constraint]:
 
 
 def _deliver(
-    result: DesignResult, vae: DisentangledVAE, wishes: dict[str, float], out: Path | None
+    result: DesignResult, vae: DisentangledVAE, wishes: Mapping[str, Wish], out: Path | None
 ) -> None:
     if out is None:
-        show(repr(result), result.table[_shown(vae.spec.target_names, wishes)])
+        show(repr(result), result.table[_shown(vae.spec, wishes)])
         return
     write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
     write(out)
     click.echo(f"Wrote {result!r} to {out}")
 
 
-def _shown(targets: Sequence[str], wishes: dict[str, float]) -> list[str]:
+def _shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:
     """What fits on a screen: the files have the fractions and the rest of the uncertainty."""
-    predicted = [f"{name}{suffix}" for name in targets for suffix in ("", "_low", "_high")]
+    predicted = [
+        f"{target.name}{suffix}"
+        for target in spec.targets
+        for suffix in (("", "_low", "_high") if target.kind in ("binary", "continuous") else ("",))
+    ]
     together = ["all_wishes"] if len(wishes) > 1 else []  # else it repeats what is predicted
     return ["formula", *predicted, *together, "novelty", "known"]
 

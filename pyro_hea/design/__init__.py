@@ -31,6 +31,7 @@ from pyro_hea.design.region import Constraint
 from pyro_hea.design.result import DesignResult
 from pyro_hea.design.scan import scan_grid, scan_path
 from pyro_hea.design.screening import screen
+from pyro_hea.design.wishes import Wish
 
 __all__ = [
     "AllowedElements",
@@ -50,6 +51,7 @@ __all__ = [
     "RequiredElements",
     "Soft",
     "SumBounds",
+    "Wish",
     "constraints_from",
     "invert",
     "nearest_alloy",

@@ -11,8 +11,8 @@ import torch
 
 from pyro_hea.design.counterfactual import CONFIDENCE, Change, changed
 from pyro_hea.design.moves import shortened
-from pyro_hea.design.posterior import decoded_targets
 from pyro_hea.design.problem import MINIMUM, STEP
+from pyro_hea.design.told import within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def _walked(asked: Change, seed: int) -> tuple[NDArray[np.float64], NDArray[np.f
     ensemble, start = asked.problem.ensemble, asked.start
     batch = ensemble.batch(pd.DataFrame([start], columns=list(ensemble.elements)))
     own = ensemble.most_probable(batch)
-    wished = decoded_targets(asked.problem, own)
+    wished = within(asked.problem, own)
     z = ensemble.encode(batch)  # (K, 1, d)
     base = torch.tensor(start) - ensemble.decode(z, own).double().cpu()
     rng, rows = np.random.default_rng(seed), np.arange(ensemble.members)

@@ -24,6 +24,7 @@ from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
 from pyro_hea.design.result import DesignResult, gather
 from pyro_hea.design.rounding import weigh_in
 from pyro_hea.design.tempering import populations
+from pyro_hea.design.told import drawn_targets, told
 from pyro_hea.design.wishes import probability
 from pyro_hea.errors import ConstraintError, DesignWarning
 from pyro_hea.model import ALLOYS_DIM, MEMBERS_DIM
@@ -65,7 +66,7 @@ class Candidates(NamedTuple):
 def design_program(problem: Problem, draws: int) -> Tensor:
     """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
 
-    A target of which nothing is wished is decided by the sign of a normal site, `<target>_coin`.
+    What no wish settles of a target is drawn as a function of a normal site, `<target>_coin`.
     """
     ensemble, model = problem.ensemble, problem.ensemble.model
     with (
@@ -73,14 +74,14 @@ def design_program(problem: Problem, draws: int) -> Tensor:
         pyro.plate("designs", draws, dim=ALLOYS_DIM),
     ):
         z = pyro.sample("z", model.latent_prior())
-        open_targets = {
-            name: pyro.deterministic(
-                name,
-                (pyro.sample(f"{name}_coin", Normal(probit, 1.0)) > 0).to(z),
-            )
-            for name, probit in _open_targets(problem)
+        coins = {
+            name: pyro.sample(f"{name}_coin", Normal(z.new_zeros(()), 1.0))
+            for name in drawn_targets(problem)
         }
-        decoded = ensemble.decode(z, {**problem.targets, **open_targets})
+        values = told(problem, coins, z)
+        for name in coins:
+            pyro.deterministic(name, values[name])
+        decoded = ensemble.decode(z, values)
         alloys, possible = _weighed_in(decoded, problem)
         composition = pyro.deterministic("composition", alloys, event_dim=1)
         flat = composition.flatten(0, 1)
@@ -95,26 +96,13 @@ def design_program(problem: Problem, draws: int) -> Tensor:
     return composition
 
 
-def _open_targets(problem: Problem) -> list[tuple[str, Tensor]]:
-    """Targets of which nothing is wished, with the probit of their prior."""
-    model = problem.ensemble.model
-    priors = {name: model.site(name).prior(None, {}) for name in model.spec.target_names}
-    return [
-        (name, torch.special.ndtri(prior.mean))
-        for name, prior in priors.items()
-        if name not in problem.targets
-    ]
-
-
 def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
     """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
-    model, open_targets = problem.ensemble.model, _open_targets(problem)
-    z, coins = u.split([model.spec.latent.dim, len(open_targets)], -1)
-    prior = model.latent_prior()
-    sites = {"z": prior.mean + prior.stddev * z}
-    for (name, probit), coin in zip(open_targets, coins.unbind(-1), strict=True):
-        sites[f"{name}_coin"] = probit + coin
-    return sites
+    mean, sd = problem.ensemble.latent_moments
+    z, coins = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
+    names = drawn_targets(problem)
+    sites = {f"{name}_coin": coin for name, coin in zip(names, coins.unbind(-1), strict=True)}
+    return {"z": mean[:, None] + sd[:, None] * z, **sites}
 
 
 @torch.no_grad()
@@ -125,9 +113,16 @@ def run_program(problem: Problem, u: Tensor) -> dict[str, Any]:
 
 
 def log_factor(problem: Problem, u: Tensor) -> Tensor:
-    """Logarithm of what multiplies the prior at u (K, n, D): both factors, (K, n)."""
+    """Logarithm of what multiplies a standard normal prior of u (K, n, D), (K, n).
+
+    Both factors, and by how much the prior of z differs from a normal with its moments.
+    """
     sites = run_program(problem, u)
-    return sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints")).cpu()
+    _, sd = problem.ensemble.latent_moments
+    z, prior = sites["z"]["value"], sites["z"]["fn"]
+    normal = Normal(0.0, 1.0).log_prob(u[..., : z.shape[-1]]).sum(-1) - sd.log().sum(-1)[:, None]
+    factors = sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints"))
+    return (factors + prior.log_prob(z) - normal).cpu()
 
 
 def sample_designs(
@@ -147,7 +142,8 @@ def sample_designs(
     ----------
     ensemble : Ensemble
     targets : mapping of target to wish
-        A binary target is 0 or 1.
+        A binary target is 0 or 1; a class or level is named; a number has an inequality,
+        `(">", 500)`, or a range, `(900, 1200)`.
     constraints : sequence of Constraint
         All hold exactly on each alloy returned. Without a `Novel` among them designs are at
         least 2 at.% from every known alloy.
@@ -210,7 +206,7 @@ def _temper(problem: Problem, n: int, seed: int) -> tuple[Candidates, dict[str, 
     ensemble = problem.ensemble
     wanted = min(_CANDIDATES, max(_FEWEST, _PER_DESIGN * n))
     size = max(4, -(-max(wanted, _RESERVE * n) // ensemble.members))
-    dim = ensemble.spec.latent.dim + len(_open_targets(problem))
+    dim = ensemble.spec.latent.dim + len(drawn_targets(problem))
     cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
     found: list[Candidates] = []
     distinct, before = 0, -1
@@ -288,9 +284,3 @@ def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
     order = finite[np.argsort(-(candidates.log_weight + noise)[finite], kind="stable")]
     _, first = np.unique(candidates.fractions[order].round(6), axis=0, return_index=True)
     return order[np.sort(first)][:n]
-
-
-def decoded_targets(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The wishes as tensors, and of the other targets what an alloy has already."""
-    wished = {n: torch.full_like(own[n], value) for n, value in problem.targets.items()}
-    return {**own, **wished}

@@ -13,7 +13,7 @@ import torch
 
 from pyro_hea.design.constraints import FeatureBounds, Novel, Soft
 from pyro_hea.design.region import Constraint, Region
-from pyro_hea.design.wishes import Wish, checked_wishes
+from pyro_hea.design.wishes import Event, Wish, checked_wishes
 from pyro_hea.errors import ConstraintError
 from pyro_hea.features import FEATURES, FeatureMap
 
@@ -50,7 +50,7 @@ class Problem:
     Attributes
     ----------
     ensemble : Ensemble
-    targets : mapping of target to value
+    targets : mapping of target to Event
     constraints : tuple of Constraint
     region : Region
     step, minimum : float
@@ -60,7 +60,7 @@ class Problem:
     """
 
     ensemble: Ensemble
-    targets: Mapping[str, float]
+    targets: Mapping[str, Event]
     constraints: tuple[Constraint, ...]
     region: Region
     step: float = STEP

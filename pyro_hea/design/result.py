@@ -19,6 +19,7 @@ from pyro_hea.errors import DataError, OutputError
 from pyro_hea.posterior import predict
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.predictions import beta_interval
+from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
     import arviz as az
@@ -203,7 +204,7 @@ def _idata(
     sites = {
         **latents,
         "composition": table[list(ensemble.elements)].to_numpy(float),
-        **{name: table[name].to_numpy(float) for name in ensemble.spec.target_names},
+        **{name: table[name].to_numpy(float) for name in _predicted(ensemble)},
     }
     return to_inference_data(
         {"posterior": {name: value[None] for name, value in sites.items()}},
@@ -217,3 +218,16 @@ def _idata(
         },
         attributes=attributes,
     )
+
+
+def _predicted(ensemble: Ensemble) -> list[str]:
+    """Columns of the targets: a probability or a mean, and of classes the probability of each."""
+    return [
+        column
+        for target in ensemble.spec.targets
+        for column in (
+            (target.name,)
+            if isinstance(target, Binary | Continuous)
+            else (f"{target.name}[{c}]" for c in target.classes)
+        )
+    ]

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from pyro_hea.design.constraints import Novel
-from pyro_hea.design.posterior import decoded_targets
 from pyro_hea.design.problem import MINIMUM, STEP, Problem
 from pyro_hea.design.result import DesignResult, gather
 from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.told import drawn_targets, told
 from pyro_hea.errors import ConstraintError, DataError
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ def scan_grid(
     dim = ensemble.spec.latent.dim
     if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
         raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
-    model = ensemble.model
-    prior = model.latent_prior()
-    middle, scale = prior.mean, prior.stddev
+    middle, scale = (moment[member] for moment in ensemble.latent_moments)
     if centre is not None:
         middle = ensemble.encode(ensemble.batch(centre))[member, 0]
     offsets = extent * torch.linspace(-1, 1, points, device=middle.device)
@@ -139,11 +137,8 @@ def _decoded(
 ) -> DesignResult:
     ensemble = problem.ensemble
     every = z.expand(ensemble.members, *z.shape)
-    likelier = {
-        name: (ensemble.model.site(name).prior(None, {}).mean > 0.5).to(z).expand(every.shape[:-1])
-        for name in ensemble.spec.target_names
-    }
-    decoded = ensemble.decode(every, decoded_targets(problem, likelier))[member]
+    middle = dict.fromkeys(drawn_targets(problem), every.new_zeros(every.shape[:-1]))
+    decoded = ensemble.decode(every, told(problem, middle, every))[member]
     alloys, possible = weigh_in(
         decoded.double().cpu().numpy(), problem.region, problem.step, problem.minimum
     )

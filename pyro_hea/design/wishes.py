@@ -1,69 +1,137 @@
-"""What is wished of the targets, and the probability that an alloy fulfils all of it."""
+"""What is wished of the targets, and the probability that an alloy fulfils all of it.
+
+A wish becomes an event, as `pyro_hea.posterior` knows it: the position of a class, or the two
+bounds between which a number lies.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from pyro_hea.dataset import AlloyBatch
-from pyro_hea.errors import ConstraintError
+from pyro_hea.errors import ConstraintError, nearest
 from pyro_hea.posterior import joint_probability
+from pyro_hea.sites import ContinuousSite
+from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.posterior import Ensemble
+    from pyro_hea.spec import Target
 
-Wish: TypeAlias = float | tuple[str, float] | tuple[float, float]
-"""A value; or for a number an inequality, `(">", 500)`, or a range, `(900, 1200)`."""
+Wish: TypeAlias = float | str | tuple[str, float] | tuple[float, float]
+"""0 or 1; a class or level; or for a number an inequality, `(">", 500)`, or a range, `(900, 1200)`.
+
+Of a number every end is the same, `>` or `≥`: a single value has no probability.
+"""
+
+Event: TypeAlias = tuple[float, ...]
+"""The position of a class, or the two bounds of a number."""
 
 
-def checked_wishes(ensemble: Ensemble, targets: Mapping[str, Wish]) -> dict[str, float]:
-    """The wishes, where each is one that its target can fulfil.
+def checked_wishes(ensemble: Ensemble, targets: Mapping[str, Wish]) -> dict[str, Event]:
+    """The wishes as events, where each is one that its target can fulfil.
 
     Raises
     ------
     UnknownTargetError
         For a target that the model was not trained on.
     ConstraintError
-        Without any wish, or for one outside the target's support.
+        Without any wish, for one of the wrong kind, or for one outside the target's support.
     """
     if not targets:
         raise ConstraintError(
             "a design needs a wish for at least one target, as in {'single_phase': 1}; targets: "
             f"{', '.join(ensemble.spec.target_names)}"
         )
-    wishes = {}
+    events = {}
     for name, wish in targets.items():
         ensemble.check_target(name)
+        target = ensemble.spec.target(name)
+        if isinstance(target, Continuous):
+            events[name] = _range(target, wish, *_support(ensemble, name))
+        else:
+            events[name] = (float(_class(target, wish)),)
+    return events
+
+
+def _class(target: Target, wish: Wish) -> int:
+    """Position of a wished-for class."""
+    assert not isinstance(target, Continuous)
+    if isinstance(target, Binary):
         if isinstance(wish, tuple):
             raise ConstraintError(
-                f"target '{name}' is 0 or 1, not a number: {wish!r} is no wish for it; "
+                f"target '{target.name}' is 0 or 1, not a number: {wish!r} is no wish for it; "
                 "inequalities and ranges are for continuous targets"
             )
         if wish not in (0, 1):
-            raise ConstraintError(f"target '{name}' is 0 or 1, not {wish!r}")
-        wishes[name] = float(wish)
-    return wishes
+            raise ConstraintError(f"target '{target.name}' is 0 or 1, not {wish!r}")
+        return int(wish)
+    if wish not in target.classes:
+        raise ConstraintError(
+            f"target '{target.name}' cannot be {wish!r}.{nearest(str(wish), target.classes)} "
+            f"Allowed: {', '.join(target.classes)}"
+        )
+    return target.classes.index(str(wish))
 
 
-def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, float]) -> Tensor:
+def _range(target: Continuous, wish: Wish, lowest: float, highest: float) -> Event:
+    """Bounds of a number, infinite where the support ends before."""
+    match wish:
+        case (">", int() | float() as bound):
+            low, high = float(bound), np.inf
+        case ("<", int() | float() as bound):
+            low, high = -np.inf, float(bound)
+        case (int() | float() as first, int() | float() as second):
+            low, high = float(first), float(second)
+        case _:
+            raise ConstraintError(
+                f"target '{target.name}' is a number: wish for an inequality, as ('>', 500) or "
+                f"('<', 500), or a range, as (900, 1200), not {wish!r}"
+            )
+    if not low < high:
+        raise ConstraintError(
+            f"target '{target.name}': the lower bound {low:g} is not below the upper bound {high:g}"
+        )
+    if not (low < highest and high > lowest):
+        raise ConstraintError(
+            f"target '{target.name}' lies between {lowest:g} and {highest:g}: {wish!r} is outside"
+        )
+    return (-np.inf if low <= lowest else low, np.inf if high >= highest else high)
+
+
+def _support(ensemble: Ensemble, name: str) -> tuple[float, float]:
+    """Where a number may lie."""
+    site = ensemble.model.site(name)
+    assert isinstance(site, ContinuousSite)
+    support = site.link.codomain
+    return (
+        float(getattr(support, "lower_bound", -np.inf)),
+        float(getattr(support, "upper_bound", np.inf)),
+    )
+
+
+def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event]) -> Tensor:
     """Probability by each member that all wishes hold together, (K, N).
 
-    The members' mean is not a product over the wishes.
+    A member's targets depend on each other through what they are given; the members' mean is not
+    a product over the wishes either.
 
     Parameters
     ----------
     ensemble : Ensemble
     features : Tensor, shape (N, F)
         As the model reads them.
-    wishes : mapping of target to value
+    wishes : mapping of target to Event
     """
-    batch = AlloyBatch(None, features, {}, {})
-    return joint_probability(ensemble.model, batch, {n: (v,) for n, v in wishes.items()})
+    return joint_probability(ensemble.model, AlloyBatch(None, features, {}, {}), wishes)
 
 
-def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, float]) -> Tensor:
+def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, Event]) -> Tensor:
     """`probability` of alloys as they are weighed in, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)
     return probability(ensemble, features, wishes)

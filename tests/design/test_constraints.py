@@ -423,10 +423,10 @@ def satisfying_alloy(constraints, elements, minimum, step):
                 low[count:][[e in names for e in elements]] = 1
             case ElementBounds(element, bottom, top):
                 i = elements.index(element)
-                low[i] = max(low[i], bottom * units - 1e-6)
-                high[i] = min(high[i], top * units + 1e-6)
+                low[i] = max(low[i], np.ceil(bottom * units - 1e-6))
+                high[i] = min(high[i], np.floor(top * units + 1e-6))
             case LargestFraction(top):
-                high[:count] = np.minimum(high[:count], top * units + 1e-6)
+                high[:count] = np.minimum(high[:count], np.floor(top * units + 1e-6))
             case MinElements(number):
                 fewest = max(fewest, number)
             case MaxElements(number):

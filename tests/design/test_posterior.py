@@ -22,6 +22,7 @@ from pyro_hea.design import (
     posterior,
     sample_designs,
 )
+from pyro_hea.design import wishes as wished
 from pyro_hea.design.posterior import Candidates, design_program, draw_distinct
 from pyro_hea.design.problem import Problem, features_of
 from pyro_hea.design.region import Region
@@ -272,10 +273,17 @@ class Judged(Ensemble):
         return np.mean([o / (1 + o) for o in odds], axis=0)
 
 
-@pytest.fixture(scope="session")
-def judged(vae) -> Judged:
+@pytest.fixture
+def judged(vae, monkeypatch) -> Judged:
     e = vae.ensemble
-    return Judged(e.model, e.elements, e.known, e.seed)
+    judged = Judged(e.model, e.elements, e.known, e.seed)
+
+    def joint_probability(model, batch, events):
+        q = judged.head_probabilities(batch.features)["single_phase"]
+        return q if events["single_phase"] == (1,) else 1 - q
+
+    monkeypatch.setattr(wished, "joint_probability", joint_probability)
+    return judged
 
 
 def problem_of(ensemble, targets=WISH, constraints=(), kappa=1.0):
