@@ -43,6 +43,9 @@ _NEIGHBOURS = 8.0
 _LIKE = 0.8
 """Predicted probability above which a known alloy counts as having the property."""
 
+_SAME = 0.01
+"""Total variation within which an alloy is a known one."""
+
 _PRICE = 0.2
 """Share of the atoms that one would move for a nat of confidence that is still missing."""
 
@@ -99,14 +102,16 @@ class Change:
 
         The log odds are those of the most doubtful member, and more or less by how much nearer the
         alloy is to a known one that has the property than to the start; never above those of all
-        members together.
+        members together. Such a known alloy itself, as it is weighed in, needs no caution: 1.
         """
         members = np.clip(self._members(alloys), 1e-9, 1 - 1e-9)
         like = np.ones(len(alloys))
         if len(self.like):
             like = cdist(alloys, self.like, "cityblock").min(1) / 2
         gained = _NEIGHBOURS * (self.distance(alloys) - like)
-        return np.asarray(np.minimum(expit(logit(members.min(0)) + gained), members.mean(0)))
+        mean = members.mean(0)
+        cautious = np.minimum(expit(logit(members.min(0)) + gained), mean)
+        return np.where((like <= _SAME) & (mean > _LIKE), 1.0, cautious)
 
     def lacking(self, alloys: NDArray[np.float64]) -> NDArray[np.float64]:
         """Nats by which the log odds are below the confidence, and what is missed, (N,)."""

@@ -182,17 +182,18 @@ class TestCounterfactuals:
 
 
 def test_caution_is_the_most_doubtful_member_and_the_neighbours(vae):
-    ensemble, wishes = vae.ensemble, {"single_phase": 1.0}
+    ensemble, wishes = vae.ensemble, {"single_phase": (1.0,)}
     change = Change.of(ensemble, MULTI, WISH, [], 0.9, 0.005, 0.01)
     known = ensemble.known
-    x = known.iloc[[3]].to_numpy(float)
-    q = ensemble.head_probabilities(ensemble.batch(known).features)["single_phase"].numpy()
-    like = known.to_numpy()[q.mean(0) > 0.8]
+    x = (known.iloc[[3]].to_numpy(float) + change.start) / 2
+    q = ensemble.head_probabilities(ensemble.batch(known).features)["single_phase"].numpy().mean(0)
+    like = known.to_numpy()[q > 0.8]
     away = (np.abs(x - change.start).sum() - np.abs(like - x).sum(1).min()) / 2
     members = fulfilment(ensemble, torch.tensor(x), wishes)
     doubtful = expit(logit(members.min().item()) + 8 * away)
     expected = min(doubtful, members.mean().item())
     assert change.cautious(x)[0] == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_array_equal(change.cautious(like), 1)
 
 
 def test_nearest_moves_no_more_than_the_best_single_exchange(vae):
