@@ -8,6 +8,7 @@ a notebook (after ``%matplotlib inline``) the figure is ``roc(y, p).figure``.
 from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
 from pyro_hea.plots.benchmarks import curve_panels, interval_panels
 from pyro_hea.plots.classification import reliability, roc
+from pyro_hea.plots.comparisons import comparison_panels
 from pyro_hea.plots.compositions import composition_bars, reconstruction
 from pyro_hea.plots.draws import (
     chain_ranks,
@@ -30,6 +31,7 @@ __all__ = [
     "axis_map",
     "beeswarm",
     "chain_ranks",
+    "comparison_panels",
     "composition_bars",
     "correlation_map",
     "curve_panels",
