@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.simulation import uniformity as uniformity
     from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
     from pyro_hea.evaluate.specs import compare_specs as compare_specs
-    from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
-    from pyro_hea.evaluate.specs import compare_specs as compare_specs
     from pyro_hea.evaluate.units import Bench as Bench
 
 _HOMES = {
@@ -54,13 +52,11 @@ _HOMES = {
     "METRICS": "classification",
     "PublishedRun": "protocols",
     "SpecComparison": "specs",
-    "SpecComparison": "specs",
     "bootstrap_interval": "intervals",
     "brier_decomposition": "calibration",
     "by_size": "classification",
     "calibrated_ece_band": "reliability",
     "classification_metrics": "classification",
-    "compare_specs": "specs",
     "compare_specs": "specs",
     "composition_metrics": "reconstruction",
     "cross_validation": "comparison",
