@@ -26,7 +26,6 @@ from pyro_hea.latents import latent_prior_of
 from pyro_hea.likelihoods import composition_likelihood, decoder_outputs
 from pyro_hea.networks import MLP, CouplingFlow, MemberShift, PiecewiseLinear, Raw
 from pyro_hea.sites import (
-    BinarySite,
     CategoricalSite,
     ContinuousSite,
     Expert,
@@ -73,6 +72,13 @@ class Read(NamedTuple):
         return Read(self.embedded.lerp(other.embedded, share), odds)
 
 
+class Shared(NamedTuple):
+    """What all alloys share, by target: coefficients of an expert, reliability of the reports."""
+
+    coefficients: dict[str, Tensor]
+    reliability: dict[str, Tensor]
+
+
 class AlloyModel(nn.Module):
     """K disentangled variational autoencoders of alloys, side by side in one program.
 
@@ -100,6 +106,10 @@ class AlloyModel(nn.Module):
         embedding = PiecewiseLinear if spec.features.bins else Raw
         self.embedding = embedding(statistics.edges)
         self._parents = {t.name: t.given for t in self.targets}
+        self._ruling: dict[str, list[str]] = {t.name: [] for t in self.targets}
+        for target in self.targets:
+            for parent in target.only if isinstance(target, Categorical) else ():
+                self._ruling[parent].append(target.name)
         self._conditions = {
             t.name: len(t.conditions) if isinstance(t, Continuous) else 0 for t in self.targets
         }
@@ -187,7 +197,7 @@ class AlloyModel(nn.Module):
     # Its parts.
 
     def target_prior(
-        self, name: str, y: Values, batch: AlloyBatch, shared: Mapping[str, Tensor]
+        self, name: str, y: Values, batch: AlloyBatch, shared: Shared
     ) -> TorchDistribution:
         """p(y | parents) of a target, and of the features where its prior reads them."""
         shift = None
@@ -196,7 +206,7 @@ class AlloyModel(nn.Module):
             shift = self.shifts[name](given)
         if name in self.experts:
             expert = cast("Expert", self.experts[name])
-            odds = expert.log_odds(batch.features, shared.get(name)).unsqueeze(-1)
+            odds = expert.log_odds(batch.features, shared.coefficients[name]).unsqueeze(-1)
             shift = odds if shift is None else shift + odds
         return self.site(name).prior(shift, y)
 
@@ -248,53 +258,82 @@ class AlloyModel(nn.Module):
         return outputs if name not in read.odds else outputs + read.odds[name].unsqueeze(-1)
 
     def _infer_target(
-        self, name: str, read: Read, y: Values, batch: AlloyBatch, shared: Mapping[str, Tensor]
+        self, name: str, read: Read, y: Values, batch: AlloyBatch, shared: Shared
     ) -> Tensor:
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
-        site = self.site(name)
         outputs = self.head(name, read, self.given(name, y, batch))
-        evidence = self._evidence(name, batch, shared)
-        if evidence is not None and isinstance(site, BinarySite | CategoricalSite):
-            outputs = site.informed(outputs, evidence)
-        infer = None if isinstance(site, ContinuousSite) else _SUMMED
+        evidence = self.evidence(name, batch, shared)
+        infer = None if isinstance(self.site(name), ContinuousSite) else _SUMMED
         if name not in batch.targets:
-            return pyro.sample(name, site.posterior(outputs, y), infer=infer)
+            return pyro.sample(name, self._informed(name, outputs, y, evidence), infer=infer)
         known = batch.labelled[name]
         # The constant outputs keep the noise of z on labelled rows out of the head's gradient.
-        q = site.posterior(outputs.masked_fill(known.unsqueeze(-1), 0.0), y)
+        blind = outputs.masked_fill(known.unsqueeze(-1), 0.0)
         with poutine.mask(mask=cast("BoolTensor", ~known)):
+            q = self._informed(name, blind, y, evidence)
             guess = pyro.sample(f"{name}_unobserved", q, infer=infer)
         return torch.where(known, batch.targets[name], guess)
 
-    def _evidence(
-        self, name: str, batch: AlloyBatch, shared: Mapping[str, Tensor]
+    def _informed(
+        self, name: str, outputs: Tensor, y: Values, evidence: Tensor | None
+    ) -> TorchDistribution:
+        site = self.site(name)
+        if evidence is None or isinstance(site, ContinuousSite):
+            return site.posterior(outputs, y)
+        return site.informed(outputs, y, evidence)
+
+    def evidence(self, name: str, batch: AlloyBatch, shared: Shared | None = None) -> Tensor | None:
+        """What is known of a class beside the features, (..., N, C), in nats; None for nothing.
+
+        Its reports, at the guide's mean reliability by default, and that labels of targets which
+        are possible only with some classes speak against the other ones.
+        """
+        reports, ruled = self.of_reports(name, batch, shared), self._ruled(name, batch)
+        return ruled if reports is None else reports if ruled is None else reports + ruled
+
+    def of_reports(
+        self, name: str, batch: AlloyBatch, shared: Shared | None = None
     ) -> Tensor | None:
         """Log probability of the reports for each true class, (..., K, N, C)."""
         if name not in batch.reports:
             return None
-        reliability = cast("Reliability", self.reliabilities[name])
-        return reliability.log_evidence(shared[name], batch.reports[name])
+        channel = cast("Reliability", self.reliabilities[name])
+        reliability = channel.mean if shared is None else shared.reliability[name]
+        return channel.log_evidence(reliability, batch.reports[name])
 
-    def mean_evidence(self, name: str, batch: AlloyBatch) -> Tensor:
-        """`_evidence` at the guide's mean reliability, (K, N, C)."""
-        reliability = cast("Reliability", self.reliabilities[name])
-        return reliability.log_evidence(reliability.mean, batch.reports[name])
+    def _ruled(self, name: str, batch: AlloyBatch) -> Tensor | None:
+        """Log of whether each class is possible by the labels of what is given it, (N, C)."""
+        total: Tensor | None = None
+        for child in self._ruling[name]:
+            later = self._ruled(child, batch)
+            if later is None and child not in batch.targets:
+                continue
+            table = cast("CategoricalSite", self.site(child)).only(name)
+            possible = table.expand(len(batch), -1, -1)
+            possible = possible if later is None else possible + later.unsqueeze(-2)
+            ruled = possible.amax(-1)
+            if child in batch.targets:
+                known = batch.known(child)
+                label = torch.where(known, batch.targets[child], 0).long()
+                chosen = label.view(-1, 1, 1).expand(-1, possible.shape[1], 1)
+                ruled = torch.where(known[:, None], possible.gather(-1, chosen)[..., 0], ruled)
+            total = ruled if total is None else total + ruled
+        return total
 
-    def _score_reports(
-        self, name: str, y: Values, batch: AlloyBatch, shared: Mapping[str, Tensor]
-    ) -> None:
-        evidence = self._evidence(name, batch, shared)
+    def _score_reports(self, name: str, y: Values, batch: AlloyBatch, shared: Shared) -> None:
+        evidence = self.of_reports(name, batch, shared)
         if evidence is not None:
             true = one_hot(y[name].long(), evidence.shape[-1])
             pyro.factor(f"{name}_reports", (evidence * true).sum(-1))
 
-    def _shared(self, batch: AlloyBatch, sample: str) -> Values:
+    def _shared(self, batch: AlloyBatch, sample: str) -> Shared:
         """What all alloys share, each batch bearing its part of it."""
-        modules = [*self.experts.items(), *self.reliabilities.items()]
         with poutine.scale(scale=len(batch) / self.population):
-            drawn = {name: getattr(module, sample)() for name, module in modules}
-        return {name: value for name, value in drawn.items() if value is not None}
+            return Shared(
+                {name: getattr(expert, sample)() for name, expert in self.experts.items()},
+                {name: getattr(source, sample)() for name, source in self.reliabilities.items()},
+            )
 
     def site(self, name: str) -> Site:
         """The site of a target."""

@@ -94,10 +94,10 @@ def nats(
 ) -> Tensor:
     """-log q of the labels or reports of a target, (K, N); anything where there are none."""
     site = model.site(name)
-    if name not in batch.reports:
+    evidence = model.of_reports(name, batch)
+    if evidence is None:
         return site.nats(outputs, batch.targets[name], values)
     assert not isinstance(site, ContinuousSite)
-    evidence = model.mean_evidence(name, batch)
     return -(site.log_classes(outputs, values) + evidence).logsumexp(-1)
 
 

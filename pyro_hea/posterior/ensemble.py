@@ -24,6 +24,7 @@ from pyro_hea.dataset import (
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
 from pyro_hea.features import FeatureMap
 from pyro_hea.posterior.marginals import marginals
+from pyro_hea.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
@@ -167,13 +168,20 @@ class Ensemble:
 
     @torch.no_grad()
     def most_probable(self, batch: AlloyBatch) -> dict[str, Tensor]:
-        """Known labels, and what each member finds most probable elsewhere, (K, N) a target."""
+        """Known labels, and what each member finds most probable elsewhere, (K, N) a target.
+
+        What is reported, and what labels of other targets rule out, is heeded.
+        """
         model, read = self.model, self.model.read(batch)
         values: dict[str, Tensor] = {}
         for target in model.targets:
             name = target.name
             outputs = model.head(name, read, model.given(name, values, batch))
-            guess = model.site(name).likeliest(outputs, values)
+            site, evidence = model.site(name), model.evidence(name, batch)
+            if evidence is None or isinstance(site, ContinuousSite):
+                guess = site.likeliest(outputs, values)
+            else:
+                guess = (site.log_classes(outputs, values) + evidence).argmax(-1).to(outputs)
             if name in batch.targets:
                 guess = torch.where(batch.known(name), batch.targets[name], guess)
             values[name] = guess

@@ -60,9 +60,11 @@ class BinarySite(nn.Module):
         """q(y | features, parents) from a head's outputs."""
         return dist.Bernoulli(logits=outputs[..., 0])
 
-    def informed(self, outputs: Tensor, evidence: Tensor) -> Tensor:
-        """Outputs after log evidence (..., 2) of each class, by Bayes' rule."""
-        return outputs + evidence.diff(dim=-1)
+    def informed(
+        self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor
+    ) -> TorchDistribution:
+        """The distribution after log evidence (..., 2) of each class, by Bayes' rule."""
+        return dist.Bernoulli(logits=(outputs + evidence.diff(dim=-1))[..., 0])
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it."""
@@ -107,6 +109,12 @@ class _ClassSite(nn.Module):
         """q(y | features, parents) from a head's outputs."""
         raise NotImplementedError
 
+    def informed(
+        self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor
+    ) -> TorchDistribution:
+        """The distribution after log evidence (..., C) of each class, by Bayes' rule."""
+        return dist.Categorical(logits=self.log_classes(outputs, parents) + evidence)
+
     def log_classes(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """Log q of each class, (..., C)."""
         return cast("dist.Categorical", self.posterior(outputs, parents)).logits
@@ -143,6 +151,10 @@ class CategoricalSite(_ClassSite):
             table = torch.tensor([*rows, [0.0] * len(target.classes)])
             self.register_buffer(f"only_{parent}", table, persistent=False)
 
+    def only(self, parent: str) -> Tensor:
+        """Log of whether each class is possible with each value of a parent, (values, C)."""
+        return self.get_buffer(f"only_{parent}")[:-1]
+
     def _possible(self, logits: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         for parent in self._parents:
             logits = logits + self.get_buffer(f"only_{parent}")[parents[parent].long()]
@@ -156,10 +168,6 @@ class CategoricalSite(_ClassSite):
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
         return dist.Categorical(logits=self._possible(outputs, parents))
-
-    def informed(self, outputs: Tensor, evidence: Tensor) -> Tensor:
-        """Outputs after log evidence (..., C) of each class, by Bayes' rule."""
-        return outputs + evidence
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it."""
