@@ -379,6 +379,44 @@ def test_each_member_stops_alone_and_keeps_its_best_weights():
 
 
 @pytest.mark.usefixtures("every_epoch")
+def test_the_head_of_a_number_keeps_the_weights_of_its_own_best_log_loss():
+    mapping = spec_of(epochs=40, head_learning_rate=0.05).to_mapping()
+    prior = {"dist": "Normal", "loc": 6.0, "scale": 0.7}
+    mapping["targets"]["hardness"] = {"kind": "continuous", "prior": prior}
+    spec = ModelSpec.from_mapping(mapping)
+
+    def with_hardness(batch: AlloyBatch, seed: int) -> AlloyBatch:
+        noise = torch.randn(len(batch), generator=torch.Generator().manual_seed(seed))
+        targets = {**batch.targets, "hardness": (6 + 0.3 * batch.features[:, 1] + noise).exp()}
+        return batch.replaced(targets=targets)
+
+    validation = with_hardness(VALIDATION, 4)
+    statistics = Statistics(
+        torch.tensor([[-2.0, -0.7, 0.0, 0.7, 2.0]]).expand(FEATURES, 5).contiguous(),
+        torch.zeros(FEATURES),
+        torch.ones(FEATURES),
+        {"hardness": (6.0, 1.0)},
+    )
+    torch.manual_seed(0)
+    trainer = Trainer(AlloyModel(spec, E, statistics), with_hardness(DATA, 3), validation, 0)
+    bounds, numbers, snapshots = [], [], []
+    for record in trainer.epochs():
+        snapshots.append(weights(trainer.model))
+        with torch.no_grad():
+            losses = label_loss(trainer.model.eval(), validation)
+        numbers.append(losses["hardness"])
+        bounds.append(torch.tensor(record.elbo_loss) + losses["single_phase"])
+        assert torch.tensor(record.log_loss).allclose(sum(losses.values()) / 2)
+    of_number, of_the_rest = (torch.stack(loss).argmin(0) for loss in (numbers, bounds))
+    assert (of_number < of_the_rest).all()
+    trainer.keep_best()
+    for name, parameter in trainer.model.named_parameters():
+        for k in range(K):
+            kept = of_number if name.startswith("heads.hardness.") else of_the_rest
+            assert torch.equal(parameter[k], snapshots[kept[k]][name][k]), name
+
+
+@pytest.mark.usefixtures("every_epoch")
 def test_a_validation_loss_is_the_members_own_and_depends_on_the_weights_alone():
     trainer = trainer_of()
     records = list(trainer.epochs())

@@ -60,7 +60,7 @@ class EpochRecord(NamedTuple):
     log_loss: list[float] | None
     """Log loss of each member's heads on the validation labels, nats per label."""
     best: list[bool] | None
-    """Whether each member is better than at any evaluation before."""
+    """Whether each member, heads of numbers aside, is better than at any evaluation before."""
 
 
 class Trainer:
@@ -72,8 +72,8 @@ class Trainer:
     data : AlloyBatch
         All training alloys, labelled and unlabelled.
     validation : AlloyBatch, optional
-        Alloys whose loss decides when a member stops and which weights it keeps; without them
-        the last weights are kept.
+        Alloys whose loss decides when a member stops and which weights it keeps; the head of a
+        number goes by its own log loss alone. Without them the last weights are kept.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
     measurements : mapping of str to Measurements
@@ -114,8 +114,17 @@ class Trainer:
         self._told = {name: is_told(data, name).nonzero()[:, 0] for name in names}
         self._measurements = measurements or {}
         self._best = {n: p.detach().clone() for n, p in model.named_parameters()}
-        self._best_loss = torch.full((model.members,), math.inf, dtype=torch.float64)
-        self._stale = torch.zeros(model.members, dtype=torch.int64)
+        # A number's few labels are learnt by heart long before the rest is at its best.
+        self._numbers = [
+            name
+            for name in names
+            if isinstance(model.site(name), ContinuousSite)
+            and validation is not None
+            and is_told(validation, name).any()
+        ]
+        parts = 1 + len(self._numbers), model.members
+        self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)
+        self._stale = torch.zeros(parts, dtype=torch.int64)
         with torch.random.fork_rng(self._cuda_devices()):
             torch.manual_seed(seed)
             self._keep_random_state()
@@ -288,23 +297,29 @@ class Trainer:
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
                 bounds.append(ELBO.loss(member.model, member.guide, validation) / len(validation))
-            losses = [loss.cpu() for loss in label_loss(self.model, validation).values()]
-            log_loss = sum(losses, torch.zeros(self.model.members)) / max(len(losses), 1)
-        loss = torch.tensor(bounds, dtype=torch.float64) + log_loss.cpu().double()
-        better = (loss < self._best_loss) & ~self._stopped()
+            losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
+        log_loss = _mean(list(losses.values()), self.model.members)
+        shared = [loss for name, loss in losses.items() if name not in self._numbers]
+        bound = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
+        loss = torch.stack([bound, *(losses[name].double() for name in self._numbers)])
+        better = (loss < self._best_loss) & (self._stale < self.settings.patience)
         self._best_loss = self._best_loss.where(~better, loss)
         self._stale = (self._stale + 1).masked_fill(better, 0)
-        chosen = better.to(self.device)
         for name, parameter in self.model.named_parameters():
+            chosen = better[self._part_of(name)].to(self.device)
             mask = chosen.view(-1, *[1] * (parameter.dim() - 1))
             self._best[name] = torch.where(mask, parameter.detach(), self._best[name])
-        return bounds, log_loss.tolist(), better.tolist()
+        return bounds, log_loss.tolist(), better[0].tolist()
 
-    def _stopped(self) -> Tensor:
-        return self._stale >= self.settings.patience
+    def _part_of(self, parameter: str) -> int:
+        """What is kept and stopped together: 0, or the head of a number by itself."""
+        for part, name in enumerate(self._numbers, start=1):
+            if parameter.startswith((f"heads.{name}.", f"sites.{name}.")):
+                return part
+        return 0
 
     def _all_stopped(self) -> bool:
-        return bool(self._stopped().all())
+        return bool((self._stale >= self.settings.patience).all())
 
     # Randomness and state.
 
@@ -368,6 +383,11 @@ def clip_by_member(parameters: list[nn.Parameter], largest: float) -> None:
     scale = (largest / norms.clamp_min(1e-12)).clamp_max(1.0)
     for gradient in gradients:
         gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _mean(losses: list[Tensor], members: int) -> Tensor:
+    """Mean over targets, (K,); 0 where there is none."""
+    return sum(losses, torch.zeros(members)) / max(len(losses), 1)
 
 
 @torch.no_grad()
