@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from pyro_hea.benchmark.outcome import Outcome
+from pyro_hea.benchmark.profiling import step_profile
 from pyro_hea.composition import load_tables
 from pyro_hea.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import AllowedElements
@@ -37,6 +38,9 @@ REPEATS = 3
 
 TRAINED = (1, 8, 64)
 """Members trained at once; the last on CUDA alone."""
+
+_PROFILED = (1, 8)
+"""Members of the trainings whose steps are taken apart."""
 
 GROWTH = {
     "alloys": (1_000, 10_000, 100_000, 1_000_000),
@@ -68,6 +72,10 @@ def speed(bench: Bench, seeds: int) -> Outcome:
         if members <= 8 or cuda
         for seed in range(seeds)
     }
+    units |= {
+        f"speed-profile{members}": partial(_profile, bench.spec, members, bench.device)
+        for members in _PROFILED
+    }
     units["speed-answers"] = partial(_answers, bench.spec, bench.device, bench.folder)
     points = [(axis, size) for axis, sizes in GROWTH.items() for size in sizes]
     units |= {
@@ -80,6 +88,7 @@ def speed(bench: Bench, seeds: int) -> Outcome:
     grown = pd.DataFrame(
         [{"axis": axis, "size": size, **done[f"speed-{axis}{size}"]} for axis, size in points]
     )
+    parts = pd.DataFrame([{"members": k, **done[f"speed-profile{k}"]} for k in _PROFILED])
     exponents = pd.DataFrame(
         [{"axis": axis, **_exponents(rows)} for axis, rows in grown.groupby("axis", sort=False)]
     )
@@ -87,6 +96,7 @@ def speed(bench: Bench, seeds: int) -> Outcome:
         "Commands, median": _listed(done["speed-commands"]),
         "Training on the published split to the end": trained,
         "Answers of the default ensemble, median": _listed(done["speed-answers"]),
+        "Milliseconds of a training step by part; the floor is its matrix products": parts,
         "Growth, one size changed at a time": grown,
         "Exponent of growth between the largest sizes (1 is linear)": exponents,
     }
@@ -126,12 +136,10 @@ def _run(command: list[str]) -> None:
 
 
 def _training(spec: ModelSpec, members: int, seed: int, device: str) -> dict[str, float]:
-    given = spec.to_mapping()
-    given["training"] |= {"members": members}
     parts = load_alloys().split("published")
     before = _peak_memory(device)
     start = time.perf_counter()
-    vae = DisentangledVAE(type(spec).from_mapping(given)).fit(
+    vae = DisentangledVAE(_of_members(spec, members)).fit(
         parts["labelled"] + parts["unlabelled"],
         validation=parts["validation"],
         seed=seed,
@@ -166,20 +174,10 @@ def _answers(spec: ModelSpec, device: str, folder: Path | None) -> dict[str, flo
 
 
 def _growth(spec: ModelSpec, sizes: dict[str, int], device: str) -> dict[str, float]:
-    given = spec.to_mapping()
-    given["training"] |= {"members": sizes["members"], "epochs": 300}
     alloys = synthetic_alloys(sizes["alloys"], sizes["elements"])
     before = _peak_memory(device)
     start = time.perf_counter()
-    run = TrainingRun.prepare(
-        type(spec).from_mapping(given),
-        alloys,
-        None,
-        seed=0,
-        device=choose_device(device),
-        folder=None,
-        resume=False,
-    )
+    run = _prepared(spec, alloys, sizes["members"], device)
     prepared = time.perf_counter() - start
     epochs, seconds = run.trainer.epochs(), []
     for _ in range(1 + REPEATS if sizes["alloys"] < _MANY else 1):
@@ -191,6 +189,29 @@ def _growth(spec: ModelSpec, sizes: dict[str, int], device: str) -> dict[str, fl
         "epoch (s)": median(seconds[1:] or seconds),  # the first one warms up
         "memory (MiB)": _peak_memory(device) - before,
     }
+
+
+def _profile(spec: ModelSpec, members: int, device: str) -> dict[str, float]:
+    parts = load_alloys().split("published")
+    return step_profile(_prepared(spec, parts["labelled"] + parts["unlabelled"], members, device))
+
+
+def _prepared(spec: ModelSpec, alloys: AlloyDataset, members: int, device: str) -> TrainingRun:
+    return TrainingRun.prepare(
+        _of_members(spec, members),
+        alloys,
+        None,
+        seed=0,
+        device=choose_device(device),
+        folder=None,
+        resume=False,
+    )
+
+
+def _of_members(spec: ModelSpec, members: int) -> ModelSpec:
+    given = spec.to_mapping()
+    given["training"] |= {"members": members}
+    return type(spec).from_mapping(given)
 
 
 def synthetic_alloys(count: int, elements: int, seed: int = 0) -> AlloyDataset:

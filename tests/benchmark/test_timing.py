@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyro_hea import ModelSpec, benchmark
@@ -30,8 +31,6 @@ def test_synthetic_alloys_are_compositions_of_two_to_six_elements(elements):
 def test_exponents_are_those_of_a_power_law():
     rows = {"size": [10, 100, 1000]}
     rows |= {"prepare (s)": [1, 1, 1], "epoch (s)": [1, 10, 100], "memory (MiB)": [1, 9, 90_000]}
-    import pandas as pd
-
     found = timing._exponents(pd.DataFrame(rows))
     assert found == pytest.approx({"prepare (s)": 0, "epoch (s)": 1, "memory (MiB)": 4})
 
@@ -47,6 +46,8 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
         "speed-train1-seed0",
         "speed-train8-seed0",
         "speed-answers",
+        "speed-profile1",
+        "speed-profile8",
         "speed-alloys200",
         "speed-alloys400",
         "speed-members1",
