@@ -1,5 +1,6 @@
 """Inverse design: alloys with a wished-for property, under constraints."""
 
+from pyro_hea.design.batch import diverse, information
 from pyro_hea.design.constraints import (
     AllowedElements,
     Density,
@@ -53,6 +54,8 @@ __all__ = [
     "SumBounds",
     "Wish",
     "constraints_from",
+    "diverse",
+    "information",
     "invert",
     "nearest_alloy",
     "read_constraints",

@@ -1,0 +1,231 @@
+"""A campaign of experiments, played on alloys whose answers are known but held back.
+
+Each round a strategy picks alloys from the pool, learns whether they are single phase, and picks
+again. What counts is how many single-phase alloys it has made after so many rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from sklearn.ensemble import RandomForestClassifier
+
+from pyro_hea.dataset import AlloyDataset, load_alloys
+from pyro_hea.design import diverse, information
+from pyro_hea.errors import DataError
+from pyro_hea.evaluate.intervals import bootstrap_interval
+from pyro_hea.spec import ModelSpec
+from pyro_hea.vae import DisentangledVAE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Surrogate = Callable[[AlloyDataset, ModelSpec, int], NDArray[np.float64]]
+    Acquisition = Callable[
+        [NDArray[np.float64], NDArray[np.float64], int, np.random.Generator], NDArray[np.int_]
+    ]
+
+TARGET = "single_phase"
+
+START, ROUNDS, PICKS = 50, 5, 20
+
+SMALL = ModelSpec(training={"members": 2, "epochs": 40, "batch_size": 128})
+"""Affordable to train anew in every round."""
+
+_TREES = 300
+
+
+class Strategy(NamedTuple):
+    """How a strategy learns and how it picks.
+
+    `surrogate` maps the pool, with the labels so far, a spec and a seed to the probability of a
+    single phase by each of its members, (K, N). `acquisition` maps those of the candidates, their
+    fractions, the number of picks and a random generator to positions among them.
+    """
+
+    surrogate: Surrogate
+    acquisition: Acquisition
+
+
+def simulate_campaign(
+    pool: AlloyDataset | None = None,
+    strategies: Sequence[str] = (),
+    *,
+    start: int = START,
+    rounds: int = ROUNDS,
+    picks: int = PICKS,
+    seeds: int = 3,
+    spec: ModelSpec = SMALL,
+) -> pd.DataFrame:
+    """Play the loop of picking, making and learning with several strategies.
+
+    All strategies of a seed start from the same labels. Compositions of the pool are known from
+    the start, as candidates are; only their labels are held back.
+
+    Parameters
+    ----------
+    pool : AlloyDataset, optional
+        Labelled alloys; by default those of at least four elements.
+    strategies : sequence of str
+        Names out of `STRATEGIES`, all by default.
+    start, rounds, picks : int
+        Labels to start from, rounds, and alloys made in each.
+    seeds : int
+        Seeds 0, 1, … of the start and of the models.
+    spec : ModelSpec
+        Of the library's own model, trained anew in each round.
+
+    Returns
+    -------
+    DataFrame
+        One row per seed, strategy and round: `labels` known after it, `hits` among the picks of
+        the round, `found` in all rounds so far.
+
+    Raises
+    ------
+    DataError
+        For a strategy that does not exist, or a pool too small.
+    """
+    pool = _labelled(pool)
+    for name in strategies:
+        if name not in STRATEGIES:
+            raise DataError(f"there is no strategy '{name}'; allowed: {', '.join(STRATEGIES)}")
+    if len(pool) < start + rounds * picks:
+        raise DataError(f"a pool of {len(pool)} alloys is too small for {rounds} x {picks} picks")
+    single = (pool.labels[TARGET] == 1).to_numpy()
+    rows = []
+    for seed in range(seeds):
+        first = np.zeros(len(pool), bool)
+        first[np.random.default_rng(seed).choice(len(pool), start, replace=False)] = True
+        for name in strategies or STRATEGIES:
+            known, found = first.copy(), 0
+            for turn in range(1, rounds + 1):
+                told = _told(pool, known)
+                chosen = _picked(STRATEGIES[name], told, ~known, picks, spec, 100 * seed + turn)
+                known[chosen] = True
+                hits = int(single[chosen].sum())
+                found += hits
+                rows.append((seed, name, turn, int(known.sum()), hits, found))
+    columns = ["seed", "strategy", "round", "labels", "hits", "found"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def campaign_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean of `found` by strategy and round, with its 95 % bootstrap interval over the seeds."""
+    rows = []
+    for (strategy, turn), part in table.groupby(["strategy", "round"], sort=False):
+        interval = bootstrap_interval(part["found"].to_numpy(float))
+        rows.append({"strategy": strategy, "round": turn, **interval})
+    return pd.DataFrame(rows)
+
+
+def _labelled(pool: AlloyDataset | None) -> AlloyDataset:
+    if pool is None:
+        pool = load_alloys()
+        pool = pool.take((pool.number_of_elements >= 4).to_numpy())
+    return pool.take(pool.labels[TARGET].notna().to_numpy())
+
+
+def _told(pool: AlloyDataset, known: NDArray[np.bool_]) -> AlloyDataset:
+    """The pool with the labels of what is known alone."""
+    labels = pool.labels.where(pd.Series(known, pool.labels.index), axis=0)
+    return replace(pool, labels=labels, reports=pool.take(known).reports)
+
+
+def _picked(
+    strategy: Strategy,
+    told: AlloyDataset,
+    candidates: NDArray[np.bool_],
+    picks: int,
+    spec: ModelSpec,
+    seed: int,
+) -> NDArray[np.int_]:
+    rows = np.flatnonzero(candidates)
+    members = strategy.surrogate(told, spec, seed)[:, rows]
+    fractions = told.fractions.to_numpy(float)[rows]
+    rng = np.random.default_rng(seed)
+    return rows[strategy.acquisition(members, fractions, picks, rng)]
+
+
+def _of_the_model(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
+    vae = DisentangledVAE(spec).fit(told, seed=seed, device="cpu", progress=False)
+    features = vae.ensemble.batch(told.fractions).features
+    return vae.ensemble.head_probabilities(features)[TARGET].double().numpy()
+
+
+def _of_the_forest(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
+    known = told.labels[TARGET].notna().to_numpy()
+    x, y = told.features.to_numpy(), told.labels[TARGET].to_numpy()
+    forest = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed)
+    forest.fit(x[known], y[known].astype(int))
+    return np.array([tree.predict_proba(x)[:, 1] for tree in forest.estimators_])
+
+
+def _nothing(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
+    return np.full((1, len(told)), 0.5)
+
+
+def _at_random(
+    members: NDArray[np.float64],
+    fractions: NDArray[np.float64],
+    picks: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int_]:
+    return rng.choice(members.shape[1], picks, replace=False)
+
+
+def _likeliest(
+    members: NDArray[np.float64],
+    fractions: NDArray[np.float64],
+    picks: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int_]:
+    return np.argsort(-members.mean(0), kind="stable")[:picks]
+
+
+def _batch(
+    members: NDArray[np.float64],
+    fractions: NDArray[np.float64],
+    picks: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int_]:
+    """Probable, diverse and informative, as `DesignResult.batch`."""
+    return diverse(fractions, members.mean(0) * np.exp(information(members)), picks)
+
+
+def _upper_bound(
+    members: NDArray[np.float64],
+    fractions: NDArray[np.float64],
+    picks: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int_]:
+    """Mean and standard deviation over the members (UCB)."""
+    return np.argsort(-(members.mean(0) + members.std(0)), kind="stable")[:picks]
+
+
+def _expected_improvement(
+    members: NDArray[np.float64],
+    fractions: NDArray[np.float64],
+    picks: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int_]:
+    """Over a success, the best that there is, if the members were draws of a normal."""
+    mean, sd = members.mean(0), members.std(0) + 1e-9
+    z = (mean - 1) / sd
+    return np.argsort(-sd * (norm.pdf(z) + z * norm.cdf(z)), kind="stable")[:picks]
+
+
+STRATEGIES = {
+    "batch": Strategy(_of_the_model, _batch),
+    "greedy": Strategy(_of_the_model, _likeliest),
+    "random": Strategy(_nothing, _at_random),
+    "forest, greedy": Strategy(_of_the_forest, _likeliest),
+    "forest, expected improvement": Strategy(_of_the_forest, _expected_improvement),
+    "forest, upper bound": Strategy(_of_the_forest, _upper_bound),
+}
+"""Those of the library's model first, and what they are compared with."""

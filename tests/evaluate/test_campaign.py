@@ -1,0 +1,78 @@
+"""The simulated campaign: what is hidden, what is counted, and that learning pays."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_hea import ModelSpec, load_alloys
+from pyro_hea.errors import DataError
+from pyro_hea.evaluate import campaign
+from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, simulate_campaign
+
+TINY = ModelSpec(
+    latent={"dim": 2, "flow": None},
+    head={"hidden": (16,)},
+    encoder={"hidden": (16,)},
+    decoder={"hidden": (16,)},
+    training={"members": 2, "epochs": 4},
+)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    alloys = load_alloys()
+    wide = alloys.take((alloys.number_of_elements >= 4).to_numpy())
+    return wide.take(wide.labels["single_phase"].notna().to_numpy())
+
+
+def test_every_strategy_plays_from_the_same_start_and_counts_its_hits(pool):
+    few = pool.take(np.arange(120))
+    table = simulate_campaign(few, start=40, rounds=2, picks=10, seeds=1, spec=TINY)
+    assert set(table["strategy"]) == set(STRATEGIES)
+    assert (table["labels"] == 40 + 10 * table["round"]).all()
+    for _, part in table.groupby("strategy"):
+        assert (part["hits"].cumsum() == part["found"]).all()
+    again = simulate_campaign(few, ["batch"], start=40, rounds=2, picks=10, seeds=1, spec=TINY)
+    mine = table[table["strategy"] == "batch"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, mine)
+
+
+def test_labels_that_are_held_back_are_not_seen(pool, monkeypatch):
+    seen = []
+
+    def surrogate(told, spec, seed):
+        seen.append((told.labels["single_phase"].notna(), set(told.reports["formula"])))
+        return np.full((1, len(told)), 0.5)
+
+    first = Strategy(surrogate, lambda members, fractions, picks, rng: np.arange(picks))
+    monkeypatch.setitem(STRATEGIES, "first", first)
+    table = simulate_campaign(pool, ["first"], start=30, rounds=3, picks=5, seeds=1)
+    assert [int(known.sum()) for known, _ in seen] == [30, 35, 40]
+    for known, reported in seen:
+        assert reported <= set(known[known].index)
+    assert table["labels"].tolist() == [35, 40, 45]
+
+
+def test_a_perfect_strategy_hits_every_time_and_chance_the_base_rate(pool, monkeypatch):
+    single = pool.labels["single_phase"].to_numpy()
+    perfect = Strategy(lambda told, spec, seed: single[None], campaign._likeliest)
+    monkeypatch.setitem(STRATEGIES, "perfect", perfect)
+    table = simulate_campaign(pool, ["perfect", "random"], seeds=10)
+    last = campaign_summary(table).set_index(["strategy", "round"])["mean"]
+    assert last["perfect", 5] == 100
+    assert last["random", 5] == pytest.approx(100 * single.mean(), abs=8)
+
+
+def test_expected_improvement_prefers_the_uncertain_of_two_alike():
+    members = np.array([[0.5, 0.1, 0.9], [0.5, 0.9, 0.9]])
+    order = campaign._expected_improvement(members, np.eye(3), 3, np.random.default_rng(0))
+    assert order.tolist() == [1, 0, 2] or order.tolist() == [2, 1, 0]
+    better = campaign._upper_bound(members, np.eye(3), 3, np.random.default_rng(0))
+    assert better.tolist() == [1, 2, 0] or better.tolist() == [2, 1, 0]
+
+
+def test_what_cannot_be_played_is_refused(pool):
+    with pytest.raises(DataError, match="no strategy 'luck'"):
+        simulate_campaign(pool, ["luck"])
+    with pytest.raises(DataError, match="too small"):
+        simulate_campaign(pool.take(np.arange(60)), ["random"])
