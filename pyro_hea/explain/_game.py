@@ -53,6 +53,7 @@ class Game:
         own = [[f in members for f in features] for members in groups.values()]
         self._of_player = torch.tensor(own, device=edges.device)
 
+    @torch.no_grad()
     def __call__(self, rows: Floats) -> Floats:
         """Worth of coalitions of one alloy to every member, (R, K).
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.explore.decoding import decode_alloys
+from pyro_hea.explore.kinds import colours_of
 from pyro_hea.posterior import encode, predict
 
 if TYPE_CHECKING:
@@ -73,13 +74,14 @@ class AlloyMap:
 
     def colours(self) -> dict[str, pd.Series]:
         """What the alloys can be coloured by: labels, predictions and their uncertainty."""
-        columns = {}
-        for target in self.ensemble.spec.target_names:
-            if target in self.data.labels:
-                columns[f"{target} (label)"] = self.data.labels[target]
-            columns[f"{target} (predicted)"] = self.predictions[target]
-            columns[f"{target} (uncertainty)"] = self.predictions[f"{target}_sd"]
+        columns: dict[str, pd.Series] = {}
+        for target in self.ensemble.spec.targets:
+            columns |= colours_of(target, self.labels(target.name), self.predictions)
         return columns
+
+    def labels(self, target: str) -> pd.Series | None:
+        """Labels of a target, (N,), NaN where there is none; None where there are none at all."""
+        return self.data.labels.get(target)
 
     def latents(self, x: str, y: str, points: Floats) -> Floats:
         """Points of z under places of the map, (S, d).

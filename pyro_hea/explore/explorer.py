@@ -16,12 +16,14 @@ import pandas as pd
 
 from pyro_hea.errors import DataError, missing_extra
 from pyro_hea.explore.cursor import COMPONENTS, AlloyMap, Answer
+from pyro_hea.explore.kinds import background_of, first_value
 from pyro_hea.explore.panel import build_panel
 from pyro_hea.features import FEATURES
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
+    from pyro_hea.spec import Target
 
 _CELLS = 41
 """Cells of the background along each axis."""
@@ -69,7 +71,9 @@ class Explorer:
         self._x, self._y = COMPONENTS
         self._colours = self._map.colours()
         self._colour = next(iter(self._colours))
-        self._targets = dict.fromkeys(ensemble.spec.target_names, 1.0)
+        self._targets = {
+            t.name: first_value(t, self._map.labels(t.name)) for t in ensemble.spec.targets
+        }
         self._point = np.zeros(2)
         self._picked: list[Answer] = []
         self._listeners: list[Callable[[Answer], None]] = []
@@ -106,8 +110,19 @@ class Explorer:
 
     @property
     def targets(self) -> dict[str, float]:
-        """Values with which alloys are decoded."""
+        """Values with which alloys are decoded; classes by position."""
         return dict(self._targets)
+
+    @property
+    def declared(self) -> tuple[Target, ...]:
+        """The targets as the model declares them."""
+        return self._map.ensemble.spec.targets
+
+    def range_of(self, target: str) -> tuple[float, float]:
+        """Least and greatest label of a number among the alloys shown, in its unit."""
+        labels = self._map.labels(target)
+        known = self._map.predictions[target] if labels is None else labels
+        return float(known.min()), float(known.max())
 
     @property
     def picked(self) -> pd.DataFrame:
@@ -152,7 +167,7 @@ class Explorer:
         colour : str, optional
             One of `colours`.
         targets : mapping, optional
-            Values with which alloys are decoded, by target.
+            Values with which alloys are decoded, by target; classes by position.
 
         Raises
         ------
@@ -203,25 +218,26 @@ class Explorer:
         }
 
     def _plane(self) -> dict[str, Any]:
-        """The background: probability of the first target of what is decoded under each place."""
+        """The background: what is predicted of the first target where it is decoded."""
         shown = self._map.coordinates[[self._x, self._y]]
         margin = _MARGIN * (shown.max() - shown.min())
         low, high = shown.min() - margin, shown.max() + margin
         x, y = (np.linspace(low[n], high[n], _CELLS) for n in (self._x, self._y))
         places = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-        target = next(iter(self._targets))
+        target = self.declared[0]
+        column, title, bounded = background_of(target, self._targets[target.name])
         _, predictions = self._map.alloys(self._x, self._y, places, self._targets)
         return {
             "x": x,
             "y": y,
-            "z": predictions[target].to_numpy().reshape(_CELLS, _CELLS).round(3),
-            "zmin": 0,
-            "zmax": 1,
+            "z": predictions[column].to_numpy().reshape(_CELLS, _CELLS).round(3),
+            "zmin": 0 if bounded else None,
+            "zmax": 1 if bounded else None,
             "colorscale": "Greys",
             "reversescale": False,
             "opacity": 0.45,
-            "colorbar": _bar(f"{target} (decoded here)", 1.22),
-            "hovertemplate": "%{z:.2f}<extra>decoded here</extra>",
+            "colorbar": _bar(f"{title}, decoded here", 1.22),
+            "hovertemplate": "%{z:.3g}<extra>decoded here</extra>",
         }
 
     def _points(self) -> dict[str, Any]:

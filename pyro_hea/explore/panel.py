@@ -6,11 +6,17 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pyro_hea.explore.kinds import in_words
+from pyro_hea.spec import Binary, Continuous
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from pyro_hea.explore.cursor import Answer
     from pyro_hea.explore.explorer import Explorer
+    from pyro_hea.spec import Target
 
 _LONGEST_BAR = 260
 """Pixels of a bar of 100 at.%."""
@@ -35,7 +41,7 @@ def build_panel(explorer: Explorer) -> Any:
     shown.add_class(pointing.MAP_CLASS)
 
     def write(answer: Answer) -> None:
-        words.value = _words(answer)
+        words.value = _words(answer, explorer.declared)
 
     def use(change: Any) -> None:
         pointer.mode, explorer.figure.layout.dragmode = _MOUSE[change["new"]]
@@ -71,32 +77,32 @@ def _choices(explorer: Explorer, w: Any) -> list[Any]:
 
 
 def _sliders(explorer: Explorer, w: Any) -> list[Any]:
-    sliders = {
-        name: w.FloatSlider(
-            value,
-            min=0,
-            max=1,
-            step=0.05,
-            description=f"decode with {name} =",
-            style={"description_width": "initial"},
-            layout={"width": "360px"},
-        )
-        for name, value in explorer.targets.items()
-    }
+    sliders = {t.name: _slider(explorer, t, w) for t in explorer.declared}
     for name, slider in sliders.items():
-        slider.continuous_update = False
         slider.observe(lambda change, n=name: explorer.show(targets={n: change["new"]}), "value")
     return list(sliders.values())
 
 
-def _words(answer: Answer) -> str:
+def _slider(explorer: Explorer, target: Target, w: Any) -> Any:
+    settings: dict[str, Any] = {
+        "value": explorer.targets[target.name],
+        "description": f"decode with {target.name} =",
+        "style": {"description_width": "initial"},
+        "layout": {"width": "360px"},
+    }
+    if isinstance(target, Binary):
+        return w.FloatSlider(min=0, max=1, step=0.05, continuous_update=False, **settings)
+    if isinstance(target, Continuous):
+        low, high = explorer.range_of(target.name)
+        step = (high - low) / 100 or 1.0
+        return w.FloatSlider(min=low, max=high, step=step, continuous_update=False, **settings)
+    classes = [(name, float(position)) for position, name in enumerate(target.classes)]
+    return w.SelectionSlider(options=classes, continuous_update=False, **settings)
+
+
+def _words(answer: Answer, targets: Sequence[Target]) -> str:
     """The alloy's name, its predictions with intervals and the nearest known alloys, as HTML."""
-    row = answer.prediction.iloc[0]
-    targets = [name for name in row.index if f"{name}_low" in row.index]
-    lines = [
-        f"{escape(t)}: <b>{row[t]:.2f}</b> (94 %: {row[f'{t}_low']:.2f}–{row[f'{t}_high']:.2f})"
-        for t in targets
-    ]
+    lines = [in_words(target, answer.prediction.iloc[0]) for target in targets]
     known = [
         f"{escape(str(formula))} ({100 * alloy['distance']:.1f} at.% away; {_labels(alloy)})"
         for formula, alloy in answer.known.iterrows()
@@ -123,7 +129,8 @@ def _bars(answer: Answer) -> str:
 
 def _labels(alloy: pd.Series) -> str:
     labels = alloy.drop("distance").dropna()
-    return ", ".join(f"{escape(str(n))} = {v:g}" for n, v in labels.items()) or "unlabelled"
+    told = {n: v if isinstance(v, str) else f"{v:g}" for n, v in labels.items()}
+    return ", ".join(f"{escape(str(n))} = {escape(v)}" for n, v in told.items()) or "unlabelled"
 
 
 def _formula(answer: Answer) -> str:
