@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from pyro_hea.dataset import encode_values
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.posterior import marginals
+from pyro_hea.posterior.local import LocalPosterior
 from pyro_hea.posterior.program import COMPOSITION, repeated
 from pyro_hea.posterior.psis import TRUSTED, smoothed
 from pyro_hea.sites import ContinuousSite
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 _DRAWS = 400
 """Of each member, behind the evidence of a composition."""
 
-_WIDTHS = (1.0, 1.5, 3.0)
-"""The guide is proposed with its standard deviations and with so many times them."""
+_PARTS, _DEGREES = 3, 6.0
+"""Of the proposal: guide, fitted t-distribution with so many degrees of freedom, and prior."""
 
 _ROWS = 100_000
 """Draws scored at a time, over members and alloys, which bounds the memory."""
@@ -132,9 +133,9 @@ def compare_specs(
     the other targets summed out; a number's is per unit of the target, at the conditions of its
     measurement. A composition x has log mean_k mean_s p_k(x, y_s, z_s) / r_k(y_s, z_s | x) (Burda,
     Grosse and Salakhutdinov, Importance weighted autoencoders, 2016): labels are not shown, and
-    in expectation it is a lower bound. Draws are from the guide, from the guide with wider
-    normals, and from the prior, in equal shares, and r is that mixture: an untrained or too
-    narrow guide would else give too little. A hurdle is scored with its elements counted once.
+    in expectation it is a lower bound. Draws are from the guide, from a t-distribution
+    fitted to each alloy and from the prior, in equal shares, and r is that mixture: a guide that is
+    far from the posterior would else give too little. A hurdle's elements are counted once.
 
     PSIS-LOO would mean nothing here, because the weights of the networks are point estimates and
     each alloy has a z of its own: dropping an alloy's likelihood does not undo what it taught.
@@ -202,13 +203,14 @@ def composition_density(
         `density`, in nats, and `k_hat` of the weights behind it.
     """
     model, batch = _counted_once(ensemble.model), ensemble.batch(alloys, labels=False)
-    each = -(-draws // (len(_WIDTHS) + 1))
-    step = max(1, _ROWS // ((len(_WIDTHS) + 1) * model.members * len(batch)))
+    each = -(-draws // _PARTS)
+    step = max(1, _ROWS // (_PARTS * model.members * len(batch)))
     devices = [ensemble.device] if ensemble.device.type == "cuda" else []
     with torch.random.fork_rng(devices), pyro.validation_enabled(False):
         torch.manual_seed(seed)
+        local = _fitted(model, batch, ensemble.most_probable(batch))
         log_weight = torch.cat(
-            [_weighed(model, batch, min(step, each - at)) for at in range(0, each, step)]
+            [_weighed(model, batch, local, min(step, each - at)) for at in range(0, each, step)]
         ).flatten(0, 1)  # the members too are a mixture with equal shares
     density = log_weight.logsumexp(0) - np.log(len(log_weight))
     with np.errstate(over="ignore"):  # of a share that is then 0
@@ -217,44 +219,58 @@ def composition_density(
     return pd.DataFrame(columns, alloys.fractions.index)
 
 
+def _fitted(model: AlloyModel, batch: AlloyBatch, targets: Mapping[str, Tensor]) -> Any:
+    """A distribution (K, N) of w, what the decoder sees, fitted to each alloy at given targets."""
+    with torch.no_grad():
+        guide = _sites(poutine.trace(model.guide).get_trace(batch))
+    drawn = {name: site["value"] for name, site in guide.items()}
+    shared = {name: v for name, v in drawn.items() if name not in (*targets, "z")}
+    steady: Any = copy(model)  # what all alloys share is drawn once, or heights would not compare
+    steady.model = poutine.condition(model.model, data=shared)
+    local = LocalPosterior.fitted(steady, replace(batch, targets=dict(targets)))
+    covariance = (local.root @ local.root.mT).double()
+    root = torch.linalg.cholesky(covariance).to(local.loc)
+    return dist.MultivariateStudentT(_DEGREES, local.loc, root)
+
+
 @torch.no_grad()
-def _weighed(model: AlloyModel, batch: AlloyBatch, each: int) -> Tensor:
+def _weighed(model: AlloyModel, batch: AlloyBatch, local: Any, each: int) -> Tensor:
     """Log p(x, y, z) - log r(y, z), (S, K, N), of so many draws of each part of the proposal r.
 
     What all alloys share is drawn from the guide as the posterior that it stands for, and not
     weighed: it was learnt from other alloys.
     """
     targets = model.spec.target_names
-    guide = poutine.trace(repeated(model.guide, each * len(_WIDTHS))).get_trace(batch)
-    drawn = {name: node["value"] for name, node in _sites(guide).items()}
-    widths = torch.tensor(_WIDTHS).repeat_interleave(each).view(-1, 1, 1, 1).to(drawn["z"])
-    drawn["z"] = _widened(_sites(guide)["z"]["fn"], widths).sample()
+    guide = _sites(poutine.trace(repeated(model.guide, 2 * each)).get_trace(batch))
+    drawn = {name: site["value"] for name, site in guide.items()}
+    from_local = _over_z(local, guide["z"]["fn"]).sample()
+    drawn["z"] = torch.cat([drawn["z"][:each], from_local[each:]])
     shared = {name: v[:each] for name, v in drawn.items() if name not in (*targets, "z")}
     program = poutine.condition(repeated(model.model, each), data=shared)
-    prior = {
-        n: site["value"] for n, site in _sites(poutine.trace(program).get_trace(batch)).items()
-    }
-    values = {name: torch.cat([value, prior[name]]) for name, value in drawn.items()}
+    prior = _sites(poutine.trace(program).get_trace(batch))
+    values = {name: torch.cat([v, prior[name]["value"]]) for name, v in drawn.items()}
 
     def scored(part: Any) -> dict[str, Any]:
-        program = poutine.condition(repeated(part, each * (len(_WIDTHS) + 1)), data=values)
+        program = poutine.condition(repeated(part, _PARTS * each), data=values)
         return _sites(poutine.trace(program).get_trace(batch))
 
     p, q = scored(model.model), scored(model.guide)
-    log_p = sum(_log_prob(p[name]) for name in (*targets, "z"))
-    log_q = sum(_log_prob(q[name]) for name in targets)
-    parts = [_widened(q["z"]["fn"], w).log_prob(values["z"]).double() + log_q for w in _WIDTHS]
-    proposal = torch.stack(torch.broadcast_tensors(*parts, log_p)).logsumexp(0)
-    weight: Tensor = log_p + _log_prob(p[COMPOSITION]) - proposal + np.log(len(_WIDTHS) + 1)
+    of_prior = sum(_log_prob(p[name]) for name in (*targets, "z"))
+    of_targets = sum(_log_prob(q[name]) for name in targets)
+    of_local = _over_z(local, q["z"]["fn"]).log_prob(values["z"]).double() + of_targets
+    of_guide = _log_prob(q["z"]) + of_targets
+    parts = torch.broadcast_tensors(of_guide, of_local, of_prior)
+    proposal = torch.stack(parts).logsumexp(0) - np.log(_PARTS)
+    weight: Tensor = of_prior + _log_prob(p[COMPOSITION]) - proposal
     return weight.expand(len(values["z"]), model.members, len(batch))
 
 
-def _widened(q: Any, by: Any) -> Any:
-    """The guide's normal, behind its flow where there is one, with other standard deviations."""
-    transforms = q.transforms if isinstance(q, dist.TransformedDistribution) else []
-    normal = q.base_dist if transforms else q
-    wide = dist.Normal(normal.mean, by * normal.stddev).to_event(1)
-    return dist.TransformedDistribution(wide, transforms) if transforms else wide
+def _over_z(local: Any, q: Any) -> Any:
+    """A distribution of w taken to z as the guide's is, by the flow where there is one."""
+    base = local.expand(q.batch_shape)
+    if isinstance(q, dist.TransformedDistribution):
+        return dist.TransformedDistribution(base, q.transforms)
+    return base
 
 
 def _sites(trace: Any) -> dict[str, Any]:
