@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from pyro_hea.dataset import (
     encode_values,
     measurements,
 )
-from pyro_hea.errors import CheckpointError, DataError
+from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
 from pyro_hea.features import FeatureMap
 from pyro_hea.inference import EpochRecord, Measurements, Trainer
 from pyro_hea.model import AlloyModel
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
 
 _NAME = "training"
+
+_GENTLER = 0.2
+"""Share of the learning rates with which a trained model is trained further."""
 
 _SAVE_EVERY = 25
 """Epochs between saves."""
@@ -109,11 +113,42 @@ class TrainingRun:
         run._save()
         return run
 
+    @classmethod
+    def continued(
+        cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int
+    ) -> TrainingRun:
+        """Prepare further training of copies of trained members, at lower learning rates.
+
+        Every alloy is trained on and the last weights are kept: there is nothing to stop by.
+
+        Raises
+        ------
+        DataError
+            For a target without labels, or an element that the members do not know.
+        """
+        _check_labels(data, ensemble.spec)
+        try:
+            known = ensemble.fractions(data)
+        except UnknownElementError as error:
+            raise DataError(f"{error}. Train anew with fit to add an element") from None
+        training = ensemble.spec.training
+        settings = training.model_copy(
+            update={
+                "epochs": epochs,
+                "learning_rate": _GENTLER * training.learning_rate,
+                "head_learning_rate": _GENTLER * training.head_learning_rate,
+            }
+        )
+        copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
+        batch, measured = copied.batch(data), _measurements(copied, data)
+        trainer = Trainer(copied.model, batch, None, seed, measured, settings)
+        return cls(copied, trainer, [], None)
+
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt, too, leaves the best weights and a saved state."""
         try:
             with tqdm(
-                total=self.ensemble.spec.training.epochs,
+                total=self.trainer.settings.epochs,
                 initial=self.trainer.epoch,
                 disable=not progress,
                 desc="training",
