@@ -1,11 +1,13 @@
-"""Designs: how they were reached, and how sure and how new they are."""
+"""Designs: how they were reached, how sure and how new they are, and what a judge says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
+from pyro_hea.errors import DataError
 from pyro_hea.plots._style import BLUE, FAINT, VERMILION, drawn_on, require, words
 
 _SHOWN = 0.01
@@ -108,4 +110,53 @@ def design_novelty(table: pd.DataFrame, ax: Axes | None = None, target: str = "a
             ylabel=f"probability of {words(target)}",
             ylim=(0, 1.02),
         )
+    return ax
+
+
+def design_judgement(
+    predicted: ArrayLike, judged: ArrayLike, ax: Axes | None = None, bins: int = 10
+) -> Axes:
+    """Draw what the model predicts of designs against what a judge says, and their means.
+
+    Parameters
+    ----------
+    predicted, judged : array_like, shape (N,)
+        Probability of each design by the model that made it and by one that never met it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    bins : int
+        Groups of equal size by prediction, of which the means are drawn.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    DataError
+        Where there are not as many judgements as predictions, or none.
+
+    Examples
+    --------
+    >>> design_judgement([0.9, 0.5], [0.8, 0.4]).get_ylabel()
+    'probability by the judge'
+    """
+    x, y = np.asarray(predicted, float), np.asarray(judged, float)
+    if x.shape != y.shape or x.ndim != 1 or not len(x):
+        raise DataError(f"one judgement for each prediction is needed, not {y.shape} of {x.shape}")
+    order = np.argsort(x, kind="stable")
+    groups = np.array_split(order, min(bins, len(order)))
+    means = np.array([[x[rows].mean(), y[rows].mean()] for rows in groups])
+    with drawn_on(ax, (4.2, 4.2)) as ax:
+        ax.plot([0, 1], [0, 1], color=VERMILION, linestyle="--", linewidth=1, label="agreement")
+        ax.plot(x, y, "o", markersize=3, color=FAINT, label="designs")
+        ax.plot(*means.T, "s-", color=BLUE, label="means of equal groups")
+        ax.set(
+            xlabel="probability by the model",
+            ylabel="probability by the judge",
+            xlim=(-0.02, 1.02),
+            ylim=(-0.02, 1.02),
+        )
+        ax.legend(loc="upper left")
     return ax

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea.errors import DataError
-from pyro_hea.plots.designs import design_novelty, design_trail
+from pyro_hea.plots.designs import design_judgement, design_novelty, design_trail
 
 
 def test_a_trail_draws_the_elements_that_occur():
@@ -26,3 +26,15 @@ def test_a_table_without_what_is_drawn_is_refused():
         design_novelty(pd.DataFrame({"all_wishes": [1.0]}))
     with pytest.raises(DataError, match="no column 'Fe'"):
         design_trail(pd.DataFrame({"step": [0]}), ["Fe"])
+
+
+def test_a_judgement_is_drawn_with_the_mean_of_each_group():
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(size=100)
+    ax = design_judgement(predicted, predicted**2, bins=4)
+    means = ax.get_lines()[2]
+    rows = np.sort(predicted).reshape(4, 25)
+    np.testing.assert_allclose(means.get_xdata(), rows.mean(1))
+    np.testing.assert_allclose(means.get_ydata(), (rows**2).mean(1))
+    with pytest.raises(DataError, match="one judgement for each"):
+        design_judgement([0.5], [0.1, 0.2])
