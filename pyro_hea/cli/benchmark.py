@@ -20,7 +20,7 @@ from pyro_hea.cli.options import (
 
 PROTOCOLS = {
     "published": (10, "The published split: trained on its labelled and unlabelled parts."),
-    "random": (3, "Five random folds of all labelled alloys, beside the baselines."),
+    "random": (2, "Five random folds of all labelled alloys, beside the baselines."),
     "grouped": (3, "Five folds that keep sets of elements together, beside the baselines."),
     "budget": (3, "Few labels, the other alloys unlabelled: the published test part."),
     "experts": (10, "Few labels under a flat prior and under those of experts."),
@@ -29,7 +29,7 @@ PROTOCOLS = {
     "ablation": (1, "The default model with one lever changed at a time, on inner folds."),
     "speed": (1, "Time and memory of commands, training and answers, and how they grow."),
 }
-"""Each with its number of seeds, by which all of them end within 90 minutes on two cores."""
+"""Each with its number of seeds, chosen so that all of them end within 90 minutes on two cores."""
 
 
 @main.group()

@@ -93,7 +93,7 @@ class Bench:
                 for future in as_completed(pending):
                     yield pending[future], future.result()
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
                 raise
 
     @property
