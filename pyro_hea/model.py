@@ -264,6 +264,12 @@ class AlloyModel(nn.Module):
             return batch.targets[name]
         outputs = self.head(name, read, self.given(name, y, batch))
         evidence = self.evidence(name, batch, shared)
+        if evidence is not None and name in batch.reports:
+            # As with labels: the noise of z stays out of the gradient of the head, and of that of
+            # the sources, which are judged by the head.
+            told = batch.reports[name].sum((-1, -2)) > 0
+            outputs = torch.where(told.unsqueeze(-1), outputs.detach(), outputs)
+            evidence = evidence.detach()
         infer = None if isinstance(self.site(name), ContinuousSite) else _SUMMED
         if name not in batch.targets:
             return pyro.sample(name, self._informed(name, outputs, y, evidence), infer=infer)
@@ -299,7 +305,7 @@ class AlloyModel(nn.Module):
         if name not in batch.reports:
             return None
         channel = cast("Reliability", self.reliabilities[name])
-        reliability = channel.mean if shared is None else shared.reliability[name]
+        reliability = channel.mean.detach() if shared is None else shared.reliability[name]
         return channel.log_evidence(reliability, batch.reports[name])
 
     def _ruled(self, name: str, batch: AlloyBatch) -> Tensor | None:
@@ -324,6 +330,9 @@ class AlloyModel(nn.Module):
     def _score_reports(self, name: str, y: Values, batch: AlloyBatch, shared: Shared) -> None:
         evidence = self.of_reports(name, batch, shared)
         if evidence is not None:
+            if batch.half is not None:  # a head knows by heart what it has learnt from
+                judges = cast("Reliability", self.reliabilities[name]).judges(batch.half)
+                evidence = torch.where(judges.unsqueeze(-1), evidence, evidence.detach())
             true = one_hot(y[name].long(), evidence.shape[-1])
             pyro.factor(f"{name}_reports", (evidence * true).sum(-1))
 

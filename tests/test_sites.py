@@ -108,7 +108,7 @@ def model_of(spec: ModelSpec, members: int | None = None, seed: int = 0) -> Allo
         for parameter in model.parameters():
             parameter.data.normal_(std=0.6)
         for channel in model.reliabilities.values():
-            channel.raw.data.mul_(0.05)  # far from its start, and no probability all but zero
+            channel.raw.data.mul_(0.01)  # far from its start, and no probability all but zero
     model.population = 3 * N
     return model.eval()
 

@@ -32,6 +32,9 @@ class AlloyBatch:
         predicted; left out, these.
     reports : mapping of str to Tensor of shape (N, S, C)
         How often each source reported each class, for targets whose reports may be wrong.
+    half : Tensor of bool of shape (N,), or None
+        In training, in which half of the alloys each is: a head learns from the reports on one
+        half, and by it the sources are judged on the other.
     """
 
     fractions: Tensor | None
@@ -40,6 +43,7 @@ class AlloyBatch:
     labelled: Mapping[str, Tensor]
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     reports: Mapping[str, Tensor] = field(default_factory=dict)
+    half: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -70,11 +74,18 @@ class AlloyBatch:
 
     def map(self, function: Any) -> AlloyBatch:
         """Apply a function to every tensor."""
-        of_names = (self.targets, self.labelled, self.conditions, self.reports)
+        targets, labelled, conditions, reports = (
+            {name: function(value) for name, value in part.items()}
+            for part in (self.targets, self.labelled, self.conditions, self.reports)
+        )
         return AlloyBatch(
             None if self.fractions is None else function(self.fractions),
             function(self.features),
-            *({name: function(value) for name, value in part.items()} for part in of_names),
+            targets,
+            labelled,
+            conditions,
+            reports,
+            None if self.half is None else function(self.half),
         )
 
     def take(self, rows: Tensor) -> AlloyBatch:
@@ -82,7 +93,7 @@ class AlloyBatch:
         return self.map(lambda tensor: tensor[rows])
 
     def replaced(self, **parts: Any) -> AlloyBatch:
-        """The same with other `fractions`, `targets`, `labelled`, `conditions` or `reports`."""
+        """The same with other parts, such as `fractions` or `targets`."""
         return replace(self, **parts)
 
     def without_labels(self) -> AlloyBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from pyro.infer import TraceEnum_ELBO
@@ -14,6 +14,7 @@ from pyro_hea.sites import UNKNOWN, ContinuousSite
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
     from pyro_hea.model import AlloyModel, Read
+    from pyro_hea.sites import Reliability
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out; where none is, there is nothing to enumerate."""
@@ -92,13 +93,19 @@ def is_told(batch: AlloyBatch, name: str) -> Tensor:
 def nats(
     model: AlloyModel, batch: AlloyBatch, name: str, outputs: Tensor, values: Mapping[str, Tensor]
 ) -> Tensor:
-    """-log q of the labels or reports of a target, (K, N); anything where there are none."""
+    """-log q of the labels or reports of a target, (K, N); anything where there are none.
+
+    0 for reports by which a member judges the sources, and from which its head does not learn.
+    """
     site = model.site(name)
     evidence = model.of_reports(name, batch)
     if evidence is None:
         return site.nats(outputs, batch.targets[name], values)
     assert not isinstance(site, ContinuousSite)
-    return -(site.log_classes(outputs, values) + evidence).logsumexp(-1)
+    loss = -(site.log_classes(outputs, values) + evidence).logsumexp(-1)
+    if batch.half is None:
+        return loss
+    return loss.masked_fill(cast("Reliability", model.reliabilities[name]).judges(batch.half), 0.0)
 
 
 def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:

@@ -93,6 +93,10 @@ class Trainer:
         seed: int,
         measurements: Mapping[str, Measurements] | None = None,
     ) -> None:
+        if model.reliabilities:
+            generator = torch.Generator().manual_seed(seed)
+            half = torch.randperm(len(data), generator=generator) % 2 == 1
+            data = data.replaced(half=half.to(data.features.device))
         self.model, self.data, self.validation = model, data, validation
         self.settings = model.spec.training
         self.device = data.features.device

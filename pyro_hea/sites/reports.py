@@ -6,9 +6,11 @@ import pyro
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from pyro_hea.spec import Reports
+
+_STRIDE = 50.0
+"""Counts grow from tens to hundreds, while one step changes every weight by as little."""
 
 
 class Reliability(nn.Module):
@@ -39,13 +41,12 @@ class Reliability(nn.Module):
         true = torch.eye(classes)
         rows = right.view(-1, 1, 1) * true + wrong.view(-1, 1, 1) * (1 - true)
         self.register_buffer("prior", rows, persistent=False)  # (S, C, C)
-        start = rows + rows.clamp_min(1.0).neg().exp()  # near the inverse of softplus
-        self.raw = nn.Parameter(start.expand(members, 1, -1, -1, -1).clone())
+        self.raw = nn.Parameter(torch.zeros(members, 1, *rows.shape))
 
     @property
     def concentration(self) -> Tensor:
         """Of the guide's Dirichlet, (K, 1, S, C, C)."""
-        return softplus(self.raw) + 1e-2
+        return self.prior * (_STRIDE * self.raw).exp()
 
     @property
     def mean(self) -> Tensor:
@@ -59,6 +60,10 @@ class Reliability(nn.Module):
     def sample_guide(self) -> Tensor:
         """Reliabilities from the guide."""
         return pyro.sample(self.site, dist.Dirichlet(self.concentration).to_event(2))
+
+    def judges(self, half: Tensor) -> Tensor:
+        """By which alloys each member judges the sources, (K, N); see `AlloyBatch.half`."""
+        return half == (torch.arange(len(self.raw), device=half.device) % 2 == 1).unsqueeze(-1)
 
     def log_evidence(self, reliability: Tensor, counts: Tensor) -> Tensor:
         """Log probability of an alloy's reports for each true class, (..., K, N, C).
