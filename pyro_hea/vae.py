@@ -339,6 +339,28 @@ class DisentangledVAE:
         """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
         return posterior.label_evidence(self.ensemble, alloys, seed=seed)
 
+    def reliability(self, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+        """How often each source of reports is right; see `pyro_hea.posterior.reliability`.
+
+        Raises
+        ------
+        SpecError
+            Where no target declares `reports`.
+        """
+        return posterior.reliability(self.ensemble, draws=draws, seed=seed)
+
+    def doubted_reports(
+        self, alloys: AlloyDataset, *, below: float = 0.5, draws: int = 200, seed: int = 0
+    ) -> pd.DataFrame:
+        """Reports that the model does not believe; see `pyro_hea.posterior.doubted_reports`.
+
+        Raises
+        ------
+        SpecError
+            Where no target declares `reports`.
+        """
+        return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
+
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Latent of alloys of the training elements in one member, columns `z0`, `z1`, …."""
         return posterior.encode(self.ensemble, alloys, self._member(member))

@@ -22,6 +22,7 @@ from pyro_hea.plots.latent import latent_map
 from pyro_hea.plots.predictions import predictions_forest
 from pyro_hea.plots.priors import prior_panels
 from pyro_hea.plots.rules import rules_plot
+from pyro_hea.plots.sources import source_reliability
 from pyro_hea.plots.ternary import ternary_compositions as ternary_compositions
 from pyro_hea.plots.ternary import ternary_map
 from pyro_hea.plots.training import training_curve
@@ -50,6 +51,7 @@ __all__ = [
     "roc",
     "rules_plot",
     "simulation_rank_plot",
+    "source_reliability",
     "ternary_map",
     "training_curve",
     "traversal_plot",

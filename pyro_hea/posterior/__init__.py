@@ -8,6 +8,7 @@ from pyro_hea.posterior.marginals import Event, Marginal, joint_probability, mar
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.predictions import encode, predict, reconstruct
 from pyro_hea.posterior.predictive import check_predictive
+from pyro_hea.posterior.reliability import doubted_reports, reliability
 
 __all__ = [
     "GROUPS",
@@ -17,6 +18,7 @@ __all__ = [
     "as_fractions",
     "check_guide",
     "check_predictive",
+    "doubted_reports",
     "draw_posterior",
     "encode",
     "guide_table",
@@ -28,4 +30,5 @@ __all__ = [
     "predict",
     "prior_predictive",
     "reconstruct",
+    "reliability",
 ]
