@@ -242,8 +242,8 @@ class AlloyModel(nn.Module):
 
     def read(self, batch: AlloyBatch) -> Read:
         """What the heads read of alloys."""
-        odds = {
-            name: cast("Expert", expert).log_odds(batch.features)
+        odds = {  # the coefficients follow the bound, not the heads' own loss
+            name: cast("Expert", expert).log_odds(batch.features).detach()
             for name, expert in self.experts.items()
         }
         return Read(self.embedding(batch.features), odds)
@@ -343,6 +343,16 @@ class AlloyModel(nn.Module):
                 {name: getattr(expert, sample)() for name, expert in self.experts.items()},
                 {name: getattr(source, sample)() for name, source in self.reliabilities.items()},
             )
+
+    @property
+    def centres(self) -> dict[str, Tensor]:
+        """Where the guide centres each site that all alloys share, by its name."""
+        found = {}
+        for expert in self.experts.values():
+            found.update(cast("Expert", expert).centres)
+        for channel in self.reliabilities.values():
+            found[cast("Reliability", channel).site] = cast("Reliability", channel).mean
+        return found
 
     def site(self, name: str) -> Site:
         """The site of a target."""

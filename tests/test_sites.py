@@ -236,7 +236,11 @@ class ByHand:
         out = layers(model.heads[target.name], inputs, k)
         if target.name in model.experts:
             expert = model.experts[target.name]
-            centre = None if not expert.coefficients else expert.centre_of_guide[k, 0].tolist()
+            centre = (
+                None
+                if not expert.coefficients
+                else [w[k, 0].item() for w in expert.centres.values()]
+            )
             out = out + self.odds(target, centre)
         out = np.zeros_like(out) if blind else out
         if target.kind == "binary":

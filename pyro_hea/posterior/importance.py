@@ -8,8 +8,7 @@ by weight are draws of the model's posterior, whatever head and guide say.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,13 @@ from pyro_hea.errors import DataError
 from pyro_hea.posterior.draws import gather
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.psis import smoothed
+from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
 
 if TYPE_CHECKING:
     import arviz as az
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from pyro_hea.composition import Alloys
@@ -41,8 +43,8 @@ _PARTICLES = 250
 class Class(NamedTuple):
     """Weighed draws of z where the alloys are of one class.
 
-    `values` holds each target's value; `z` is (S, K, N, d); `log_weight`, log p(x, y, z) - log q(z)
-    in nats, is (S, K, N).
+    `values` holds the value of each target that has classes; `z` is (S, K, N, d); `log_weight`,
+    log p(x, y, z) - log q(z) in nats, is (S, K, N).
     """
 
     values: dict[str, float]
@@ -55,33 +57,36 @@ class Class(NamedTuple):
 
 
 def weigh_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[Class]:
-    """Draw and weigh z for each combination of the targets' classes.
+    """Draw and weigh z for each combination of the targets' classes that can be.
 
     Parameters
     ----------
     model : AlloyModel
     batch : AlloyBatch
-        With compositions; labels are not read.
+        With compositions, and with the value of every target that is a number; labels of classes
+        are not read.
     draws : int
         Of each class.
 
     Raises
     ------
     DataError
-        For a target that has no classes to sum over.
+        For a number that is not known: there are no classes to sum over.
     """
-    targets = model.spec.targets
-    for target in targets:
-        if target.kind != "binary":
-            raise DataError(
-                f"target '{target.name}' is {target.kind}: the evidence is summed over classes, "
-                "and only binary targets are summed"
-            )
+    numbers = {}
+    for target in model.spec.targets:
+        if isinstance(target, Continuous):
+            if not batch.known(target.name).all():
+                raise DataError(
+                    f"target '{target.name}' is a number that is not known of every alloy: the "
+                    "evidence is a sum over classes; give its labels, or use the guide's draws"
+                )
+            numbers[target.name] = batch.targets[target.name]
     one = torch.ones_like(batch.features[:, 0])
     classes = []
-    for combination in product((0.0, 1.0), repeat=len(targets)):
-        values = {t.name: v for t, v in zip(targets, combination, strict=True)}
-        given = replace(batch, targets={n: v * one for n, v in values.items()}, labelled={})
+    for values in _combinations(model):
+        known = numbers | {n: v * one for n, v in values.items()}
+        given = replace(batch, targets=known, labelled={})
         with pyro.validation_enabled(False):
             local = LocalPosterior.fitted(model, given)
             step = max(1, _ROWS // (model.members * len(batch)))
@@ -93,6 +98,31 @@ def weigh_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[Clas
         with torch.no_grad():
             classes.append(Class(values, local.latent(u)[0], log_weight))
     return classes
+
+
+def _combinations(model: AlloyModel) -> list[dict[str, float]]:
+    """Classes of all targets that have some, where none of them rules another out."""
+    combinations: list[dict[str, float]] = [{}]
+    for target in model.targets:
+        if isinstance(target, Continuous):
+            continue
+        only = target.only if isinstance(target, Categorical) else {}
+        combinations = [
+            values | {target.name: float(position)}
+            for values in combinations
+            for position, name in enumerate(target.classes)
+            if all(
+                name in possible[_classes(model, parent)[int(values[parent])]]
+                for parent, possible in only.items()
+            )
+        ]
+    return combinations
+
+
+def _classes(model: AlloyModel, name: str) -> tuple[str, ...]:
+    target = model.spec.target(name)
+    assert not isinstance(target, Continuous)
+    return target.classes
 
 
 def importance_posterior(
@@ -123,25 +153,24 @@ def importance_posterior(
         dimension `chain` is the member.
     """
     batch = ensemble.batch(alloys)
+    known = batch if labels == "use" else batch.without_labels()
     devices = [ensemble.device] if ensemble.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        classes = weigh_classes(ensemble.model, batch, draws)
+        classes = weigh_classes(ensemble.model, known, draws)
         z = torch.cat([c.z for c in classes])
         log_weight = torch.cat(
-            [
-                c.log_weight.masked_fill(~_possible(c, batch), -torch.inf)
-                if labels == "use"
-                else c.log_weight
-                for c in classes
-            ]
+            [c.log_weight.masked_fill(~_possible(c, known), -torch.inf) for c in classes]
         )
         weight, k_hat = smoothed(log_weight.double().cpu().numpy())
         chosen = torch.as_tensor(_resampled(weight, draws, seed), device=z.device)
+        numbers = {n: v for n, v in known.targets.items() if n not in classes[0].values}
         y = {
-            name: torch.cat(
-                [torch.full_like(c.log_weight, c.values[name]) for c in classes]
-            ).gather(0, chosen)
+            name: numbers[name].expand(chosen.shape)
+            if name in numbers
+            else torch.cat([torch.full_like(c.log_weight, c.values[name]) for c in classes]).gather(
+                0, chosen
+            )
             for name in ensemble.spec.target_names
         }
         z = z.gather(0, chosen[..., None].expand(*chosen.shape, z.shape[-1]))
@@ -169,25 +198,53 @@ def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: i
     DataFrame
         By formula, for each binary target `t`: `t_label` (NaN where unknown), `t_head` and
         `t_model` (probability of 1, mean over the members; the other targets are summed out) and
-        `t_gap`, the second minus the first.
+        `t_gap`, the second minus the first. For a target of several classes, `t_label` is the
+        class, and the rest is of each class: `t_head[class]`, ….
+
+    Raises
+    ------
+    DataError
+        For a number that is not known of every alloy.
     """
-    batch = ensemble.batch(alloys)
+    model, batch = ensemble.model, ensemble.batch(alloys)
     devices = [ensemble.device] if ensemble.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        classes = weigh_classes(ensemble.model, batch, _PARTICLES)
-    share = torch.stack([c.evidence() for c in classes]).double().softmax(0)
-    columns = {}
-    for name, head in ensemble.head_probabilities(batch.features).items():
+        classes = weigh_classes(model, replace(batch, reports={}), _PARTICLES)
+    share = torch.stack([c.evidence() for c in classes]).double().softmax(0).mean(1)
+    heads = marginals(model, batch.without_labels())
+    columns: dict[str, NDArray[Any]] = {}
+    for target in ensemble.spec.targets:
+        if isinstance(target, Continuous):
+            continue
+        name = target.name
+        said = heads[name].probabilities().double().mean(0).cpu().numpy()
         value = torch.tensor([c.values[name] for c in classes]).to(share)
-        model = (value[:, None, None] * share).sum(0).mean(0).cpu().numpy()
-        label = torch.full_like(head[0], torch.nan)
-        if name in batch.targets:
-            label = batch.targets[name].masked_fill(~batch.known(name), torch.nan)
-        said = head.double().mean(0).cpu().numpy()
-        columns[f"{name}_label"] = label.double().cpu().numpy()
-        columns |= {f"{name}_head": said, f"{name}_model": model, f"{name}_gap": model - said}
+        columns[f"{name}_label"] = _labels(target, batch)
+        for position, class_name in enumerate(target.classes):
+            if isinstance(target, Binary):
+                if not position:
+                    continue
+                suffix = ""
+            else:
+                suffix = f"[{class_name}]"
+            found = ((value == position).to(share) @ share).cpu().numpy()
+            head = said[:, position]
+            columns[f"{name}_head{suffix}"] = head
+            columns[f"{name}_model{suffix}"] = found
+            columns[f"{name}_gap{suffix}"] = found - head
     return pd.DataFrame(columns, as_fractions(alloys).index)
+
+
+def _labels(target: Binary | Categorical | Ordinal, batch: AlloyBatch) -> NDArray[Any]:
+    """Labels of a target as its users write them, NaN where there is none."""
+    values = np.full(len(batch), np.nan)
+    if target.name in batch.targets:
+        label = batch.targets[target.name].masked_fill(~batch.known(target.name), torch.nan)
+        values = label.double().cpu().numpy()
+    if isinstance(target, Binary):
+        return values
+    return np.array([np.nan if np.isnan(v) else target.classes[int(v)] for v in values], object)
 
 
 def _possible(drawn: Class, batch: AlloyBatch) -> Tensor:

@@ -45,7 +45,8 @@ def nuts_posterior(
 ) -> az.InferenceData:
     """Draw the latents of alloys by NUTS within one member.
 
-    Targets are fixed: at the label where there is one, else at the member's more probable class.
+    Targets are fixed: at the label where there is one, else at the member's most probable class,
+    and the median of a number.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def nuts_posterior(
 
 
 def fixed_targets(ensemble: Ensemble, batch: AlloyBatch, member: int) -> AlloyBatch:
-    """The same alloys with every target known: the label, else the member's more probable class."""
+    """The same alloys with every target known: the label, else what is most probable."""
     values = {
         name: torch.broadcast_to(value, (ensemble.members, len(batch)))[member]
         for name, value in ensemble.most_probable(batch).items()

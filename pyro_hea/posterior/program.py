@@ -1,4 +1,9 @@
-"""Runs of the whole program: what the guide draws, and how the model weighs it."""
+"""Runs of the whole program: what the guide draws, and how the model weighs it.
+
+Each alloy is weighed by itself. What all alloys share (coefficients of an expert's prior, the
+reliability of reports) is no matter of one alloy: it is fixed where the guide centres it, and not
+scored.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +59,8 @@ def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> Weighted
     Weighted
     """
     with pyro.validation_enabled(False):
-        guide = poutine.trace(repeated(model.guide, draws)).get_trace(batch)
-        program = poutine.replay(repeated(model.model, draws), trace=guide)
+        guide = poutine.trace(_of_alloys(model, model.guide, draws)).get_trace(batch)
+        program = poutine.replay(_of_alloys(model, model.model, draws), trace=guide)
         joint = poutine.trace(program).get_trace(batch)
         shape = torch.Size((draws, model.members, len(batch)))
         sites: dict[str, Any] = dict(joint.nodes)
@@ -83,7 +88,7 @@ def score(model: AlloyModel, batch: AlloyBatch, z: Tensor) -> tuple[Tensor, Tens
         In nats.
     """
     with pyro.validation_enabled(False):
-        program = poutine.condition(repeated(model.model, len(z)), data={"z": z})
+        program = poutine.condition(_of_alloys(model, model.model, len(z)), data={"z": z})
         joint = poutine.trace(program).get_trace(batch)
         return _score(joint), _log_prob(dict(joint.nodes)[COMPOSITION])
 
@@ -102,6 +107,12 @@ def repeated(program: Callable[..., Any], draws: int) -> Callable[..., Any]:
             return program(*args)
 
     return run
+
+
+def _of_alloys(model: AlloyModel, program: Callable[..., Any], draws: int) -> Callable[..., Any]:
+    """`repeated`, with what all alloys share fixed and out of sight."""
+    fixed = poutine.condition(repeated(program, draws), data=model.centres)
+    return poutine.block(fixed, hide=list(model.centres))
 
 
 def _score(trace: Any) -> Tensor:

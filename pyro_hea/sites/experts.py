@@ -79,10 +79,12 @@ class Expert(nn.Module):
             pyro.sample(site, dist.TransformedDistribution(normal, [link]))
 
     @property
-    def centre_of_guide(self) -> Tensor:
-        """The guide's median coefficients, (K, 1, C)."""
-        columns = zip(self._links, self.loc.unbind(-1), strict=True)
-        return torch.stack([link(loc) for link, loc in columns], -1)
+    def centres(self) -> dict[str, Tensor]:
+        """The guide's median of each coefficient's site, (K, 1)."""
+        if not self.coefficients:
+            return {}
+        columns = zip(self.sites.values(), self._links, self.loc.unbind(-1), strict=True)
+        return {site: link(loc) for site, link, loc in columns}
 
     def log_odds(self, features: Tensor, coefficients: Tensor | None = None) -> Tensor:
         """Log odds of 1 at features (..., N, F), with the guide's median coefficients by default.
@@ -95,6 +97,6 @@ class Expert(nn.Module):
         if isinstance(self.declared, HumeRothery):
             columns = zip(self.declared.features, values.unbind(-1), strict=True)
             return self.declared.log_odds(dict(columns))
-        w = self.centre_of_guide if coefficients is None else coefficients
+        w = torch.stack(list(self.centres.values()), -1) if coefficients is None else coefficients
         standardised = (values - self.centre) / self.spread
         return (standardised * w[..., :-1]).sum(-1) + w[..., -1]
