@@ -137,6 +137,9 @@ def compare_specs(
     fitted to each alloy and from the prior, in equal shares, and r is that mixture: a guide that is
     far from the posterior would else give too little. A hurdle's elements are counted once.
 
+    Standard errors are over the alloys. They do not hold what another seed of the training does,
+    which for compositions can be more: repeat with other seeds before a difference is believed.
+
     PSIS-LOO would mean nothing here, because the weights of the networks are point estimates and
     each alloy has a z of its own: dropping an alloy's likelihood does not undo what it taught.
     """
