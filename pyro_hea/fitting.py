@@ -341,7 +341,8 @@ def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> Allo
 
 
 def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
-    for name in spec.target_names:
+    for target in spec.targets:
+        name = target.name
         labels = data.labels[name].dropna() if name in data.labels else pd.Series(dtype=float)
         if labels.empty:
             raise DataError(
@@ -349,21 +350,34 @@ def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
                 f"{', '.join(data.targets) or 'none'}; give labels, or take the target out of the "
                 "spec"
             )
-        if labels.nunique() == 1:
+        if encode_values(labels, target).nunique() == 1:
+            one, other = (
+                ("one value", "with other values")
+                if isinstance(target, Continuous)
+                else ("one class", "of the other class")
+            )
+            value = labels.iloc[0] if isinstance(labels.iloc[0], str) else f"{labels.iloc[0]:g}"
             raise DataError(
-                f"every label of '{name}' is {labels.iloc[0]:g}: one class only cannot be learnt "
-                "from. Add alloys of the other class"
+                f"every label of '{name}' is {value}: {one} only cannot be learnt from. Add "
+                f"alloys {other}"
             )
 
 
 def _hold_out(
     data: AlloyDataset, spec: ModelSpec, seed: int
 ) -> tuple[AlloyDataset, AlloyDataset | None]:
-    """Split off labelled alloys that decide when to stop, where there are enough."""
-    labelled = np.flatnonzero(data.labels[list(spec.target_names)].notna().any(axis=1))
+    """Split off labelled alloys that decide when to stop, where there are enough.
+
+    Labels without which a target could not be learnt stay.
+    """
+    labels = data.labels[list(spec.target_names)]
+    labelled = np.flatnonzero(labels.notna().any(axis=1))
     if len(labelled) < _ENOUGH_LABELS:
         return data, None
     rng = np.random.default_rng(seed)
     held = np.zeros(len(data), bool)
     held[rng.choice(labelled, int(_HELD_OUT * len(labelled)), replace=False)] = True
+    for name in labels:
+        if labels.loc[~held, name].nunique() < 2:
+            held &= labels[name].isna().to_numpy()
     return data.take(~held), data.take(held)

@@ -15,7 +15,7 @@ from pyro_hea import design as designing
 from pyro_hea import posterior
 from pyro_hea.archive import load_ensemble, save_ensemble
 from pyro_hea.dataset import AlloyDataset, load_alloys
-from pyro_hea.design import Constraint, DesignResult, sample_designs
+from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
 from pyro_hea.errors import DataError, NotFittedError
 from pyro_hea.explore import Explorer
 from pyro_hea.fitting import TrainingRun, choose_device, history_table, untrained_ensemble
@@ -52,6 +52,7 @@ class DisentangledVAE:
         self.spec = spec or ModelSpec()
         self._ensemble: Ensemble | None = None
         self._records: list[EpochRecord] = []
+        self._data: AlloyDataset | None = None
 
     def __repr__(self) -> str:
         targets = ", ".join(self.spec.target_names)
@@ -131,8 +132,49 @@ class DisentangledVAE:
             folder=checkpoint,
             resume=resume,
         )
-        self._ensemble, self._records = run.ensemble, run.records
+        self._ensemble, self._records, self._data = run.ensemble, run.records, data
         run.train(progress)
+        return self
+
+    def update(
+        self,
+        measurements: AlloyDataset,
+        data: AlloyDataset | None = None,
+        *,
+        epochs: int = 60,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> Self:
+        """Continue training with new labels, which takes a fraction of the time of training anew.
+
+        Parameters
+        ----------
+        measurements : AlloyDataset
+            New reports, of alloys of the training elements, known or new.
+        data : AlloyDataset, optional
+            What it was trained on before; a loaded model does not hold it, and needs it.
+        epochs : int
+            Over old and new alloys together, at a fifth of the learning rates.
+        seed : int
+        progress : bool
+
+        Returns
+        -------
+        DisentangledVAE
+            Itself; until the training ends it holds the members as they were.
+
+        Raises
+        ------
+        DataError
+            Without the old data, or for an element that the members do not know.
+        """
+        old = data if data is not None else self._data
+        if old is None:
+            raise DataError("a loaded model does not hold its data: pass update(new, data=old)")
+        joined = old + measurements
+        run = TrainingRun.continued(self.ensemble, joined, epochs=epochs, seed=seed)
+        run.train(progress)
+        self._ensemble, self._records, self._data = run.ensemble, run.records, joined
         return self
 
     @property
@@ -394,7 +436,7 @@ class DisentangledVAE:
 
     def design(
         self,
-        targets: Mapping[str, float],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
         *,
         n: int = 100,
@@ -406,7 +448,9 @@ class DisentangledVAE:
 
         Parameters
         ----------
-        targets : mapping of target to 0 or 1
+        targets : mapping of target to wish
+            0 or 1 of a binary target, the name of a class or level, an inequality `(">", 500)` or
+            a range `(900, 1200)` of a number.
         constraints : sequence of Constraint
             Each holds exactly on every alloy returned.
         n : int

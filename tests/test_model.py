@@ -24,7 +24,10 @@ LOC, SCALE, ATOMS = 0.4, 1.7, 20
 def spec_of(targets: int = 1, flow: bool = True, members: int = K) -> ModelSpec:
     return ModelSpec.from_mapping(
         {
-            "targets": {t: {"prior": {"dist": "Bernoulli", "probs": PRIORS[t]}} for t in list(PRIORS)[:targets]},
+            "targets": {
+                t: {"prior": {"dist": "Bernoulli", "probs": PRIORS[t]}}
+                for t in list(PRIORS)[:targets]
+            },
             "latent": {
                 "dim": D,
                 "prior": {"dist": "Normal", "loc": LOC, "scale": SCALE},

@@ -67,7 +67,7 @@ def test_a_loaded_model_needs_its_data(vae, tmp_path):
 
 def test_it_is_as_it_was_after_a_refusal(vae):
     before = vae.predict([NEW])
-    with pytest.raises(DataError, match="holds Ti.*Train anew with fit to add an element"):
+    with pytest.raises(DataError, match=r"holds Ti.*Train anew with fit to add an element"):
         vae.update(reported({"AlTi": 1.0}), progress=False)
     pd.testing.assert_frame_equal(vae.predict([NEW]), before)
 

@@ -30,6 +30,7 @@ from pyro_hea.sites import ContinuousSite
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
     from pyro_hea.model import AlloyModel
+    from pyro_hea.spec import Training
 
 EVALUATE_EVERY = 5
 """Epochs between evaluations on the validation alloys."""
@@ -78,6 +79,8 @@ class Trainer:
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
     measurements : mapping of str to Measurements
         Reports of targets with conditions, at any of which their heads are trained.
+    settings : Training, optional
+        How to train, as the spec declares by default.
 
     Notes
     -----
@@ -92,13 +95,14 @@ class Trainer:
         validation: AlloyBatch | None,
         seed: int,
         measurements: Mapping[str, Measurements] | None = None,
+        settings: Training | None = None,
     ) -> None:
         if model.reliabilities:
             generator = torch.Generator().manual_seed(seed)
             half = torch.randperm(len(data), generator=generator) % 2 == 1
             data = data.replaced(half=half.to(data.features.device))
         self.model, self.data, self.validation = model, data, validation
-        self.settings = model.spec.training
+        self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
         heads = list(model.heads.parameters())
