@@ -377,7 +377,7 @@ def _hold_out(
     rng = np.random.default_rng(seed)
     held = np.zeros(len(data), bool)
     held[rng.choice(labelled, int(_HELD_OUT * len(labelled)), replace=False)] = True
-    for name in labels:
-        if labels.loc[~held, name].nunique() < 2:
+    for name in spec.target_names:
+        if labels[name][~held].nunique() < 2:
             held &= labels[name].isna().to_numpy()
     return data.take(~held), data.take(held)

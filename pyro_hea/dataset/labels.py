@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from pyro_hea.dataset.table import at_room_temperature
+from pyro_hea.dataset.table import at_room_temperature, numbers_of
 from pyro_hea.errors import ConflictingReportsWarning, DataError, nearest
-from pyro_hea.spec import Binary, Categorical, Continuous
+from pyro_hea.spec import Categorical, Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,28 +65,47 @@ def encode_labels(labels: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFra
 
 def encode_values(values: pd.Series, target: Target) -> pd.Series:
     """Values of one target as numbers; see `encode_labels`."""
-    if isinstance(target, Binary | Continuous):
-        numbers = pd.to_numeric(values, errors="coerce")
-        if isinstance(target, Binary):
-            fits, allowed = numbers.isin([0, 1]), "0 or 1"
-        elif target.positive:
-            fits, allowed = numbers > 0, "a number above 0"
-        else:
-            fits, allowed = numbers.abs() < np.inf, "a number"
-    else:
-        numbers = values.map({name: float(i) for i, name in enumerate(target.classes)})
-        fits, allowed = numbers.notna(), ", ".join(target.classes)
-    faulty = values.notna() & ~fits
+    numbers = numbers_of_values(values, target)
+    faulty = values.notna() & numbers.isna()
     if faulty.any():
         row = int(np.flatnonzero(faulty)[0])
-        hint = (
-            "" if isinstance(target, Continuous) else nearest(str(values.iloc[row]), target.classes)
-        )
+        value = values.iloc[row]
         raise DataError(
-            f"'{values.index[row]}': label {values.iloc[row]!r} of '{target.name}' is not allowed."
-            f"{hint} Allowed: {allowed}"
+            f"'{values.index[row]}': label {value!r} of '{target.name}' is not allowed."
+            f"{nearest_class(value, target)} Allowed: {allowed_values(target)}"
         )
-    return numbers.astype(float)
+    return numbers
+
+
+def numbers_of_values(values: pd.Series, target: Target) -> pd.Series:
+    """Values of one target as numbers, NaN where there is none or one that cannot be."""
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    if isinstance(target, Continuous):
+        least = 0.0 if target.positive else -np.inf
+        return numbers.where((numbers > least) & (numbers < np.inf))
+    positions = {_spelled(name): float(i) for i, name in enumerate(target.classes)}
+    return values.map(lambda value: positions.get(_spelled(value), np.nan)).astype(float)
+
+
+def allowed_values(target: Target) -> str:
+    """What a label of a target may be, in words."""
+    if isinstance(target, Continuous):
+        return "a number above 0" if target.positive else "a number"
+    return ", ".join(target.classes)
+
+
+def nearest_class(value: Any, target: Target) -> str:
+    """The class that may have been meant, in words."""
+    return "" if isinstance(target, Continuous) else nearest(str(value), target.classes)
+
+
+def _spelled(value: Any) -> str:
+    """A class as text, numbers in one way: '1' for 1.0 and for '1.0'."""
+    text = str(value).strip()
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
 
 
 def _reconcile(table: pd.DataFrame, child: Categorical, parent: Target) -> None:
@@ -140,30 +159,40 @@ def label_conditions(data: AlloyDataset, target: Continuous) -> Floats:
 
     Where none is known, the value at which predictions are made.
     """
-    rows = data.reports[data.reports["target"] == target.name]
-    labelled = at_room_temperature(rows)
+    rows = at_room_temperature(data.reports[data.reports["target"] == target.name])
     columns = [
-        pd.to_numeric(labelled[name], errors="coerce")
-        .groupby(labelled["formula"])
-        .median()
-        .reindex(data.formulas)
-        .fillna(reference)
-        if name in labelled
-        else pd.Series(reference, data.formulas)
-        for name, reference in target.conditions.items()
+        numbers_of(rows, name).groupby(rows["formula"]).median().reindex(data.formulas)
+        if name in rows
+        else pd.Series(np.nan, data.formulas)
+        for name in target.conditions
     ]
-    return np.stack(columns, -1).astype(float)
+    return _at_reference(columns, target)
 
 
 def measurements(data: AlloyDataset, target: Continuous) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,)."""
+    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,).
+
+    Raises
+    ------
+    DataError
+        For a condition that the reports do not have.
+    """
     rows = data.reports[data.reports["target"] == target.name]
+    for name in target.conditions:
+        if name not in rows:
+            known = [str(column) for column in rows.columns]
+            raise DataError(
+                f"'{target.name}' depends on the condition '{name}', which is no column of the "
+                f"reports.{nearest(name, known)} Columns: {', '.join(known)}"
+            )
     at = pd.Index(data.formulas).get_indexer(pd.Index(rows["formula"]))
-    conditions = [
-        pd.to_numeric(rows[name], errors="coerce").fillna(reference)
-        if name in rows
-        else pd.Series(reference, rows.index)
-        for name, reference in target.conditions.items()
-    ]
+    conditions = _at_reference([numbers_of(rows, name) for name in target.conditions], target)
     values = encode_values(rows.set_index("formula")["value"], target).to_numpy(float)
-    return at, np.stack(conditions, -1).astype(float), values
+    return at, conditions, values
+
+
+def _at_reference(columns: Sequence[pd.Series], target: Continuous) -> Floats:
+    """Columns side by side, the value at which predictions are made where one is not known."""
+    references = target.conditions.values()
+    filled = [column.fillna(value) for column, value in zip(columns, references, strict=True)]
+    return np.stack(filled, -1).astype(float)

@@ -6,14 +6,19 @@ import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pyro_hea.composition import format_formula, fraction_table
+from pyro_hea.dataset.labels import allowed_values, nearest_class, numbers_of_values
 from pyro_hea.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.errors import DataError, FormulaError, MissingFileError, missing_extra, nearest
-from pyro_hea.spec import ModelSpec
+from pyro_hea.spec import Binary, Continuous, ModelSpec
+
+if TYPE_CHECKING:
+    from pyro_hea.spec import Target
 
 PUBLISHED_SOURCE = "zeng2024"
 """The reports that the published model was trained and tested on."""
@@ -73,8 +78,9 @@ def read_alloys(
     Parameters
     ----------
     path : str or Path
-        CSV, or Parquet (`.parquet`), with a formula column and a column per target; a blank is
-        an alloy without that label. Other columns are kept with the reports.
+        CSV, or Parquet (`.parquet`), with a formula column and a column per target: 0 or 1, the
+        name of a class or of a level, or a number in the target's unit. A blank is an alloy
+        without that label. Other columns are kept with the reports.
     spec : ModelSpec, optional
         Declares the targets (`ModelSpec()` by default).
     formula_column : str
@@ -109,8 +115,9 @@ def read_alloys(
             f"{path}: there is no column of a declared target ({', '.join(spec.target_names)})."
             f"{nearest(spec.target_names[0], map(str, rows.columns))}"
         )
-    for target in targets:
-        rows[target] = _labels_of_column(rows[target], f"{path}: column '{target}'")
+    for name in targets:
+        where = f"{path}: column '{name}'"
+        rows[name] = _labels_of_column(rows[name], spec.target(name), where)
     try:
         fractions = fraction_table(rows[formula_column].tolist())
     except FormulaError as error:
@@ -164,15 +171,18 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: cannot be read as a table: {error}") from None
 
 
-def _labels_of_column(column: pd.Series, where: str) -> pd.Series:
-    """Binary labels as 0.0, 1.0 or NaN; the first faulty row is named."""
-    text = column.fillna("").astype(str).str.strip()
-    values = pd.to_numeric(text.where(text != ""), errors="coerce")
-    faulty = (text != "") & ~values.isin([0, 1])
+def _labels_of_column(column: pd.Series, target: Target, where: str) -> pd.Series:
+    """Labels as the target's classes spell them, or as numbers; the first faulty row is named."""
+    text = column.map(lambda value: "" if pd.isna(value) else str(value).strip())
+    numbers = numbers_of_values(text, target)
+    faulty = (text != "") & numbers.isna()
     if faulty.any():
         row = int(np.flatnonzero(faulty)[0])
         raise DataError(
-            f"{where}, row {row + 1}: label '{text.iloc[row]}' is not allowed; write 0, 1 or leave "
-            "it blank for an alloy that nobody looked at"
+            f"{where}, row {row + 1}: label '{text.iloc[row]}' is not allowed; write "
+            f"{allowed_values(target)} or leave it blank for an alloy that nobody looked at."
+            f"{nearest_class(text.iloc[row], target)}"
         )
-    return values
+    if isinstance(target, Binary | Continuous):
+        return numbers
+    return numbers.map(lambda position: target.classes[int(position)], na_action="ignore")

@@ -30,7 +30,7 @@ ROOM_TEMPERATURE_C = (15.0, 35.0)
 def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
     """What the reports of each alloy say together.
 
-    The majority for a class (names, or 0 and 1), where a tie leaves the alloy unlabelled; the
+    The majority for a class (text, or 0 and 1), where a tie leaves the alloy unlabelled; the
     median for a number. A report with a `test_temperature_C` other than room temperature makes
     no label.
 
@@ -74,14 +74,35 @@ def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
     """Reports of tests at room temperature, and those that name no temperature."""
     if "test_temperature_C" not in reports:
         return reports
-    temperature = pd.to_numeric(reports["test_temperature_C"])
+    temperature = numbers_of(reports, "test_temperature_C")
     return reports[temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)]
 
 
+def numbers_of(reports: pd.DataFrame, column: str) -> pd.Series:
+    """A column of reports as numbers, NaN where it is blank.
+
+    Raises
+    ------
+    DataError
+        For text; the alloy is named.
+    """
+    given = reports[column]
+    numbers = pd.to_numeric(given, errors="coerce")
+    faulty = numbers.isna() & given.notna() & (given.astype(str).str.strip() != "")
+    if faulty.any():
+        row = int(np.flatnonzero(faulty)[0])
+        raise DataError(
+            f"'{reports['formula'].iloc[row]}': '{column}' is {given.iloc[row]!r}, which is no "
+            "number; write one, or leave it blank"
+        )
+    return numbers
+
+
 def _is_class(values: pd.Series) -> bool:
-    """Whether values are names, or 0 and 1 alone."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    return bool(numbers.isna().any() or numbers.isin([0.0, 1.0]).all())
+    """Whether values are text, or 0 and 1 alone."""
+    if values.map(lambda value: isinstance(value, str)).any():
+        return True
+    return bool(pd.to_numeric(values).isin([0.0, 1.0]).all())
 
 
 def _majority(rows: pd.DataFrame) -> pd.Series:
