@@ -29,7 +29,7 @@ PROTOCOLS = {
     "ablation": (1, "The default model with one lever changed at a time, on inner folds."),
     "speed": (1, "Time and memory of commands, training and answers, and how they grow."),
 }
-"""Each with its number of seeds, chosen so that all of them end within 90 minutes on two cores."""
+"""Each with its number of seeds and what it measures."""
 
 
 @main.group()
