@@ -285,11 +285,11 @@ def _peak_memory(device: str) -> float:
 
 
 def _exponents(rows: pd.DataFrame) -> dict[str, float]:
-    last, before = rows.iloc[-1], rows.iloc[-2]
-    return {
-        name: float(np.log(last[name] / before[name]) / np.log(last["size"] / before["size"]))
-        for name in ("prepare (s)", "epoch (s)", "memory (MiB)")
-    }
+    """Powers of the size by which cost grows at its end; NaN where none could be measured."""
+    costs = rows[["prepare (s)", "epoch (s)", "memory (MiB)"]].iloc[-2:]
+    steps = np.diff(np.log(costs.where(costs > 0).to_numpy(float)), axis=0)[-1]
+    exponents = steps / np.diff(np.log(rows["size"].to_numpy(float)))[-1]
+    return dict(zip(costs, exponents.tolist(), strict=True))
 
 
 def _listed(values: dict[str, float]) -> pd.DataFrame:

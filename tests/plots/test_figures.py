@@ -10,7 +10,7 @@ import pytest
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pyro_hea import plots
+from pyro_hea import DisentangledVAE, ModelSpec, plots
 from pyro_hea.plots.ternary import ternary_compositions
 from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
 
@@ -60,6 +60,27 @@ def figures(designs, predictions):
         **explanations(designs, predictions),
         **uncertainty(),
         **benchmarks(),
+        **declarations(),
+    }
+
+
+def declarations():
+    """Figures of priors, of specs beside each other, and of sources."""
+    vae = DisentangledVAE(ModelSpec.shipped("properties").with_(training__members=2))
+    formulas = ["CoCrFeMnNi", "AlNi", "MoNbTaW"]
+    priors = vae.prior_table(formulas), vae.prior_predictive(40, formulas)
+    index = pd.MultiIndex.from_product([["composition", "single_phase"], ["flat", "expert"]])
+    below = pd.DataFrame(
+        {"elpd_diff": [0.0, 8.0] * 2, "dse": [0.0, 3.0] * 2}, index.set_names(["about", "spec"])
+    )
+    right = {"right": [0.9, 0.8], "right_low": [0.8, 0.6], "right_high": [0.95, 0.9]}
+    sources = pd.DataFrame(
+        {"target": "single_phase", "source": "borg2020", "true": ["0", "1"], **right}
+    )
+    return {
+        "prior_panels": plots.prior_panels(*priors)[0].figure,
+        "comparison_panels": plots.comparison_panels(below)[0].figure,
+        "source_reliability": plots.source_reliability(sources, "single_phase").figure,
     }
 
 
