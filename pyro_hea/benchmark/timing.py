@@ -289,7 +289,7 @@ def _exponents(rows: pd.DataFrame) -> dict[str, float]:
     costs = rows[["prepare (s)", "epoch (s)", "memory (MiB)"]].iloc[-2:]
     steps = np.diff(np.log(costs.where(costs > 0).to_numpy(float)), axis=0)[-1]
     exponents = steps / np.diff(np.log(rows["size"].to_numpy(float)))[-1]
-    return dict(zip(costs, exponents.tolist(), strict=True))
+    return dict(zip(map(str, costs), exponents.tolist(), strict=True))
 
 
 def _listed(values: dict[str, float]) -> pd.DataFrame:
