@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.tree import DecisionTreeClassifier, export_text
+from sklearn.tree import DecisionTreeClassifier
 
 from pyro_hea.errors import DataError
 from pyro_hea.explain._quantity import PROBABILITY, quantity
@@ -68,11 +68,32 @@ class Rules:
     features: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Rules({self.column}: {self.tree.get_n_leaves()} rules)"
+        answers = sum(" = " in line for line in self._lines(0, 0))
+        return f"Rules({self.column}: {answers} rules)"
 
     def __str__(self) -> str:
-        text = export_text(self.tree, feature_names=list(self.features), decimals=3)
-        return text.replace("class: ", f"{self.column} = ").replace(".0\n", "\n")
+        return "\n".join(self._lines(0, 0))
+
+    def _lines(self, node: int, depth: int) -> list[str]:
+        """A question with its answers, or the one answer where all below it are the same."""
+        tree, start = self.tree.tree_, "|   " * depth + "|--- "
+        answers = self._answers(node)
+        if len(answers) == 1:
+            return [f"{start}{self.column} = {answers.pop():g}"]
+        asked, at = self.features[tree.feature[node]], tree.threshold[node]
+        return [
+            f"{start}{asked} <= {at:.3f}",
+            *self._lines(tree.children_left[node], depth + 1),
+            f"{start}{asked} >  {at:.3f}",
+            *self._lines(tree.children_right[node], depth + 1),
+        ]
+
+    def _answers(self, node: int) -> set[float]:
+        tree = self.tree.tree_
+        below = tree.children_left[node], tree.children_right[node]
+        if below[0] == below[1]:  # a leaf
+            return {float(self.tree.classes_[tree.value[node].argmax()])}
+        return self._answers(below[0]) | self._answers(below[1])
 
     @property
     def column(self) -> str:

@@ -66,7 +66,7 @@ def importance_bars(
                 markersize=6,
                 label="published model (arXiv:2409.06740)",
             )
-            ax.legend(loc="lower right")
+            ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
         ax.set(
             xlabel=f"mean |SHAP| ({unit}; 94 % of the members)",
             xlim=(0, None),

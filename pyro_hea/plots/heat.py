@@ -118,7 +118,7 @@ def axis_map(correlations: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def correlation_map(
     features: pd.DataFrame, groups: Mapping[str, Sequence[str]], ax: Axes | None = None
 ) -> Axes:
-    """Draw how features are correlated among the alloys, group by group.
+    """Draw how strongly features are correlated among the alloys, group by group.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def correlation_map(
     ['a', 'b']
     """
     order = [feature for members in groups.values() for feature in members]
-    rho = features[order].corr("spearman").fillna(0.0)
-    ax = _heat(rho, "Spearman's ρ (no unit)", span=1.0, numbers=False, ax=ax)
+    rho = features[order].corr("spearman").fillna(0.0).abs()
+    ax = _heat(rho, "|Spearman's ρ| (no unit)", span=1.0, one_sided=True, numbers=False, ax=ax)
     start = -0.5
     for members in groups.values():
         end = start + len(members)

@@ -62,7 +62,8 @@ def traversal_plot(
             position, bands.to_numpy().T, labels=list(bands), edgecolor="0.4", linewidth=0.5
         )
         for i, band in enumerate(drawn):
-            band.set(facecolor=_TINTS[i % len(_TINTS)], hatch=_HATCHES[i % len(_HATCHES)])
+            turn, tint = divmod(i, len(_TINTS))  # a tint comes again with another hatch
+            band.set(facecolor=_TINTS[tint], hatch=_HATCHES[(tint + 3 * turn) % len(_HATCHES)])
         above.set(ylabel="decoded amount (at.%)", ylim=(0, 100))
         above.grid(visible=False)
         above.legend(
