@@ -221,7 +221,7 @@ def _of_stream(
 
 
 def _worth_a_scout(total: int | None, sample: NDArray[np.float64]) -> bool:
-    return len(sample) >= 2 * _SAMPLE and (total is None or total > _SMALL)
+    return len(sample) >= _SAMPLE and (total is None or total > _SMALL)
 
 
 def _satisfying(problem: Problem, fractions: NDArray[np.float64]) -> NDArray[np.bool_]:
