@@ -70,6 +70,7 @@ def encode_values(values: pd.Series, target: Target) -> pd.Series:
     if faulty.any():
         row = int(np.flatnonzero(faulty)[0])
         value = values.iloc[row]
+        value = value.item() if isinstance(value, np.generic) else value
         raise DataError(
             f"'{values.index[row]}': label {value!r} of '{target.name}' is not allowed."
             f"{nearest_class(value, target)} Allowed: {allowed_values(target)}"

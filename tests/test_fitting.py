@@ -1,0 +1,249 @@
+"""A training with targets of every kind: refused where it must be, resumed, saved and loaded."""
+
+import re
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
+from pyro_hea.composition import fraction_table
+from pyro_hea.errors import DataError
+from pyro_hea.fitting import TrainingRun, _hold_out
+
+TARGETS = {
+    "single_phase": {"prior": {"logistic": {"number_of_elements": -0.5}}, "reports": {}},
+    "phase": {
+        "kind": "categorical",
+        "classes": ["fcc", "bcc", "several"],
+        "given": "single_phase",
+        "only": {"single_phase": {"0": ["several"], "1": ["fcc", "bcc"]}},
+    },
+    "rating": {"kind": "ordinal", "levels": ["1", "2", "3"], "given": "phase"},
+    "hardness": {
+        "kind": "continuous",
+        "unit": "HV",
+        "given": ["phase"],
+        "prior": {"dist": "Normal", "loc": 6.0, "scale": 0.7},
+        "conditions": {"test_temperature_C": 25},
+    },
+    "modulus": {
+        "kind": "continuous",
+        "positive": False,
+        "transform": "identity",
+        "heteroscedastic": False,
+        "prior": {"dist": "Normal", "loc": 0.0, "scale": 5.0},
+        "given": "hardness",
+    },
+}
+NAMES = list(TARGETS)
+
+
+def spec_of(targets=None, latent=None, epochs: int = 6) -> ModelSpec:
+    return ModelSpec.from_mapping(
+        {
+            "targets": targets or TARGETS,
+            "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}} | (latent or {}),
+            "likelihood": {"total_count": 50},
+            "features": {"bins": 3},
+            "head": {"hidden": [8], "dropout": 0.2},
+            "encoder": {"hidden": [8]},
+            "decoder": {"hidden": [8]},
+            "training": {"members": 2, "epochs": epochs, "batch_size": 20},
+        }
+    )
+
+
+def rows_of(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(0)
+    elements = np.array(["Al", "Co", "Cr", "Cu", "Fe", "Ni"])
+    formulas: dict[str, None] = {}
+    while len(formulas) < count:
+        some = rng.choice(elements, 4, replace=False)
+        amounts = zip(sorted(some), rng.integers(1, 5, 4), strict=True)
+        formulas["".join(f"{e}{n}" for e, n in amounts)] = None
+    fractions = fraction_table(list(formulas))
+    al = fractions["Al"].to_numpy()
+    phase = np.where(al < 0.15, np.where(al < 0.05, "fcc", "bcc"), "several")
+    rows = [
+        *[("single_phase", i, float(al[i] < 0.15), "ann") for i in range(count) if i % 3],
+        *[("single_phase", i, float(al[i] < 0.1), "bob") for i in range(count) if i % 4 == 1],
+        *[("phase", i, phase[i], "ann") for i in range(count) if i % 3 != 1],
+        *[("rating", i, str(1 + i % 3), "ann") for i in range(0, count, 2)],
+        *[("hardness", i, 200 + 900 * al[i], "ann") for i in range(0, count, 2)],
+        *[("modulus", i, 10 * al[i] - 1, "ann") for i in range(0, count, 3)],
+    ]
+    reports = pd.DataFrame(rows, columns=["target", "row", "value", "source"])
+    reports = reports.assign(formula=fractions.index[reports["row"]], test_temperature_C=np.nan)
+    hot = pd.DataFrame(
+        {
+            "target": "hardness",
+            "value": 150.0,
+            "source": "eve",
+            "formula": fractions.index[:5],
+            "test_temperature_C": 600.0,
+        }
+    )
+    return fractions, pd.concat([reports, hot], ignore_index=True)
+
+
+def alloys_of(count: int = 24, edit=lambda reports: reports) -> AlloyDataset:
+    fractions, reports = rows_of(count)
+    return AlloyDataset.from_reports(fractions, edit(reports), NAMES, expected_conflicts=99)
+
+
+def prepared(data: AlloyDataset, spec: ModelSpec | None = None) -> TrainingRun:
+    return TrainingRun.prepare(
+        spec or spec_of(),
+        data,
+        None,
+        seed=0,
+        device=torch.device("cpu"),
+        folder=None,
+        resume=False,
+    )
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_without_a_label_is_refused_by_name(name):
+    data = alloys_of(edit=lambda r: r[r["target"] != name])
+    with pytest.raises(DataError, match=f"no alloy is labelled with '{name}'. Targets in the data"):
+        prepared(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("single_phase", 1.0, "is 1: one class only cannot be learnt from"),
+        ("phase", "bcc", "is bcc: one class only cannot be learnt from"),
+        ("rating", "2", "is 2: one class only cannot be learnt from"),
+        ("hardness", 300.0, "is 300: one value only cannot be learnt from. Add alloys with other"),
+    ],
+)
+def test_labels_that_are_all_alike_are_refused(name, value, message):
+    def alike(reports):
+        return reports.assign(value=reports["value"].where(reports["target"] != name, value))
+
+    with pytest.raises(DataError, match=re.escape(f"every label of '{name}' {message}")):
+        prepared(alloys_of(edit=alike))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("phase", "bbc", "label 'bbc' of 'phase' is not allowed. Did you mean 'bcc'? Allowed: fcc"),
+        ("rating", "4", "label 4.0 of 'rating' is not allowed. Allowed: 1, 2, 3"),
+        ("hardness", -20.0, "label -20.0 of 'hardness' is not allowed. Allowed: a number above 0"),
+    ],
+)
+def test_a_label_that_cannot_be_names_the_alloy(name, value, message):
+    def spoilt(reports):
+        row = reports.index[reports["target"] == name][2]
+        reports.loc[row, "value"] = value
+        return reports
+
+    data = alloys_of(edit=spoilt)
+    formula = data.formulas[{"phase": 3, "rating": 4, "hardness": 4}[name]]
+    with pytest.raises(DataError, match=re.escape(f"'{formula}': {message}")):
+        prepared(data)
+
+
+def test_a_condition_that_no_report_has_is_refused():
+    data = alloys_of(edit=lambda r: r.rename(columns={"test_temperature_C": "test_temp_C"}))
+    message = r"'hardness' depends on the condition 'test_temperature_C', .* mean 'test_temp_C'\?"
+    with pytest.raises(DataError, match=message):
+        prepared(data)
+
+
+def test_what_is_held_out_leaves_every_target_its_labels():
+    """Two labels of a rare target: whichever alloys are drawn, both stay."""
+
+    def rare(reports):
+        ductile = pd.DataFrame(
+            {"target": "ductile", "value": [0.0, 1.0], "source": "ann", "row": [0, 1]}
+        ).assign(formula=reports["formula"].unique()[:2])
+        return pd.concat([reports, ductile], ignore_index=True)
+
+    fractions, reports = rows_of(160)
+    data = AlloyDataset.from_reports(
+        fractions, rare(reports), ["single_phase", "ductile"], expected_conflicts=99
+    )
+    spec = spec_of({"single_phase": {}, "ductile": {}})
+    for seed in range(40):
+        kept, held = _hold_out(data, spec, seed)
+        assert held is not None
+        assert len(kept) + len(held) == len(data)
+        assert kept.labels["ductile"].count() == 2
+
+
+# What is told of the data.
+
+
+def test_scales_conditions_and_sources_are_those_of_the_data():
+    run = prepared(alloys_of())
+    statistics = run.ensemble.model.statistics
+    _, reports = rows_of(24)
+    cold = reports[reports["test_temperature_C"].isna()]
+    logs = np.log(cold[cold["target"] == "hardness"]["value"].astype(float))
+    assert statistics.scales["hardness"] == pytest.approx((logs.mean(), logs.std()))
+    plain = cold[cold["target"] == "modulus"]["value"].astype(float)
+    assert statistics.scales["modulus"] == pytest.approx((plain.mean(), plain.std()))
+    assert statistics.sources == {"single_phase": ("ann", "bob")}
+    at = np.array([25.0] * 12 + [600.0] * 5)
+    assert statistics.conditions["hardness"] == pytest.approx((at.std(),))
+    measured = run.trainer._measurements["hardness"]
+    assert len(measured.rows) == 17
+    assert measured.conditions.unique().tolist() == pytest.approx([0.0, 575 / at.std()])
+
+
+# Resuming, saving and loading.
+
+LATENTS = {"flow": {}, "Mixture": {"prior": {"dist": "Mixture", "components": 3}}}
+
+
+@pytest.mark.parametrize("latent", LATENTS)
+def test_a_model_of_every_kind_is_resumed_saved_and_loaded_to_the_bit(latent, tmp_path):
+    spec, every = spec_of(latent=LATENTS[latent]), alloys_of(40)
+    data, validation = every.take(range(30)), every.take(range(30, 40))
+    whole = DisentangledVAE(spec).fit(data, validation=validation, seed=3, progress=False)
+
+    def stop_after(epochs):
+        run = TrainingRun.prepare(
+            spec,
+            data,
+            validation,
+            seed=3,
+            device=torch.device("cpu"),
+            folder=tmp_path / "run",
+            resume=False,
+        )
+        run.records.extend(islice(run.trainer.epochs(), epochs))
+        run._save()
+
+    stop_after(4)
+    resumed = DisentangledVAE(spec).fit(
+        data,
+        validation=validation,
+        seed=3,
+        progress=False,
+        checkpoint=tmp_path / "run",
+        resume=True,
+    )
+    first, second = (v.ensemble.model.state_dict() for v in (whole, resumed))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[n], second[n]) for n in first)
+    pd.testing.assert_frame_equal(whole.history, resumed.history)
+
+    whole.save(tmp_path / "model")
+    loaded = DisentangledVAE.load(tmp_path / "model")
+    assert loaded.ensemble.spec == spec
+    pd.testing.assert_frame_equal(loaded.predict(data), whole.predict(data))
+    a, b = (v.posterior(data.take([0, 1, 2]), draws=4, seed=1) for v in (whole, loaded))
+    for group in ("posterior", "prior", "prior_predictive", "observed_data"):
+        assert a[group].equals(b[group])
+    assert loaded.ensemble.model.population == len(whole.ensemble.known)
