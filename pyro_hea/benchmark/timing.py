@@ -57,6 +57,9 @@ _SCREENED = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
 """Their grid in steps of 5 at.% is screened."""
 
 _LABELLED = 1_000
+_LEAST = 0.1
+"""MiB; less is not told from nothing, and has no place on a logarithmic axis."""
+
 _MIB = 2**20
 
 
@@ -187,7 +190,7 @@ def _growth(spec: ModelSpec, sizes: dict[str, int], device: str) -> dict[str, fl
     return {
         "prepare (s)": prepared,
         "epoch (s)": median(seconds[1:] or seconds),  # the first one warms up
-        "memory (MiB)": _peak_memory(device) - before,
+        "memory (MiB)": max(_peak_memory(device) - before, _LEAST),
     }
 
 
