@@ -95,6 +95,25 @@ def test_a_label_that_cannot_be_names_the_alloy_and_what_is_allowed(target, labe
         encode_values(series(NAN, label), target)
 
 
+@pytest.mark.parametrize(
+    ("prior", "label", "allowed"),
+    [
+        (Prior(dist="Uniform", low=2.0, high=10.0), 11.0, "above 2 and below 10, by its"),
+        (Prior(dist="Uniform", low=2.0, high=10.0), 10.0, "above 2 and below 10, by its"),
+        (Prior(dist="Beta", concentration1=2.0, concentration0=2.0), -0.5, "above 0 and below 1"),
+        (Prior(dist="Pareto", scale=5.0, alpha=2.0), 4.0, "above 5, by its prior Pareto"),
+        (Prior(dist="HalfNormal", scale=1.0), -1.0, "above 0, by its prior HalfNormal"),
+    ],
+)
+def test_a_label_that_the_prior_rules_out_is_refused_by_message(prior, label, allowed):
+    target = Continuous(name="misfit", positive=False, transform="identity", prior=prior)
+    inside = series(5.5 if prior.dist != "Beta" else 0.5, NAN)
+    assert encode_values(inside, target).iloc[0] == inside.iloc[0]
+    message = f"'alloy 1': label {label} of 'misfit' is not allowed. Allowed: a number {allowed}"
+    with pytest.raises(DataError, match=re.escape(message)):
+        encode_values(series(NAN, label), target)
+
+
 def test_labels_of_two_targets_that_contradict_each_other_are_left_out_and_counted():
     labels = pd.DataFrame(
         {

@@ -82,8 +82,8 @@ def numbers_of_values(values: pd.Series, target: Target) -> pd.Series:
     """Values of one target as numbers, NaN where there is none or one that cannot be."""
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     if isinstance(target, Continuous):
-        least = 0.0 if target.positive else -np.inf
-        return numbers.where((numbers > least) & (numbers < np.inf))
+        low, high = _bounds(target)
+        return numbers.where((numbers > low) & (numbers < high))
     positions = {_spelled(name): float(i) for i, name in enumerate(target.classes)}
     return values.map(lambda value: positions.get(_spelled(value), np.nan)).astype(float)
 
@@ -91,8 +91,22 @@ def numbers_of_values(values: pd.Series, target: Target) -> pd.Series:
 def allowed_values(target: Target) -> str:
     """What a label of a target may be, in words."""
     if isinstance(target, Continuous):
-        return "a number above 0" if target.positive else "a number"
+        low, high = _bounds(target)
+        above = f" above {low:g}" if low > -np.inf else ""
+        below = f" below {high:g}" if high < np.inf else ""
+        ends = f"{above} and{below}" if above and below else above or below
+        of_prior = "" if target.positive or not ends else f", by its prior {target.prior.dist}"
+        return f"a number{ends}{of_prior}"
     return ", ".join(target.classes)
+
+
+def _bounds(target: Continuous) -> tuple[float, float]:
+    """What a number lies strictly between."""
+    if target.positive:
+        return 0.0, np.inf
+    support = target.prior.support
+    ends = (getattr(support, "lower_bound", -np.inf), getattr(support, "upper_bound", np.inf))
+    return float(ends[0]), float(ends[1])
 
 
 def nearest_class(value: Any, target: Target) -> str:
