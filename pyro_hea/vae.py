@@ -410,10 +410,10 @@ class DisentangledVAE:
     def decode(
         self,
         z: pd.DataFrame | np.ndarray,
-        targets: Mapping[str, float],
+        targets: Mapping[str, str | float],
         member: int = 0,
     ) -> pd.DataFrame:
-        """Fractions that one member decodes at `z` (N, d) with the given targets."""
+        """Fractions that one member decodes at `z` (N, d); classes by name or by position."""
         missing = set(self.spec.target_names) - set(targets)
         for name in targets:
             self.ensemble.check_target(name)

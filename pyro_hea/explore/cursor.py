@@ -83,6 +83,13 @@ class AlloyMap:
         """Labels of a target, (N,), NaN where there is none; None where there are none at all."""
         return self.data.labels.get(target)
 
+    def values(self, target: str) -> pd.Series:
+        """Labels of a target, or what is predicted where no alloy has one."""
+        labels = self.labels(target)
+        if labels is None or labels.isna().all():
+            return self.predictions[target]
+        return labels.dropna()
+
     def latents(self, x: str, y: str, points: Floats) -> Floats:
         """Points of z under places of the map, (S, d).
 

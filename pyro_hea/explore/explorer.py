@@ -72,7 +72,7 @@ class Explorer:
         self._colours = self._map.colours()
         self._colour = next(iter(self._colours))
         self._targets = {
-            t.name: first_value(t, self._map.labels(t.name)) for t in ensemble.spec.targets
+            t.name: first_value(t, self._map.values(t.name)) for t in ensemble.spec.targets
         }
         self._point = np.zeros(2)
         self._picked: list[Answer] = []
@@ -119,10 +119,9 @@ class Explorer:
         return self._map.ensemble.spec.targets
 
     def range_of(self, target: str) -> tuple[float, float]:
-        """Least and greatest label of a number among the alloys shown, in its unit."""
-        labels = self._map.labels(target)
-        known = self._map.predictions[target] if labels is None else labels
-        return float(known.min()), float(known.max())
+        """Least and greatest value of a number among the alloys shown, in its unit."""
+        values = self._map.values(target)
+        return float(values.min()), float(values.max())
 
     @property
     def picked(self) -> pd.DataFrame:
@@ -156,7 +155,7 @@ class Explorer:
         x: str | None = None,
         y: str | None = None,
         colour: str | None = None,
-        targets: Mapping[str, float] | None = None,
+        targets: Mapping[str, str | float] | None = None,
     ) -> None:
         """Choose what the map shows; what is left out stays.
 
@@ -167,19 +166,21 @@ class Explorer:
         colour : str, optional
             One of `colours`.
         targets : mapping, optional
-            Values with which alloys are decoded, by target; classes by position.
+            Values with which alloys are decoded, by target; classes by name or by position.
 
         Raises
         ------
+        UnknownTargetError
         DataError
-            For a coordinate or a colour that there is not.
+            For a coordinate, a colour or a class that there is not.
         """
+        coded = {n: self._map.ensemble.coded(n, v) for n, v in (targets or {}).items()}
         if colour is not None and colour not in self._colours:
             raise DataError(f"no colour '{colour}'; use one of {', '.join(self._colours)}")
         old = self._x, self._y
         self._x, self._y = self._map.checked(x or self._x), self._map.checked(y or self._y)
         self._colour = colour or self._colour
-        self._targets |= targets or {}
+        self._targets |= coded
         with self.figure.batch_update():
             self._background.update(self._plane())
             self._alloys.update(self._points())

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pyro_hea.spec import Target
 
 
-def first_value(target: Target, labels: pd.Series | None) -> float:
+def first_value(target: Target, values: pd.Series) -> float:
     """With which alloys are decoded at first: 1, the first class, or the median of a number."""
     if isinstance(target, Continuous):
-        return 1.0 if labels is None or labels.isna().all() else float(labels.median())
+        return float(values.median())
     return 1.0 if isinstance(target, Binary) else 0.0
 
 

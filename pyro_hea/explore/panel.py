@@ -59,7 +59,7 @@ def build_panel(explorer: Explorer) -> Any:
         [
             w.HBox(_choices(explorer, w)),
             w.HBox([shown, words]),
-            w.HBox([*_sliders(explorer, w), mouse, button, kept]),
+            w.HBox([*_sliders(explorer, w), mouse, button, kept], layout={"flex_flow": "row wrap"}),
         ]
     )
 

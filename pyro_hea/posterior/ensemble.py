@@ -17,6 +17,7 @@ from pyro_hea.dataset import (
     AlloyBatch,
     AlloyDataset,
     encode_labels,
+    encode_values,
     label_conditions,
     report_counts,
     to_batch,
@@ -193,10 +194,26 @@ class Ensemble:
         return self.model.latent_mean(batch.composition, self.most_probable(batch))
 
     @torch.no_grad()
-    def decode(self, z: Tensor, targets: Mapping[str, float | Tensor]) -> Tensor:
+    def decode(self, z: Tensor, targets: Mapping[str, str | float | Tensor]) -> Tensor:
         """Typical composition at z (K, N, d) with the given targets, (K, N, E)."""
-        y = {n: torch.as_tensor(v).to(z).expand(z.shape[:-1]) for n, v in targets.items()}
+        numbers = {n: self.coded(n, v) if isinstance(v, str) else v for n, v in targets.items()}
+        y = {n: torch.as_tensor(v).to(z).expand(z.shape[:-1]) for n, v in numbers.items()}
         return self.model.likelihood(z, y).typical
+
+    def coded(self, name: str, value: str | float) -> float:
+        """A value of a target as a number: a class, which may be named, by its position.
+
+        Raises
+        ------
+        UnknownTargetError
+        DataError
+            For a name that is no class of the target.
+        """
+        self.check_target(name)
+        if not isinstance(value, str):
+            return float(value)
+        given = pd.Series([value], index=[name])
+        return float(encode_values(given, self.spec.target(name)).iloc[0])
 
     def check_target(self, name: str) -> None:
         """Refuse a target that the model was not trained on."""

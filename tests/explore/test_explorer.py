@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_hea.errors import DataError, MissingExtraError, UnknownElementError
+from pyro_hea.errors import (
+    DataError,
+    MissingExtraError,
+    UnknownElementError,
+    UnknownTargetError,
+)
 from pyro_hea.explore import AlloyMap, Explorer
 from pyro_hea.explore.kinds import background_of
 from pyro_hea.spec import Categorical, Continuous, Prior
@@ -199,3 +204,24 @@ def test_the_background_is_of_the_first_target_whatever_its_kind():
     hardness = Continuous(name="hardness", unit="HV", prior=Prior(dist="Normal", loc=0, scale=1))
     assert background_of(phase, 1.0) == ("phase[bcc]", "phase = bcc", True)
     assert background_of(hardness, 300.0) == ("hardness", "hardness (HV)", False)
+
+
+def test_targets_are_set_by_the_names_of_their_classes(vae_of_kinds, alloys_of_kinds):
+    explorer = vae_of_kinds.explore(alloys_of_kinds)
+    explorer.show(targets={"phase": "several", "hardness": 250})
+    assert explorer.targets == {"single_phase": 1.0, "phase": 2.0, "hardness": 250.0}
+    with pytest.raises(DataError, match=r"label 'bbc' of 'phase' .* Did you mean 'bcc'"):
+        explorer.show(targets={"phase": "bbc"})
+    with pytest.raises(UnknownTargetError, match="Did you mean 'hardness'"):
+        explorer.show(targets={"hardnes": 250})
+    assert explorer.targets["hardness"] == 250.0
+
+
+def test_a_number_without_labels_is_decoded_with_what_is_predicted(vae_of_kinds, alloys_of_kinds):
+    without = alloys_of_kinds.withheld()
+    explorer = vae_of_kinds.explore(without)
+    predicted = vae_of_kinds.predict(without)["hardness"]
+    assert explorer.targets["hardness"] == pytest.approx(predicted.median())
+    hard = explorer.panel.children[2].children[2]
+    assert (hard.min, hard.max) == pytest.approx((predicted.min(), predicted.max()))
+    assert hard.value == pytest.approx(explorer.targets["hardness"])

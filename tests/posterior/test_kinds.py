@@ -222,6 +222,37 @@ def test_importance_sampling_needs_every_number_and_sums_over_the_classes(plain,
     assert (phase[..., known] == phase[:1, :1, known]).all()
 
 
+def test_importance_sampling_and_evidence_of_levels_beside_a_number(alloys):
+    """What the other model leaves out: an ordinal target, and a number without bounds."""
+    targets = {n: SPEC["targets"][n] | {"given": []} for n in ("rating", "modulus")}
+    training = SPEC["training"] | {"members": 1, "epochs": 1}
+    spec = ModelSpec.from_mapping(SPEC | {"targets": targets, "training": training})
+    ensemble = DisentangledVAE(spec).fit(alloys, seed=0, progress=False).ensemble
+    measured = alloys.take([5, 8])
+    idata = importance_posterior(ensemble, measured, draws=10, labels="use", seed=0)
+    modulus = measured.labels["modulus"].to_numpy(float)
+    np.testing.assert_allclose(idata.posterior["modulus"][0, 0], modulus, rtol=1e-6)
+    told = LEVELS.index(measured.labels["rating"].iloc[1])
+    assert (idata.posterior["rating"][..., 1] == told).all()
+    table = label_evidence(ensemble, measured, seed=0)
+    for part in ("head", "model"):
+        total = sum(table[f"rating_{part}[{level}]"] for level in LEVELS)
+        np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+    assert table["rating_label"].iloc[1] == LEVELS[told]
+
+
+def test_classes_are_decoded_by_name_or_by_position(vae, alloys):
+    z = vae.encode(alloys.take([0, 1]))
+    named = {"single_phase": 1, "phase": "bcc", "rating": "good", "hardness": 300.0, "modulus": 1.0}
+    by_name, by_position = vae.decode(z, named), vae.decode(z, named | {"phase": 1, "rating": 2})
+    pd.testing.assert_frame_equal(by_name, by_position)
+    assert not np.allclose(by_name, vae.decode(z, named | {"phase": "fcc"}))
+    with pytest.raises(
+        DataError, match="label 'bbc' of 'phase' is not allowed. Did you mean 'bcc'"
+    ):
+        vae.decode(z, named | {"phase": "bbc"})
+
+
 def test_the_evidence_for_each_class_sums_to_one(plain, alloys):
     measured = alloys.take([2, 5, 8])
     table = label_evidence(plain, measured, seed=0)
