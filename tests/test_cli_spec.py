@@ -90,6 +90,13 @@ class TestCheck:
         )
         assert len(lines) == 4
 
+    def test_a_distribution_of_ones_own_is_for_python_alone(self, tmp_path):
+        path = tmp_path / "hea.yaml"
+        path.write_text("latent: {prior: {dist: MyOwn, loc: 0}}", encoding="utf-8")
+        message = fails("check", path)
+        assert "latent.prior.dist: no distribution known here." in message
+        assert "which only Python can: the command line runs no code of yours" in message
+
     def test_missing_file(self, tmp_path):
         assert "nowhere.yaml' does not exist" in fails("check", tmp_path / "nowhere.yaml")
 
@@ -104,6 +111,16 @@ class TestShow:
         assert f"Wrote {out}" in succeeds("show", spec, "--out", out)
         assert "z -> composition" in out.read_text(encoding="utf-8")
         assert "single_phase ~ Bernoulli" in out.read_text(encoding="utf-8")
+
+    def test_the_graph_has_every_target_and_what_it_is_given(self, tmp_path):
+        pytest.importorskip("graphviz")
+        out, path = tmp_path / "graph.dot", tmp_path / "properties.yaml"
+        ModelSpec.shipped("properties").to_yaml(path)
+        succeeds("show", path, "--out", out)
+        drawn = out.read_text(encoding="utf-8")
+        for edge in ("single_phase -> phase", "phase -> hardness", "phase -> yield_strength"):
+            assert edge in drawn
+        assert "phase ~ Categorical" in drawn
 
     @pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program dot")
     def test_draws_a_picture(self, spec, tmp_path):

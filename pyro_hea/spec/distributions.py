@@ -122,7 +122,8 @@ def unknown_name(name: Any) -> Fault:
         ("dist",),
         f"no distribution known here.{hint} Allowed: {', '.join(DISTRIBUTIONS)}, and for z "
         f"{', '.join(LEARNT)}. Make one of your own known with "
-        "@pyro_hea.spec.register_distribution before the spec is read",
+        "@pyro_hea.spec.register_distribution before the spec is read, which only Python can: "
+        "the command line runs no code of yours",
         name,
     )
 
