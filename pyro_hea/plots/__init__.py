@@ -20,7 +20,7 @@ from pyro_hea.plots.draws import (
 from pyro_hea.plots.heat import axis_map, correlation_map, element_map, interaction_map
 from pyro_hea.plots.latent import latent_map
 from pyro_hea.plots.predictions import predictions_forest
-from pyro_hea.plots.priors import prior_panels
+from pyro_hea.plots.priors import prior, prior_panels
 from pyro_hea.plots.rules import rules_plot
 from pyro_hea.plots.sources import source_reliability
 from pyro_hea.plots.ternary import ternary_compositions as ternary_compositions
@@ -45,6 +45,7 @@ __all__ = [
     "latent_ellipses",
     "latent_map",
     "predictions_forest",
+    "prior",
     "prior_panels",
     "reconstruction",
     "reliability",

@@ -14,11 +14,47 @@ from pyro_hea.plots._style import BLACK, BLUE, VERMILION, house_style, require, 
 if TYPE_CHECKING:
     import arviz as az
 
+    from pyro_hea.composition import Alloys
+    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.spec import ModelSpec
+
 _PALE = "#cfe3f3"
 _COLUMNS = 3
 _MASS = 0.94
 _LEAST = 0.01
 """Fraction from which on an element counts as present; a multinomial draw has stray atoms."""
+
+
+def prior(
+    spec: ModelSpec, alloys: AlloyDataset | Alloys | None = None, *, draws: int = 300, seed: int = 0
+) -> list[Axes]:
+    """Draw what a spec takes for granted: `prior_panels` of the model that it declares.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    alloys : alloys, optional
+        Whose features are read by priors that read any; the embedded ones by default.
+    draws : int
+        Of each member, which here has its first weights.
+    seed : int
+        Of the weights and of the draws.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from pyro_hea import ModelSpec, plots
+    >>> plots.prior(ModelSpec(), draws=20)[0].get_xlabel()
+    'single phase (class)'
+    """
+    from pyro_hea.vae import DisentangledVAE
+
+    vae = DisentangledVAE(spec)
+    table = vae.prior_table(alloys, seed=seed)
+    return prior_panels(table, vae.prior_predictive(draws, alloys, seed=seed))
 
 
 def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> list[Axes]:

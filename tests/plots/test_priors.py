@@ -2,7 +2,7 @@ import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
-from pyro_hea.plots import prior_panels
+from pyro_hea.plots import prior, prior_panels
 
 FORMULAS = ["CoCrFeMnNi", "AlNi", "MoNbTaW", "Fe"]
 
@@ -25,6 +25,15 @@ def test_each_prior_has_a_panel_with_its_unit_and_support(vae):
     assert "z" in labels[4]
     assert labels[5:] == ["elements of at least 1 at.% (number)", "element"]
     assert all(panel.get_ylabel() for panel in panels)
+
+
+def test_a_spec_alone_is_enough(vae):
+    panels = prior(vae.spec, FORMULAS, draws=50, seed=1)
+    table, idata = vae.prior_table(FORMULAS, seed=1), vae.prior_predictive(50, FORMULAS, seed=1)
+    same = prior_panels(table, idata)
+    for one, other in zip(panels, same, strict=True):
+        assert one.get_title("left") == other.get_title("left")
+        assert [b.get_height() for b in one.patches] == [b.get_height() for b in other.patches]
 
 
 def test_draws_stand_beside_what_is_declared(vae):
