@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -48,6 +49,33 @@ class TestEach:
         predicted = vae.predict(some).select_dtypes("number")
         assert np.isfinite(predicted.to_numpy()).all()
         assert set(vae.predict(some)) >= set(spec.target_names)
+
+
+def test_the_four_properties_have_draws_and_evidence_and_are_saved(some, tmp_path):
+    """Hardness and strength at conditions of their own, phases that exclude each other."""
+    small = {f"{network}__hidden": (8,) for network in ("head", "encoder", "decoder")}
+    spec = ModelSpec.shipped("properties").with_(
+        training__members=2, training__epochs=2, latent__dim=2, latent__flow=None, **small
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConflictingReportsWarning)
+        vae = DisentangledVAE(spec).fit(some, progress=False)
+        few = some.take([0, 7])
+        for method in ("guide", "importance"):
+            drawn = vae.posterior(few, method=method, draws=5).posterior
+            assert {*spec.target_names, "z"} == set(drawn.data_vars)
+            several = spec.target("phase").classes.index("several")
+            assert ((drawn["phase"] == several) == (drawn["single_phase"] == 0)).all()
+            for name in ("hardness", "yield_strength"):
+                known = few.labels[name].to_numpy(float)
+                np.testing.assert_allclose(drawn[name][0, 0], known, rtol=1e-5)
+        evidence = vae.label_evidence(few)
+        total = sum(evidence[f"phase_model[{c}]"] for c in spec.target("phase").classes)
+        np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+        vae.save(tmp_path)
+        loaded = DisentangledVAE.load(tmp_path)
+        assert loaded.spec == spec
+        pd.testing.assert_frame_equal(loaded.predict(some), vae.predict(some))
 
 
 def softplus(x):
