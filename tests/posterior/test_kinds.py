@@ -248,7 +248,7 @@ def test_classes_are_decoded_by_name_or_by_position(vae, alloys):
     pd.testing.assert_frame_equal(by_name, by_position)
     assert not np.allclose(by_name, vae.decode(z, named | {"phase": "fcc"}))
     with pytest.raises(
-        DataError, match="label 'bbc' of 'phase' is not allowed. Did you mean 'bcc'"
+        DataError, match=r"label 'bbc' of 'phase' is not allowed. Did you mean 'bcc'"
     ):
         vae.decode(z, named | {"phase": "bbc"})
 
