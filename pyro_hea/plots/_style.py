@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import pandas as pd
@@ -99,6 +99,13 @@ def room(labels: Iterable[str]) -> float:
     0.8
     """
     return 0.08 * max(map(len, labels), default=0)
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a figure that has one for each, the first on top."""
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_yticks(range(len(names)), names)
+    ax.grid(visible=False, axis="y")
 
 
 def require(table: pd.DataFrame, columns: Iterable[str]) -> None:

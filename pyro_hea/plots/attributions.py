@@ -16,6 +16,7 @@ from pyro_hea.plots._style import (
     FAINT,
     VERMILION,
     drawn_on,
+    name_rows,
     require,
     room,
     shortened,
@@ -67,13 +68,8 @@ def importance_bars(
                 label="published model (arXiv:2409.06740)",
             )
             ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
-        ax.set(
-            xlabel=f"mean |SHAP| ({unit}; 94 % of the members)",
-            xlim=(0, None),
-            ylim=(len(shown) - 0.4, -0.6),
-        )
-        ax.set_yticks(rows, names)
-        ax.grid(visible=False, axis="y")
+        ax.set(xlabel=f"mean |SHAP| ({unit}; 94 % of the members)", xlim=(0, None))
+        name_rows(ax, names)
     return ax
 
 
@@ -126,12 +122,8 @@ def beeswarm(
                 edgecolors="0.25",
                 linewidths=0.25,
             )
-        ax.set(
-            xlabel=f"SHAP value ({unit}, mean over the members)",
-            ylim=(len(order) - 0.4, -0.6),
-        )
-        ax.set_yticks(range(len(order)), names)
-        ax.grid(visible=False, axis="y")
+        ax.set_xlabel(f"SHAP value ({unit}, mean over the members)")
+        name_rows(ax, names)
         if any(name in features for name in order):
             bar = ax.figure.colorbar(ScalarMappable(cmap=shades), ax=ax, ticks=[0, 1], pad=0.02)
             bar.ax.set_yticklabels(["lowest", "highest"])
@@ -222,13 +214,11 @@ def waterfall(
         ax.vlines(ends[:-1], rows[:-1] - 0.33, rows[1:] + 0.33, color=FAINT, linewidth=0.8)
         ax.axvline(base, color="0.45", linewidth=1, linestyle=":")
         ax.axvline(ends[-1], color=BLACK, linewidth=1, linestyle="--")
-        ax.set(
-            xlabel=f"{measured(target, unit)}, from {base:{digits}} (background, dotted)\n"
-            f"to {ends[-1]:{digits}} ({shortened(pd.Index([alloy]))[0]}, dashed)",
-            ylim=(len(steps) - 0.4, -0.6),
+        ax.set_xlabel(
+            f"{measured(target, unit)}, from {base:{digits}} (background, dotted)\n"
+            f"to {ends[-1]:{digits}} ({shortened(pd.Index([alloy]))[0]}, dashed)"
         )
-        ax.set_yticks(rows, labels)
-        ax.grid(visible=False, axis="y")
+        name_rows(ax, labels)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     return ax
 

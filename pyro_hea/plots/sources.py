@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyro_hea.plots._style import BLACK, BLUE, VERMILION, drawn_on, require, room, words
+from pyro_hea.plots._style import BLACK, BLUE, VERMILION, drawn_on, name_rows, require, room, words
 
 _STYLES = (("o", BLACK), ("s", BLUE), ("^", VERMILION), ("D", "0.45"))
 
@@ -47,8 +47,6 @@ def source_reliability(table: pd.DataFrame, target: str, ax: Axes | None = None)
         ax.set(
             xlabel="probability that a report is right (mean and 94 % interval)",
             xlim=(min(0.5, rows["right_low"].min()) - 0.02, 1.02),
-            ylim=(len(rows) - 0.4, -0.6),
         )
-        ax.set_yticks(range(len(rows)), names)
-        ax.grid(visible=False, axis="y")
+        name_rows(ax, names)
     return ax

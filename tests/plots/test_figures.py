@@ -78,6 +78,7 @@ def declarations():
         {"target": "single_phase", "source": "borg2020", "true": ["0", "1"], **right}
     )
     return {
+        "prior": plots.prior(ModelSpec.shipped("expert"), formulas, draws=20)[0].figure,
         "prior_panels": plots.prior_panels(*priors)[0].figure,
         "comparison_panels": plots.comparison_panels(below)[0].figure,
         "source_reliability": plots.source_reliability(sources, "single_phase").figure,
