@@ -23,9 +23,9 @@ from pyro_hea.dataset import (
 )
 from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
 from pyro_hea.features import FeatureMap
-from pyro_hea.inference import EpochRecord, Measurements, Trainer
+from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer
 from pyro_hea.model import AlloyModel
-from pyro_hea.posterior import Ensemble, as_fractions
+from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.sites import link_of
 from pyro_hea.spec import Binary, Categorical, Continuous
 
@@ -104,9 +104,8 @@ class TrainingRun:
             _check_labels(data, spec)
         ensemble = _new_ensemble(spec, data, seed, device)
         stopping = _stopping_batch(ensemble, validation)
-        trainer = Trainer(
-            ensemble.model, ensemble.batch(data), stopping, seed, _measurements(ensemble, data)
-        )
+        batch = _in_parts(ensemble, ensemble.batch(data))
+        trainer = Trainer(ensemble.model, batch, stopping, seed, _measurements(ensemble, data))
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
         if resume:
             run._resume()
@@ -169,6 +168,7 @@ class TrainingRun:
             raise
         finally:
             self.trainer.keep_best()
+            calibrate(self.ensemble.model, self.trainer.data, self.trainer.validation)
 
     def _identity(self) -> dict[str, Any]:
         """What tells one training from another."""
@@ -328,6 +328,18 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
                 torch.tensor(values, dtype=torch.float32, device=ensemble.device),
             )
     return found
+
+
+def _in_parts(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
+    """Deal the labels of each number into parts, of which every member is not shown another."""
+    rng, parts = np.random.default_rng(ensemble.seed), {}
+    for target in ensemble.spec.targets:
+        rows = batch.known(target.name).nonzero()[:, 0].cpu()
+        if isinstance(target, Continuous) and len(rows) >= PARTS:
+            part = torch.full((len(batch),), -1)
+            part[rows] = torch.tensor(rng.permutation(len(rows)) % PARTS)
+            parts[target.name] = part.to(ensemble.device)
+    return batch.replaced(parts=parts)
 
 
 def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:

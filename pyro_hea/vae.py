@@ -94,7 +94,8 @@ class DisentangledVAE:
         validation : AlloyDataset, optional
             Labelled alloys that decide when to stop. Without them a tenth of the labelled alloys
             is held out for that, where there are at least a hundred. Alloys of `data` that are
-            in it as well are left out of training.
+            in it as well are left out of training. Of a number with ten labels or more, the head
+            of each member is not trained on another tenth, by which it is stopped and calibrated.
         seed : int
         device : str
             "auto" takes CUDA where there is one; else a torch device.

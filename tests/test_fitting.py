@@ -14,14 +14,24 @@ from pyro_hea.errors import DataError
 from pyro_hea.fitting import TrainingRun, _hold_out
 
 TARGETS = {
-    "single_phase": {"prior": {"logistic": {"number_of_elements": -0.5}}, "reports": {}},
+    "single_phase": {
+        "prior": {"logistic": {"number_of_elements": -0.5}},
+        "reports": {},
+        "calibration": "beta",
+    },
     "phase": {
         "kind": "categorical",
         "classes": ["fcc", "bcc", "several"],
         "given": "single_phase",
         "only": {"single_phase": {"0": ["several"], "1": ["fcc", "bcc"]}},
+        "calibration": "temperature",
     },
-    "rating": {"kind": "ordinal", "levels": ["1", "2", "3"], "given": "phase"},
+    "rating": {
+        "kind": "ordinal",
+        "levels": ["1", "2", "3"],
+        "given": "phase",
+        "calibration": "temperature",
+    },
     "hardness": {
         "kind": "continuous",
         "unit": "HV",
@@ -181,6 +191,74 @@ def test_what_is_held_out_leaves_every_target_its_labels():
         assert kept.labels["ductile"].count() == 2
 
 
+# What of a number each member is not shown.
+
+
+def number_of(count: int, rows: int = 60) -> AlloyDataset:
+    fractions, _ = rows_of(rows)
+    rng = np.random.default_rng(1)
+    value = np.exp(5 + fractions["Al"].to_numpy() + 0.1 * rng.normal(size=rows))
+    reports = pd.DataFrame(
+        {"target": "hardness", "value": value, "source": "ann", "formula": fractions.index}
+    )
+    return AlloyDataset.from_reports(fractions, reports[:count], ["hardness"])
+
+
+HARDNESS = {"hardness": {"kind": "continuous", "prior": {"dist": "Normal", "loc": 5, "scale": 1}}}
+
+
+def test_every_label_of_a_number_is_in_one_part_of_ten():
+    parts = prepared(number_of(47), spec_of(HARDNESS)).trainer.data.parts["hardness"]
+    assert (parts[47:] == -1).all()
+    counts = torch.bincount(parts[:47], minlength=10)
+    assert counts.tolist() == [5] * 7 + [4] * 3
+
+
+def test_fewer_labels_than_parts_are_all_shown_to_all():
+    run = prepared(number_of(9), spec_of(HARDNESS))
+    assert run.trainer.data.parts == {}
+    run.train(progress=False)
+    assert run.ensemble.model.site("hardness").calibration.tolist() == [1.0]
+
+
+def test_labels_that_a_member_is_not_shown_leave_its_head_as_it_is():
+    """The labels of one part are changed: the head of that member alone is unmoved."""
+    data = number_of(40)
+    heads = []
+    for factor in (1.0, 3.0):
+        run = prepared(data, spec_of(HARDNESS))
+        trainer = run.trainer
+        hidden = trainer.data.parts["hardness"] == 1
+        value = trainer.data.targets["hardness"]
+        targets = {"hardness": torch.where(hidden, factor * value, value)}
+        trainer.data = trainer.data.replaced(targets=targets)
+        torch.manual_seed(0)
+        trainer.model.train()
+        trainer._target_loss(trainer.data, "hardness").backward()
+        parameters = trainer.model.heads["hardness"].parameters()
+        heads.append([p.grad.clone() for p in parameters])
+    for a, b in zip(*heads, strict=True):
+        assert torch.equal(a[1], b[1])
+        assert not torch.equal(a[0], b[0])
+
+
+def test_few_labels_of_a_number_stop_its_heads_without_validation_alloys():
+    run = prepared(number_of(40), spec_of(HARDNESS, epochs=15))
+    assert run.trainer.validation is None
+    run.train(progress=False)
+    assert [r.epoch for r in run.records if r.best is not None] == []
+    assert run.trainer._best_loss.isfinite().all()
+    assert run.ensemble.model.site("hardness").calibration.item() != 1.0
+
+
+def test_an_update_keeps_the_calibration_and_shows_every_label_to_every_member():
+    data = number_of(40)
+    vae = DisentangledVAE(spec_of(HARDNESS)).fit(data, progress=False)
+    before = vae.ensemble.model.site("hardness").calibration.clone()
+    vae.update(number_of(45).take(range(40, 45)), epochs=2, progress=False)
+    assert torch.equal(vae.ensemble.model.site("hardness").calibration, before)
+
+
 # What is told of the data.
 
 
@@ -238,6 +316,8 @@ def test_a_model_of_every_kind_is_resumed_saved_and_loaded_to_the_bit(latent, tm
     assert first.keys() == second.keys()
     assert all(torch.equal(first[n], second[n]) for n in first)
     pd.testing.assert_frame_equal(whole.history, resumed.history)
+    fitted = {n: first[f"sites.{n}.calibration"] for n in NAMES}
+    assert not [name for name, value in fitted.items() if (value == 1.0).any()]
 
     whole.save(tmp_path / "model")
     loaded = DisentangledVAE.load(tmp_path / "model")

@@ -35,6 +35,9 @@ class AlloyBatch:
     half : Tensor of bool of shape (N,), or None
         In training, in which half of the alloys each is: a head learns from the reports on one
         half, and by it the sources are judged on the other.
+    parts : mapping of str to Tensor of int of shape (N,)
+        In training, which part of a number's labels each alloy's is in, -1 for none: each member
+        is not shown another part.
     """
 
     fractions: Tensor | None
@@ -44,6 +47,7 @@ class AlloyBatch:
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     reports: Mapping[str, Tensor] = field(default_factory=dict)
     half: Tensor | None = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -74,9 +78,9 @@ class AlloyBatch:
 
     def map(self, function: Any) -> AlloyBatch:
         """Apply a function to every tensor."""
-        targets, labelled, conditions, reports = (
+        targets, labelled, conditions, reports, parts = (
             {name: function(value) for name, value in part.items()}
-            for part in (self.targets, self.labelled, self.conditions, self.reports)
+            for part in (self.targets, self.labelled, self.conditions, self.reports, self.parts)
         )
         return AlloyBatch(
             None if self.fractions is None else function(self.fractions),
@@ -86,6 +90,7 @@ class AlloyBatch:
             conditions,
             reports,
             None if self.half is None else function(self.half),
+            parts,
         )
 
     def take(self, rows: Tensor) -> AlloyBatch:

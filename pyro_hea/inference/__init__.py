@@ -1,6 +1,6 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
-from pyro_hea.inference.objective import elbo_loss, label_loss
+from pyro_hea.inference.objective import PARTS, HeldOut, elbo_loss, held_out, label_loss
 from pyro_hea.inference.trainer import (
     EVALUATE_EVERY,
     EpochRecord,
@@ -11,10 +11,13 @@ from pyro_hea.inference.trainer import (
 
 __all__ = [
     "EVALUATE_EVERY",
+    "PARTS",
     "EpochRecord",
+    "HeldOut",
     "Measurements",
     "Trainer",
     "clip_by_member",
     "elbo_loss",
+    "held_out",
     "label_loss",
 ]

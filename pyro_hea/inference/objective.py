@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out; where none is, there is nothing to enumerate."""
+
+PARTS = 10
+"""Of the labels of a number, each of which another member is not shown."""
+
+_AS_EXPECTED = 4
+"""Labels that are thought of as one scale off, beside those that a scale is judged by."""
 
 
 def elbo_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
@@ -95,17 +102,74 @@ def nats(
 ) -> Tensor:
     """-log q of the labels or reports of a target, (K, N); anything where there are none.
 
-    0 for reports by which a member judges the sources, and from which its head does not learn.
+    0 for reports by which a member judges the sources, and for labels that it is not shown: from
+    neither does its head learn.
     """
     site = model.site(name)
     evidence = model.of_reports(name, batch)
     if evidence is None:
-        return site.nats(outputs, batch.targets[name], values)
+        loss = site.nats(outputs, batch.targets[name], values)
+        hidden = name in batch.parts
+        return loss.masked_fill(unseen(batch, name, model.members), 0.0) if hidden else loss
     assert not isinstance(site, ContinuousSite)
     loss = -(site.log_classes(outputs, values) + evidence).logsumexp(-1)
     if batch.half is None:
         return loss
     return loss.masked_fill(cast("Reliability", model.reliabilities[name]).judges(batch.half), 0.0)
+
+
+def unseen(batch: AlloyBatch, name: str, members: int) -> Tensor:
+    """Which labels of a number each member is not shown in training, (K, N)."""
+    part = torch.arange(members, device=batch.parts[name].device) % PARTS
+    return batch.parts[name] == part.unsqueeze(-1)
+
+
+class HeldOut(NamedTuple):
+    """Alloys with a label of a target, and which members (K, N) are not trained on it."""
+
+    alloys: AlloyBatch
+    members: Tensor
+
+
+def held_out(
+    model: AlloyModel, name: str, data: AlloyBatch, validation: AlloyBatch | None
+) -> list[HeldOut]:
+    """What can be said of a target by heads that have not seen the label."""
+    found = []
+    if name in data.parts:
+        members = unseen(data, name, model.members)
+        rows = members.any(0)
+        found.append(HeldOut(data.take(rows).replaced(parts={}), members[:, rows]))
+    if validation is not None:
+        rows = is_told(validation, name)
+        members = rows[rows].expand(model.members, -1)
+        found.append(HeldOut(validation.take(rows), members))
+    return [part for part in found if len(part.alloys)]
+
+
+def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
+    """Log loss of a number on labels held out, a scalar, in nats of the standardised number.
+
+    Mean over the labels, and for each over the members that may judge it. Where the number is
+    calibrated its scale is taken as these labels ask for: what a calibration mends afterwards
+    should not stop a head whose centres still get better.
+    """
+    site = cast("ContinuousSite", model.site(name))
+    scales, squares = [], []
+    for alloys, members in parts:
+        read = model.read(alloys)
+        given = told(model, alloys, read)
+        q = site.standard(model.head(name, read, model.conditioned(name, given.contexts, alloys)))
+        away = (site.encode(alloys.targets[name])[..., 0] - q.loc) / q.scale
+        share = members / members.sum(0)
+        scales.append((q.scale.log().expand_as(away) * share).sum(0))
+        squares.append((away.square() * share).sum(0))
+    square = torch.cat(squares)
+    factor = square.new_ones(())
+    if site.calibration is not None:
+        factor = (_AS_EXPECTED + square.sum()) / (_AS_EXPECTED + len(square))
+    constant = math.log(2 * math.pi) / 2
+    return torch.cat(scales).mean() + factor.log() / 2 + square.mean() / factor / 2 + constant
 
 
 def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:

@@ -18,9 +18,11 @@ from pyro_hea.inference.objective import (
     ELBO,
     compacted,
     elbo_loss,
+    held_out,
     is_told,
     label_loss,
     nats,
+    number_loss,
     patterns,
     told,
 )
@@ -73,8 +75,9 @@ class Trainer:
     data : AlloyBatch
         All training alloys, labelled and unlabelled.
     validation : AlloyBatch, optional
-        Alloys whose loss decides when a member stops and which weights it keeps; the head of a
-        number goes by its own log loss alone. Without them the last weights are kept.
+        Alloys whose loss decides when a member stops and which weights it keeps. Without them the
+        last weights are kept. The heads of a number go by `number_loss` alone, over all members
+        and all labels that they are not trained on: of these alloys, and by `data.parts`.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
     measurements : mapping of str to Measurements
@@ -123,13 +126,12 @@ class Trainer:
         self._measurements = measurements or {}
         self._best = {n: p.detach().clone() for n, p in model.named_parameters()}
         # A number's few labels are learnt by heart long before the rest is at its best.
-        self._numbers = [
-            name
+        self._numbers = {
+            name: known
             for name in names
             if isinstance(model.site(name), ContinuousSite)
-            and validation is not None
-            and is_told(validation, name).any()
-        ]
+            and (known := held_out(model, name, data, validation))
+        }
         parts = 1 + len(self._numbers), model.members
         self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)
         self._stale = torch.zeros(parts, dtype=torch.int64)
@@ -170,13 +172,13 @@ class Trainer:
                 raise self._diverged(f"the gradient of {name}")
         self.epoch += 1
         due = self.epoch % EVALUATE_EVERY == 0 or self.epoch == self.settings.epochs
-        if self.validation is None or not due:
+        if not due or (self.validation is None and not self._numbers):
             return EpochRecord(self.epoch, loss, None, None, None)
-        return EpochRecord(self.epoch, loss, *self._evaluate(self.validation))
+        return EpochRecord(self.epoch, loss, *self._evaluate())
 
     def keep_best(self) -> None:
         """Give each member the weights of its best evaluation."""
-        if self.validation is not None and self._best_loss.isfinite().any():
+        if self._best_loss.isfinite().any():
             self.model.load_state_dict(self._best, strict=False)
         self.model.eval()
 
@@ -297,8 +299,13 @@ class Trainer:
     # Stopping, member by member.
 
     @torch.no_grad()
-    def _evaluate(self, validation: AlloyBatch) -> tuple[list[float], list[float], list[bool]]:
+    def _evaluate(self) -> tuple[list[float] | None, list[float] | None, list[bool] | None]:
         self.model.eval()
+        validation, every = self.validation, torch.ones(self.model.members, dtype=torch.float64)
+        numbers = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
+        if validation is None:  # all but the numbers is better the later
+            self._keep_better(torch.stack([-self.epoch * every, *numbers]))
+            return None, None, None
         with torch.random.fork_rng(self._cuda_devices()), pyro.validation_enabled(False):
             bounds = []
             for index in range(self.model.members):
@@ -309,7 +316,11 @@ class Trainer:
         log_loss = _mean(list(losses.values()), self.model.members)
         shared = [loss for name, loss in losses.items() if name not in self._numbers]
         bound = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
-        loss = torch.stack([bound, *(losses[name].double() for name in self._numbers)])
+        better = self._keep_better(torch.stack([bound, *numbers]))
+        return bounds, log_loss.tolist(), better[0].tolist()
+
+    def _keep_better(self, loss: Tensor) -> Tensor:
+        """Keep the weights of what is better than before by a loss, (parts, K); what is."""
         better = (loss < self._best_loss) & (self._stale < self.settings.patience)
         self._best_loss = self._best_loss.where(~better, loss)
         self._stale = (self._stale + 1).masked_fill(better, 0)
@@ -317,7 +328,7 @@ class Trainer:
             chosen = better[self._part_of(name)].to(self.device)
             mask = chosen.view(-1, *[1] * (parameter.dim() - 1))
             self._best[name] = torch.where(mask, parameter.detach(), self._best[name])
-        return bounds, log_loss.tolist(), better[0].tolist()
+        return better
 
     def _part_of(self, parameter: str) -> int:
         """What is kept and stopped together: 0, or the head of a number by itself."""

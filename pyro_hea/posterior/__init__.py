@@ -1,5 +1,6 @@
 """What a trained ensemble says: predictions, latents, draws as InferenceData, and their checks."""
 
+from pyro_hea.posterior.calibration import calibrate
 from pyro_hea.posterior.checks import check_guide, guide_table
 from pyro_hea.posterior.draws import GROUPS, draw_posterior, prior_predictive
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
@@ -16,6 +17,7 @@ __all__ = [
     "Event",
     "Marginal",
     "as_fractions",
+    "calibrate",
     "check_guide",
     "check_predictive",
     "doubted_reports",

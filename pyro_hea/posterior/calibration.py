@@ -1,98 +1,106 @@
-"""Correction of probabilities by what they were worth on labels held out for that."""
+"""Correction of what heads say by what it was worth on labels held out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Self
+from copy import deepcopy
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import torch
 from scipy.optimize import minimize
+from torch import Tensor
 
-from pyro_hea.errors import DataError
+from pyro_hea.inference import held_out
+from pyro_hea.posterior.marginals import marginals
+from pyro_hea.sites import ContinuousSite
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_EDGE = 1e-6
-"""How near to 0 or 1 a probability counts."""
+    from numpy.typing import NDArray
 
-_RIDGE = 1e-3
-"""Pull towards no correction, which keeps the fit finite where labels are separated."""
+    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.inference import HeldOut
+    from pyro_hea.model import AlloyModel
+    from pyro_hea.sites import Site
+
+Loss: TypeAlias = "Callable[[Site], Tensor]"
+
+PULL = 0.5
+"""Standard deviation of the normal prior of the logarithm of a factor, and of c, around 0."""
+
+_FURTHEST = 3.0
+"""Of a logarithm, or of c, from 0."""
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A monotone map of probabilities, log p'/(1-p') = a log p - b log(1-p) + c.
+def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
+    """Fit the declared calibrations of a trained model, in place, by log loss on labels held out.
 
-    Beta calibration (Kull, Silva Filho and Flach, AISTATS 2017); with a = b and c = 0 it is
-    temperature scaling (Guo et al., ICML 2017), with temperature 1 / a. Fitted on the validation
-    part and never on the labels that it is judged by.
+    A label that no member was trained on is judged by the mixture of all. One that some were
+    trained on, of a number, is judged by that mixture with its centre where the others have
+    theirs, and their scatter: how far the members differ counts once. A temperature
+    (Guo et al., ICML 2017) has a log-normal prior around 1, so that a handful of labels moves it
+    little; so have a and b of a beta calibration, whose c is normal around 0. A target without
+    such labels keeps what it has.
 
-    Attributes
+    Parameters
     ----------
-    a, b : float
-        Not negative, so that no two alloys change places.
-    c : float
+    model : AlloyModel
+        In evaluation mode.
+    data : AlloyBatch
+        What it was trained on; by `parts`, some labels of numbers were held out from each member.
+    validation : AlloyBatch, optional
+        What no member was trained on.
     """
-
-    a: float = 1.0
-    b: float = 1.0
-    c: float = 0.0
-
-    @classmethod
-    def fit(
-        cls, p: ArrayLike, y: ArrayLike, kind: Literal["temperature", "beta"] = "temperature"
-    ) -> Self:
-        """Fit by maximum likelihood.
-
-        Parameters
-        ----------
-        p : array_like, shape (N,)
-            Probabilities of 1.
-        y : array_like of {0, 1}, shape (N,)
-        kind : {"temperature", "beta"}
-            One parameter or three; three need some hundred labels.
-
-        Raises
-        ------
-        DataError
-            For lengths that differ, a label other than 0 and 1, labels of one class only, or an
-            unknown kind.
-
-        Examples
-        --------
-        >>> p = np.array([0.9] * 10 + [0.1] * 10)
-        >>> y = np.array([1] * 7 + [0] * 3 + [0] * 7 + [1] * 3)       # right seven times in ten
-        >>> Calibration.fit(p, y).apply([0.9, 0.5]).round(2)
-        array([0.7, 0.5])
-        """
-        probability, label = np.asarray(p, float), np.asarray(y, float)
-        if kind not in ("temperature", "beta"):
-            raise DataError(f"there is no calibration {kind!r}; allowed: 'temperature', 'beta'")
-        if probability.shape != label.shape or probability.ndim != 1:
-            raise DataError(f"p has shape {probability.shape} but y has {label.shape}")
-        if set(np.unique(label)) != {0.0, 1.0}:
-            raise DataError("labels are 0 and 1, and a calibration needs alloys of both classes")
-        up, down = _logs(probability)
-        sign = 1 - 2 * label
-
-        def loss(parameters: Floats) -> float:
-            a, b, c = parameters if kind == "beta" else (*np.repeat(parameters, 2), 0.0)
-            pull = (np.log(max(a, _EDGE)) ** 2 + np.log(max(b, _EDGE)) ** 2 + c**2) * _RIDGE
-            return float(np.logaddexp(0, sign * (a * up - b * down + c)).mean() + pull)
-
-        start = np.array([1.0, 1.0, 0.0] if kind == "beta" else [1.0])
-        bounds = [(0.0, 20.0), (0.0, 20.0), (-20.0, 20.0)][: len(start)]
-        best = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
-        a, b, c = best if kind == "beta" else (best[0], best[0], 0.0)
-        return cls(float(a), float(b), float(c))
-
-    def apply(self, p: ArrayLike) -> Floats:
-        """Calibrated probabilities, of any shape."""
-        up, down = _logs(np.asarray(p, float))
-        return np.asarray(1 / (1 + np.exp(-(self.a * up - self.b * down + self.c))))
+    for target in model.targets:
+        site = model.site(target.name)
+        parts = held_out(model, target.name, data, validation)
+        if site.calibration is not None and parts:
+            losses = [_mixture_loss(model, target.name, part) for part in parts]
+            site.calibration.copy_(_fitted(site, losses))
 
 
-def _logs(p: Floats) -> tuple[Floats, Floats]:
-    p = np.clip(p, _EDGE, 1 - _EDGE)
-    return np.log(p), np.log1p(-p)
+def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
+    """-log q of labels by the mixture of the members, (N,), for any site."""
+    alloys, members = part
+    _, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
+    log_weight, outputs = log_weight.double(), outputs.double()
+    evidence = model.of_reports(name, alloys)
+    if isinstance(model.site(name), ContinuousSite):
+        outputs = _as_unseen(outputs, members)
+
+    def loss(site: Site) -> Tensor:
+        if evidence is None or isinstance(site, ContinuousSite):
+            log_q = -site.nats(outputs, alloys.targets[name].double(), parents)
+        else:
+            log_q = (site.log_classes(outputs, parents) + evidence.double()).logsumexp(-1)
+        return np.log(model.members) - (log_q + log_weight).logsumexp((0, 1))
+
+    return loss
+
+
+def _as_unseen(outputs: Tensor, members: Tensor) -> Tensor:
+    """Outputs (B, K, N, outputs) of a number around those of the members (K, N) that may judge."""
+    may = members.unsqueeze(-1)
+    theirs = torch.where(may, outputs, 0.0).sum(1, keepdim=True) / may.sum(0)
+    centre = outputs[..., :1] + (theirs - outputs.mean(1, keepdim=True))[..., :1]
+    return torch.cat([centre, torch.where(may, outputs, theirs)[..., 1:]], -1)
+
+
+def _fitted(site: Site, losses: list[Loss]) -> Tensor:
+    """The calibration with the least loss and pull."""
+    assert site.calibration is not None
+    exact = deepcopy(site).double()
+    device = site.calibration.device
+
+    def objective(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        raw = torch.tensor(at, device=device, requires_grad=True)
+        exact.calibration = torch.cat([raw[:2].exp(), raw[2:]])
+        total = torch.cat([loss(exact) for loss in losses]).sum() + raw.square().sum() / 2 / PULL**2
+        (gradient,) = torch.autograd.grad(total, raw)
+        return total.item(), gradient.cpu().numpy()
+
+    start = np.zeros(len(site.calibration))
+    bounds = [(-_FURTHEST, _FURTHEST)] * len(start)
+    best = torch.tensor(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
+    return torch.cat([best[:2].exp(), best[2:]])

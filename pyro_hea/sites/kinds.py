@@ -21,7 +21,7 @@ from torch.nn.functional import logsigmoid, one_hot, softplus
 from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
 
 if TYPE_CHECKING:
-    from pyro_hea.spec import Prior, Target
+    from pyro_hea.spec import Target
 
 UNKNOWN = -1.0
 """Value of a parent that is not known: every class of its child is possible then."""
@@ -33,7 +33,27 @@ _SMALLEST_SCALE = 1e-2
 """Of a continuous target's guide, in standard deviations of the labels."""
 
 
-class BinarySite(nn.Module):
+class _Calibrated(nn.Module):
+    """A site whose head is corrected, once it is trained, by what labels held out ask for.
+
+    `calibration` is the temperature, (1,), or a, b and c of a beta calibration, (3,), the same for
+    all members; None where none is declared. Training does not see it.
+    """
+
+    calibration: Tensor | None
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        none = {"temperature": torch.ones(1), "beta": torch.tensor([1.0, 1.0, 0.0]), None: None}
+        self.register_buffer("calibration", none[target.calibration])
+
+    @property
+    def temperature(self) -> Tensor | float:
+        """What divides log odds and multiplies the scale of a number."""
+        return 1.0 if self.training or self.calibration is None else self.calibration
+
+
+class BinarySite(_Calibrated):
     """A target that is 0 or 1."""
 
     outputs = width = shifts = 1
@@ -41,7 +61,7 @@ class BinarySite(nn.Module):
     prior_logit: Tensor
 
     def __init__(self, target: Binary) -> None:
-        super().__init__()
+        super().__init__(target)
         declared = getattr(target.prior, "distribution", None)  # an expert's speaks as a shift
         logit = torch.zeros(()) if declared is None else declared(torch.zeros(())).logits
         self.register_buffer("prior_logit", logit, persistent=False)
@@ -58,13 +78,23 @@ class BinarySite(nn.Module):
 
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        return dist.Bernoulli(logits=outputs[..., 0])
+        return dist.Bernoulli(logits=self.logit(outputs)[..., 0])
+
+    def logit(self, outputs: Tensor) -> Tensor:
+        """Log odds of 1, (..., 1).
+
+        Beta calibration (Kull, Silva Filho and Flach, AISTATS 2017) is a log p - b log(1 - p) + c.
+        """
+        if self.training or self.calibration is None or len(self.calibration) == 1:
+            return outputs / self.temperature
+        a, b, c = self.calibration
+        return a * logsigmoid(outputs) - b * logsigmoid(-outputs) + c
 
     def informed(
         self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor
     ) -> TorchDistribution:
         """The distribution after log evidence (..., 2) of each class, by Bayes' rule."""
-        return dist.Bernoulli(logits=(outputs + evidence.diff(dim=-1))[..., 0])
+        return dist.Bernoulli(logits=(self.logit(outputs) + evidence.diff(dim=-1))[..., 0])
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it."""
@@ -72,31 +102,35 @@ class BinarySite(nn.Module):
 
     def expected(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """What other networks read, on average over q."""
-        return outputs.sigmoid()
+        return self.logit(outputs).sigmoid()
 
     def log_classes(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """Log q of each class, (..., 2)."""
-        return torch.cat([logsigmoid(-outputs), logsigmoid(outputs)], -1)
+        logit = self.logit(outputs)
+        return torch.cat([logsigmoid(-logit), logsigmoid(logit)], -1)
 
     def likeliest(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """The most probable value."""
-        return (outputs[..., 0] > 0).to(outputs)
+        return (self.logit(outputs)[..., 0] > 0).to(outputs)
 
     def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels."""
         return -self.posterior(outputs, parents).log_prob(y)
 
 
-class _ClassSite(nn.Module):
+class _ClassSite(_Calibrated):
     """A target with a class among C."""
 
     placeholder = 0.0
     prior_logits: Tensor
 
-    def __init__(self, classes: int, prior: Prior | None) -> None:
-        super().__init__()
+    def __init__(self, target: Categorical | Ordinal) -> None:
+        super().__init__(target)
+        prior = target.prior
         logits = (
-            torch.zeros(classes) if prior is None else prior.distribution(torch.zeros(())).logits
+            torch.zeros(len(target.classes))
+            if prior is None
+            else prior.distribution(torch.zeros(())).logits
         )
         self.register_buffer("prior_logits", logits.log_softmax(-1), persistent=False)
 
@@ -139,7 +173,7 @@ class CategoricalSite(_ClassSite):
     """
 
     def __init__(self, target: Categorical, classes_of: Mapping[str, tuple[str, ...]]) -> None:
-        super().__init__(len(target.classes), target.prior)
+        super().__init__(target)
         self.outputs = self.width = self.shifts = len(target.classes)
         self._parents = list(target.only)
         for parent, possible in target.only.items():
@@ -167,7 +201,7 @@ class CategoricalSite(_ClassSite):
 
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        return dist.Categorical(logits=self._possible(outputs, parents))
+        return dist.Categorical(logits=self._possible(outputs / self.temperature, parents))
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it."""
@@ -175,7 +209,7 @@ class CategoricalSite(_ClassSite):
 
     def expected(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """What other networks read, on average over q."""
-        return self._possible(outputs, parents).softmax(-1)
+        return self._possible(outputs / self.temperature, parents).softmax(-1)
 
 
 class OrdinalSite(_ClassSite):
@@ -188,7 +222,7 @@ class OrdinalSite(_ClassSite):
     prior_cuts: Tensor
 
     def __init__(self, target: Ordinal, members: int) -> None:
-        super().__init__(len(target.levels), target.prior)
+        super().__init__(target)
         below = self.prior_logits.exp().cumsum(-1)[:-1]
         self.register_buffer("prior_cuts", below.clamp(1e-6, 1 - 1e-6).logit(), persistent=False)
         self.lowest_cut = nn.Parameter(self.prior_cuts[:1].expand(members, 1, 1).clone())
@@ -203,7 +237,8 @@ class OrdinalSite(_ClassSite):
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
         cuts = torch.cat([self.lowest_cut, softplus(self.raw_gaps)], -1).cumsum(-1)
-        return dist.OrderedLogistic(outputs[..., 0], cuts)
+        t = self.temperature
+        return dist.OrderedLogistic((outputs / t)[..., 0], cuts / t)
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it: 0 for the lowest level, 1 for the highest."""
@@ -215,7 +250,7 @@ class OrdinalSite(_ClassSite):
         return (probabilities * self.values).sum(-1, keepdim=True) / len(self.prior_cuts)
 
 
-class ContinuousSite(nn.Module):
+class ContinuousSite(_Calibrated):
     """A target that is a number, normal on an unbounded scale.
 
     The link takes that scale to the target's own: the exponential for a positive target, the
@@ -234,7 +269,7 @@ class ContinuousSite(nn.Module):
     spread: Tensor
 
     def __init__(self, target: Continuous, centre: float, spread: float, members: int) -> None:
-        super().__init__()
+        super().__init__(target)
         self.target = target
         self.outputs = 2 if target.heteroscedastic else 1
         self.register_buffer("centre", torch.tensor(centre))
@@ -263,7 +298,7 @@ class ContinuousSite(nn.Module):
     def standard(self, outputs: Tensor) -> dist.Normal:
         """The standardised value under q, from a head's outputs."""
         raw = outputs[..., 1] if self.target.heteroscedastic else self.raw_scale
-        return dist.Normal(outputs[..., 0], softplus(raw) + _SMALLEST_SCALE)
+        return dist.Normal(outputs[..., 0], self.temperature * (softplus(raw) + _SMALLEST_SCALE))
 
     def natural(self, standardised: Tensor) -> Tensor:
         """Values of standardised ones."""

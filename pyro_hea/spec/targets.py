@@ -97,11 +97,15 @@ class Binary(_Target):
         A Bernoulli, or an expert's function of the features.
     reports : Reports or None
         Whether labels are taken as true (None) or as reports that may be wrong.
+    calibration : "temperature", "beta" or None
+        How probabilities are corrected by labels held out, once the model is trained: log odds
+        divided by one number, or a curve of three, which need some hundred labels.
     """
 
     kind: Literal["binary"] = "binary"
     prior: TargetPrior = Prior(dist="Bernoulli", probs=0.5)
     reports: Reports | None = None
+    calibration: Literal["temperature", "beta"] | None = None
 
     @model_validator(mode="after")
     def _supported(self) -> Self:
@@ -132,6 +136,8 @@ class Categorical(_Target):
         A Categorical over the classes; None makes them equally probable.
     reports : Reports or None
         Whether labels are taken as true (None) or as reports that may be wrong.
+    calibration : "temperature" or None
+        Whether log odds are divided by a number that labels held out ask for.
     """
 
     kind: Literal["categorical"] = "categorical"
@@ -139,6 +145,7 @@ class Categorical(_Target):
     only: Frozen[str, Frozen[str, tuple[str, ...]]] = FrozenMapping({})
     prior: Prior | None = None
     reports: Reports | None = None
+    calibration: Literal["temperature"] | None = None
 
     @field_validator("only", mode="before")
     @classmethod
@@ -185,11 +192,14 @@ class Ordinal(_Target):
         Targets that this one depends on.
     prior : Prior or None
         A Categorical over the levels; None makes them equally probable.
+    calibration : "temperature" or None
+        Whether log odds are divided by a number that labels held out ask for.
     """
 
     kind: Literal["ordinal"] = "ordinal"
     levels: Annotated[tuple[str, ...], Field(min_length=2)]
     prior: Prior | None = None
+    calibration: Literal["temperature"] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -226,6 +236,8 @@ class Continuous(_Target):
     conditions : mapping of str to float
         Columns of the reports that a value depends on, such as the test temperature, with the
         value at which predictions are made.
+    calibration : "temperature" or None
+        Whether the scatter is multiplied by a number that labels held out ask for.
     """
 
     kind: Literal["continuous"] = "continuous"
@@ -235,6 +247,7 @@ class Continuous(_Target):
     prior: Prior
     heteroscedastic: bool = True
     conditions: Frozen[str, float] = FrozenMapping({})
+    calibration: Literal["temperature"] | None = "temperature"
 
     @model_validator(mode="after")
     def _supported(self) -> Self:

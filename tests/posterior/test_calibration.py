@@ -1,66 +1,226 @@
+"""Fitted calibrations against optima found without the package, and what they are fitted to."""
+
 import numpy as np
 import pytest
-from scipy.special import expit, logit
+import torch
+from scipy import optimize, special, stats
 from sklearn.linear_model import LogisticRegression
 
-from pyro_hea.errors import DataError
-from pyro_hea.posterior.calibration import Calibration
+from pyro_hea.dataset import AlloyBatch, Statistics
+from pyro_hea.model import AlloyModel
+from pyro_hea.posterior import calibrate, marginals
+from pyro_hea.posterior.calibration import PULL
+from pyro_hea.spec import ModelSpec
+
+K, FEATURES = 3, ["atomic_size_difference", "mixing_enthalpy"]
+NUMBER = {"kind": "continuous", "prior": {"dist": "Normal", "loc": 6.0, "scale": 1.0}}
+TARGETS = {
+    "binary": {"calibration": "temperature"},
+    "skewed": {"calibration": "beta"},
+    "class": {
+        "kind": "categorical",
+        "classes": ["fcc", "bcc", "hcp"],
+        "calibration": "temperature",
+    },
+    "rating": {"kind": "ordinal", "levels": ["1", "2", "3"], "calibration": "temperature"},
+    "hardness": NUMBER,
+    "modulus": NUMBER | {"heteroscedastic": False},
+    "plain": {},
+    "raw": NUMBER | {"calibration": None},
+}
 
 
-@pytest.fixture
-def overconfident():
-    """Labels drawn from p, and what a model says that doubles every logit."""
-    rng = np.random.default_rng(0)
-    p = expit(1.5 * rng.normal(size=5000))
-    return expit(2 * logit(p)), (rng.random(5000) < p).astype(float)
+def model_of(name: str, members: int = K, seed: int = 0, **more) -> AlloyModel:
+    spec = ModelSpec.from_mapping(
+        {
+            "targets": {name: TARGETS[name] | more},
+            "latent": {"dim": 2, "flow": None},
+            "features": {"names": FEATURES, "bins": 3},
+            "head": {"hidden": [6]},
+            "encoder": {"hidden": [4]},
+            "decoder": {"hidden": [4]},
+            "training": {"members": members},
+        }
+    )
+    edges = torch.tensor([[-2.0, -0.7, 0.7, 2.0]]).expand(2, 4).contiguous()
+    scales = dict.fromkeys(TARGETS, (6.0, 0.5))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model = AlloyModel(spec, 3, Statistics(edges, torch.zeros(2), torch.ones(2), scales))
+        for parameter in model.parameters():
+            parameter.data.normal_(std=0.8)
+    return model.double().eval().requires_grad_(False)
 
 
-def test_temperature_undoes_overconfidence(overconfident):
-    fitted = Calibration.fit(*overconfident)
-    assert fitted.a == fitted.b == pytest.approx(0.5, abs=0.03)
-    assert fitted.c == 0
+def batch_of(name: str, rows: int, labels=None) -> AlloyBatch:
+    generator = torch.Generator().manual_seed(rows)
+    features = torch.randn(rows, 2, generator=generator, dtype=torch.float64)
+    fractions = torch.full((rows, 3), 1 / 3, dtype=torch.float64)
+    if labels is None:
+        classes = {"class": 3, "rating": 3}.get(name, 2)
+        labels = torch.randint(classes, (rows,), generator=generator).double()
+        if TARGETS[name].get("kind") == "continuous":
+            noise = torch.randn(rows, generator=generator, dtype=torch.float64)
+            labels = (6 + 0.5 * noise).exp()
+    return AlloyBatch(fractions, features, {name: labels}, {})
 
 
-def test_beta_is_the_logistic_regression_on_both_logarithms(overconfident):
-    p, y = overconfident
-    skewed = np.clip(p**1.7, 1e-5, 1 - 1e-5)
-    inputs = np.stack([np.log(skewed), -np.log1p(-skewed)], 1)
+def outputs_of(model: AlloyModel, batch: AlloyBatch, name: str) -> np.ndarray:
+    return model.head(name, model.read(batch), None).numpy()
+
+
+def factor(model: AlloyModel, name: str) -> np.ndarray:
+    return model.site(name).calibration.numpy()
+
+
+def likelihoods(model, batch, name, t) -> np.ndarray:
+    """q of each label by each member at a temperature, (K, N), by numpy and scipy."""
+    o, y = outputs_of(model, batch, name), batch.targets[name].numpy()
+    site = model.site(name)
+    if name in ("hardness", "modulus"):
+        raw = o[..., 1] if name == "hardness" else site.raw_scale.numpy()
+        scale = t * (np.log1p(np.exp(raw)) + 0.01)
+        return stats.norm.pdf((np.log(y) - 6.0) / 0.5, o[..., 0], scale)
+    if name == "binary":
+        p = special.expit(o[..., 0] / t)
+        return np.where(y == 1, p, 1 - p)
+    if name == "class":
+        p = special.softmax(o / t, -1)
+    else:
+        gaps = np.log1p(np.exp(site.raw_gaps.numpy()))
+        cuts = np.concatenate([site.lowest_cut.numpy(), gaps], -1).cumsum(-1)
+        below = special.expit((cuts - o) / t)
+        p = np.diff(below, axis=-1, prepend=0.0, append=1.0)
+    return np.take_along_axis(p, y.astype(int)[None, :, None].repeat(K, 0), -1)[..., 0]
+
+
+@pytest.mark.parametrize("name", ["binary", "class", "rating", "hardness", "modulus"])
+def test_a_temperature_is_the_optimum_that_scipy_finds(name):
+    model, batch = model_of(name), batch_of(name, 40)
+
+    def loss(log_t):
+        q = likelihoods(model, batch, name, np.exp(log_t)).mean(0)
+        return -np.log(q).sum() + log_t**2 / 2 / PULL**2
+
+    best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
+    calibrate(model, batch, validation=batch)
+    assert factor(model, name) == pytest.approx([np.exp(best.x)], rel=1e-4)
+    assert factor(model, name) != pytest.approx([1.0], rel=0.005)
+
+
+def test_the_calibrated_model_says_what_the_formula_says():
+    for name in ("binary", "class", "rating"):
+        model, batch = model_of(name), batch_of(name, 12)
+        model.site(name).calibration.fill_(1.7)
+        p = marginals(model, batch)[name].probabilities()
+        y = batch.targets[name].long().expand(K, -1).unsqueeze(-1)
+        expected = likelihoods(model, batch, name, 1.7)
+        np.testing.assert_allclose(p.gather(-1, y)[..., 0].numpy(), expected, rtol=1e-9)
+
+
+def test_a_beta_calibration_is_the_optimum_near_the_logistic_regression_on_both_logarithms():
+    model = model_of("skewed", members=1)
+    o = outputs_of(model, batch_of("skewed", 6000), "skewed")[0, :, 0]
+    true = special.expit(0.6 * o + 0.5)
+    y = (np.random.default_rng(0).random(len(o)) < true).astype(float)
+    batch = batch_of("skewed", 6000, torch.tensor(y))
+    inputs = np.stack([np.log(special.expit(o)), -np.log(special.expit(-o))], 1)
     exact = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000).fit(inputs, y)
     assert (exact.coef_ > 0).all()
-    ours = Calibration.fit(skewed, y, "beta").apply(skewed)
-    np.testing.assert_allclose(ours, exact.predict_proba(inputs)[:, 1], atol=0.02)
+
+    def loss(x):
+        logit = inputs @ np.exp(x[:2]) + x[2]
+        return np.logaddexp(0, np.where(y == 1, -logit, logit)).sum() + (x**2).sum() / 2 / PULL**2
+
+    tight = {"xatol": 1e-6, "fatol": 1e-9, "maxiter": 4000}
+    best = optimize.minimize(loss, np.zeros(3), method="Nelder-Mead", options=tight).x
+    calibrate(model, batch, batch)
+    assert factor(model, "skewed") == pytest.approx([*np.exp(best[:2]), best[2]], rel=1e-3)
+    ours = marginals(model, batch)["skewed"].probabilities()[0, :, 1].numpy()
+    assert np.abs(ours - exact.predict_proba(inputs)[:, 1]).mean() < 0.01
+    order = np.argsort(o)
+    assert (np.diff(ours[order]) >= 0).all()
 
 
-def test_no_two_alloys_change_places(overconfident):
-    p, y = overconfident
-    for kind in ("temperature", "beta"):
-        after = Calibration.fit(p, y, kind).apply(np.sort(p))
-        assert (np.diff(after) >= 0).all()
+@pytest.mark.parametrize("name", ["hardness", "modulus"])
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_a_scale_that_is_off_is_mended_and_intervals_hold(name, share):
+    """Labels drawn from the model, whose scale is then halved or doubled."""
+    model, rows = model_of(name, members=1), 4000
+    q = model.site(name).posterior(torch.tensor(outputs_of(model, batch_of(name, rows), name)), {})
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        labels = q.sample()[0]
+    model.site(name).calibration.fill_(share)  # what the true scale is multiplied by
+    wrong = marginals(model, batch_of(name, rows))[name]
+    low, high = wrong.quantiles([0.05, 0.95])
+    covered = float(((labels > low) & (labels < high)).double().mean())
+    assert covered == pytest.approx(2 * stats.norm.cdf(1.645 * share) - 1, abs=0.02)
+    batch = batch_of(name, rows, labels)
+    calibrate(model, batch, batch.take(torch.arange(rows // 2)))
+    assert factor(model, name) == pytest.approx([1.0], abs=0.04)
+    fresh = batch.take(torch.arange(rows // 2, rows))
+    low, high = marginals(model, fresh)[name].quantiles([0.05, 0.95])
+    y = fresh.targets[name]
+    assert float(((y > low) & (y < high)).double().mean()) == pytest.approx(0.9, abs=0.02)
 
 
-def test_calibrated_probabilities_are_left_nearly_alone():
-    rng = np.random.default_rng(1)
-    p = rng.random(4000)
-    y = (rng.random(4000) < p).astype(float)
-    np.testing.assert_allclose(Calibration.fit(p, y, "beta").apply(p), p, atol=0.04)
-    np.testing.assert_allclose(Calibration().apply(p), p, atol=1e-5)
+def test_a_handful_of_labels_moves_a_factor_little():
+    model = model_of("hardness")
+    wild = batch_of("hardness", 2, torch.tensor([20.0, 8000.0], dtype=torch.float64))
+    calibrate(model, wild, wild)
+    moved = factor(model, "hardness").item()
+    assert 1 < moved < 3
+    many = wild.take(torch.arange(2).repeat(100))
+    calibrate(model, many, many)
+    assert factor(model, "hardness").item() > 1.5 * moved
 
 
 def test_separated_labels_stay_finite():
-    fitted = Calibration.fit([0.4, 0.45, 0.55, 0.6], [0, 0, 1, 1], "beta")
-    assert np.isfinite([fitted.a, fitted.b, fitted.c]).all()
-    assert np.isfinite(fitted.apply([0.0, 1.0])).all()
+    model = model_of("skewed", members=1)
+    batch = batch_of("skewed", 30)
+    sure = torch.tensor((outputs_of(model, batch, "skewed").mean(0)[:, 0] > 0).astype(float))
+    calibrate(model, batch, batch.replaced(targets={"skewed": sure}))
+    a, b, c = factor(model, "skewed")
+    assert 1 < max(a, b) < 20
+    assert np.isfinite(c)
 
 
-@pytest.mark.parametrize(
-    ("p", "y", "kind", "message"),
-    [
-        ([0.5, 0.5], [0, 1], "platt", "no calibration 'platt'; allowed: 'temperature', 'beta'"),
-        ([0.5], [0, 1], "beta", r"p has shape \(1,\) but y has \(2,\)"),
-        ([0.5, 0.5], [1, 1], "beta", "alloys of both classes"),
-        ([0.5, 0.5], [0, 2], "beta", "labels are 0 and 1"),
-    ],
-)
-def test_what_cannot_be_fitted_is_refused(p, y, kind, message):
-    with pytest.raises(DataError, match=message):
-        Calibration.fit(p, y, kind)
+def test_without_labels_held_out_nothing_changes():
+    for name in ("hardness", "binary"):
+        model, batch = model_of(name), batch_of(name, 10)
+        model.site(name).calibration.fill_(1.3)
+        calibrate(model, batch, None)
+        unlabelled = batch.replaced(labelled={name: torch.zeros(10, dtype=torch.bool)})
+        calibrate(model, batch, unlabelled)
+        assert factor(model, name) == 1.3
+
+
+@pytest.mark.parametrize("name", ["plain", "raw"])
+def test_without_a_declared_calibration_there_is_none(name):
+    model, batch = model_of(name), batch_of(name, 30)
+    before = outputs_of(model, batch, name)
+    calibrate(model, batch, batch)
+    assert model.site(name).calibration is None
+    assert not [key for key in model.state_dict() if "calibration" in key]
+    np.testing.assert_array_equal(outputs_of(model, batch, name), before)
+
+
+@pytest.mark.parametrize("name", ["binary", "skewed", "class", "rating", "hardness", "modulus"])
+def test_training_does_not_see_it(name):
+    model, batch = model_of(name), batch_of(name, 12)
+    site, y = model.site(name), batch.targets[name]
+    outputs = torch.tensor(outputs_of(model, batch, name))
+    before = site.train().nats(outputs, y, {})
+    site.calibration.mul_(2.0)
+    assert torch.equal(site.nats(outputs, y, {}), before)
+    assert not torch.allclose(site.eval().nats(outputs, y, {}), before)
+
+
+def test_one_member_has_the_calibration_of_all():
+    model, batch = model_of("hardness"), batch_of("hardness", 9)
+    model.site("hardness").calibration.fill_(2.5)
+    alone = marginals(model.member(1), batch)["hardness"].moments()
+    every = marginals(model, batch)["hardness"].moments()
+    for one, all_of_them in zip(alone, every, strict=True):
+        torch.testing.assert_close(one[0], all_of_them[1])

@@ -89,6 +89,7 @@ class TestYaml:
             "prior": {"dist": "Bernoulli", "probs": 0.5},
             "given": [],
             "reports": None,
+            "calibration": None,
         }
         assert list(data["training"]) == list(Training.model_fields)
 
@@ -171,6 +172,7 @@ class TestUnknownKey:
 
 
 NORMAL = {"dist": "Normal", "loc": 0, "scale": 1}
+LEVELS = {"kind": "ordinal", "levels": ["low", "high"]}
 BERNOULLI = {"dist": "Bernoulli"}
 
 
@@ -208,6 +210,16 @@ class TestFaultyValue:
             ({"training": {"learning_rate": float("inf")}}, "training.learning_rate", "finite"),
             ({"training": {"jitter": 1}}, "training.jitter", "less than 1"),
             ({"targets": {}}, "targets", "at least 1"),
+            (
+                {"targets": {"a": {"calibration": "platt"}}},
+                "targets.a.calibration",
+                "'temperature' or 'beta'",
+            ),
+            (
+                {"targets": {"a": LEVELS | {"calibration": "beta"}}},
+                "targets.a.calibration",
+                r"should be 'temperature' \(given: 'beta'\)",
+            ),
             ({"targets": []}, "targets", "at least 1"),
             ({"targets": "single_phase"}, "targets", "tuple"),
             ({"targets": {"a": 0.5}}, "targets", "dictionary"),
