@@ -25,6 +25,7 @@ from torch.autograd import forward_ad
 from pyro_hea.dataset import AlloyDataset
 from pyro_hea.explain._members import summary
 from pyro_hea.explain._quantity import quantity
+from pyro_hea.explain.groups import warn_of_unseen
 from pyro_hea.features import FeatureMap
 from pyro_hea.posterior import as_fractions
 
@@ -81,9 +82,16 @@ def element_moves(
     UnknownTargetError, UnknownElementError
     DataError
         For a class that the target does not have.
+
+    Warns
+    -----
+    UnseenElementWarning
+        For alloys with elements that no training alloy holds: the slopes are the head's, which
+        reads features alone, and not of the share of the prior that `predict` mixes in.
     """
     ensemble, table = vae.ensemble, as_fractions(alloys)
     wanted = quantity(ensemble, target, value)
+    warn_of_unseen(ensemble, table, stacklevel=3)
     receivers = sorted({*ensemble.elements, *table.columns}) if to is None else list(to)
     elements = sorted({*receivers, *table.columns})
     fractions = table.reindex(columns=elements, fill_value=0.0).to_numpy(float)
@@ -97,9 +105,9 @@ def element_moves(
     head = _Head(vae, wanted, elements)
     half = torch.tensor(fractions[row, giver, None] / 2)
     nudged, stepped = (x + half.clamp_max(most) * direction for most in (NUDGE, STEP))
-    for part in there.nonzero()[:, 0].split(_ROWS):
+    for part in _parts(there):
         slopes[:, part] = head.slope(nudged[part], direction[part])
-    for part in (~there).nonzero()[:, 0].split(_ROWS):
+    for part in _parts(~there):
         gained = head(stepped[part]) - head(x[part])
         slopes[:, part] = gained / half[part, 0].clamp_max(STEP)
 
@@ -118,6 +126,12 @@ def _moves(fractions: np.ndarray, receivers: list[int]) -> tuple[np.ndarray, ...
     taker = np.tile(receivers, len(row) // len(receivers))
     kept = giver != taker
     return row[kept], giver[kept], taker[kept]
+
+
+def _parts(chosen: Tensor) -> tuple[Tensor, ...]:
+    """Rows that are chosen, some at a time; torch would make one empty part of none."""
+    rows = chosen.nonzero()[:, 0]
+    return rows.split(_ROWS) if len(rows) else ()
 
 
 class _Head:

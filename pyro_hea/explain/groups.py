@@ -20,6 +20,7 @@ from pyro_hea.posterior import as_fractions
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
     from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.posterior import Ensemble
     from pyro_hea.vae import DisentangledVAE
 
 
@@ -32,18 +33,23 @@ def features_of(vae: DisentangledVAE, alloys: AlloyDataset | Alloys) -> pd.DataF
         For elements that no training alloy holds: they have features, but no latent.
     """
     ensemble, fractions = vae.ensemble, as_fractions(alloys)
+    warn_of_unseen(ensemble, fractions, stacklevel=5)
+    names = ensemble.spec.features.columns
+    feature_map = FeatureMap(names, ensemble.tables, list(fractions.columns))
+    batch = to_batch(fractions, feature_map, dtype=torch.float64)
+    return pd.DataFrame(batch.features.numpy(), fractions.index, list(names))
+
+
+def warn_of_unseen(ensemble: Ensemble, fractions: pd.DataFrame, stacklevel: int) -> None:
+    """Say that alloys (N, E) with elements outside the training ones have features alone."""
     unseen = [e for e in fractions.columns if e not in ensemble.elements and fractions[e].any()]
     if unseen:
         warnings.warn(
             f"no training alloy holds {', '.join(unseen)}: alloys with them are explained by their "
             "features, and have no latent",
             UnseenElementWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
-    names = ensemble.spec.features.columns
-    feature_map = FeatureMap(names, ensemble.tables, list(fractions.columns))
-    batch = to_batch(fractions, feature_map, dtype=torch.float64)
-    return pd.DataFrame(batch.features.numpy(), fractions.index, list(names))
 
 
 def correlated_groups(

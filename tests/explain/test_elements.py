@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyro_hea.errors import UnknownTargetError
+from pyro_hea.errors import UnknownTargetError, UnseenElementWarning
 from pyro_hea.explain import element_moves
 from pyro_hea.explain.elements import NUDGE, STEP
 
@@ -59,3 +59,10 @@ def test_there_and_back_along_a_smooth_stretch_is_nothing(vae, moves):
 def test_an_unknown_target_is_named(vae):
     with pytest.raises(UnknownTargetError, match="no target 'hard'"):
         element_moves(vae, ALLOY, "hard")
+
+
+def test_an_alloy_outside_the_training_elements_is_answered_from_features_and_said_so(vae):
+    with pytest.warns(UnseenElementWarning, match="holds Re: .* have no latent") as warned:
+        found = element_moves(vae, ["CoCrReNi"], to=["Co", "Re"])
+    assert np.isfinite(found["mean"]).all()
+    assert warned[0].filename == __file__

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
 from pyro_hea.explain import attribute, compare_rules, distil, element_moves, path, traverse
 
@@ -106,3 +108,66 @@ def test_what_cannot_be_explained_is_said(vae_of_kinds, alloys_of_kinds):
         element_moves(vae_of_kinds, some, value="0")
     with pytest.raises(DataError, match="'hardness' is a number; rules tell classes"):
         distil(vae_of_kinds, alloys_of_kinds, "hardness")
+
+
+@pytest.fixture(scope="module")
+def vae_of_the_rest(alloys):
+    """An expert's prior under reports that may be wrong, levels, and a number without bounds."""
+    single = alloys.labels["single_phase"]
+    light = alloys.fractions["Al"]
+    rating = pd.cut(light, [-1, 0.05, 0.2, 1], labels=["poor", "fair", "good"]).astype(str)
+    reports = pd.concat(
+        pd.DataFrame({"formula": c.index, "target": n, "value": c.to_numpy(), "source": s})
+        for n, s, c in (
+            ("single_phase", "ann", single),
+            ("single_phase", "bob", single.iloc[10:50]),
+            ("rating", "ann", rating),
+            ("misfit", "ann", 10 * light - 1),
+        )
+    )
+    names = ["single_phase", "rating", "misfit"]
+    normal = {"dist": "Normal", "loc": 0.0, "scale": 5.0}
+    expert = {"logistic": {"mixing_enthalpy": 0.5}}
+    targets = {
+        "single_phase": {"prior": expert, "reports": {}},
+        "rating": {"kind": "ordinal", "levels": ["poor", "fair", "good"], "given": "single_phase"},
+        "misfit": {
+            "kind": "continuous",
+            "positive": False,
+            "transform": "identity",
+            "prior": normal,
+        },
+    }
+    small = {network: {"hidden": [8]} for network in ("head", "encoder", "decoder")}
+    training = {"members": 2, "epochs": 5, "batch_size": 32}
+    latent = {"dim": 2, "flow": None}
+    spec = ModelSpec.from_mapping(
+        {"targets": targets, "latent": latent, "training": training} | small
+    )
+    data = AlloyDataset.from_reports(alloys.fractions, reports, names)
+    return DisentangledVAE(spec).fit(data, seed=0, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "column"),
+    [
+        ("single_phase", None, "single_phase"),
+        ("rating", "good", "rating[good]"),
+        ("misfit", None, "misfit"),
+    ],
+)
+def test_experts_levels_and_unbounded_numbers_are_explained_too(
+    vae_of_the_rest, alloys, target, value, column
+):
+    pytest.importorskip("shap")
+    some, background = alloys.take(slice(0, 2)), alloys.take(slice(2, 8))
+    found = attribute(vae_of_the_rest, some, target, value=value, background=background)
+    predicted = vae_of_the_rest.predict(some)[column]
+    np.testing.assert_allclose(found.prediction.mean("member"), predicted, rtol=1e-5, atol=1e-6)
+
+    slope = element_moves(vae_of_the_rest, ALLOY, target, ["Co"], value=value)
+    near, h = ALLOY | {"Cr": 0.27 - 1e-3, "Co": 0.23 + 1e-3}, 5e-4
+    ends = [near | {"Cr": near["Cr"] - s * h, "Co": near["Co"] + s * h} for s in (1, -1)]
+    up, down = vae_of_the_rest.predict(ends)[column]
+    expected = pytest.approx((up - down) / (200 * h), abs=1e-3)
+    assert slope["mean"].loc[(slice(None), "Cr", "Co")].iloc[0] == expected
