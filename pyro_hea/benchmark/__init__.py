@@ -7,6 +7,7 @@ number of seeds, and gives an `Outcome` that writes itself as JSON, Markdown and
 from pyro_hea.benchmark.comparisons import budget, grouped, published, random
 from pyro_hea.benchmark.designs import design
 from pyro_hea.benchmark.experts import experts
+from pyro_hea.benchmark.intervals import intervals
 from pyro_hea.benchmark.latent import disentanglement
 from pyro_hea.benchmark.levers import ablation
 from pyro_hea.benchmark.outcome import Outcome
@@ -20,6 +21,7 @@ __all__ = [
     "disentanglement",
     "experts",
     "grouped",
+    "intervals",
     "published",
     "random",
     "speed",

@@ -24,6 +24,7 @@ PROTOCOLS = {
     "grouped": (3, "Five folds that keep sets of elements together, beside the baselines."),
     "budget": (3, "Few labels, the other alloys unlabelled: the published test part."),
     "experts": (10, "Few labels under a flat prior and under those of experts."),
+    "intervals": (2, "How often the intervals of numbers hold, five folds of the alloys with one."),
     "disentanglement": (5, "How much of the label, and of families of elements, is in the latent."),
     "design": (5, "What a judge that never met the model says of its designs."),
     "ablation": (1, "The default model with one lever changed at a time, on inner folds."),

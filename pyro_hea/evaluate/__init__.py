@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.classification import classification_metrics as classification_metrics
     from pyro_hea.evaluate.comparison import cross_validation as cross_validation
     from pyro_hea.evaluate.comparison import label_budget as label_budget
+    from pyro_hea.evaluate.coverage import (
+        interval_coverage_benchmark as interval_coverage_benchmark,
+    )
     from pyro_hea.evaluate.experts import expert_priors as expert_priors
     from pyro_hea.evaluate.intervals import bootstrap_interval as bootstrap_interval
     from pyro_hea.evaluate.intervals import paired_difference as paired_difference
@@ -66,6 +69,7 @@ _HOMES = {
     "fit_predict": "baselines",
     "headline": "protocols",
     "interval_coverage": "calibration",
+    "interval_coverage_benchmark": "coverage",
     "expert_priors": "experts",
     "label_budget": "comparison",
     "label_from_latent": "latent",

@@ -50,6 +50,27 @@ def test_comparisons_show_the_model_beside_the_baselines(
     assert len(outcome.figure.axes) == 2
 
 
+def test_intervals_of_each_number_stand_beside_the_baselines(bench):
+    outcome = benchmark.intervals(bench, 1)
+    units = [path.stem for path in sorted(bench.folder.glob("intervals-*.json"))]
+    assert len(units) == 5
+    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    rows = pd.concat([pd.DataFrame(part) for part in done.values()])
+    labels = load_alloys(None).labels
+    assert list(outcome.content["targets"]) == ["hardness", "yield_strength"]
+    for target, models in outcome.content["targets"].items():
+        assert list(models) == [MODEL, "extra_trees", "ridge"]
+        for name, scores in models.items():
+            told = rows[(rows["target"] == target) & (rows["model"] == name)]
+            known = labels.index[labels[target].notna()]
+            assert sorted(told["formula"]) == sorted(known)  # each alloy is held out once
+            assert scores["coverage"]["0.9"]["mean"] == pytest.approx(told["0.9"].mean())
+            assert scores["crps"] == pytest.approx(told["crps"].mean())
+    for table in outcome.tables.values():
+        assert table["model"].tolist() == [MODEL, "extra_trees", "ridge"]
+    assert len(outcome.figure.axes) == 2
+
+
 def test_the_budget_is_drawn_by_number_of_labels(bench, monkeypatch):
     original = comparisons.label_budget
     few = {"budgets": (25, 50), "baselines": ["logistic_regression"]}
