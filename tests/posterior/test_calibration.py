@@ -108,6 +108,29 @@ def test_a_temperature_is_the_optimum_that_scipy_finds(name):
     assert factor(model, name) != pytest.approx([1.0], rel=0.005)
 
 
+def test_a_label_held_out_from_one_member_is_judged_around_that_member():
+    """By hand: the members' differences, around the centre of the one, with its scatter."""
+    model, batch = model_of("hardness"), batch_of("hardness", 50)
+    part = torch.arange(50) % 10
+    o, y = outputs_of(model, batch, "hardness"), batch.targets["hardness"].log().numpy()
+    scale = np.log1p(np.exp(o[..., 1])) + 0.01
+    at = (y - 6.0) / 0.5
+
+    def loss(log_t):
+        total = log_t**2 / 2 / PULL**2
+        for i in range(50):
+            k = int(part[i])
+            if k < K:  # three members: labels of the other parts are shown to all
+                centres = o[k, i, 0] + o[:, i, 0] - o[:, i, 0].mean()
+                each = stats.norm.pdf(at[i], centres, np.exp(log_t) * scale[k, i])
+                total -= np.log(each.mean())
+        return total
+
+    best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
+    calibrate(model, batch.replaced(parts={"hardness": part}), None)
+    assert factor(model, "hardness") == pytest.approx([np.exp(best.x)], rel=1e-4)
+
+
 def test_the_calibrated_model_says_what_the_formula_says():
     for name in ("binary", "class", "rating"):
         model, batch = model_of(name), batch_of(name, 12)
