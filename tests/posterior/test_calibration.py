@@ -122,8 +122,8 @@ def test_a_label_held_out_from_one_member_is_judged_around_that_member():
             k = int(part[i])
             if k < K:  # three members: labels of the other parts are shown to all
                 centres = o[k, i, 0] + o[:, i, 0] - o[:, i, 0].mean()
-                each = stats.norm.pdf(at[i], centres, np.exp(log_t) * scale[k, i])
-                total -= np.log(each.mean())
+                each = stats.norm.logpdf(at[i], centres, np.exp(log_t) * scale[k, i])
+                total -= special.logsumexp(each) - np.log(K)
         return total
 
     best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
