@@ -53,6 +53,10 @@ class _Alloys:
         """Property `name` of each alloy's elements, (..., k)."""
         return self._properties[name][self._index]
 
+    def fraction(self, rank: int) -> Tensor:
+        """The fraction of that rank, from 0 for the largest; 0 where there are fewer elements."""
+        return self.c[..., rank] if rank < self.c.shape[-1] else torch.zeros_like(self.c[..., 0])
+
     def mean(self, name: str) -> Tensor:
         return (self.c * self.property(name)).sum(-1)
 
@@ -189,7 +193,7 @@ def _catalogue() -> dict[str, Feature]:
             "composition",
             lambda a: a.present.sum(-1).to(a.c.dtype),
         ),
-        Feature("largest_fraction", "1", "max c", "composition", lambda a: a.c[..., 0]),
+        Feature("largest_fraction", "1", "max c", "composition", methodcaller("fraction", 0)),
         Feature(
             "pair_enthalpy_min",
             "kJ/mol",
@@ -212,6 +216,11 @@ def _catalogue() -> dict[str, Feature]:
             _Alloys.pair_spread,
         ),
     ]
+    for rank, nth in enumerate(("second", "third", "fourth", "fifth"), start=1):
+        name, formula = f"{nth}_largest_fraction", f"c of the {nth} largest, 0 where there is none"
+        features.append(
+            Feature(name, "1", formula, "composition", methodcaller("fraction", rank)),
+        )
     for name, (unit, symbol) in _PROPERTIES.items():
         features += [
             Feature(name, unit, f"Σ c {symbol}", "element table", methodcaller("mean", name)),

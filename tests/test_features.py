@@ -107,6 +107,10 @@ HAND_WORKED = {
     "omega": T * S / (1000 * -H),
     "number_of_elements": 5,
     "largest_fraction": 2 / 9,
+    "second_largest_fraction": 2 / 9,
+    "third_largest_fraction": 2 / 9,
+    "fourth_largest_fraction": 2 / 9,
+    "fifth_largest_fraction": 1 / 9,
     "pair_enthalpy_min": -22,
     "pair_enthalpy_max": 0,
     "pair_enthalpy_spread": sqrt(
@@ -194,6 +198,11 @@ class TestFormulas:
     def test_a_single_pair_is_both_extremes_and_has_no_spread(self, alloy, extreme):
         assert value("pair_enthalpy_min", alloy) == value("pair_enthalpy_max", alloy) == extreme
         assert value("pair_enthalpy_spread", alloy) == 0
+
+    def test_fractions_by_rank_are_zero_beyond_the_last_element(self):
+        names = ("largest", "second_largest", "third_largest", "fourth_largest", "fifth_largest")
+        found = [value(f"{name}_fraction", "Al0.5NiCu2.5") for name in names]
+        assert found == pytest.approx([0.625, 0.25, 0.125, 0, 0])
 
     def test_enthalpy_keeps_its_sign(self):
         assert value("mixing_enthalpy", "NiTi") == pytest.approx(-35)
