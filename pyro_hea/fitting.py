@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.sites import link_of
 from pyro_hea.spec import Binary, Categorical, Continuous
+from pyro_hea.teacher import Lessons, is_taught, lessons
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
@@ -97,6 +99,7 @@ class TrainingRun:
             Where the folder cannot be written.
         """
         _check_labels(data, spec)
+        held_out = validation is None
         if validation is None:
             data, validation = _hold_out(data, spec, seed)
         else:
@@ -105,7 +108,14 @@ class TrainingRun:
         ensemble = _new_ensemble(spec, data, seed, device)
         stopping = _stopping_batch(ensemble, validation)
         batch = _in_parts(ensemble, ensemble.batch(data))
-        trainer = Trainer(ensemble.model, batch, stopping, seed, _measurements(ensemble, data))
+        trainer = Trainer(
+            ensemble.model,
+            batch,
+            stopping,
+            seed,
+            _measurements(ensemble, data),
+            lessons=_lessons(ensemble, [batch, stopping if held_out else None], seed),
+        )
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
         if resume:
             run._resume()
@@ -140,7 +150,8 @@ class TrainingRun:
         )
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
         batch, measured = copied.batch(data), _measurements(copied, data)
-        trainer = Trainer(copied.model, batch, None, seed, measured, settings)
+        taught = _lessons(copied, [batch], seed)
+        trainer = Trainer(copied.model, batch, None, seed, measured, settings, taught)
         return cls(copied, trainer, [], None)
 
     def train(self, progress: bool) -> None:
@@ -340,6 +351,18 @@ def _in_parts(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
             part[rows] = torch.tensor(rng.permutation(len(rows)) % PARTS)
             parts[target.name] = part.to(ensemble.device)
     return batch.replaced(parts=parts)
+
+
+def _lessons(ensemble: Ensemble, batches: Sequence[AlloyBatch | None], seed: int) -> Lessons | None:
+    """What the heads are taught, where the spec declares a teacher and a head that can be.
+
+    By all labels there are: no taught head is stopped by those held out.
+    """
+    spec = ensemble.spec
+    if spec.training.teacher is None or not any(map(is_taught, spec.targets)):
+        return None
+    known = [batch for batch in batches if batch is not None]
+    return lessons(spec, known, ensemble.feature_map, seed)
 
 
 def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:

@@ -1,6 +1,13 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
-from pyro_hea.inference.objective import PARTS, HeldOut, elbo_loss, held_out, label_loss
+from pyro_hea.inference.objective import (
+    PARTS,
+    HeldOut,
+    elbo_loss,
+    held_out,
+    label_loss,
+    taught_nats,
+)
 from pyro_hea.inference.trainer import (
     EVALUATE_EVERY,
     EpochRecord,
@@ -20,4 +27,5 @@ __all__ = [
     "elbo_loss",
     "held_out",
     "label_loss",
+    "taught_nats",
 ]

@@ -24,6 +24,7 @@ from pyro_hea.inference.objective import (
     nats,
     number_loss,
     patterns,
+    taught_nats,
     told,
 )
 from pyro_hea.model import MEMBERS_DIM
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
     from pyro_hea.model import AlloyModel
     from pyro_hea.spec import Training
+    from pyro_hea.teacher import Lessons
 
 EVALUATE_EVERY = 5
 """Epochs between evaluations on the validation alloys."""
@@ -63,7 +65,7 @@ class EpochRecord(NamedTuple):
     log_loss: list[float] | None
     """Log loss of each member's heads on the validation labels, nats per label."""
     best: list[bool] | None
-    """Whether each member, heads of numbers aside, is better than at any evaluation before."""
+    """Whether each member, numbers and taught heads aside, is better than ever before."""
 
 
 class Trainer:
@@ -78,12 +80,15 @@ class Trainer:
         Alloys whose loss decides when a member stops and which weights it keeps. Without them the
         last weights are kept. The heads of a number go by `number_loss` alone, over all members
         and all labels that they are not trained on: of these alloys, and by `data.parts`.
+        Heads that are taught keep their last weights.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
     measurements : mapping of str to Measurements
         Reports of targets with conditions, at any of which their heads are trained.
     settings : Training, optional
         How to train, as the spec declares by default.
+    lessons : Lessons, optional
+        What heads are taught beside the labels, where the settings declare a teacher.
 
     Notes
     -----
@@ -99,6 +104,7 @@ class Trainer:
         seed: int,
         measurements: Mapping[str, Measurements] | None = None,
         settings: Training | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         if model.reliabilities:
             generator = torch.Generator().manual_seed(seed)
@@ -124,6 +130,7 @@ class Trainer:
         names = [t.name for t in model.targets]
         self._told = {name: is_told(data, name).nonzero()[:, 0] for name in names}
         self._measurements = measurements or {}
+        self._lessons = lessons
         self._best = {n: p.detach().clone() for n, p in model.named_parameters()}
         # A number's few labels are learnt by heart long before the rest is at its best.
         self._numbers = {
@@ -132,7 +139,9 @@ class Trainer:
             if isinstance(model.site(name), ContinuousSite)
             and (known := held_out(model, name, data, validation))
         }
-        parts = 1 + len(self._numbers), model.members
+        # What a teacher says of many alloys is not: heads that are taught are better the later.
+        self._taught = list(lessons.probabilities) if lessons is not None else []
+        parts = 1 + len(self._numbers) + bool(self._taught), model.members
         self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)
         self._stale = torch.zeros(parts, dtype=torch.int64)
         with torch.random.fork_rng(self._cuda_devices()):
@@ -250,9 +259,23 @@ class Trainer:
                 continue
             if target.name in self._measurements:
                 loss = loss + self._measured_loss(batch, target.name)
+            elif target.name in self._taught:
+                loss = loss + self._taught_loss(batch, target.name)
             else:
                 loss = loss + self._target_loss(batch, target.name)
         return loss
+
+    def _taught_loss(self, batch: AlloyBatch, name: str) -> Tensor:
+        """Log loss by the labels of a batch and by what is taught of as many other alloys."""
+        assert self._lessons is not None
+        assert self.settings.teacher is not None
+        lessons, share = self._lessons, self.settings.teacher.share
+        picked = torch.randint(len(lessons.alloys), (len(batch),), device=self.device)
+        said = lessons.probabilities[name][:, picked]
+        loss = (
+            share * taught_nats(self.model, lessons.alloys.take(picked), name, said).mean(-1).sum()
+        )
+        return loss if share == 1 else loss + (1 - share) * self._target_loss(batch, name)
 
     def _target_loss(self, batch: AlloyBatch, name: str) -> Tensor:
         """Log loss on the labelled alloys of a batch, mixed with others."""
@@ -302,9 +325,11 @@ class Trainer:
     def _evaluate(self) -> tuple[list[float] | None, list[float] | None, list[bool] | None]:
         self.model.eval()
         validation, every = self.validation, torch.ones(self.model.members, dtype=torch.float64)
-        numbers = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
+        alone = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
+        later = -self.epoch * every
+        alone += [later] * bool(self._taught)
         if validation is None:  # all but the numbers is better the later
-            self._keep_better(torch.stack([-self.epoch * every, *numbers]))
+            self._keep_better(torch.stack([later, *alone]))
             return None, None, None
         with torch.random.fork_rng(self._cuda_devices()), pyro.validation_enabled(False):
             bounds = []
@@ -314,9 +339,11 @@ class Trainer:
                 bounds.append(ELBO.loss(member.model, member.guide, validation) / len(validation))
             losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
         log_loss = _mean(list(losses.values()), self.model.members)
-        shared = [loss for name, loss in losses.items() if name not in self._numbers]
+        shared = [
+            loss for name, loss in losses.items() if name not in (*self._numbers, *self._taught)
+        ]
         bound = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
-        better = self._keep_better(torch.stack([bound, *numbers]))
+        better = self._keep_better(torch.stack([bound, *alone]))
         return bounds, log_loss.tolist(), better[0].tolist()
 
     def _keep_better(self, loss: Tensor) -> Tensor:
@@ -331,10 +358,10 @@ class Trainer:
         return better
 
     def _part_of(self, parameter: str) -> int:
-        """What is kept and stopped together: 0, or the head of a number by itself."""
-        for part, name in enumerate(self._numbers, start=1):
+        """What is kept and stopped together: 0, the head of a number, or all that are taught."""
+        for part, name in enumerate((*self._numbers, *self._taught), start=1):
             if parameter.startswith((f"heads.{name}.", f"sites.{name}.")):
-                return part
+                return min(part, 1 + len(self._numbers))
         return 0
 
     def _all_stopped(self) -> bool:

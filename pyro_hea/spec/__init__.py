@@ -8,6 +8,7 @@ from pyro_hea.spec.model import (
     Latent,
     ModelSpec,
     Network,
+    Teacher,
     Training,
     in_order,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Prior",
     "Reports",
     "Target",
+    "Teacher",
     "Training",
     "VampPrior",
     "in_order",

@@ -171,6 +171,24 @@ class Encoder(Network):
     reads: Literal["square_roots", "fractions"] = "square_roots"
 
 
+class Teacher(Declaration):
+    """Trees and a line, fitted on the labels, that teach heads on alloys that were never made.
+
+    Attributes
+    ----------
+    share : float
+        Of a head's log loss that is by what the teacher says; the rest is by the labels.
+    alloys : int
+        Alloys that were never made, about which the teacher is asked.
+    trees : int
+        Extremely randomised ones, divided among the members, each of which has its own teacher.
+    """
+
+    share: float = Field(default=0.9, gt=0.0, le=1.0)
+    alloys: int = Field(default=6000, ge=1)
+    trees: int = Field(default=400, ge=1)
+
+
 class Training(Declaration):
     """How the members are trained.
 
@@ -188,6 +206,8 @@ class Training(Declaration):
         Decoupled (AdamW), for encoder, decoder and flow and for the heads.
     label_weight : float
         Weight α of the heads' own log loss on labelled alloys (Kingma et al. 2014).
+    teacher : Teacher or None
+        Of heads of classes with a plain prior, without parents and without `reports`.
     mixup : float
         Parameter of the beta distribution by which the heads' labelled inputs are mixed; 0 is off.
     jitter : float
@@ -206,6 +226,7 @@ class Training(Declaration):
     weight_decay: float = Field(default=1e-4, ge=0.0)
     head_weight_decay: float = Field(default=0.1, ge=0.0)
     label_weight: float = Field(default=1.0, ge=0.0)
+    teacher: Teacher | None = Teacher()
     mixup: float = Field(default=1.0, ge=0.0)
     jitter: Fraction = 0.1
     clip_norm: Positive = 5.0

@@ -19,6 +19,7 @@ from pyro_hea.spec import (
     Network,
     Ordinal,
     Reports,
+    Teacher,
     Training,
 )
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
@@ -192,6 +193,9 @@ def latents(draw):
 
 hidden = st.lists(widths, max_size=4).map(tuple)
 activations = st.sampled_from(["silu", "softplus"])
+teachers = st.builds(
+    Teacher, share=share.filter(bool), alloys=st.integers(1, 10**6), trees=st.integers(1, 10**4)
+)
 networks = st.builds(Network, hidden=hidden, dropout=share, activation=activations)
 
 
@@ -232,6 +236,7 @@ def specs(draw):
                 weight_decay=share,
                 head_weight_decay=share,
                 label_weight=share,
+                teacher=st.none() | teachers,
                 mixup=share,
                 jitter=share,
                 clip_norm=positive,

@@ -1,0 +1,222 @@
+"""Alloys that were never made, what forests say of them, and how heads learn it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from torch.nn.functional import cross_entropy
+
+from pyro_hea import DisentangledVAE, ModelSpec
+from pyro_hea.fitting import TrainingRun, untrained_ensemble
+from pyro_hea.inference import taught_nats
+from pyro_hea.teacher import is_taught, lessons, never_made
+
+SMALL = {
+    "latent": {"dim": 2, "flow": None},
+    "features": {"bins": 4},
+    "head": {"hidden": [16]},
+    "encoder": {"hidden": [8]},
+    "decoder": {"hidden": [8]},
+    "training": {"members": 2, "epochs": 4, "batch_size": 32, "teacher": {"trees": 20}},
+}
+PHASE = {"kind": "categorical", "classes": ["fcc", "hcp", "bcc", "several"]}
+
+
+def spec_of(targets=("single_phase",), **training):
+    targets = {name: PHASE if name == "phase" else None for name in targets}
+    return ModelSpec.from_mapping(
+        SMALL | {"targets": targets, "training": SMALL["training"] | training}
+    )
+
+
+def prepared(spec, data, seed=0):
+    device = torch.device("cpu")
+    return TrainingRun.prepare(
+        spec, data, None, seed=seed, device=device, folder=None, resume=False
+    )
+
+
+def taught(spec, data, seed=0):
+    ensemble = untrained_ensemble(spec, data, seed)
+    return ensemble, lessons(spec, [ensemble.batch(data)], ensemble.feature_map, seed)
+
+
+def amounts(fractions):
+    return np.sort(fractions, axis=1)
+
+
+class TestNeverMade:
+    @settings(deadline=None, max_examples=30)
+    @given(st.integers(1, 6), st.integers(1, 7), st.integers(0, 2**32 - 1))
+    def test_they_have_as_many_elements_as_one_that_was_made(self, rows, elements, seed):
+        rng = np.random.default_rng(seed)
+        made = rng.exponential(size=(rows, elements)) * (rng.random((rows, elements)) < 0.5)
+        made[:, 0] += 0.1
+        made /= made.sum(1, keepdims=True)
+        new = never_made(made, 40, rng)
+        np.testing.assert_allclose(new.sum(1), 1)
+        assert set((new > 0).sum(1)) <= set((made > 0).sum(1))
+        assert not new[:, (made == 0).all(0)].any()
+
+    def test_amounts_stay_and_elements_give_way_to_others(self, alloys):
+        made = alloys.fractions.to_numpy()
+        new = never_made(made, 500, np.random.default_rng(0))
+        known = {tuple(row) for row in amounts(made).round(9)}
+        assert all(tuple(row) in known for row in amounts(new).round(9))
+        sets = {tuple(row) for row in made > 0}
+        assert np.mean([tuple(row) not in sets for row in new > 0]) > 0.5
+
+    def test_frequent_elements_come_in_more_often(self):
+        made = np.repeat(np.eye(3), [90, 9, 1], axis=0)
+        new = never_made(made, 20_000, np.random.default_rng(0)).sum(0)
+        # From the first: 36 % give way, nine to one; the others add to both about alike.
+        assert 7 < new[1] / new[2] < 11
+
+
+class TestLessons:
+    def test_forests_say_what_the_labels_say(self, alloys):
+        ensemble, said = taught(spec_of(), alloys)
+        light = said.alloys.fractions[
+            :, [list(ensemble.elements).index(e) for e in ("Al", "W", "Nb")]
+        ]
+        rule = (light.sum(1) < 0.2).numpy()
+        for probabilities in said.probabilities["single_phase"]:
+            torch.testing.assert_close(probabilities.sum(1), torch.ones(len(rule)))
+            assert roc_auc_score(rule, probabilities[:, 1]) > 0.7
+
+    def test_each_member_has_a_forest_of_its_own(self, alloys):
+        first, second = taught(spec_of(), alloys)[1].probabilities["single_phase"]
+        assert (first != second).any()
+
+    def test_features_are_those_of_the_compositions(self, alloys):
+        ensemble, said = taught(spec_of(), alloys)
+        expected = ensemble.feature_map(said.alloys.composition.double())
+        torch.testing.assert_close(said.alloys.features.double(), expected, rtol=1e-3, atol=1e-3)
+
+    def test_a_class_that_no_alloy_has_is_never_said(self, alloys_of_kinds):
+        _, said = taught(spec_of(["phase"]), alloys_of_kinds)
+        probabilities = said.probabilities["phase"]
+        assert probabilities.shape[2] == 4
+        assert (probabilities[..., 1] == 0).all()
+        assert (probabilities[..., [0, 2, 3]].amax((0, 1)) > 0.2).all()
+
+    def test_a_seed_says_the_same_again(self, alloys):
+        first, again, other = (taught(spec_of(), alloys, seed)[1] for seed in (0, 0, 1))
+        assert torch.equal(first.alloys.features, again.alloys.features)
+        assert not torch.equal(first.alloys.features, other.alloys.features)
+        name = "single_phase"
+        assert torch.equal(first.probabilities[name], again.probabilities[name])
+
+    def test_unlabelled_alloys_shape_what_is_asked_but_not_what_is_said(self, alloys):
+        labelled = alloys.take(np.arange(30))
+        both = labelled + alloys.take(np.arange(30, 60)).withheld()
+        run = prepared(spec_of(), both)
+        assert run.trainer._lessons is not None
+        assert len(run.trainer._lessons.alloys) == 6000
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, True),
+        ({"prior": {"dist": "Bernoulli", "probs": 0.9}}, True),
+        (PHASE, True),
+        ({"prior": {"rule": "hume_rothery"}}, False),
+        ({"prior": {"logistic": {"omega": 1}}}, False),
+        ({"reports": {}}, False),
+        ({"kind": "ordinal", "levels": ["low", "high"]}, False),
+        (
+            {"kind": "continuous", "unit": "HV", "prior": {"dist": "Normal", "loc": 0, "scale": 1}},
+            False,
+        ),
+    ],
+)
+def test_what_is_taught(body, expected):
+    assert is_taught(ModelSpec(targets={"one": body}).target("one")) is expected
+    given_another = ModelSpec(targets={"other": None, "one": {**body, "given": ["other"]}})
+    assert not is_taught(given_another.target("one"))
+
+
+@pytest.mark.parametrize("name", ["single_phase", "phase"])
+def test_loss_is_the_cross_entropy_with_soft_labels(name, alloys_of_kinds):
+    ensemble, said = taught(spec_of([name]), alloys_of_kinds)
+    model, some = ensemble.model, said.alloys.take(torch.arange(7))
+    probabilities = said.probabilities[name][:, :7]
+    logits = model.heads[name](model.embedding(some.features))
+    if name == "single_phase":
+        logits = torch.cat([torch.zeros_like(logits), logits], -1)
+    expected = [
+        cross_entropy(*one, reduction="none") for one in zip(logits, probabilities, strict=True)
+    ]
+    loss = taught_nats(model, some, name, probabilities)
+    torch.testing.assert_close(loss, torch.stack(expected))
+
+
+def test_share_divides_the_loss_between_forests_and_labels(alloys):
+    def loss(share):
+        spec = spec_of(teacher={"trees": 20, "alloys": 1, "share": share}, mixup=0.0)
+        trainer = prepared(spec.with_(head__dropout=0.0), alloys).trainer
+        return trainer._mixed_label_loss(trainer.data)
+
+    trainer = prepared(spec_of(teacher=None, mixup=0.0).with_(head__dropout=0.0), alloys).trainer
+    labels, forests = trainer._mixed_label_loss(trainer.data), loss(1.0)
+    torch.testing.assert_close(loss(0.7), 0.7 * forests + 0.3 * labels)
+
+
+def test_nothing_is_taught_without_a_teacher_or_a_head_that_can_be(alloys):
+    assert prepared(spec_of(teacher=None), alloys).trainer._lessons is None
+    spec = spec_of().with_prior("single_phase", {"rule": "hume_rothery"})
+    assert prepared(spec, alloys).trainer._lessons is None
+    assert ModelSpec.shipped("published").training.teacher is None
+
+
+def test_heads_come_to_say_what_the_forests_say(alloys):
+    spec = spec_of(epochs=150, teacher={"trees": 40, "share": 1.0, "alloys": 500})
+    run = prepared(spec.with_(head__dropout=0.0), alloys)
+    run.train(progress=False)
+    model, said = run.ensemble.model, run.trainer._lessons
+    with torch.no_grad():
+        q = model.heads["single_phase"](model.embedding(said.alloys.features)).sigmoid()[..., 0]
+    assert (q - said.probabilities["single_phase"][..., 1]).abs().mean() < 0.08
+
+
+def test_a_taught_head_keeps_its_last_weights_and_the_rest_its_best(alloys):
+    spec = spec_of(epochs=10, learning_rate=1.0, head_learning_rate=1.0)
+    held, stop = alloys.take(np.arange(40)), alloys.take(np.arange(40, 60))
+    device = torch.device("cpu")
+    run = TrainingRun.prepare(spec, held, stop, seed=0, device=device, folder=None, resume=False)
+    for record in run.trainer.epochs():
+        run.records.append(record)
+    last = {n: p.detach().clone() for n, p in run.ensemble.model.named_parameters()}
+    run.trainer.keep_best()
+    same = {n: torch.equal(p, last[n]) for n, p in run.ensemble.model.named_parameters()}
+    assert all(same[n] for n in same if n.startswith("heads."))
+    assert len(run.records) == 10
+
+
+def test_validation_alloys_that_are_passed_are_not_taught(alloys_of_kinds):
+    spec = spec_of(["phase"])
+    few = alloys_of_kinds
+    device = torch.device("cpu")
+    options = {"seed": 0, "device": device, "folder": None, "resume": False}
+    without = few.take((few.labels["phase"] != "bcc").to_numpy())
+    only = few.take((few.labels["phase"] == "bcc").to_numpy())
+    run = TrainingRun.prepare(spec, without, only, **options)
+    assert (run.trainer._lessons.probabilities["phase"][..., 2] == 0).all()
+
+
+def test_training_is_continued_to_the_same_bits(alloys, tmp_path):
+    whole = DisentangledVAE(spec_of(epochs=4)).fit(alloys, progress=False)
+    device = torch.device("cpu")
+    options = {"seed": 0, "device": device, "folder": tmp_path}
+    run = TrainingRun.prepare(spec_of(epochs=4), alloys, None, **options, resume=False)
+    epochs = run.trainer.epochs()
+    run.records.extend(next(epochs) for _ in range(2))
+    run._save()
+    continued = TrainingRun.prepare(spec_of(epochs=4), alloys, None, **options, resume=True)
+    continued.train(progress=False)
+    assert continued.ensemble.model.state_dict().keys() == whole.ensemble.model.state_dict().keys()
+    for name, value in whole.ensemble.model.state_dict().items():
+        assert torch.equal(value, continued.ensemble.model.state_dict()[name]), name
