@@ -24,7 +24,7 @@ from pyro_hea.dataset import (
 )
 from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
 from pyro_hea.features import FeatureMap
-from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer
+from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, sleep
 from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.sites import link_of
@@ -180,6 +180,9 @@ class TrainingRun:
         finally:
             self.trainer.keep_best()
             calibrate(self.ensemble.model, self.trainer.data, self.trainer.validation)
+        # The guide of the weights that are kept; of these and the seed alone, so nothing is saved.
+        trainer = self.trainer
+        sleep(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
 
     def _identity(self) -> dict[str, Any]:
         """What tells one training from another."""

@@ -1,4 +1,4 @@
-"""Priors of z: independent coordinates, or one that is learnt with the rest."""
+"""Priors of z, independent coordinates or learnt with the rest, and the normal of its guide."""
 
 from __future__ import annotations
 
@@ -17,10 +17,54 @@ from pyro_hea.spec import FlowPrior, Mixture, VampPrior
 if TYPE_CHECKING:
     from pyro_hea.spec import Latent, Prior
 
-Encoder: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From fractions (K, C, E) and context (K, C, width) to means and scales (K, C, d)."""
+Encoder: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From fractions (K, C, E) and context (K, C, width) to the outputs of an encoder, (K, C, ...)."""
 
 _SMALLEST_SCALE = 1e-2
+
+_SMALLEST_OF_GUIDE = 1e-4
+"""Standard deviation of the guide's normal, which may not collapse to a point."""
+
+
+def normal_outputs(dim: int, covariance: str) -> int:
+    """How many numbers an encoder gives for each alloy.
+
+    Examples
+    --------
+    >>> normal_outputs(8, "diagonal"), normal_outputs(8, "full")
+    (16, 44)
+    """
+    return 2 * dim if covariance == "diagonal" else 2 * dim + dim * (dim - 1) // 2
+
+
+def normal_of(outputs: Tensor, dim: int) -> TorchDistribution:
+    """The normal that an encoder's outputs stand for, over (d,).
+
+    Its covariance is L Lᵀ with L = diag(s) (I + N), where N is strictly lower triangular; without
+    outputs for N it is diag(s²).
+
+    Parameters
+    ----------
+    outputs : Tensor, shape (..., `normal_outputs`)
+        Any real numbers: means, raw scales, and N row by row.
+    dim : int
+        Coordinates d.
+
+    Examples
+    --------
+    >>> q = normal_of(torch.tensor([0.0, 0.0, 9.0, 9.0, 0.5]), 2)
+    >>> (q.covariance_matrix / q.covariance_matrix[0, 0]).round(decimals=2)
+    tensor([[1.0000, 0.5000],
+            [0.5000, 1.2500]])
+    """
+    loc, raw, below = outputs[..., :dim], outputs[..., dim : 2 * dim], outputs[..., 2 * dim :]
+    scale = softplus(raw - 2.0) + _SMALLEST_OF_GUIDE
+    if not below.shape[-1]:
+        return dist.Normal(loc, scale).to_event(1)
+    row, column = torch.tril_indices(dim, dim, -1, device=outputs.device)
+    root = torch.eye(dim).to(outputs).expand(*loc.shape, dim).clone()
+    root[..., row, column] = below
+    return dist.MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * root)
 
 
 class IndependentPrior(nn.Module):
@@ -60,16 +104,17 @@ class VampMixturePrior(nn.Module):
     targets beside the compositions.
     """
 
-    def __init__(self, members: int, components: int, elements: int, width: int) -> None:
+    def __init__(self, members: int, components: int, dim: int, elements: int, width: int) -> None:
         super().__init__()
+        self.dim = dim
         self.logits = nn.Parameter(torch.zeros(members, 1, components))
         self.compositions = nn.Parameter(2 * torch.randn(members, components, elements))
         self.contexts = nn.Parameter(torch.randn(members, components, width))
 
     def distribution(self, encoder: Encoder) -> TorchDistribution:
         """p(z), (K, 1) over (d,)."""
-        loc, scale = encoder(self.compositions.softmax(-1), self.contexts)
-        normals = dist.Normal(loc.unsqueeze(1), scale.unsqueeze(1)).to_event(1)
+        outputs = encoder(self.compositions.softmax(-1), self.contexts).unsqueeze(1)
+        normals = normal_of(outputs, self.dim)
         return dist.MixtureSameFamily(dist.Categorical(logits=self.logits), normals)
 
 
@@ -106,7 +151,7 @@ def latent_prior_of(declared: Latent, members: int, elements: int, width: int) -
     if isinstance(prior, Mixture):
         return MixturePrior(members, prior.components, declared.dim)
     if isinstance(prior, VampPrior):
-        return VampMixturePrior(members, prior.components, elements, width)
+        return VampMixturePrior(members, prior.components, declared.dim, elements, width)
     if isinstance(prior, FlowPrior):
         return PushedPrior(prior, members, declared.dim)
     return IndependentPrior(prior, declared.dim)

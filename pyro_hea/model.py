@@ -20,9 +20,9 @@ from pyro import poutine
 from pyro.distributions import TorchDistribution
 from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import one_hot
 
-from pyro_hea.latents import latent_prior_of
+from pyro_hea.latents import latent_prior_of, normal_of, normal_outputs
 from pyro_hea.likelihoods import composition_likelihood, decoder_outputs
 from pyro_hea.networks import MLP, CouplingFlow, MemberShift, PiecewiseLinear, Raw
 from pyro_hea.sites import (
@@ -48,9 +48,6 @@ ALLOYS_DIM = -1
 
 _SUMMED: InferDict = {"enumerate": "parallel"}
 """A discrete target is summed over, not sampled."""
-
-_SMALLEST_SCALE = 1e-4
-"""Of the guide's normal, which may not collapse to a point."""
 
 Values = Mapping[str, Tensor]
 """Of targets by name, (..., N) or (..., K, N)."""
@@ -121,7 +118,7 @@ class AlloyModel(nn.Module):
         d, encoder, decoder = spec.latent.dim, spec.encoder, spec.decoder
         self.encoder = MLP(
             k,
-            (elements + width, *encoder.hidden, 2 * d),
+            (elements + width, *encoder.hidden, normal_outputs(d, encoder.covariance)),
             encoder.dropout,
             activation=encoder.activation,
         )
@@ -212,7 +209,7 @@ class AlloyModel(nn.Module):
 
     def latent_prior(self) -> TorchDistribution:
         """p(z), over (d,)."""
-        return self.latent.distribution(self._moments_of_w)
+        return self.latent.distribution(self._encoded)
 
     def likelihood(self, z: Tensor, y: Values) -> CompositionDistribution:
         """p(composition | z, y) for z of shape (..., K, N, d)."""
@@ -224,20 +221,19 @@ class AlloyModel(nn.Module):
     def latent_posterior(self, fractions: Tensor, y: Values) -> TorchDistribution:
         """q(z | composition, y): normal in w, pushed back through the flow."""
         context = self.context(y)
-        q = dist.Normal(*self._moments_of_w(fractions, context)).to_event(1)
+        q = normal_of(self._encoded(fractions, context), self.spec.latent.dim)
         if self.flow is None:
             return q
         return dist.TransformedDistribution(q, [self.flow(context).inv])
 
-    def _moments_of_w(self, fractions: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    def _encoded(self, fractions: Tensor, context: Tensor) -> Tensor:
         read = fractions.sqrt() if self.spec.encoder.reads == "square_roots" else fractions
-        loc, raw = self.encoder(_join(read, context)).chunk(2, -1)
-        return loc, softplus(raw - 2.0) + _SMALLEST_SCALE
+        return cast("Tensor", self.encoder(_join(read, context)))
 
     def latent_mean(self, fractions: Tensor, y: Values) -> Tensor:
         """Centre of q(z | composition, y), (K, N, d): the mean of w, pushed back like its draws."""
         context = self.context(y)
-        centre, _ = self._moments_of_w(fractions, context)
+        centre = self._encoded(fractions, context)[..., : self.spec.latent.dim]
         return centre if self.flow is None else self.flow(context).inv(centre)
 
     def read(self, batch: AlloyBatch) -> Read:

@@ -8,6 +8,7 @@ import torch
 from pyro import poutine
 from pyro.infer import Predictive
 from scipy.special import gammaln
+from scipy.stats import multivariate_normal
 from torch.nn import functional as F
 
 from pyro_hea.dataset import AlloyBatch, Statistics
@@ -21,7 +22,9 @@ FLOW = {"layers": 2, "hidden": 5}
 LOC, SCALE, ATOMS = 0.4, 1.7, 20
 
 
-def spec_of(targets: int = 1, flow: bool = True, members: int = K) -> ModelSpec:
+def spec_of(
+    targets: int = 1, flow: bool = True, members: int = K, covariance: str = "full"
+) -> ModelSpec:
     return ModelSpec.from_mapping(
         {
             "targets": {
@@ -35,20 +38,26 @@ def spec_of(targets: int = 1, flow: bool = True, members: int = K) -> ModelSpec:
             },
             "likelihood": {"total_count": ATOMS},
             "head": {"hidden": [6]},
-            "encoder": {"hidden": [7]},
+            "encoder": {"hidden": [7], "covariance": covariance},
             "decoder": {"hidden": [5]},
             "training": {"members": members},
         }
     )
 
 
-def model_of(targets: int = 1, flow: bool = True, members: int = K, seed: int = 0) -> AlloyModel:
+def model_of(
+    targets: int = 1,
+    flow: bool = True,
+    members: int = K,
+    seed: int = 0,
+    covariance: str = "full",
+) -> AlloyModel:
     """Weights far from their initial values, in double precision."""
     edges = torch.linspace(-2, 2, 4, dtype=torch.float64).expand(FEATURES, 4)
     statistics = Statistics(edges, torch.zeros(FEATURES), torch.ones(FEATURES))
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = AlloyModel(spec_of(targets, flow, members), E, statistics).double()
+        model = AlloyModel(spec_of(targets, flow, members, covariance), E, statistics).double()
         for parameter in model.parameters():
             parameter.data.normal_(std=0.6)
     return model
@@ -110,7 +119,8 @@ def use_noise(monkeypatch):
             assert tuple(shape) == tuple(noise.shape)
             return noise
 
-        monkeypatch.setattr("torch.distributions.normal._standard_normal", standard_normal)
+        for module in ("normal", "multivariate_normal"):
+            monkeypatch.setattr(f"torch.distributions.{module}._standard_normal", standard_normal)
 
     return use
 
@@ -161,12 +171,11 @@ def elbo_by_hand(model: AlloyModel, batch: AlloyBatch, noise: torch.Tensor) -> f
 @torch.no_grad()
 def latent_terms(model, k, x, y, eps) -> float:
     """log p(z) + log p(x | z, y) - log q(z | x, y) of one member, one row and one branch."""
-    loc, raw = model.encoder(torch.cat([x.sqrt(), y])[None])[k, 0].chunk(2)
-    scale = F.softplus(raw - 2.0) + 1e-4
-    w = loc + scale * eps
-    q = sum(
-        normal_log_density(*v) for v in zip(*(t.tolist() for t in (w, loc, scale)), strict=True)
-    )
+    loc, raw, below = model.encoder(torch.cat([x.sqrt(), y])[None])[k, 0].split([D, D, 1])
+    root = torch.diag(F.softplus(raw - 2.0) + 1e-4)
+    root[1, 0] = root[1, 1] * below[0]
+    w = loc + root @ eps
+    q = float(multivariate_normal.logpdf(w.numpy(), loc.numpy(), (root @ root.mT).numpy()))
     z = w
     if model.flow is not None:
 
@@ -215,7 +224,7 @@ def test_the_elbo_is_a_lower_bound_that_is_tight_for_the_exact_guide():
         for parameter in model.encoder[-1].parameters():
             parameter.zero_()
         model.encoder[-1].bias[..., :D] = LOC
-        model.encoder[-1].bias[..., D:] = math.log(math.expm1(SCALE - 1e-4)) + 2
+        model.encoder[-1].bias[..., D : 2 * D] = math.log(math.expm1(SCALE - 1e-4)) + 2
         model.decoder[0].weight[:, :D] = 0
     batch = batch_of(UNLABELLED)
     evidence = []
@@ -526,12 +535,27 @@ def test_the_latent_mean_is_where_the_posterior_without_noise_lies(flow, use_noi
     torch.testing.assert_close(model.latent_mean(batch.fractions, batch.targets), draw)
 
 
+def test_a_diagonal_guide_is_a_full_one_without_correlations():
+    full, diagonal, batch = model_of(), model_of(covariance="diagonal"), batch_of(LABELLED)
+    weights = {n: p.detach().clone() for n, p in full.named_parameters()}
+    last = f"encoder.{len(full.encoder) - 1}"
+    for name in (f"{last}.weight", f"{last}.bias"):
+        full.get_parameter(name).data[..., 2 * D :] = 0
+        weights[name] = weights[name][..., : 2 * D]
+    diagonal.load_state_dict(weights, strict=False)
+    z = torch.randn(7, K, N, D)
+    torch.testing.assert_close(
+        full.latent_posterior(batch.fractions, batch.targets).log_prob(z),
+        diagonal.latent_posterior(batch.fractions, batch.targets).log_prob(z),
+    )
+
+
 def test_the_flow_depends_on_the_class_and_leaves_the_density_normalised():
     model, batch = model_of(members=1), batch_of(LABELLED)
     first = batch.map(lambda t: t[:1])
     with torch.no_grad():
         model.encoder[-1].weight.zero_()
-        model.encoder[-1].bias.copy_(torch.tensor([0.0, 0.0, 2.0, 2.0]))
+        model.encoder[-1].bias.copy_(torch.tensor([0.0, 0.0, 2.0, 2.0, 0.7]))
         for parameter in model.flow.parameters():
             parameter.mul_(0.5)
     q = model.latent_posterior(first.fractions, first.targets)

@@ -1,5 +1,6 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
+from pyro_hea.inference.dreams import sleep
 from pyro_hea.inference.objective import (
     PARTS,
     HeldOut,
@@ -27,5 +28,6 @@ __all__ = [
     "elbo_loss",
     "held_out",
     "label_loss",
+    "sleep",
     "taught_nats",
 ]

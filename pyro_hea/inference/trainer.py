@@ -233,23 +233,13 @@ class Trainer:
         )
 
     def _set_learning_rate(self, progress: float) -> None:
-        """One cycle: a linear rise, then a cosine to zero."""
-        if progress < _WARM_UP:
-            factor = progress / _WARM_UP
-        else:
-            factor = 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
-            group["lr"] = factor * peak
+            group["lr"] = peak * one_cycle(progress)
 
     def _jittered(self, batch: AlloyBatch) -> AlloyBatch:
-        """Compositions with a share of their atoms redistributed among the elements present."""
-        share, x = self.settings.jitter, batch.fractions
-        if x is None or not share:
+        if batch.fractions is None or not self.settings.jitter:
             return batch
-        weights = torch.empty_like(x).exponential_() * (x > 0)
-        moved = weights / weights.sum(-1, keepdim=True)
-        mixed = (1 - share) * x + share * moved
-        return batch.replaced(fractions=mixed)
+        return batch.replaced(fractions=jittered(batch.fractions, self.settings.jitter))
 
     def _mixed_label_loss(self, batch: AlloyBatch) -> Tensor:
         """Log loss of the heads on what is labelled, summed over targets and members."""
@@ -418,6 +408,19 @@ class Trainer:
         self._rng = tensors["rng"]
         if self._cuda_devices():
             self._cuda_rng = [tensors["cuda_rng.0"]]
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the peak learning rate: a linear rise, then a cosine to zero."""
+    if progress < _WARM_UP:
+        return progress / _WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def jittered(fractions: Tensor, share: float) -> Tensor:
+    """Fractions with a share of the atoms redistributed among the elements present."""
+    weights = torch.empty_like(fractions).exponential_() * (fractions > 0)
+    return (1 - share) * fractions + share * weights / weights.sum(-1, keepdim=True)
 
 
 def clip_by_member(parameters: list[nn.Parameter], largest: float) -> None:

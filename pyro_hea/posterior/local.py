@@ -58,7 +58,9 @@ class LocalPosterior:
         """Coordinates in which `q`, a normal or one pushed through transforms, is standard."""
         pushed = isinstance(q, dist.TransformedDistribution)
         base, transforms = (q.base_dist, q.transforms) if pushed else (q, [])
-        return cls(base.mean.detach(), torch.diag_embed(base.stddev.detach()), transforms)
+        full = isinstance(base, dist.MultivariateNormal)
+        root = base.scale_tril if full else torch.diag_embed(base.stddev)
+        return cls(base.mean.detach(), root.detach(), transforms)
 
     @classmethod
     def fitted(cls, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:

@@ -166,9 +166,12 @@ class Encoder(Network):
         Of the hidden units.
     reads : "square_roots" or "fractions"
         What it reads of a composition; square roots tell small fractions from none.
+    covariance : "full" or "diagonal"
+        Of the normal that it gives of w, what the decoder sees.
     """
 
     reads: Literal["square_roots", "fractions"] = "square_roots"
+    covariance: Literal["full", "diagonal"] = "full"
 
 
 class Teacher(Declaration):
@@ -216,6 +219,9 @@ class Training(Declaration):
         Largest gradient norm of a member's heads, and of the rest of its weights.
     patience : int
         Evaluations without a better validation loss after which a member stops.
+    sleep : float
+        How long the encoder alone is trained afterwards, on alloys drawn from the model, in shares
+        of the epochs; 0 is off.
     """
 
     members: int = Field(default=8, ge=1, le=1024)
@@ -231,6 +237,7 @@ class Training(Declaration):
     jitter: Fraction = 0.1
     clip_norm: Positive = 5.0
     patience: int = Field(default=30, ge=1)
+    sleep: float = Field(default=0.25, ge=0.0)
 
 
 class ModelSpec(Declaration):

@@ -86,7 +86,7 @@ def generative_process(spec: ModelSpec) -> Process:
             composition | w, y  ~ Multinomial(100 atoms, decoder(w, y))  [likelihood, decoder]
     guide:
             single_phase | φ    ~ head(φ) where there is no label, summed over  [head, features]
-            z | composition, y  ~ flow⁻¹ of Normal(encoder(√composition, y))  [encoder]
+            z | composition, y  ~ flow⁻¹ of MultivariateNormal(encoder(√composition, y))  [encoder]
     """
     targets = in_order(spec.targets)
     shared = tuple(line for target in targets for line in _shared(target))
@@ -103,7 +103,8 @@ def generative_process(spec: ModelSpec) -> Process:
     guide = [line._replace(text="learnt, of the shape of its support") for line in shared]
     guide += [_head(target) for target in targets]
     read = "√composition" if spec.encoder.reads == "square_roots" else "composition"
-    text = f"{'' if flow is None else 'flow⁻¹ of '}Normal(encoder({read}, y))"
+    normal = "MultivariateNormal" if spec.encoder.covariance == "full" else "Normal"
+    text = f"{'' if flow is None else 'flow⁻¹ of '}{normal}(encoder({read}, y))"
     guide.append(Line("z", ("composition", "y"), "~", text, "encoder"))
     names = tuple(target.name for target in targets)
     return Process(spec.training.members, names, shared, tuple(sites), tuple(guide))

@@ -222,6 +222,7 @@ def specs(draw):
                 dropout=share,
                 activation=activations,
                 reads=st.sampled_from(["square_roots", "fractions"]),
+                covariance=st.sampled_from(["full", "diagonal"]),
             )
         ),
         decoder=draw(networks),
@@ -241,6 +242,7 @@ def specs(draw):
                 jitter=share,
                 clip_norm=positive,
                 patience=count,
+                sleep=share,
             )
         ),
     )

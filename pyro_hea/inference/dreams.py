@@ -1,0 +1,123 @@
+"""The guide by itself, once the model is trained: the encoder learns to invert the decoder.
+
+The sleep phase of the wake-sleep algorithm (Hinton, Dayan, Frey and Neal, 1995; Le et al.,
+Revisiting Reweighted Wake-Sleep, 2019): alloys are dreamt, drawn from the model with all that is
+hidden in them, and the guide is to find that again. There are as many of them as one likes, so
+that the encoder cannot know them by heart, and the divergence of the posterior from the guide is
+minimised, which makes the guide wide enough. A part of the bound on real alloys keeps it exact
+where alloys are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import pyro
+import torch
+from pyro import poutine
+
+from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.inference.trainer import clip_by_member, jittered, one_cycle
+from pyro_hea.spec import VampPrior
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.model import AlloyModel, Values
+    from pyro_hea.spec import Training
+
+_FASTER = 2.5
+"""Learning rate of the encoder alone, in units of that of the whole."""
+
+_AWAKE = 0.1
+"""Weight of the bound on real alloys, where that of the dreams is 1."""
+
+
+def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) -> None:
+    """Train the encoder alone, with the rest of the model as it is.
+
+    Nothing is done with a `VampPrior`, of which the encoder is a part.
+
+    Parameters
+    ----------
+    model : AlloyModel
+    data : AlloyBatch
+        The training alloys.
+    settings : Training
+        `settings.sleep` says how long.
+    seed : int
+        The global random state is left as it was found.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If a loss is not finite; the encoder is then as before, as after any other error.
+    """
+    steps = math.ceil(settings.sleep * settings.epochs * len(data) / settings.batch_size)
+    if not steps or isinstance(model.spec.latent.prior, VampPrior):
+        return
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    device = data.features.device
+    model.eval().requires_grad_(False)
+    model.encoder.train().requires_grad_(True)
+    try:
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            pyro.validation_enabled(False),
+        ):
+            torch.manual_seed(seed)
+            _train(model, data, settings, steps)
+    except BaseException:
+        model.encoder.load_state_dict(before)
+        raise
+    finally:
+        model.eval().requires_grad_(True)
+
+
+def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) -> None:
+    encoder = list(model.encoder.parameters())
+    peak = _FASTER * settings.learning_rate
+    optimizer = torch.optim.AdamW(encoder, weight_decay=settings.weight_decay)
+    with torch.no_grad():
+        y = {
+            n: v.expand(model.members, len(data)) for n, v in model.guide(data).items() if n != "z"
+        }
+    half = math.ceil(min(settings.batch_size, len(data)) / 2)
+    total = torch.zeros((), device=data.features.device)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = peak * one_cycle(step / steps)
+        dreamt, real = torch.randperm(len(data), device=total.device)[: 2 * half].split(half)
+        loss = dream_loss(model, data.take(dreamt)).mean(-1).sum()
+        fractions = jittered(data.composition[real], settings.jitter)
+        bound = bound_of(model, fractions, {n: v[:, real] for n, v in y.items()})
+        loss = loss - _AWAKE * bound.mean(-1).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        clip_by_member(encoder, settings.clip_norm)
+        optimizer.step()
+        total += loss.detach()
+    if not total.isfinite():
+        raise TrainingDivergedError(
+            "the sleep of the encoder diverged: its loss is not finite. The encoder is left as it "
+            "was before; lower training.learning_rate, or set training.sleep: 0"
+        )
+
+
+def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+    """-log q(z | x, y) of alloys dreamt with the features of a batch, (K, N), in nats."""
+    awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, half=None)
+    with torch.no_grad():
+        sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)
+    y = {name: sites[name]["value"] for name in model.spec.target_names}
+    q = model.latent_posterior(sites["composition"]["value"], y)
+    return -cast("Tensor", q.log_prob(sites["z"]["value"]))
+
+
+def bound_of(model: AlloyModel, fractions: Tensor, y: Values) -> Tensor:
+    """A draw of log p(x, z | y) - log q(z | x, y), whose mean is the bound, (K, N), in nats."""
+    q = model.latent_posterior(fractions, y)
+    z = q.rsample()
+    joint = model.latent_prior().log_prob(z) + model.likelihood(z, y).log_prob(fractions)
+    return cast("Tensor", joint - q.log_prob(z))
