@@ -11,7 +11,7 @@ where alloys are.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
@@ -112,7 +112,7 @@ def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
         sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)
     y = {name: sites[name]["value"] for name in model.spec.target_names}
     q = model.latent_posterior(sites["composition"]["value"], y)
-    return -cast("Tensor", q.log_prob(sites["z"]["value"]))
+    return -q.log_prob(sites["z"]["value"])
 
 
 def bound_of(model: AlloyModel, fractions: Tensor, y: Values) -> Tensor:
@@ -120,4 +120,4 @@ def bound_of(model: AlloyModel, fractions: Tensor, y: Values) -> Tensor:
     q = model.latent_posterior(fractions, y)
     z = q.rsample()
     joint = model.latent_prior().log_prob(z) + model.likelihood(z, y).log_prob(fractions)
-    return cast("Tensor", joint - q.log_prob(z))
+    return joint - q.log_prob(z)
