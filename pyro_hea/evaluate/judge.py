@@ -25,13 +25,17 @@ from pyro_hea.dataset import PUBLISHED_SOURCE, load_alloys
 from pyro_hea.errors import DataError
 from pyro_hea.features import RICH_FEATURES, FeatureMap
 
+_FEATURES = tuple(
+    name for name in RICH_FEATURES if not name.endswith("_largest_fraction")
+)  # the judge stays as it was defined, whatever the model reads
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Judge:
     """Mean probability of three tree ensembles.
 
-    They are two of extra trees and one of boosted trees, on the rich features (published element
-    and pair tables) joined with the square roots of the fractions.
+    They are two of extra trees and one of boosted trees, on the rich features but the second to
+    fifth largest fraction (published element and pair tables) joined with the square roots of the fractions.
 
     Attributes
     ----------
@@ -73,7 +77,7 @@ class Judge:
             )
         tables = load_tables("published")
         judge = cls(
-            FeatureMap(RICH_FEATURES, tables, tables.elements),
+            FeatureMap(_FEATURES, tables, tables.elements),
             (
                 ExtraTreesClassifier(400, min_samples_leaf=2, random_state=0),
                 ExtraTreesClassifier(400, min_samples_leaf=2, random_state=1),
