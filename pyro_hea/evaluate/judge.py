@@ -25,9 +25,8 @@ from pyro_hea.dataset import PUBLISHED_SOURCE, load_alloys
 from pyro_hea.errors import DataError
 from pyro_hea.features import RICH_FEATURES, FeatureMap
 
-_FEATURES = tuple(
-    name for name in RICH_FEATURES if not name.endswith("_largest_fraction")
-)  # the judge stays as it was defined, whatever the model reads
+# The judge stays as it was defined, whatever a model reads.
+_FEATURES = tuple(name for name in RICH_FEATURES if not name.endswith("_largest_fraction"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +34,8 @@ class Judge:
     """Mean probability of three tree ensembles.
 
     They are two of extra trees and one of boosted trees, on the rich features but the second to
-    fifth largest fraction (published element and pair tables) joined with the square roots of the fractions.
+    fifth largest fraction (published element and pair tables), joined with the square roots of
+    the fractions.
 
     Attributes
     ----------
