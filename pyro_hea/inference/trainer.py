@@ -237,9 +237,10 @@ class Trainer:
             group["lr"] = peak * one_cycle(progress)
 
     def _jittered(self, batch: AlloyBatch) -> AlloyBatch:
-        if batch.fractions is None or not self.settings.jitter:
+        share, x = self.settings.jitter, batch.fractions
+        if x is None or not share:
             return batch
-        return batch.replaced(fractions=jittered(batch.fractions, self.settings.jitter))
+        return batch.replaced(fractions=jittered(x, share))
 
     def _mixed_label_loss(self, batch: AlloyBatch) -> Tensor:
         """Log loss of the heads on what is labelled, summed over targets and members."""
@@ -419,6 +420,8 @@ def one_cycle(progress: float) -> float:
 
 def jittered(fractions: Tensor, share: float) -> Tensor:
     """Fractions with a share of the atoms redistributed among the elements present."""
+    if not share:
+        return fractions
     weights = torch.empty_like(fractions).exponential_() * (fractions > 0)
     return (1 - share) * fractions + share * weights / weights.sum(-1, keepdim=True)
 

@@ -53,7 +53,7 @@ def model_of(*names: str, seed: int = 0, std: float = 0.5) -> AlloyModel:
             "latent": {"dim": 2, "flow": None},
             "features": {"names": FEATURES, "bins": 3},
             "head": {"hidden": [6]},
-            "encoder": {"hidden": [4]},
+            "encoder": {"hidden": [4], "covariance": "diagonal"},
             "decoder": {"hidden": [4]},
             "training": {"members": K},
         }
