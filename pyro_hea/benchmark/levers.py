@@ -28,9 +28,12 @@ MEMBERS = 2
 
 LEVERS: dict[str, dict[str, Any]] = {
     "numeric embedding off": {"features": {"bins": 1}},
+    "teacher off": {"training": {"teacher": None}},
     "mixup off": {"training": {"mixup": 0.0}},
     "jitter off": {"training": {"jitter": 0.0}},
     "flow off": {"latent": {"flow": None}},
+    "diagonal guide": {"encoder": {"covariance": "diagonal"}},
+    "sleep off": {"training": {"sleep": 0.0}},
     "ensemble of one": {"training": {"members": 1}},
     "published features": {"features": {"names": "published"}},
     "dropout off": {"head": {"dropout": 0.0}},

@@ -43,8 +43,9 @@ ALONE = "rule alone"
 FEW = (25, 50, 100)
 """Numbers of labels, the other training alloys being unlabelled."""
 
-SIZE = {"training__members": 2, "training__epochs": 100}
-"""Of every model here, smaller than the default: sixty and more are trained."""
+SIZE = {"training__members": 2, "training__epochs": 100, "training__teacher": None}
+"""Of every model here, smaller than the default: sixty and more are trained. A head with an
+expert's prior has no teacher, so the flat prior has none here either."""
 
 
 def expert_priors(bench: Bench, *, seeds: int, budgets: Sequence[int] = FEW) -> dict[str, Any]:
