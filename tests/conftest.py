@@ -94,7 +94,7 @@ def vae_of_kinds(alloys_of_kinds: "AlloyDataset") -> "DisentangledVAE":
         },
         {"kind": "continuous", "name": "hardness", "unit": "HV", "prior": log_hardness},
     ]
-    training = {"members": 2, "epochs": 20, "batch_size": 32}
+    training = {"members": 2, "epochs": 40, "batch_size": 32}
     spec = ModelSpec.from_mapping(SMALL | {"targets": targets, "training": training})
     return DisentangledVAE(spec).fit(alloys_of_kinds, seed=0, progress=False)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.stats import norm
 from sklearn.ensemble import RandomForestClassifier
 
@@ -154,8 +155,9 @@ def _picked(
 
 def _of_the_model(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
     vae = DisentangledVAE(spec).fit(told, seed=seed, device="cpu", progress=False)
-    features = vae.ensemble.batch(told.fractions).features
-    return vae.ensemble.head_probabilities(features)[TARGET].double().numpy()
+    # Of the pool, whose elements need not all be among those of the labels so far.
+    features = torch.tensor(told.features[list(spec.features.columns)].to_numpy())
+    return vae.ensemble.head_probabilities(features.float())[TARGET].double().numpy()
 
 
 def _of_the_forest(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:

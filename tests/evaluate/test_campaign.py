@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_hea import ModelSpec, load_alloys
+from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, load_alloys
+from pyro_hea.composition import fraction_table
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate import campaign
 from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, simulate_campaign
@@ -76,3 +77,17 @@ def test_what_cannot_be_played_is_refused(pool):
         simulate_campaign(pool, ["luck"])
     with pytest.raises(DataError, match="too small"):
         simulate_campaign(pool.take(np.arange(60)), ["random"])
+
+
+def test_elements_of_candidates_alone_are_no_obstacle():
+    rare = ["Re", "Rh", "Ru", "Pt", "Pd", "Ir", "Os", "Sc", "Y", "La", "Ce", "Nd", "Gd", "Er"]
+    common = load_alloys().split("published")["labelled"].take(np.arange(100))
+    formulas = [*(f"Ni2{x}" for x in rare), *common.formulas]
+    labels = pd.DataFrame({"formula": formulas, "target": "single_phase"})
+    labels["value"] = np.arange(len(formulas)) % 2
+    told = AlloyDataset.from_reports(fraction_table(formulas), labels, ["single_phase"])
+    trained = DisentangledVAE(TINY).fit(told, seed=0, device="cpu", progress=False)
+    assert set(trained.ensemble.elements) < set(told.elements)  # some were held out to stop by
+    members = STRATEGIES["greedy"].surrogate(told, TINY, 0)
+    assert members.shape == (2, len(formulas))
+    assert np.isfinite(members).all()

@@ -54,7 +54,7 @@ def test_what_raises_one_class_lowers_the_others(attributions, moves):
 @pytest.mark.parametrize("column", ["phase[fcc]", "hardness"])
 def test_derivatives_agree_with_finite_differences(vae_of_kinds, moves, column):
     slope = moves[column].loc[("Al12Co23Cr27Ni38", "Cr", "Co")]
-    near, h = ALLOY | {"Cr": 0.27 - 1e-3, "Co": 0.23 + 1e-3}, 5e-4
+    near, h = ALLOY | {"Cr": 0.27 - 1e-3, "Co": 0.23 + 1e-3}, 5e-5
     ends = [near | {"Cr": near["Cr"] - s * h, "Co": near["Co"] + s * h} for s in (1, -1)]
     up, down = vae_of_kinds.predict(ends)[column]
     assert slope["kind"] == "derivative"
@@ -166,7 +166,7 @@ def test_experts_levels_and_unbounded_numbers_are_explained_too(
     np.testing.assert_allclose(found.prediction.mean("member"), predicted, rtol=1e-5, atol=1e-6)
 
     slope = element_moves(vae_of_the_rest, ALLOY, target, ["Co"], value=value)
-    near, h = ALLOY | {"Cr": 0.27 - 1e-3, "Co": 0.23 + 1e-3}, 5e-4
+    near, h = ALLOY | {"Cr": 0.27 - 1e-3, "Co": 0.23 + 1e-3}, 5e-5
     ends = [near | {"Cr": near["Cr"] - s * h, "Co": near["Co"] + s * h} for s in (1, -1)]
     up, down = vae_of_the_rest.predict(ends)[column]
     expected = pytest.approx((up - down) / (200 * h), abs=1e-3)
