@@ -18,6 +18,7 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions import TorchDistribution
+from pyro.distributions.util import broadcast_shape
 from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
 from torch.nn.functional import one_hot
@@ -249,8 +250,10 @@ class AlloyModel(nn.Module):
 
         An expert's log odds are added: the head learns what the expert leaves unsaid.
         """
-        inputs = read.embedded if given is None else _join(read.embedded, given)
-        outputs: Tensor = self.heads[name](inputs)
+        inputs, branching = read.embedded, given
+        if given is not None and given.dim() <= inputs.dim():
+            inputs, branching = _join(inputs, given), None
+        outputs: Tensor = self.heads[name](inputs, branching)
         return outputs if name not in read.odds else outputs + read.odds[name].unsqueeze(-1)
 
     def _infer_target(
@@ -354,6 +357,12 @@ class AlloyModel(nn.Module):
         """The site of a target."""
         return cast("Site", self.sites[name])
 
+    def ancestors(self, name: str) -> list[str]:
+        """The targets that a target is given, and those that they are given, in order."""
+        found = set(self._parents[name])
+        found.update(*(self.ancestors(parent) for parent in self._parents[name]))
+        return [t.name for t in self.targets if t.name in found]
+
     def context(self, y: Values) -> Tensor:
         """Values of all targets as the networks read them, (..., width)."""
         return _join(*(self.site(t.name).encode(y[t.name]) for t in self.targets))
@@ -388,5 +397,5 @@ class AlloyModel(nn.Module):
 
 def _join(*columns: Tensor) -> Tensor:
     """Columns side by side, their batches broadcast against each other."""
-    batch = torch.broadcast_shapes(*(c.shape[:-1] for c in columns))
+    batch = broadcast_shape(*(c.shape[:-1] for c in columns))
     return torch.cat([c.expand(*batch, c.shape[-1]) for c in columns], -1)

@@ -34,9 +34,38 @@ class MemberLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
 
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Map (..., N, inputs) or (..., K, N, inputs) to (..., K, N, outputs).
+
+        The last of the inputs may come as `given`, in branches (...) of which the others know
+        nothing, and are mapped once for them all.
+        """
+        if given is None:
+            return _product(x, self.weight) + self.bias
+        common, branching = self.weight.split([x.shape[-1], given.shape[-1]], -2)
+        return x @ common + self.bias + _product(given, branching)
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """The matrix products `x @ weight`.
+
+    Those of all branches of several targets are one a member: else each copies the weight.
+    """
+    if x.dim() <= -MEMBER_DIM + 1:
+        return x @ weight
+    rows = x.movedim(MEMBER_DIM, 0)
+    return (rows.flatten(1, -2) @ weight).unflatten(1, rows.shape[1:-1]).movedim(0, MEMBER_DIM)
+
+
+class Dropout(nn.Dropout):
+    """Dropout of the same units of an alloy in each branch of an enumeration."""
+
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., N, inputs) or (..., K, N, inputs) to (..., K, N, outputs)."""
-        return x @ self.weight + self.bias
+        """Drop units of (..., K, N, features)."""
+        if not self.training:
+            return x
+        kept = 1 - self.p
+        return x * x.new_empty(x.shape[MEMBER_DIM:]).bernoulli_(kept).div_(kept)
 
 
 class MLP(nn.Sequential):
@@ -67,8 +96,16 @@ class MLP(nn.Sequential):
         for inputs, outputs in pairwise(sizes[:-1]):
             layers += [MemberLinear(members, inputs, outputs), kind()]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         super().__init__(*layers, MemberLinear(members, sizes[-2], sizes[-1], gain))
+
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Map `x`, and `given` as in `MemberLinear`, to (..., K, N, outputs)."""
+        first, *others = self
+        x = first(x, given)
+        for layer in others:
+            x = layer(x)
+        return x
 
 
 class PiecewiseLinear(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pyro_hea.networks import MLP, CouplingFlow, MemberLinear, PiecewiseLinear
+from pyro_hea.networks import MLP, CouplingFlow, Dropout, MemberLinear, PiecewiseLinear
 
 K, N, D, CONTEXT = 3, 4, 4, 2
 
@@ -109,6 +109,26 @@ def test_dropout_acts_in_training_only_and_on_hidden_units_only():
     kept = mlp(x) / F.silu(torch.tensor(1.0, dtype=torch.float64)) / 2  # units that were kept
     torch.testing.assert_close(kept, kept.round())
     assert ((kept > 130) & (kept < 270)).all()
+
+
+def test_what_is_given_in_branches_is_one_of_the_inputs():
+    mlp = random_(MLP(K, (5, 6, 2)))
+    x, given = normal(N, 3), normal(4, 1, N, 2)
+    joined = torch.cat([x.expand(4, 1, N, 3), given], -1)
+    torch.testing.assert_close(mlp(x, given), mlp(joined))
+
+
+def test_branches_of_several_targets_are_each_mapped_alone():
+    layer, x = random_(MemberLinear(K, 5, 2)), normal(3, 2, K, N, 5)
+    alone = torch.stack([torch.stack([layer(x[i, j]) for j in range(2)]) for i in range(3)])
+    torch.testing.assert_close(layer(x), alone)
+
+
+def test_dropout_drops_the_same_units_in_every_branch():
+    dropped = Dropout(0.5)(torch.ones(3, K, N, 40))
+    assert torch.equal(dropped, dropped[:1].expand_as(dropped))
+    assert dropped.unique().tolist() == [0.0, 2.0]
+    assert not torch.equal(dropped[0, 0], dropped[0, 1])
 
 
 # Embedding of features.

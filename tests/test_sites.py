@@ -74,7 +74,7 @@ def spec_of(targets: Mapping[str, Mapping[str, Any]], **more: Any) -> ModelSpec:
         "likelihood": {"total_count": ATOMS},
         "features": {"names": list(COLUMNS), "bins": 3},
         "head": {"hidden": [6]},
-        "encoder": {"hidden": [7]},
+        "encoder": {"hidden": [7], "covariance": "diagonal"},
         "decoder": {"hidden": [5]},
         "training": {"members": K},
     }
@@ -611,7 +611,7 @@ def test_the_sum_over_patterns_of_labels_is_the_loss_of_the_whole_batch():
     assert sum(len(part) for part in parts) == N
     total = 0.0
     for part in parts:
-        compact = compacted(model, part)
+        compact = compacted(part)
         for name in ("single_phase", "phase", "rating"):
             assert name not in compact.labelled
             known = part.known(name)
@@ -625,7 +625,7 @@ def test_the_sum_over_patterns_is_the_loss_of_the_whole_batch_on_average():
     model, batch = model_of(spec), labelled_batch(spec, MIXED)
     model.decoder[0].weight.data[:, :D] *= 0.02  # z matters a little
     pattern = patterns(model, batch)
-    parts = [compacted(model, batch.take(pattern == one)) for one in pattern.unique()]
+    parts = [compacted(batch.take(pattern == one)) for one in pattern.unique()]
     whole = [loss_of(model, batch, seed) for seed in range(15)]
     split = [sum(loss_of(model, part, seed) for part in parts) for seed in range(15)]
     error = math.hypot(np.std(whole), np.std(split)) / 15**0.5

@@ -14,7 +14,7 @@ from pyro_hea.sites import UNKNOWN, ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.model import AlloyModel, Read
+    from pyro_hea.model import AlloyModel
     from pyro_hea.sites import Reliability
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
@@ -44,13 +44,20 @@ def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     return pattern
 
 
-def compacted(model: AlloyModel, batch: AlloyBatch) -> AlloyBatch:
-    """The same alloys, all of one pattern, each class known throughout or nowhere."""
+def unknown_classes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+    """How many classes of each alloy are not known, on the host, (N,)."""
+    unknown = [~batch.known(name).cpu() for name in _classes(model)]
+    return torch.stack(unknown).sum(0) if unknown else torch.zeros(len(batch), dtype=torch.int64)
+
+
+def compacted(batch: AlloyBatch) -> AlloyBatch:
+    """The same alloys, without a mask or a placeholder for what is known throughout or nowhere."""
     targets, labelled = dict(batch.targets), dict(batch.labelled)
-    for name in _classes(model):
-        known = labelled.pop(name, None)
-        if known is not None and not known[0]:
-            del targets[name]
+    for name, known in batch.labelled.items():
+        if known.all():
+            del labelled[name]
+        elif not known.any():
+            del labelled[name], targets[name]
     return batch.replaced(targets=targets, labelled=labelled)
 
 
@@ -59,10 +66,10 @@ def _classes(model: AlloyModel) -> list[str]:
 
 
 class Told(NamedTuple):
-    """What a batch tells of the targets that others are given.
+    """What a batch tells of the targets that another is given, and of what those are given.
 
-    `contexts` are as the networks read them (..., K, N, width): labels where known, else what a
-    head expects; `values` are the labels, `UNKNOWN` where there is none.
+    `contexts` are as the networks read them (..., N, width): labels where known, else what a head
+    expects; `values` are the labels, `UNKNOWN` where there is none.
     """
 
     contexts: dict[str, Tensor]
@@ -70,24 +77,30 @@ class Told(NamedTuple):
 
 
 @torch.no_grad()
-def told(model: AlloyModel, batch: AlloyBatch, read: Read) -> Told:
-    """See `Told`; empty where no target depends on another."""
-    parents = {name for target in model.targets for name in target.given}
-    contexts: dict[str, Tensor] = {}
-    values: dict[str, Tensor] = {}
-    for target in model.targets:
-        name = target.name
-        if name not in parents:
-            continue
-        site = model.site(name)
-        outputs = model.head(name, read, model.conditioned(name, contexts, batch))
-        contexts[name] = site.expected(outputs, values)
-        values[name] = batch.features.new_full((len(batch),), UNKNOWN)
-        if name in batch.targets:
-            known, labels = batch.known(name), batch.targets[name]
-            contexts[name] = torch.where(known[:, None], site.encode(labels), contexts[name])
-            values[name] = torch.where(known, labels, values[name])
-    return Told(contexts, values)
+def told(model: AlloyModel, batch: AlloyBatch, name: str) -> Told:
+    """See `Told`; empty where a target is given no other. Heads see what has no label alone."""
+    given = Told({}, {})
+    for parent in model.ancestors(name):
+        site = model.site(parent)
+        known = batch.known(parent)
+        values = batch.features.new_full((len(batch),), UNKNOWN)
+        if parent in batch.targets:
+            values = torch.where(known, batch.targets[parent], values)
+        contexts = site.encode(torch.where(known, values, site.placeholder))
+        if not known.all():
+            unknown = ~known
+            contexts = contexts.repeat(model.members, 1, 1)
+            contexts[:, unknown] = _expected(model, batch.take(unknown), parent, given, unknown)
+        given.contexts[parent], given.values[parent] = contexts, values
+    return given
+
+
+def _expected(model: AlloyModel, some: AlloyBatch, name: str, given: Told, rows: Tensor) -> Tensor:
+    """What a target's head expects of some rows of a batch, (K, n, width)."""
+    contexts = {n: context[..., rows, :] for n, context in given.contexts.items()}
+    values = {n: value[rows] for n, value in given.values.items()}
+    outputs = model.head(name, model.read(some), model.conditioned(name, contexts, some))
+    return model.site(name).expected(outputs, values)
 
 
 def is_told(batch: AlloyBatch, name: str) -> Tensor:
@@ -157,8 +170,7 @@ def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
     site = cast("ContinuousSite", model.site(name))
     scales, squares = [], []
     for alloys, members in parts:
-        read = model.read(alloys)
-        given = told(model, alloys, read)
+        read, given = model.read(alloys), told(model, alloys, name)
         q = site.standard(model.head(name, read, model.conditioned(name, given.contexts, alloys)))
         away = (site.encode(alloys.targets[name])[..., 0] - q.loc) / q.scale
         share = members / members.sum(0)
@@ -183,12 +195,12 @@ def taught_nats(model: AlloyModel, batch: AlloyBatch, name: str, said: Tensor) -
 def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:
     """Log loss of each head on what is labelled, (K,) a target that has any, nats per label."""
     read = model.read(batch)
-    given = told(model, batch, read)
     losses = {}
     for target in model.targets:
         name = target.name
         known = is_told(batch, name)
         if known.any():
+            given = told(model, batch, name)
             outputs = model.head(name, read, model.conditioned(name, given.contexts, batch))
             loss = nats(model, batch, name, outputs, given.values)
             losses[name] = torch.where(known, loss, 0.0).sum(-1) / known.sum()

@@ -26,6 +26,7 @@ from pyro_hea.inference.objective import (
     patterns,
     taught_nats,
     told,
+    unknown_classes,
 )
 from pyro_hea.model import MEMBERS_DIM
 from pyro_hea.sites import ContinuousSite
@@ -41,6 +42,9 @@ EVALUATE_EVERY = 5
 
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
+
+_GATHERED = 0.25
+"""Of a batch: that many alloys of which several classes are unknown are visited together."""
 
 _VALIDATION_SEED = 0
 """Of the noise in a validation loss: evaluations differ by the weights alone."""
@@ -127,6 +131,9 @@ class Trainer:
         )
         model.population = len(data)
         self._patterns = patterns(model, data)
+        several = unknown_classes(model, data) > 1
+        few = several.sum() <= _GATHERED * self.settings.batch_size
+        self._together = several & few
         names = [t.name for t in model.targets]
         self._told = {name: is_told(data, name).nonzero()[:, 0] for name in names}
         self._measurements = measurements or {}
@@ -197,7 +204,7 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         self.model.train()
         with self._own_randomness(), pyro.validation_enabled(False):
-            order = torch.randperm(len(self.data))
+            order = self._order()
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
@@ -215,15 +222,28 @@ class Trainer:
                 total += loss.detach()
         return total / steps / self.model.members
 
+    def _order(self) -> Tensor:
+        """The alloys in random order, the few with branches of several targets side by side.
+
+        Each step that has one of them pays for all their branches, however many they are.
+        """
+        order = torch.randperm(len(self.data))
+        together = self._together[order]
+        if not together.any():
+            return order
+        few, others = order[together], order[~together]
+        place = int(torch.randint(len(others) + 1, ()))
+        return torch.cat([others[:place], few, others[place:]])
+
     def _elbo_loss(self, batch: AlloyBatch, pattern: Tensor) -> Tensor:
         """Negative ELBO of a batch, summed over the alloys of each pattern by itself."""
         present = pattern.unique()
         if len(present) == 1:
-            return elbo_loss(self.model, compacted(self.model, batch))
+            return elbo_loss(self.model, compacted(batch))
         loss = torch.zeros((), device=self.device)
         for one in present:
             rows = (pattern == one).nonzero()[:, 0].to(self.device)
-            loss = loss + elbo_loss(self.model, compacted(self.model, batch.take(rows)))
+            loss = loss + elbo_loss(self.model, compacted(batch.take(rows)))
         return loss
 
     def _diverged(self, what: str) -> TrainingDivergedError:
@@ -271,8 +291,10 @@ class Trainer:
     def _target_loss(self, batch: AlloyBatch, name: str) -> Tensor:
         """Log loss on the labelled alloys of a batch, mixed with others."""
         model, rows, mixup = self.model, self._told[name], self.settings.mixup
-        read = model.read(batch)
-        given = told(model, batch, read)
+        size = len(batch)
+        if model.ancestors(name):  # what is expected of the other alloys would be in vain
+            batch = batch.take(is_told(batch, name))
+        read, given = model.read(batch), told(model, batch, name)
         inputs = model.conditioned(name, given.contexts, batch)
         if not mixup or isinstance(model.site(name), ContinuousSite):
             loss = nats(model, batch, name, model.head(name, read, inputs), given.values)
@@ -281,8 +303,7 @@ class Trainer:
             picked = torch.randint(len(rows), (len(batch),), device=self.device)
             other = self.data.take(rows[picked])
             share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1)).to(read.embedded)
-            other_read = model.read(other)
-            other_given = told(model, other, other_read)
+            other_read, other_given = model.read(other), told(model, other, name)
             other_inputs = model.conditioned(name, other_given.contexts, other)
             if inputs is not None and other_inputs is not None:
                 inputs = torch.lerp(inputs, other_inputs, share)
@@ -292,7 +313,7 @@ class Trainer:
             loss = loss + share * nats(model, other, name, outputs, other_given.values)
         loss = torch.where(is_told(batch, name), loss, 0.0)
         # Per labelled alloy of the whole data, so that each label weighs the same in any batch.
-        return loss.sum() * len(self.data) / len(rows) / len(batch)
+        return loss.sum() * len(self.data) / len(rows) / size
 
     def _measured_loss(self, batch: AlloyBatch, name: str) -> Tensor:
         """Mean log loss on as many measurements as a batch has alloys, at any condition."""
@@ -305,8 +326,7 @@ class Trainer:
             labelled=labelled,
             conditions={**some.conditions, name: every.conditions[picked]},
         )
-        read = self.model.read(some)
-        given = told(self.model, some, read)
+        read, given = self.model.read(some), told(self.model, some, name)
         outputs = self.model.head(name, read, self.model.conditioned(name, given.contexts, some))
         return nats(self.model, some, name, outputs, given.values).mean(-1).sum()
 

@@ -118,6 +118,16 @@ class BinarySite(_Calibrated):
         return -self.posterior(outputs, parents).log_prob(y)
 
 
+class _Classes(dist.Categorical):
+    """A class, enumerated without those that are impossible for every alloy."""
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """The values that some alloy could have, one a branch."""
+        impossible = (self.logits < _IMPOSSIBLE / 2).flatten(0, -2).all(0)
+        values = super().enumerate_support(expand)  # type: ignore[no-untyped-call]
+        return cast("Tensor", values)[~impossible]
+
+
 class _ClassSite(_Calibrated):
     """A target with a class among C."""
 
@@ -147,7 +157,7 @@ class _ClassSite(_Calibrated):
         self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor
     ) -> TorchDistribution:
         """The distribution after log evidence (..., C) of each class, by Bayes' rule."""
-        return dist.Categorical(logits=self.log_classes(outputs, parents) + evidence)
+        return _Classes(logits=self.log_classes(outputs, parents) + evidence)
 
     def log_classes(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """Log q of each class, (..., C)."""
@@ -197,11 +207,11 @@ class CategoricalSite(_ClassSite):
     def prior(self, shift: Tensor | None, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """p(y | parents), where these shift the logits by (..., C) and rule classes out."""
         logits = self.prior_logits if shift is None else self.prior_logits + shift
-        return dist.Categorical(logits=self._possible(logits, parents))
+        return _Classes(logits=self._possible(logits, parents))
 
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        return dist.Categorical(logits=self._possible(outputs / self.temperature, parents))
+        return _Classes(logits=self._possible(outputs / self.temperature, parents))
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it."""
