@@ -74,7 +74,9 @@ def _calls(model: nn.Module, work: Callable[[], Any]) -> Calls:
 
     def count(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if module.training:  # evaluations are no part of a step
-            calls[name, inputs[0].shape] += 1
+            x, given = (*inputs, None)[:2]
+            shape = x.shape if given is None else _joined(x.shape, given.shape)
+            calls[name, shape] += 1
 
     hooks = [
         module.register_forward_pre_hook(partial(count, name))
@@ -87,6 +89,11 @@ def _calls(model: nn.Module, work: Callable[[], Any]) -> Calls:
         for hook in hooks:
             hook.remove()
     return calls
+
+
+def _joined(x: torch.Size, given: torch.Size) -> torch.Size:
+    """Shape of inputs of which some come in branches."""
+    return torch.Size([*torch.broadcast_shapes(x[:-1], given[:-1]), x[-1] + given[-1]])
 
 
 def _both_ways(network: nn.Module, x: Tensor) -> None:

@@ -25,19 +25,22 @@ from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.published import kept_vae
 from pyro_hea.fitting import TrainingRun, choose_device
 from pyro_hea.plots import curve_panels
+from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pyro_hea.evaluate import Bench
-    from pyro_hea.spec import ModelSpec
 
 REPEATS = 3
 """Of each measurement but a whole training; the median is told."""
 
 TRAINED = (1, 8, 64)
 """Members trained at once; the last on CUDA alone."""
+
+_COMPARED = (2, 8)
+"""Members of the trainings of four targets and of one that are compared, on one processor."""
 
 _PROFILED = (1, 8)
 """Members of the trainings whose steps are taken apart."""
@@ -79,6 +82,7 @@ def speed(bench: Bench, seeds: int) -> Outcome:
         f"speed-profile{members}": partial(_profile, bench.spec, members, bench.device)
         for members in _PROFILED
     }
+    units |= {f"speed-targets{members}": partial(_targets, members) for members in _COMPARED}
     units["speed-answers"] = partial(_answers, bench.spec, bench.device, bench.folder)
     points = [(axis, size) for axis, sizes in GROWTH.items() for size in sizes]
     units |= {
@@ -92,6 +96,7 @@ def speed(bench: Bench, seeds: int) -> Outcome:
         [{"axis": axis, "size": size, **done[f"speed-{axis}{size}"]} for axis, size in points]
     )
     parts = pd.DataFrame([{"members": k, **done[f"speed-profile{k}"]} for k in _PROFILED])
+    targets = pd.DataFrame([{"members": k, **done[f"speed-targets{k}"]} for k in _COMPARED])
     exponents = pd.DataFrame(
         [{"axis": axis, **_exponents(rows)} for axis, rows in grown.groupby("axis", sort=False)]
     )
@@ -100,6 +105,7 @@ def speed(bench: Bench, seeds: int) -> Outcome:
         "Training on the published split to the end": trained,
         "Answers of the default ensemble, median": _listed(done["speed-answers"]),
         "Milliseconds of a training step by part; the floor is its matrix products": parts,
+        "Processor seconds of an epoch, four targets against one": targets,
         "Growth, one size changed at a time": grown,
         "Exponent of growth between the largest sizes (1 is linear)": exponents,
     }
@@ -197,6 +203,20 @@ def _growth(spec: ModelSpec, sizes: dict[str, int], device: str) -> dict[str, fl
 def _profile(spec: ModelSpec, members: int, device: str) -> dict[str, float]:
     parts = load_alloys().split("published")
     return step_profile(_prepared(spec, parts["labelled"] + parts["unlabelled"], members, device))
+
+
+def _targets(members: int) -> dict[str, float]:
+    """Epochs of both in turn, on all packaged alloys, so that both see the same machine."""
+    alloys, specs = load_alloys(None), (ModelSpec(), ModelSpec.shipped("properties"))
+    trainings = [_prepared(spec, alloys, members, "cpu").trainer.epochs() for spec in specs]
+    seconds: list[list[float]] = [[], []]
+    for _ in range(1 + REPEATS):
+        for training, taken in zip(trainings, seconds, strict=True):
+            start = time.process_time()
+            next(training)
+            taken.append(time.process_time() - start)
+    one, four = (median(taken[1:]) for taken in seconds)  # the first one warms up
+    return {"one target (s)": one, "four targets (s)": four, "ratio": four / one}
 
 
 def _prepared(spec: ModelSpec, alloys: AlloyDataset, members: int, device: str) -> TrainingRun:

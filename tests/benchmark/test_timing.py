@@ -48,6 +48,8 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
         "speed-answers",
         "speed-profile1",
         "speed-profile8",
+        "speed-targets2",
+        "speed-targets8",
         "speed-alloys200",
         "speed-alloys400",
         "speed-members1",
