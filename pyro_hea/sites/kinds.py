@@ -118,7 +118,7 @@ class BinarySite(_Calibrated):
         return -self.posterior(outputs, parents).log_prob(y)
 
 
-class _Classes(dist.Categorical):
+class PossibleCategorical(dist.Categorical):
     """A class, enumerated without those that are impossible for every alloy."""
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
@@ -157,7 +157,7 @@ class _ClassSite(_Calibrated):
         self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor
     ) -> TorchDistribution:
         """The distribution after log evidence (..., C) of each class, by Bayes' rule."""
-        return _Classes(logits=self.log_classes(outputs, parents) + evidence)
+        return PossibleCategorical(logits=self.log_classes(outputs, parents) + evidence)
 
     def log_classes(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """Log q of each class, (..., C)."""
@@ -207,11 +207,11 @@ class CategoricalSite(_ClassSite):
     def prior(self, shift: Tensor | None, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """p(y | parents), where these shift the logits by (..., C) and rule classes out."""
         logits = self.prior_logits if shift is None else self.prior_logits + shift
-        return _Classes(logits=self._possible(logits, parents))
+        return PossibleCategorical(logits=self._possible(logits, parents))
 
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        return _Classes(logits=self._possible(outputs / self.temperature, parents))
+        return PossibleCategorical(logits=self._possible(outputs / self.temperature, parents))
 
     def encode(self, y: Tensor) -> Tensor:
         """A value as other networks read it."""
