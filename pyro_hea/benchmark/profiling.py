@@ -72,11 +72,9 @@ def _calls(model: nn.Module, work: Callable[[], Any]) -> Calls:
     """Which networks are called on what while some work is done and gradients are wanted."""
     calls: Calls = Counter()
 
-    def count(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def count(name: str, module: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
         if module.training:  # evaluations are no part of a step
-            x, given = (*inputs, None)[:2]
-            shape = x.shape if given is None else _joined(x.shape, given.shape)
-            calls[name, shape] += 1
+            calls[name, _joined(*(x.shape for x in inputs if x is not None))] += 1
 
     hooks = [
         module.register_forward_pre_hook(partial(count, name))
@@ -91,9 +89,10 @@ def _calls(model: nn.Module, work: Callable[[], Any]) -> Calls:
     return calls
 
 
-def _joined(x: torch.Size, given: torch.Size) -> torch.Size:
-    """Shape of inputs of which some come in branches."""
-    return torch.Size([*torch.broadcast_shapes(x[:-1], given[:-1]), x[-1] + given[-1]])
+def _joined(*shapes: torch.Size) -> torch.Size:
+    """Shape of inputs of which some may come in branches."""
+    batch = torch.broadcast_shapes(*(shape[:-1] for shape in shapes))
+    return torch.Size([*batch, sum(shape[-1] for shape in shapes)])
 
 
 def _both_ways(network: nn.Module, x: Tensor) -> None:
