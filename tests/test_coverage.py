@@ -57,13 +57,15 @@ def test_intervals_follow_a_scatter_that_is_known():
 def test_nine_tenths_of_held_out_hardnesses_are_in_their_intervals():
     data = load_alloys(None)
     labelled = np.flatnonzero(data.labels["hardness"].notna())
-    _, fold = next(KFold(5, shuffle=True, random_state=0).split(labelled))
-    held = np.isin(np.arange(len(data)), labelled[fold])
     mechanical = data.labels[["hardness", "yield_strength"]].notna().any(axis=1).to_numpy()
-    few = data.take(~held & mechanical)
     hardness = HARDNESS | {"conditions": {"test_temperature_C": 25}}
     spec = ModelSpec.from_mapping({"targets": {"hardness": hardness}, "training": {"members": 4}})
-    vae = DisentangledVAE(spec).fit(few, seed=0, progress=False)
-    test = data.take(held)
-    table = predict(vae.ensemble, test, interval=0.9)
-    assert 0.8 <= coverage(table, test.labels["hardness"]) <= 0.97
+    found = []
+    folds = list(KFold(5, shuffle=True, random_state=0).split(labelled))
+    for _, fold in folds[:2]:  # 104 alloys: one fold is too few to tell 0.90 from 0.97
+        held = np.isin(np.arange(len(data)), labelled[fold])
+        few, test = data.take(~held & mechanical), data.take(held)
+        vae = DisentangledVAE(spec).fit(few, seed=0, progress=False)
+        table = predict(vae.ensemble, test, interval=0.9)
+        found.append(coverage(table, test.labels["hardness"]))
+    assert 0.8 <= np.mean(found) <= 0.97
