@@ -34,7 +34,7 @@ def model_graph(spec: ModelSpec) -> graphviz.Digraph:
         Without the package graphviz.
     """
     try:
-        import graphviz  # noqa: F401
+        import graphviz  # noqa: F401 - Pyro imports it itself, with an error that names no extra
     except ImportError as error:
         raise missing_extra("graphviz", "graph") from error
     features = torch.zeros(1, len(spec.features.columns))

@@ -124,8 +124,8 @@ class PossibleCategorical(dist.Categorical):
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """The values that some alloy could have, one a branch."""
         impossible = (self.logits < _IMPOSSIBLE / 2).flatten(0, -2).all(0)
-        values = super().enumerate_support(expand)  # type: ignore[no-untyped-call]
-        return cast("Tensor", values)[~impossible]
+        values: Tensor = dist.Categorical.enumerate_support(self, expand)
+        return values[~impossible]
 
 
 class _ClassSite(_Calibrated):
@@ -151,7 +151,7 @@ class _ClassSite(_Calibrated):
 
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        raise NotImplementedError
+        raise NotImplementedError  # nominal and ordered classes each have their own
 
     def informed(
         self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor

@@ -355,7 +355,7 @@ def triangle():
     """A new class with each call, as a notebook's cell makes one whenever it runs."""
 
     class Triangle(dist.TorchDistribution):
-        arg_constraints = {"width": constraints.positive}  # noqa: RUF012
+        arg_constraints = {"width": constraints.positive}  # noqa: RUF012 - as torch declares its own
         support = constraints.real
 
         def __init__(self, width):
