@@ -29,7 +29,7 @@ from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.sites import link_of
 from pyro_hea.spec import Binary, Categorical, Continuous
-from pyro_hea.teacher import Lessons, is_taught, lessons
+from pyro_hea.teacher import Lessons, lessons
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
@@ -362,7 +362,7 @@ def _lessons(ensemble: Ensemble, batches: Sequence[AlloyBatch | None], seed: int
     By all labels there are: no taught head is stopped by those held out.
     """
     spec = ensemble.spec
-    if spec.training.teacher is None or not any(map(is_taught, spec.targets)):
+    if not spec.taught:
         return None
     known = [batch for batch in batches if batch is not None]
     return lessons(spec, known, ensemble.feature_map, seed)

@@ -261,7 +261,9 @@ class AlloyModel(nn.Module):
     ) -> Tensor:
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
-        outputs = self.head(name, read, self.given(name, y, batch))
+        # The bound would pull a taught head towards what the decoder finds easy: it only listens.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.spec.taught):
+            outputs = self.head(name, read, self.given(name, y, batch))
         evidence = self.evidence(name, batch, shared)
         if evidence is not None and name in batch.reports:
             # As with labels: the noise of z stays out of the gradient of the head, and of that of

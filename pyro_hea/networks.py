@@ -65,7 +65,7 @@ class Dropout(nn.Dropout):
         if not self.training:
             return x
         kept = 1 - self.p
-        return x * x.new_empty(x.shape[MEMBER_DIM:]).bernoulli_(kept).div_(kept)
+        return x * (torch.rand_like(x[(0,) * (x.dim() + MEMBER_DIM)]) < kept).div(kept)
 
 
 class MLP(nn.Sequential):

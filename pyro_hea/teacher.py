@@ -20,18 +20,24 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from pyro_hea.dataset import AlloyBatch
-from pyro_hea.spec import Binary, Categorical, HumeRothery, Logistic
+from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.features import FeatureMap
-    from pyro_hea.spec import ModelSpec, Target, Teacher
+    from pyro_hea.spec import ModelSpec, Teacher
 
     Floats: TypeAlias = NDArray[np.float64]
 
-_LINEAR = 0.25
-"""Share of a logistic regression in what is said: smooth, and better where labels are few."""
+_LINEAR = 0.5
+"""Share of a logistic regression in what is said where labels are few: it is better there."""
+
+_FEW = 100
+"""Labels beyond which that share falls, as the root of their number."""
+
+_INVERSE_PENALTY = 0.1
+"""Of its coefficients, for standardised features: few labels say little of thirty."""
 
 _SWAPPED = 0.4
 """Probability that an element of a made alloy gives way to another one."""
@@ -51,20 +57,6 @@ class Lessons:
 
     alloys: AlloyBatch
     probabilities: Mapping[str, Tensor]
-
-
-def is_taught(target: Target) -> bool:
-    """Whether a teacher can say what the head of a target is to say.
-
-    Of a class by its features alone: not of one that depends on other targets, has an expert's
-    prior, or whose reports may be wrong.
-    """
-    return (
-        isinstance(target, Binary | Categorical)
-        and not target.given
-        and target.reports is None
-        and not isinstance(target.prior, HumeRothery | Logistic)
-    )
 
 
 def lessons(
@@ -91,23 +83,24 @@ def lessons(
     like = batches[0].features
     features = feature_map(torch.tensor(fractions)).to(like)
     probabilities = {}
-    for target in spec.targets:
-        told = [batch for batch in batches if target.name in batch.targets]
-        if is_taught(target) and told:
+    for name in spec.taught:
+        told = [batch for batch in batches if name in batch.targets]
+        if told:
+            target = spec.target(name)
             assert isinstance(target, Binary | Categorical)
-            known = [batch.known(target.name) for batch in told]
-            x = torch.cat([b.features[k] for b, k in zip(told, known, strict=True)])
-            y = torch.cat([b.targets[target.name][k] for b, k in zip(told, known, strict=True)])
+            some = [batch.take(batch.known(name)) for batch in told]
+            y = torch.cat([b.targets[name] for b in some])
             said = _asked(
-                x.cpu().numpy(),
+                torch.cat([b.features for b in some]).cpu().numpy(),
+                torch.cat([b.composition for b in some]).sqrt().cpu().numpy(),
                 y.cpu().numpy().astype(int),
-                features.cpu().numpy(),
+                (features.cpu().numpy(), np.sqrt(fractions)),
                 classes=len(target.classes),
                 teacher=teacher,
                 members=members,
                 rng=rng,
             )
-            probabilities[target.name] = torch.tensor(said).to(like)
+            probabilities[name] = torch.tensor(said).to(like)
     compositions = torch.tensor(fractions).to(like)
     return Lessons(AlloyBatch(compositions, features, {}, {}), probabilities)
 
@@ -148,17 +141,23 @@ def never_made(made: Floats, number: int, rng: np.random.Generator) -> Floats:
 
 
 def _asked(
-    x: NDArray[np.float32],
+    features: Floats,
+    roots: Floats,
     y: NDArray[np.int_],
-    asked: NDArray[np.float32],
+    asked: tuple[Floats, Floats],
     *,
     classes: int,
     teacher: Teacher,
     members: int,
     rng: np.random.Generator,
 ) -> Floats:
-    """Probabilities of each class by the teacher of each member, (K, V, C)."""
-    said = np.zeros((members, len(asked), classes))
+    """Probabilities of each class by the teacher of each member, (K, V, C).
+
+    Trees read features and the square roots of the fractions, the line features alone.
+    """
+    said = np.zeros((members, len(asked[0]), classes))
+    linear = _LINEAR * min(1.0, (_FEW / len(y)) ** 0.5)
+    x, made = np.hstack([features, roots]), np.hstack(asked)
     for member in said:
         forest = ExtraTreesClassifier(
             -(-teacher.trees // members),
@@ -166,7 +165,8 @@ def _asked(
             max_features=0.5,
             random_state=int(rng.integers(2**31)),
         ).fit(x, y)
-        member[:, forest.classes_] = (1 - _LINEAR) * forest.predict_proba(asked)
-    line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(x, y)
-    said[..., line.classes_] += _LINEAR * line.predict_proba(asked)
+        member[:, forest.classes_] = (1 - linear) * forest.predict_proba(made)
+    line = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=5000))
+    line.fit(features, y)
+    said[..., line.classes_] += linear * line.predict_proba(asked[0])
     return said

@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.fitting import TrainingRun, untrained_ensemble
-from pyro_hea.inference import taught_nats
-from pyro_hea.teacher import is_taught, lessons, never_made
+from pyro_hea.inference import elbo_loss, taught_nats
+from pyro_hea.teacher import lessons, never_made
 
 SMALL = {
     "latent": {"dim": 2, "flow": None},
@@ -134,9 +134,23 @@ class TestLessons:
     ],
 )
 def test_what_is_taught(body, expected):
-    assert is_taught(ModelSpec(targets={"one": body}).target("one")) is expected
+    alone = ModelSpec(targets={"one": body})
+    assert alone.taught == (("one",) if expected else ())
+    assert alone.with_(training__teacher=None).taught == ()
     given_another = ModelSpec(targets={"other": None, "one": {**body, "given": ["other"]}})
-    assert not is_taught(given_another.target("one"))
+    assert given_another.taught == ("other",)
+
+
+def test_the_bound_moves_no_head_that_is_taught(alloys):
+    def moved(teacher):
+        trainer = prepared(spec_of(teacher=teacher), alloys).trainer
+        batch = trainer.data.replaced(targets={}, labelled={})
+        elbo_loss(trainer.model, batch).backward()
+        heads = trainer.model.heads.parameters()
+        return any(p.grad is not None and p.grad.abs().sum() > 0 for p in heads)
+
+    assert moved(None)
+    assert not moved({"trees": 20, "alloys": 1})
 
 
 @pytest.mark.parametrize("name", ["single_phase", "phase"])

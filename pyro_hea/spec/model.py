@@ -338,6 +338,29 @@ class ModelSpec(Declaration):
         """Names of the targets in their declared order."""
         return tuple(target.name for target in self.targets)
 
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """Targets whose heads have a teacher, where `training` declares one.
+
+        It can say what a class is by its features alone: not one that depends on other targets,
+        has an expert's prior, or whose reports may be wrong.
+
+        Examples
+        --------
+        >>> ModelSpec().taught, ModelSpec().with_(training__teacher=None).taught
+        (('single_phase',), ())
+        """
+        if self.training.teacher is None:
+            return ()
+        return tuple(
+            target.name
+            for target in self.targets
+            if isinstance(target, Binary | Categorical)
+            and not target.given
+            and target.reports is None
+            and not isinstance(target.prior, HumeRothery | Logistic)
+        )
+
     def target(self, name: str) -> Target:
         """The target of that name."""
         return next(target for target in self.targets if target.name == name)
