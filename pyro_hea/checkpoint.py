@@ -16,7 +16,7 @@ from torch import Tensor
 from pyro_hea.composition import PropertyTables
 from pyro_hea.errors import CheckpointError, MissingFileError, OutputError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of the manifest; a model of another version is refused."""
 
 

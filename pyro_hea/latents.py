@@ -124,7 +124,7 @@ class PushedPrior(nn.Module):
     def __init__(self, declared: FlowPrior, members: int, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.flow = CouplingFlow(members, dim, 0, declared.hidden, declared.layers)
+        self.flow = CouplingFlow(members, dim, 0, declared.hidden, declared.layers, declared.bins)
 
     def distribution(self, encoder: Encoder) -> TorchDistribution:
         """p(z), (K, 1) over (d,)."""

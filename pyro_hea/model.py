@@ -10,7 +10,8 @@ features ──> y (each target) ──┐                 model: y ~ prior, z ~
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import pyro
@@ -21,6 +22,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.util import broadcast_shape
 from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
+from torch.distributions import Transform
 from torch.nn.functional import one_hot
 
 from pyro_hea.latents import latent_prior_of, normal_of, normal_outputs
@@ -100,6 +102,7 @@ class AlloyModel(nn.Module):
         self.members = k = members or spec.training.members
         self.population = 1
         """Alloys behind a posterior of what all alloys share."""
+        self._flows: list[tuple[Values, Transform]] | None = None
 
         embedding = PiecewiseLinear if spec.features.bins else Raw
         self.embedding = embedding(statistics.edges)
@@ -130,7 +133,7 @@ class AlloyModel(nn.Module):
             activation=decoder.activation,
         )
         flow = spec.latent.flow
-        self.flow = CouplingFlow(k, d, width, flow.hidden, flow.layers) if flow else None
+        self.flow = CouplingFlow(k, d, width, flow.hidden, flow.layers, flow.bins) if flow else None
         self.latent = latent_prior_of(spec.latent, k, elements, width)
 
     def _add(self, target: Target) -> None:
@@ -215,9 +218,30 @@ class AlloyModel(nn.Module):
     def likelihood(self, z: Tensor, y: Values) -> CompositionDistribution:
         """p(composition | z, y) for z of shape (..., K, N, d)."""
         context = self.context(y)
-        w = self.flow(context)(z) if self.flow is not None else z
+        w = self._flow_at(y, context)(z) if self.flow is not None else z
         outputs = self.decoder(_join(w, context))
         return composition_likelihood(self.spec.likelihood, outputs)
+
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
+        """While weights stay as they are: what the guide maps back, the model need not map anew."""
+        self._flows = []
+        try:
+            yield
+        finally:
+            self._flows = None
+
+    def _flow_at(self, y: Values, context: Tensor) -> Transform:
+        """The flow at values of the targets; in one pass the same one, which knows its last map."""
+        assert self.flow is not None
+        if self._flows is None:
+            return self.flow(context)
+        for values, flow in self._flows:
+            if all(values[t.name] is y[t.name] for t in self.targets):
+                return flow
+        flow = self.flow(context)
+        self._flows.append((y, flow))
+        return flow
 
     def latent_posterior(self, fractions: Tensor, y: Values) -> TorchDistribution:
         """q(z | composition, y): normal in w, pushed back through the flow."""
@@ -225,7 +249,7 @@ class AlloyModel(nn.Module):
         q = normal_of(self._encoded(fractions, context), self.spec.latent.dim)
         if self.flow is None:
             return q
-        return dist.TransformedDistribution(q, [self.flow(context).inv])
+        return dist.TransformedDistribution(q, [self._flow_at(y, context).inv])
 
     def _encoded(self, fractions: Tensor, context: Tensor) -> Tensor:
         read = fractions.sqrt() if self.spec.encoder.reads == "square_roots" else fractions

@@ -183,18 +183,22 @@ class MemberShift(nn.Module):
 class CouplingFlow(nn.Module):
     """Invertible map of each member's latent space, one for each value of a context.
 
-    Layers of affine coupling: half of the coordinates, given the other half and the context, are
-    shifted and scaled (Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017).
+    Layers of coupling: half of the coordinates, given the other half and the context, go through
+    monotone splines (Durkan et al., Neural Spline Flows, 2019), and are then scaled and shifted
+    (Dinh, Sohl-Dickstein and Bengio, Density estimation using Real NVP, 2017).
 
     Parameters
     ----------
-    members, dim, context, hidden, layers : int
-        `dim` is even; the halves swap from layer to layer.
+    members, dim, context, hidden, layers, bins : int
+        `dim` is even; the halves swap from layer to layer. A spline of one bin is the identity.
     """
 
-    def __init__(self, members: int, dim: int, context: int, hidden: int, layers: int) -> None:
+    def __init__(
+        self, members: int, dim: int, context: int, hidden: int, layers: int, bins: int
+    ) -> None:
         super().__init__()
-        sizes = (dim // 2 + context, hidden, dim)
+        half = dim // 2
+        sizes = (half + context, hidden, half * (2 + spline_outputs(bins)))
         self.layers = nn.ModuleList(MLP(members, sizes, gain=0.01) for _ in range(layers))
 
     def forward(self, context: Tensor) -> ConditionedFlow:
@@ -215,30 +219,40 @@ class ConditionedFlow(Transform):
         self._context = context
         self._log_det = context.new_zeros(())
 
-    def _shift_and_log_scale(self, layer: nn.Module, kept: Tensor) -> tuple[Tensor, Tensor]:
+    def _couple(
+        self, layer: nn.Module, kept: Tensor, moved: Tensor, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The half that is moved, and the log volume that a unit of it becomes, (..., K, N)."""
         context = self._context.expand(*kept.shape[:-1], self._context.shape[-1])
-        shift, raw = layer(torch.cat([kept, context], -1)).chunk(2, -1)
-        return shift, 2 * torch.tanh(raw / 2)  # no layer scales by more than e²
+        outputs = layer(torch.cat([kept, context], -1)).unflatten(-1, (kept.shape[-1], -1))
+        log_scale, shift = _bounded(outputs[..., 0]), outputs[..., 1]
+        moved = moved.expand(shift.shape)
+        if inverse:
+            moved = (moved - shift) * (-log_scale).exp()
+        moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
+        if inverse:
+            return moved, (log_slope - log_scale).sum(-1)
+        return moved * log_scale.exp() + shift, (log_slope + log_scale).sum(-1)
 
     def _call(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, -1)
         log_det = x.new_zeros(())
         for layer in self._layers:
-            shift, log_scale = self._shift_and_log_scale(layer, kept)
-            kept, moved = moved * log_scale.exp() + shift, kept
-            log_det = log_det + log_scale.sum(-1)
+            moved, volume = self._couple(layer, kept, moved, inverse=False)
+            kept, moved = moved, kept
+            log_det = log_det + volume
         self._log_det = log_det
-        return torch.cat([kept, moved], -1)
+        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
 
     def _inverse(self, y: Tensor) -> Tensor:
         kept, moved = y.chunk(2, -1)
         log_det = y.new_zeros(())
         for layer in reversed(self._layers):
-            shift, log_scale = self._shift_and_log_scale(layer, moved)
-            kept, moved = moved, (kept - shift) * (-log_scale).exp()
-            log_det = log_det + log_scale.sum(-1)
+            before, volume = self._couple(layer, moved, kept, inverse=True)
+            kept, moved = moved, before
+            log_det = log_det - volume
         self._log_det = log_det
-        return torch.cat([kept, moved], -1)
+        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Logarithm of the volume that the map from x to y makes of a unit, (..., K, N)."""
@@ -246,3 +260,82 @@ class ConditionedFlow(Transform):
         if x is not cached_x or y is not cached_y:
             self(x)
         return self._log_det
+
+
+_REACH = 4.0
+"""Beyond it a spline is the identity."""
+
+_LEAST = 0.02
+"""Width and height of a bin, as a share of all."""
+
+
+def _bounded(logarithm: Tensor) -> Tensor:
+    """Nothing is scaled by more than e², nor by less than e⁻²."""
+    return 2 * torch.tanh(logarithm / 2)
+
+
+def spline_outputs(bins: int) -> int:
+    """How many numbers declare a `rational_spline` of so many bins."""
+    return 3 * bins - 1
+
+
+def rational_spline(x: Tensor, declared: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    """Monotone rational quadratic splines, each the identity beyond `_REACH`, or their inverses.
+
+    Durkan et al., Neural Spline Flows (2019), equations 4 to 8.
+
+    Parameters
+    ----------
+    x : Tensor, shape (...)
+    declared : Tensor, shape (..., 3 B - 1)
+        Any real numbers: widths and heights of B bins, and the slopes between them. With zeros
+        the spline is the identity.
+    inverse : bool
+
+    Returns
+    -------
+    y, log_slope : Tensor, shape (...)
+        Values, and the logarithm of the slope of what was asked for at x.
+
+    Examples
+    --------
+    >>> y, _ = rational_spline(torch.tensor([1.0, 5.0]), torch.ones(2, 5), inverse=False)
+    >>> x, _ = rational_spline(y, torch.ones(2, 5), inverse=True)
+    >>> x
+    tensor([1., 5.])
+    """
+    bins = (declared.shape[-1] + 1) // 3
+    shares = declared[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
+    sizes = 2 * _REACH * (_LEAST + (1 - _LEAST * bins) * shares)
+    ends = sizes.cumsum(-1) - _REACH
+    inner = _bounded(declared[..., 2 * bins :]).exp()
+    one = inner.new_ones(()).expand(*inner.shape[:-1], 1)
+    slopes = torch.cat([one, inner, one], -1)
+    within = x.clamp(-_REACH, _REACH)
+    passed = within.unsqueeze(-1) >= ends[..., 1 if inverse else 0, :-1]
+    place = passed.sum(-1, keepdim=True)
+    table = torch.stack(
+        [*sizes.unbind(-2), *(ends - sizes).unbind(-2), slopes[..., :-1], slopes[..., 1:]], -2
+    )
+    at = place.unsqueeze(-2).expand(*place.shape[:-1], 6, 1)
+    width, height, left, bottom, first, last = table.gather(-1, at).squeeze(-1).unbind(-1)
+    mean = height / width
+    bend = first + last - 2 * mean
+    if inverse:
+        rise = within - bottom
+        a = height * (mean - first) + rise * bend
+        b = height * first - rise * bend
+        root = (b.square() + 4 * a * mean * rise).clamp_min(0).sqrt()
+        share = 2 * mean * rise / (b + root)
+        found = left + share * width
+    else:
+        share = (within - left) / width
+    both = share * (1 - share)
+    under = mean + bend * both
+    if not inverse:
+        found = bottom + height * (mean * share.square() + first * both) / under
+    over = last * share.square() + 2 * mean * both + first * (1 - share).square()
+    log_slope = 2 * (mean.log() - under.log()) + over.log()
+    outside = within != x
+    log_slope = log_slope.masked_fill(outside, 0.0)
+    return torch.where(outside, x, found), -log_slope if inverse else log_slope

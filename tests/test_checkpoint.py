@@ -123,12 +123,12 @@ def test_a_changed_byte_is_refused(saved, position):
 @pytest.mark.parametrize("version", [0, 2, "3", None])
 def test_another_schema_version_is_refused_by_name(saved, version):
     rewrite(saved, schema_version=version)
-    with pytest.raises(CheckpointError, match=f"schema version {version}; this release reads 3"):
+    with pytest.raises(CheckpointError, match=f"schema version {version}; this release reads 4"):
         checkpoint.read(saved, "model")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no json", "{", "[]", '"text"', "3", "null", "{}", '{"schema_version": 3}']
+    "text", ["", "no json", "{", "[]", '"text"', "3", "null", "{}", '{"schema_version": 4}']
 )
 def test_what_is_no_manifest_is_refused(saved, text):
     (saved / "model.json").write_text(text)

@@ -6,14 +6,16 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import Predictive
+from pyro.infer import Predictive, TraceEnum_ELBO
 from scipy.special import gammaln
 from scipy.stats import multivariate_normal
 from torch.nn import functional as F
 
 from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
+from pyro_hea.inference.objective import compacted
 from pyro_hea.model import ALLOYS_DIM, MEMBERS_DIM, AlloyModel
+from pyro_hea.networks import ConditionedFlow
 from pyro_hea.spec import ModelSpec
 
 N, E, FEATURES, D, K = 5, 4, 3, 2, 2
@@ -208,6 +210,30 @@ def test_the_elbo_is_the_sum_by_hand(case, flow, use_noise):
     use_noise(noise)
     loss = float(elbo_loss(model, batch).detach())
     assert loss == pytest.approx(-elbo_by_hand(model, batch, noise), rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("case", [LABELLED, UNLABELLED], ids=["labelled", "unlabelled"])
+def test_a_pass_maps_each_latent_once_and_changes_neither_bound_nor_gradient(case, monkeypatch):
+    def bound():
+        torch.manual_seed(0)
+        model.zero_grad()
+        loss = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
+        value = loss.differentiable_loss(model.model, model.guide, batch)
+        value.backward()
+        return value, [p.grad for p in model.parameters() if p.grad is not None]
+
+    model, batch = model_of(), compacted(batch_of(case))
+    plain, gradients = bound()
+    maps = []
+    forwards = ConditionedFlow._call
+    monkeypatch.setattr(ConditionedFlow, "_call", lambda f, x: maps.append(x) or forwards(f, x))
+    with model.one_pass():
+        once, same = bound()
+    assert not maps
+    torch.testing.assert_close(once, plain)
+    torch.testing.assert_close(same, gradients)
+    torch.testing.assert_close(bound()[0], plain)
+    assert maps
 
 
 @pytest.mark.parametrize("name", PRIORS)

@@ -1,10 +1,19 @@
+import math
 from itertools import pairwise
 
 import pytest
 import torch
+from pyro.distributions.transforms.spline import _monotonic_rational_spline
 from torch.nn import functional as F
 
-from pyro_hea.networks import MLP, CouplingFlow, Dropout, MemberLinear, PiecewiseLinear
+from pyro_hea.networks import (
+    MLP,
+    CouplingFlow,
+    Dropout,
+    MemberLinear,
+    PiecewiseLinear,
+    rational_spline,
+)
 
 K, N, D, CONTEXT = 3, 4, 4, 2
 
@@ -170,7 +179,7 @@ def test_the_edges_are_saved_with_the_weights_and_not_trained():
 
 
 def flow_and_inputs(layers: int = 3) -> tuple[CouplingFlow, torch.Tensor, torch.Tensor]:
-    flow = random_(CouplingFlow(K, D, CONTEXT, hidden=5, layers=layers))
+    flow = random_(CouplingFlow(K, D, CONTEXT, hidden=5, layers=layers, bins=4))
     return flow, normal(N, CONTEXT, seed=2), normal(K, N, D, seed=3)
 
 
@@ -246,7 +255,7 @@ def test_the_cache_changes_no_value():
 
 
 def test_a_fresh_flow_is_nearly_the_identity_up_to_the_order_of_the_halves():
-    flow, x = CouplingFlow(K, D, CONTEXT, hidden=5, layers=2), normal(K, N, D).float()
+    flow, x = CouplingFlow(K, D, CONTEXT, hidden=5, layers=2, bins=4), normal(K, N, D).float()
     y = flow(torch.ones(N, CONTEXT))(x)
     torch.testing.assert_close(y, x, atol=0.2, rtol=0)
 
@@ -256,7 +265,22 @@ def test_no_layer_scales_without_bound():
     for parameter in flow.parameters():
         parameter.data.mul_(1e3)
     at = flow(context)
-    assert at.log_abs_det_jacobian(x, at(x)).abs().max() <= 2 * D / 2
+    # a bin's slope is at most twice its height by its width, or that at its edges
+    steepest = 2 + math.log(2 * (1 - 3 * 0.02) / 0.02)
+    assert at.log_abs_det_jacobian(x, at(x)).max() <= steepest * D / 2
+    assert torch.isfinite(at.inv(at(x))).all()
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_the_spline_is_pyros(inverse):
+    x, declared = 3 * normal(200, seed=5), normal(200, 3 * 5 - 1, seed=6)
+    widths, heights = declared[:, :5].softmax(-1), declared[:, 5:10].softmax(-1)
+    slopes = (2 * torch.tanh(declared[:, 10:] / 2)).exp()
+    bounds = {"bound": 4.0, "min_bin_width": 0.02, "min_bin_height": 0.02, "min_derivative": 0.0}
+    expected = _monotonic_rational_spline(x, widths, heights, slopes, inverse=inverse, **bounds)
+    assert (x.abs() > 4).any()
+    for ours, theirs in zip(rational_spline(x, declared, inverse), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_members_of_a_flow_do_not_touch():

@@ -29,7 +29,8 @@ _AS_EXPECTED = 4
 
 def elbo_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     """Negative ELBO, summed over members and alloys, in nats, with its gradient."""
-    return ELBO.differentiable_loss(model.model, model.guide, batch)
+    with model.one_pass():
+        return ELBO.differentiable_loss(model.model, model.guide, batch)
 
 
 def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:

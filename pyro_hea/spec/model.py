@@ -69,13 +69,16 @@ class Flow(Declaration):
     Attributes
     ----------
     layers : int
-        Affine couplings.
+        Couplings.
     hidden : int
         Width of each coupling's network.
+    bins : int
+        Of the splines in each coupling; with 1 it only scales and shifts.
     """
 
     layers: int = Field(default=4, ge=1, le=32)
     hidden: Width = 64
+    bins: int = Field(default=8, ge=1, le=64)
 
 
 class Latent(Declaration):

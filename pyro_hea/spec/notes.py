@@ -23,7 +23,7 @@ def notes(declaration: type[BaseModel]) -> dict[str, Note]:
     --------
     >>> from pyro_hea.spec.priors import FlowPrior
     >>> notes(FlowPrior)["layers"]
-    Note(kind='int', text='Affine couplings.')
+    Note(kind='int', text='Couplings.')
     """
     _, _, section = (inspect.getdoc(declaration) or "").partition("Attributes\n----------\n")
     found = {}

@@ -432,14 +432,17 @@ class FlowPrior(Declaration):
     Attributes
     ----------
     layers : int
-        Affine couplings.
+        Couplings.
     hidden : int
         Width of each coupling's network.
+    bins : int
+        Of the splines in each coupling; with 1 it only scales and shifts.
     """
 
     dist: Literal["Flow"] = "Flow"
     layers: int = Field(default=4, ge=1, le=32)
     hidden: Width = 64
+    bins: int = Field(default=8, ge=1, le=64)
 
 
 def _real(prior: Prior) -> Prior:
