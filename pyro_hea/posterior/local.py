@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
     from pyro_hea.model import AlloyModel
 
-_DEGREES = 4.0
+_DEGREES = 5.0
 """Of freedom of the t: tails that are heavier than the posterior's, which is near to normal."""
 
 _ASCENT_STEPS, _ASCENT_RATE = 100, 0.15
@@ -35,7 +35,7 @@ _NEWTON_STEPS, _HALVINGS = 6, 5
 _FLATTEST = 1e-2
 """Smallest curvature that is believed, in units of the guide's inverse variance."""
 
-_ROUNDS, _PARTICLES = 2, 250
+_ROUNDS, _PARTICLES = 3, 500
 """Of the moments' importance sampling."""
 
 
