@@ -4,10 +4,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.distributions import TorchDistribution, constraints
+from torch.distributions import kl_divergence
 
 from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference import sleep
+from pyro_hea.inference.dreams import wake_loss
 from pyro_hea.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
@@ -105,6 +107,23 @@ def test_the_guide_becomes_the_posterior_that_is_known():
     correlation = covariance / sd / sd[:, None]
     assert correlation[0, 1] < -0.5
     torch.testing.assert_close(found, correlation, atol=0.12, rtol=0)
+
+
+def test_awake_the_cross_entropy_of_guide_and_posterior_is_measured(monkeypatch):
+    model = model_of(spec_of())
+    batch = batch_of(model, 30)
+    y = {"single_phase": torch.ones(K, 30)}
+    mean, covariance = model.exact(batch.fractions)
+    off = torch.tensor([0.1, -0.05])
+    q = dist.MultivariateNormal((mean + off).expand(K, -1, -1), 1.3 * covariance)
+    monkeypatch.setattr(model, "latent_posterior", lambda fractions, y: q)
+    posterior = dist.MultivariateNormal(mean, covariance)
+    exact = posterior.entropy() + kl_divergence(posterior, q)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = wake_loss(model, batch.fractions, y, particles=20_000)
+    assert found.shape == (K, 30)
+    torch.testing.assert_close(found, exact.expand(K, -1), atol=0.05, rtol=0)
 
 
 def test_nothing_but_the_encoder_changes():

@@ -11,12 +11,14 @@ from pyro_hea.benchmark.intervals import intervals
 from pyro_hea.benchmark.latent import disentanglement
 from pyro_hea.benchmark.levers import ablation
 from pyro_hea.benchmark.outcome import Outcome
+from pyro_hea.benchmark.ranks import calibration
 from pyro_hea.benchmark.timing import speed
 
 __all__ = [
     "Outcome",
     "ablation",
     "budget",
+    "calibration",
     "design",
     "disentanglement",
     "experts",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         expected_calibration_error as expected_calibration_error,
     )
     from pyro_hea.evaluate.reliability import reliability_table as reliability_table
+    from pyro_hea.evaluate.simulation import rank_data as rank_data
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
     from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
@@ -79,6 +80,7 @@ _HOMES = {
     "paired_difference": "intervals",
     "published_benchmark": "published",
     "published_run": "protocols",
+    "rank_data": "simulation",
     "reliability_table": "reliability",
     "simulation_ranks": "simulation",
     "told_apart": "calibration",

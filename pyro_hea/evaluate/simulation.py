@@ -9,6 +9,7 @@ ranks are taken from the program with the targets known, or from importance samp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,11 +19,14 @@ from pyro import poutine
 from scipy.stats import chisquare
 
 from pyro_hea.dataset import AlloyBatch
+from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.importance import weigh_classes
 from pyro_hea.posterior.program import weighted_draws
 from pyro_hea.posterior.psis import smoothed
 
 if TYPE_CHECKING:
+    import arviz as az
+
     from pyro_hea.posterior import Ensemble
 
 BINS = 10
@@ -86,6 +90,38 @@ def simulation_ranks(
         of_draw = np.repeat([c.values[name] for c in classes], 4 * draws)
         table[name] = _ranks(of_draw[chosen], value.cpu().numpy(), rng)
     return table
+
+
+def rank_data(ranks: Sequence[pd.DataFrame], draws: int = 99) -> az.InferenceData:
+    """Ranks of several runs as ArviZ takes them.
+
+    Parameters
+    ----------
+    ranks : sequence of DataFrame
+        As `simulation_ranks` gives them, of one kind and size.
+    draws : int
+        The highest rank that there is; an attribute of the result.
+
+    Returns
+    -------
+    InferenceData
+        `rank` (chain, draw, site) in `posterior`, where a chain is a run and a draw a simulation.
+
+    Examples
+    --------
+    >>> idata = rank_data([pd.DataFrame({"z0": [3, 99], "z1": [0, 50]})])
+    >>> idata["posterior"]["rank"].sel(site="z1").to_numpy()
+    array([[ 0, 50]])
+    """
+    return to_inference_data(
+        {"posterior": {"rank": np.stack([table.to_numpy() for table in ranks])}},
+        observed={},
+        constant={},
+        dims={"rank": ["site"]},
+        default_dims=[],
+        coords={"site": list(ranks[0].columns)},
+        attributes={"inference": "simulation ranks", "chain_is": "run", "draws": draws},
+    )
 
 
 def uniformity(ranks: pd.DataFrame, draws: int = 99) -> pd.Series:

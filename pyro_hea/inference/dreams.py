@@ -3,9 +3,9 @@
 The sleep phase of the wake-sleep algorithm (Hinton, Dayan, Frey and Neal, 1995; Le et al.,
 Revisiting Reweighted Wake-Sleep, 2019): alloys are dreamt, drawn from the model with all that is
 hidden in them, and the guide is to find that again. There are as many of them as one likes, so
-that the encoder cannot know them by heart, and the divergence of the posterior from the guide is
-minimised, which makes the guide wide enough. A part of the bound on real alloys keeps it exact
-where alloys are.
+that the encoder cannot know them by heart. Real alloys are rare among them: on the training alloys
+z is found by weighing draws of the guide. With both the divergence of the posterior from the guide
+is minimised, which makes the guide wide enough.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions import TransformedDistribution
 
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference.trainer import clip_by_member, jittered, one_cycle
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 _FASTER = 2.5
 """Learning rate of the encoder alone, in units of that of the whole."""
 
-_AWAKE = 0.1
-"""Weight of the bound on real alloys, where that of the dreams is 1."""
+_PARTICLES, _WIDER = 10, 1.1
+"""Draws that are weighed of a real alloy, and how much wider than the guide they are."""
 
 
 def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) -> None:
@@ -85,14 +86,16 @@ def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) 
             n: v.expand(model.members, len(data)) for n, v in model.guide(data).items() if n != "z"
         }
     half = math.ceil(min(settings.batch_size, len(data)) / 2)
+    quarter = math.ceil(half / 2)  # each is weighed by some draws
     total = torch.zeros((), device=data.features.device)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = peak * one_cycle(step / steps)
-        dreamt, real = torch.randperm(len(data), device=total.device)[: 2 * half].split(half)
+        order = torch.randperm(len(data), device=total.device)
+        dreamt, real = order[:half], order[half : half + quarter]
         loss = dream_loss(model, data.take(dreamt)).mean(-1).sum()
         fractions = jittered(data.composition[real], settings.jitter)
-        bound = bound_of(model, fractions, {n: v[:, real] for n, v in y.items()})
-        loss = loss - _AWAKE * bound.mean(-1).sum()
+        awake = wake_loss(model, fractions, {n: v[:, real] for n, v in y.items()})
+        loss = loss + awake.mean(-1).sum()
         optimizer.zero_grad()
         loss.backward()
         clip_by_member(encoder, settings.clip_norm)
@@ -115,9 +118,37 @@ def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     return -q.log_prob(sites["z"]["value"])
 
 
-def bound_of(model: AlloyModel, fractions: Tensor, y: Values) -> Tensor:
-    """A draw of log p(x, z | y) - log q(z | x, y), whose mean is the bound, (K, N), in nats."""
-    q = model.latent_posterior(fractions, y)
-    z = q.rsample()
-    joint = model.latent_prior().log_prob(z) + model.likelihood(z, y).log_prob(fractions)
-    return joint - q.log_prob(z)
+def wake_loss(
+    model: AlloyModel, fractions: Tensor, y: Values, particles: int = _PARTICLES
+) -> Tensor:
+    """-log q(w | x, y) of real alloys, where w is drawn wide and weighed by the model.
+
+    By the encoder's normal, before the flow, which is not trained: of what `q` says of z, this is
+    the part that an encoder can change.
+
+    Parameters
+    ----------
+    model : AlloyModel
+    fractions : Tensor, shape (N, E)
+    y : mapping of str to Tensor of shape (K, N)
+    particles : int
+
+    Returns
+    -------
+    Tensor, shape (K, N)
+        In nats; its mean is the cross-entropy of guide and posterior as the particles become many.
+    """
+    q: Any = model.latent_posterior(fractions, y)
+    pushed = isinstance(q, TransformedDistribution)
+    normal, transforms = (q.base_dist, q.transforms) if pushed else (q, [])
+    with torch.no_grad():
+        narrow = normal.sample(torch.Size([particles]))
+        w = z = normal.mean + _WIDER * (narrow - normal.mean)
+        log_weight = -normal.log_prob(narrow)  # of w too, but for a constant
+        for transform in transforms:
+            moved = transform(z)
+            log_weight = log_weight + transform.log_abs_det_jacobian(z, moved)
+            z = moved
+        joint = model.latent_prior().log_prob(z) + model.likelihood(z, y).log_prob(fractions)
+        weight = (joint + log_weight).softmax(0)
+    return -(weight * normal.log_prob(w)).sum(0)

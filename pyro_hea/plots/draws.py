@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
-from scipy.stats import binom, rankdata
+from scipy.stats import rankdata, uniform
 
 from pyro_hea.plots._style import BLACK, BLUE, FAINT, VERMILION, drawn_on, require
 
 if TYPE_CHECKING:
     import arviz as az
 
-_MASS = 0.94
+_MASS, _RIGHT = 0.94, 0.99
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -155,40 +155,46 @@ def chain_ranks(
     return ax
 
 
-def simulation_rank_plot(ranks: pd.DataFrame, draws: int = 99, ax: Axes | None = None) -> Axes:
-    """Draw the ranks of simulation-based calibration: flat where inference is right.
+def simulation_rank_plot(idata: az.InferenceData, ax: Axes | None = None) -> Axes:
+    """Draw the ranks of simulation-based calibration by `az.plot_ecdf`: flat is right inference.
 
     Parameters
     ----------
-    ranks : DataFrame
-        As `simulation_ranks` gives them, one column per site.
-    draws : int
-        The highest rank.
+    idata : InferenceData
+        As `evaluate.simulation.rank_data` gives it: `rank` (chain, draw, site) in `posterior`,
+        whose attribute `draws` is the highest rank that there is.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The axes drawn on: the distribution function of the ranks less that of uniform ones, and
-        the band in which 99 % of the points of right inference lie.
-
-    Examples
-    --------
-    >>> ranks = pd.DataFrame({"z0": range(100), "z1": range(100)})
-    >>> simulation_rank_plot(ranks).get_xlabel()
-    'rank of the truth among 99 draws (share)'
+        The axes drawn on: the distribution function of each site's ranks less that of uniform
+        ones, and the band in which 99 % of the points of right inference lie.
     """
-    grid = np.arange(draws + 1)
-    expected = (grid + 1) / (draws + 1)
-    n = len(ranks)
-    low, high = binom.ppf([[0.005], [0.995]], n, expected) / n - expected
+    from arviz import plot_ecdf
+
+    ranks, draws = idata["posterior"]["rank"], int(idata["posterior"].attrs["draws"])
+    sites = ranks["site"].to_numpy()
+    edges = np.arange(1, draws + 2) / (draws + 1)
     with drawn_on(ax, (5.4, 3.6)) as ax:
-        ax.fill_between(expected, low, high, color=FAINT, alpha=0.5, label="99 % if right")
-        for i, (name, column) in enumerate(ranks.items()):
-            below = (column.to_numpy()[:, None] <= grid).mean(0) - expected
-            shade = _shade(i, ranks.shape[1])
-            ax.plot(expected, below, _line(i), color=shade, linewidth=1.2, label=str(name))
+        for i, site in enumerate(sites):
+            plot_ecdf(
+                (ranks.sel(site=site).to_numpy().ravel() + 0.5) / (draws + 1),
+                cdf=uniform.cdf,
+                difference=True,
+                eval_points=edges,
+                confidence_bands=False if i else "pointwise",
+                ci_prob=_RIGHT,
+                plot_kwargs={
+                    "color": _shade(i, len(sites)),
+                    "linestyle": _line(i),
+                    "linewidth": 1.2,
+                    "label": str(site),
+                },
+                fill_kwargs={"color": FAINT, "alpha": 0.5, "label": f"{_RIGHT:.0%} if right"},
+                ax=ax,
+            )
         ax.set(
             xlabel=f"rank of the truth among {draws} draws (share)",
             ylabel="share of ranks below, less expected",

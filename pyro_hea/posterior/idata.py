@@ -22,6 +22,8 @@ OF_ALLOYS = {
     "z": ["alloy", "latent"],
     "features": ["alloy", "feature"],
     "k_hat": ["chain", "alloy"],
+    "n_steps": ["alloy"],
+    "step_size": ["alloy"],
 }
 """Dimensions of the sites of given alloys after `chain` and `draw`."""
 

@@ -9,6 +9,8 @@ exactly, so that it decides how fast they are and not what they find.
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyro.distributions as dist
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
     from pyro_hea.model import AlloyModel
 
-_DEGREES = 6.0
+_DEGREES = 5.0
 """Of freedom of the t: tails that are heavier than the posterior's, which is near to normal."""
 
 _ASCENT_STEPS, _ASCENT_RATE = 100, 0.15
@@ -33,7 +35,7 @@ _NEWTON_STEPS, _HALVINGS = 6, 5
 _FLATTEST = 1e-2
 """Smallest curvature that is believed, in units of the guide's inverse variance."""
 
-_ROUNDS, _PARTICLES = 2, 250
+_ROUNDS, _PARTICLES = 3, 500
 """Of the moments' importance sampling."""
 
 
@@ -63,13 +65,25 @@ class LocalPosterior:
         return cls(base.mean.detach(), root.detach(), transforms)
 
     @classmethod
-    def fitted(cls, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
+    def fitted(
+        cls,
+        model: AlloyModel,
+        batch: AlloyBatch,
+        rounds: int = _ROUNDS,
+        particles: int = _PARTICLES,
+    ) -> LocalPosterior:
         """Fit to alloys whose labels are all known; draws from torch's global generator."""
         guide = cls.of_guide(model.latent_posterior(batch.composition, batch.targets))
         local = guide._at_mode(model, batch)
-        for _ in range(_ROUNDS):
-            local = local._with_moments(model, batch)
+        for _ in range(rounds):
+            local = local._with_moments(model, batch, particles)
         return local
+
+    @cached_property
+    def standard(self) -> dist.MultivariateStudentT:
+        """The distribution of u, (K, N) over (d,)."""
+        degrees, eye = torch.tensor(_DEGREES).to(self.loc), torch.eye(self.loc.shape[-1])
+        return dist.MultivariateStudentT(degrees, torch.zeros_like(self.loc), eye.to(self.loc))
 
     def latent(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Z at u (..., K, N, d), and the log volume that a unit of u becomes, (..., K, N)."""
@@ -89,10 +103,8 @@ class LocalPosterior:
     @torch.no_grad()
     def weighted(self, model: AlloyModel, batch: AlloyBatch, draws: int) -> tuple[Tensor, Tensor]:
         """Draw u, (S, K, N, d), and log p(x, y, z) - log q(z) of each, (S, K, N), in nats."""
-        heavy = torch.distributions.StudentT(torch.full_like(self.loc[..., 0], _DEGREES))
-        gamma = torch.distributions.Chi2(heavy.df).sample((draws,))
-        u = torch.randn(draws, *self.loc.shape).to(self.loc) * (heavy.df / gamma).sqrt()[..., None]
-        return u, self.log_density(u, model, batch) - _log_t(u)
+        u = self.standard.sample(torch.Size([draws]))
+        return u, self.log_density(u, model, batch) - self.standard.log_prob(u)
 
     def _at_mode(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
         def fall(u: Tensor) -> Tensor:
@@ -120,11 +132,11 @@ class LocalPosterior:
         loc = self.loc + (self.root @ u.detach().unsqueeze(-1)).squeeze(-1)
         return LocalPosterior(loc, self.root @ root, self._transforms)
 
-    def _with_moments(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
+    def _with_moments(self, model: AlloyModel, batch: AlloyBatch, particles: int) -> LocalPosterior:
         """The same with the posterior's mean and covariance, by truncated weights."""
-        u, log_weight = self.weighted(model, batch, _PARTICLES)
+        u, log_weight = self.weighted(model, batch, particles)
         # No draw counts for more than sqrt(S) average ones (Ionides, 2008): no collapse.
-        limit = log_weight.logsumexp(0) - 0.5 * torch.tensor(float(_PARTICLES)).log()
+        limit = log_weight.logsumexp(0) - 0.5 * math.log(particles)
         weight = log_weight.minimum(limit).softmax(0).unsqueeze(-1)
         mean = (weight * u).sum(0)
         centred = weight.sqrt() * (u - mean)
@@ -133,10 +145,3 @@ class LocalPosterior:
         root = torch.linalg.cholesky(covariance + ridge)
         loc = self.loc + (self.root @ mean.unsqueeze(-1)).squeeze(-1)
         return LocalPosterior(loc, self.root @ root, self._transforms)
-
-
-def _log_t(u: Tensor) -> Tensor:
-    """Log density of the standard multivariate t at u (..., d)."""
-    d, nu = u.shape[-1], torch.tensor(_DEGREES).to(u)
-    constant = torch.lgamma((nu + d) / 2) - torch.lgamma(nu / 2) - d / 2 * (nu * torch.pi).log()
-    return constant - (nu + d) / 2 * (u.square().sum(-1) / nu).log1p()

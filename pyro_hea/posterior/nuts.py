@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyro
 import torch
-from pyro.infer import MCMC, NUTS
 
 from pyro_hea.posterior.draws import gather
 from pyro_hea.posterior.local import LocalPosterior
 from pyro_hea.posterior.program import in_double_precision, score
+from pyro_hea.posterior.trees import sample
 
 if TYPE_CHECKING:
     import arviz as az
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.model import AlloyModel
     from pyro_hea.posterior.ensemble import Ensemble
+
+_FIT = 5, 2000
+"""Rounds and particles of the fitted coordinates: as a few alloys can have them."""
 
 _SPREAD = 1.5
 """Standard deviation of the chains' first points, where the posterior's is about 1."""
@@ -62,7 +65,8 @@ def nuts_posterior(
     -------
     InferenceData
         Groups `posterior` (z), `posterior_predictive` (composition), `log_likelihood`,
-        `sample_stats` (`diverging`, `lp` in nats, `step_size`), `observed_data` and
+        `sample_stats` (by draw `diverging` of any alloy and `lp` of all in nats; by draw and alloy
+        `n_steps`, the gradients, and `step_size`), `observed_data` and
         `constant_data` (features, and as `<target>_fixed` the value that each target was fixed
         at). The dimension `chain` is a Markov chain: R-hat and ESS mean what they say.
     """
@@ -84,9 +88,10 @@ def nuts_posterior(
         "posterior_predictive": {"composition": of_chains(composition[:, 0])},
         "log_likelihood": {"composition": of_chains(likelihood[:, 0])},
         "sample_stats": {
-            "diverging": chain.diverging.numpy(),
+            "diverging": chain.diverging.any(-1).cpu().numpy(),
             "lp": of_chains(joint[:, 0].sum(-1)),
-            "step_size": chain.step_size[:, None].expand(-1, draws).numpy(),
+            "n_steps": chain.steps.cpu().numpy(),
+            "step_size": chain.step_size.expand(chains, draws, -1).cpu().numpy(),
         },
     }
     attributes = {"inference": "nuts", "chain_is": "Markov chain", "member": member, "seed": seed}
@@ -106,12 +111,13 @@ def fixed_targets(ensemble: Ensemble, batch: AlloyBatch, member: int) -> AlloyBa
 class Chains(NamedTuple):
     """Draws of z and of what the sampler did.
 
-    `z` is (chains, draws, N, d); `diverging`, whether a draw ended a diverging trajectory,
-    (chains, draws); `step_size`, (chains,).
+    `z` is (chains, draws, N, d); `diverging`, whether a trajectory was given up, and `steps`, the
+    gradients that a draw took, are (chains, draws, N); `step_size` is (N,).
     """
 
     z: Tensor
     diverging: Tensor
+    steps: Tensor
     step_size: Tensor
 
 
@@ -134,26 +140,21 @@ def sample_latents(
     -------
     Chains
     """
-    z, diverging, step_size = [], torch.zeros(chains, draws, dtype=torch.bool), []
     devices = [batch.features.device] if batch.features.is_cuda else []
     with torch.random.fork_rng(devices), pyro.validation_enabled(False):
         torch.manual_seed(seed)
-        local = LocalPosterior.fitted(model, batch)
+        local = LocalPosterior.fitted(model, batch, *_FIT)
         prior = model.latent_prior()
 
-        def potential(parameters: dict[str, Tensor]) -> Tensor:
+        def log_density(u: Tensor) -> Tensor:
             # The program's density without its constants: handlers would take half of the time.
-            z, log_volume = local.latent(parameters["u"])
+            z, log_volume = local.latent(u)
             likelihood = model.likelihood(z, batch.targets).log_prob(batch.composition)
-            return -(prior.log_prob(z) + likelihood + log_volume).sum()
+            return prior.log_prob(z) + likelihood + log_volume
 
-        for chain in range(chains):
-            kernel = NUTS(potential_fn=potential, adapt_mass_matrix=False)
-            start = {"u": _SPREAD * torch.randn_like(local.loc)}
-            sampler = MCMC(kernel, draws, warmup, initial_params=start, disable_progbar=True)
-            sampler.run()
-            with torch.no_grad():
-                z.append(local.latent(sampler.get_samples()["u"])[0][:, 0])
-            diverging[chain, sampler.diagnostics()["divergences"]["chain 0"]] = True
-            step_size.append(torch.as_tensor(kernel.step_size).cpu().double())
-    return Chains(torch.stack(z), diverging, torch.stack(step_size))
+        start = _SPREAD * torch.randn(chains, *local.loc.shape).to(local.loc)
+        found = sample(log_density, start, local.standard, draws=draws, warmup=warmup)
+        with torch.no_grad():
+            z = local.latent(found.draws)[0]
+    z, diverging, steps = (value.transpose(0, 1)[:, :, 0] for value in (z, *found[1:3]))
+    return Chains(z, diverging, steps, found.step_size[0])

@@ -5,10 +5,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chisquare
 from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, benchmark, load_alloys
-from pyro_hea.benchmark import comparisons, designs, latent, levers
+from pyro_hea.benchmark import comparisons, designs, latent, levers, ranks
 from pyro_hea.evaluate import Bench, composition_metrics, label_from_latent
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.published import kept_vae
@@ -83,6 +84,24 @@ def test_the_budget_is_drawn_by_number_of_labels(bench, monkeypatch):
         "50",
     ]
     assert [ax.get_ylabel() for ax in outcome.figure.axes] == ["AUC", "log loss (nats)"]
+
+
+def test_ranks_of_both_inferences_are_counted_and_drawn(bench, monkeypatch):
+    monkeypatch.setattr(ranks, "SIMULATIONS", {"guide": 60, "importance": 20})
+    outcome = benchmark.calibration(bench, 2)
+    units = [path.stem for path in sorted(bench.folder.glob("calibration-*.json"))]
+    assert len(units) == 2 * 2
+    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    sites = {"guide": ["z0", "z1"], "importance": ["z0", "z1", "single_phase"]}
+    for (method, names), ax in zip(sites.items(), outcome.figure.axes, strict=True):
+        told = outcome.content["methods"][method]
+        assert list(told["p_values"]) == names
+        kept = pd.DataFrame(done[f"calibration-seed1-{method}"])
+        assert len(kept) == told["simulations"]
+        counts = np.bincount(kept["z0"] // 10, minlength=10)
+        assert told["p_values"]["z0"][1] == pytest.approx(chisquare(counts).pvalue)
+        assert ax.get_title() == f"{method}; seeds: 2"
+        assert len(ax.lines) == len(names)
 
 
 def test_the_latent_is_measured_member_by_member_on_both_parts(bench):

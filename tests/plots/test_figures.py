@@ -11,6 +11,7 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pyro_hea import DisentangledVAE, ModelSpec, plots
+from pyro_hea.evaluate.simulation import rank_data
 from pyro_hea.plots.ternary import ternary_compositions
 from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
 
@@ -132,7 +133,7 @@ def uncertainty():
         "chain_ranks": plots.chain_ranks(chains, "CoNi").figure,
         "chain_ranks, members": plots.chain_ranks(members, "CoNi", "z1").figure,
         "k_hat_plot": plots.k_hat_plot(tails).figure,
-        "simulation_rank_plot": plots.simulation_rank_plot(ranks).figure,
+        "simulation_rank_plot": plots.simulation_rank_plot(rank_data([ranks])).figure,
     }
 
 

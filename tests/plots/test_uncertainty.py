@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea.errors import DataError
+from pyro_hea.evaluate.simulation import rank_data
 from pyro_hea.plots import (
     chain_ranks,
     draws_bars,
@@ -73,7 +74,7 @@ def test_bars_are_the_mean_of_the_draws_in_at_pct(z):
 
 def test_right_ranks_stay_in_the_band_and_wrong_ones_leave_it(rng):
     ranks = pd.DataFrame({"right": rng.integers(0, 100, 4000), "wrong": rng.integers(20, 80, 4000)})
-    ax = simulation_rank_plot(ranks)
+    ax = simulation_rank_plot(rank_data([ranks]))
     band = np.abs(ax.collections[0].get_paths()[0].vertices[:, 1])
     right, wrong = (np.abs(line.get_ydata()).max() for line in ax.lines)
     assert right < 0.03 < wrong

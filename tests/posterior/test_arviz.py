@@ -53,3 +53,27 @@ def test_what_a_chain_is_stands_in_every_group(results, method):
     kind = "Markov chain" if method == "nuts" else "member"
     for group in results[method].groups():
         assert results[method][group].attrs["chain_is"] == kind
+
+
+@pytest.mark.parametrize("method", ["guide", "importance", "nuts"])
+def test_netcdf_gives_back_what_was_drawn(results, method, tmp_path):
+    path = str(tmp_path / "draws.nc")
+    results[method].to_netcdf(path, engine="h5netcdf")
+    back = az.from_netcdf(path, engine="h5netcdf")
+    assert set(back.groups()) == set(results[method].groups())
+    for group in back.groups():
+        for name, values in results[method][group].data_vars.items():
+            assert back[group][name].dims == values.dims
+            np.testing.assert_array_equal(back[group][name], values)
+
+
+def test_designs_are_draws_that_arviz_plots(vae):
+    idata = vae.design({"single_phase": 1}, n=8, seed=0).idata
+    assert idata["posterior"]["composition"].dims == ("chain", "draw", "element")
+    names = ["single_phase", "composition"]
+    assert (
+        len(az.summary(idata, var_names=names, kind="stats"))
+        == 1 + idata.posterior.sizes["element"]
+    )
+    for plot in (az.plot_forest, az.plot_trace, az.plot_posterior):
+        assert plot(idata, var_names=["single_phase"]) is not None

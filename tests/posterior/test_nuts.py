@@ -63,8 +63,9 @@ def test_result_says_what_it_is(of_conjugate, few):
     assert attributes["chain_is"] == "Markov chain"
     assert int(of_conjugate.posterior["member"]) == 0
     assert of_conjugate.posterior["alloy"].values.tolist() == few.formulas
-    assert set(of_conjugate.sample_stats.data_vars) == {"diverging", "lp", "step_size"}
+    assert set(of_conjugate.sample_stats.data_vars) == {"diverging", "lp", "n_steps", "step_size"}
     assert of_conjugate.sample_stats["lp"].dims == ("chain", "draw")
+    assert of_conjugate.sample_stats["n_steps"].dims == ("chain", "draw", "alloy")
     fixed = of_conjugate.constant_data["single_phase_fixed"].to_numpy()
     known = few.labels["single_phase"].to_numpy()
     assert set(fixed) <= {0.0, 1.0}
