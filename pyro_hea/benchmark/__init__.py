@@ -10,6 +10,7 @@ from pyro_hea.benchmark.experts import experts
 from pyro_hea.benchmark.intervals import intervals
 from pyro_hea.benchmark.latent import disentanglement
 from pyro_hea.benchmark.levers import ablation
+from pyro_hea.benchmark.loops import campaign, rediscovery
 from pyro_hea.benchmark.outcome import Outcome
 from pyro_hea.benchmark.timing import speed
 
@@ -17,6 +18,7 @@ __all__ = [
     "Outcome",
     "ablation",
     "budget",
+    "campaign",
     "design",
     "disentanglement",
     "experts",
@@ -24,5 +26,6 @@ __all__ = [
     "intervals",
     "published",
     "random",
+    "rediscovery",
     "speed",
 ]
