@@ -108,6 +108,7 @@ def design(
 @formula_column_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")
 @click.option("--limit", default=50_000_000, show_default=True, help="Largest grid.")
+@click.option("--exhaustive", is_flag=True, help="Show all to the ensemble, with no first pass.")
 @seed_option
 @quiet_option
 def screen(
@@ -117,6 +118,7 @@ def screen(
     formula_column: str,
     count: int,
     limit: int,
+    exhaustive: bool,
     out: Path | None,
     page: Path | None,
     seed: int,
@@ -137,6 +139,7 @@ def screen(
         step=step,
         n=count,
         limit=limit,
+        exhaustive=exhaustive,
         seed=seed,
         progress=not quiet,
     )

@@ -27,6 +27,9 @@ _ROWS = 100
 _LEFT_OUT = ("_sd", "_epistemic", "_aleatoric")
 """Columns of uncertainty that the CSV has and the page has no room for."""
 
+_TOGETHER = ("all_wishes", "all_wishes_low", "all_wishes_high")
+"""Repeat what is predicted, where there is one wish."""
+
 _NOTES = {
     "Designs": "Predictions are of the alloy as it stands here, rounded as one would weigh it in. "
     "Alloys that were chosen for a high prediction have, on average, one that is too high.",
@@ -64,17 +67,18 @@ def write_designs(
     asked = ", ".join(f"{name} {_spelled(wish)}" for name, wish in wishes.items())
     summary = {
         "wished for": asked,
-        "constraints": "; ".join(map(repr, constraints)) or "none",
         "designs": len(designs),
         **{name.replace("_", " "): value for name, value in designs.attributes.items()},
     }
+    tables, figures = _tables(designs, together=len(wishes) > 1), _figures(designs)
+    notes = {name: note for name, note in _NOTES.items() if name in {*tables, *figures}}
     write_report(
         path,
         title=f"Designed alloys: {asked}",
         summary=summary,
-        tables=_tables(designs),
-        figures=_figures(designs),
-        notes=_NOTES,
+        tables=tables,
+        figures=figures,
+        notes={**notes, "Constraints": "; ".join(map(repr, constraints)) or "none"},
     )
 
 
@@ -95,16 +99,18 @@ def _spelled(wish: Wish) -> str:
             return f"= {wish:g}" if isinstance(wish, int | float) else f"= {wish}"
 
 
-def _tables(designs: DesignResult) -> dict[str, pd.DataFrame]:
+def _tables(designs: DesignResult, together: bool) -> dict[str, pd.DataFrame]:
+    left_out = _LEFT_OUT if together else (*_LEFT_OUT, *_TOGETHER)
     predicted = designs.table.drop(columns=list(designs.fractions))
-    predicted = predicted[[c for c in predicted if not str(c).endswith(_LEFT_OUT)]]
+    predicted = predicted[[c for c in predicted if not str(c).endswith(left_out)]]
     fractions = 100 * designs.fractions
     tables = {}
     if len(designs) > FIRST:
         first = designs.batch(FIRST).table["formula"]
         tables["To make first"] = predicted.set_index("formula").loc[first].reset_index()
     tables["Designs"] = predicted.head(_ROWS)
-    tables["Compositions (at.%)"] = fractions.loc[:, (fractions > 0).any()].head(_ROWS)
+    present = fractions.loc[:, (fractions > 0).any()].head(_ROWS)
+    tables["Compositions (at.%)"] = present.where(present > 0)
     if not designs.trail.empty:
         tables["The way to the first"] = designs.trail.loc[:, (designs.trail != 0).any()]
     return tables
