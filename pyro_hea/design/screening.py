@@ -67,6 +67,7 @@ def screen(
     minimum: float = MINIMUM,
     n: int = 100,
     limit: int = LARGEST,
+    exhaustive: bool = False,
     seed: int = 0,
     progress: bool = True,
 ) -> DesignResult:
@@ -88,6 +89,8 @@ def screen(
         Alloys returned.
     limit : int
         A larger grid is refused, with its size.
+    exhaustive : bool
+        Show every composition to the whole ensemble, without a first pass.
     seed : int
         Of the sample from which the first pass learns.
     progress : bool
@@ -122,7 +125,8 @@ def screen(
         first = list(itertools.islice(blocks, 1))
         blocks = itertools.chain(first, blocks)
         sample = _shuffled(first[0][0], seed) if first else np.zeros((0, len(ensemble.elements)))
-    scout = _Scout.fit(problem, sample, seed) if _worth_a_scout(total, sample) else None
+    scouted = not exhaustive and _worth_a_scout(total, sample)
+    scout = _Scout.fit(problem, sample, seed) if scouted else None
     best, scores = np.zeros((0, len(ensemble.elements))), np.zeros(0)
     screened = predicted = 0
     with tqdm(total=total, disable=not progress, desc="screening", unit="alloy") as bar:
