@@ -9,17 +9,18 @@ members are run side by side.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor
+from torch.distributions import constraints
 
 from pyro_hea.design.program import log_factor
 from pyro_hea.design.smooth import relaxed, smooth_program
 from pyro_hea.design.tempering import populations
 from pyro_hea.design.told import drawn_targets
-from pyro_hea.posterior.trees import Jump, LogDensity, sample
+from pyro_hea.posterior.trees import sample
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem
@@ -36,13 +37,13 @@ _DEFENSIVE = 0.1
 _JUMPS = 32
 """Points that each chain is offered between two draws of NUTS."""
 
-_AHEAD = 4
-"""Rounds of jumps whose densities are computed at once."""
-
 _DEEPEST = 2
 """Doublings of a trajectory: the way within a mode is short, and jumps do the rest."""
 
 _ACCEPTED = 0.6
+
+
+_ONE = torch.Size()
 
 
 class Chains(NamedTuple):
@@ -89,11 +90,12 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     found = sample(
         density,
         particles[:, -chains:].transpose(0, 1).contiguous(),
+        Mixture(particles),
         draws=draws,
         warmup=warmup,
+        jumps=_JUMPS,
         deepest=_DEEPEST,
         accepted=_ACCEPTED,
-        jump=jumps(density, Mixture.around(particles), chains),
     )
     u = found.draws.transpose(0, 1)
     with torch.no_grad():
@@ -102,57 +104,39 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     return Chains(u, height, found.diverging.transpose(0, 1), found.step_size, evidence)
 
 
-class Mixture(NamedTuple):
-    """Normals round particles (K, M, d), of widths (K, 1, d), and a standard normal."""
+class Mixture(TorchDistribution):
+    """Normals round particles, all of a width, and a standard normal; over u (..., K, d).
 
-    centres: Tensor
-    width: Tensor
+    Parameters
+    ----------
+    particles : Tensor, shape (K, M, d)
+    """
 
-    @classmethod
-    def around(cls, particles: Tensor) -> Mixture:
-        """Round the particles of each member, (K, M, d)."""
-        return cls(particles, _WIDTH * particles.std(1, keepdim=True))
+    arg_constraints: ClassVar = {}
+    support = constraints.real_vector
 
-    def sample(self, count: int) -> Tensor:
-        """Points of each member, (K, count, d)."""
-        members, particles, dim = self.centres.shape
+    def __init__(self, particles: Tensor) -> None:
+        self._centres = particles
+        self._width = _WIDTH * particles.std(1, keepdim=True)
+        super().__init__(particles.shape[:1], particles.shape[2:], validate_args=False)
+
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
+        """Points of each member, (..., K, d)."""
+        members, particles, dim = self._centres.shape
+        count = torch.Size(sample_shape).numel()
         rows = torch.randint(particles, (members, count, 1)).expand(-1, -1, dim)
-        noise = torch.randn(members, count, dim).to(self.centres)
+        noise = torch.randn(members, count, dim).to(self._centres)
         wide = torch.rand(members, count, 1) < _DEFENSIVE
-        return noise.where(wide, self.centres.gather(1, rows) + self.width * noise)
+        u = noise.where(wide, self._centres.gather(1, rows) + self._width * noise)
+        return u.transpose(0, 1).reshape(*sample_shape, members, dim)
 
-    def log_prob(self, u: Tensor) -> Tensor:
-        """Log density at u (K, n, d), (K, n), less the constant of a standard normal."""
-        away = torch.cdist(u / self.width, self.centres / self.width).square() / 2
-        near = (-away).logsumexp(-1) - self.width.log().sum(-1)
-        return torch.logaddexp(
-            near + math.log((1 - _DEFENSIVE) / self.centres.shape[1]),
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density at u (n, K, d), (n, K)."""
+        u = value.transpose(0, 1)
+        away = torch.cdist(u / self._width, self._centres / self._width).square() / 2
+        near = (-away).logsumexp(-1) - self._width.log().sum(-1)
+        both = torch.logaddexp(
+            near + math.log((1 - _DEFENSIVE) / self._centres.shape[1]),
             math.log(_DEFENSIVE) - u.square().sum(-1) / 2,
         )
-
-
-def jumps(density: LogDensity, mixture: Mixture, chains: int) -> Jump:
-    """A move of points (C, K, d) with log densities (C, K) that leaves each density as it is."""
-    rounds = _offered(density, mixture, chains)
-
-    def jump(u: Tensor, height: Tensor) -> Tensor:
-        lead = height - mixture.log_prob(u.transpose(0, 1)).T
-        for point, there in zip(*next(rounds), strict=True):
-            taken = torch.rand_like(lead).log() < there - lead
-            u, lead = point.where(taken[..., None], u), there.where(taken, lead)
-        return u
-
-    return jump
-
-
-def _offered(
-    density: Callable[[Tensor], Tensor], mixture: Mixture, chains: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Points (jumps, C, K, d) without end, and how far the density is above the mixture there."""
-    shape = (_AHEAD, _JUMPS, chains)
-    while True:
-        u = mixture.sample(_AHEAD * _JUMPS * chains)
-        points = u.transpose(0, 1)
-        with torch.no_grad():
-            lead = density(points) - mixture.log_prob(u).T
-        yield from zip(points.unflatten(0, shape), lead.unflatten(0, shape), strict=True)
+        return both.T - u.shape[-1] / 2 * math.log(2 * math.pi)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import torch
 
+from pyro_hea.design.bounds import check_count
 from pyro_hea.design.chains import draw_chains
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
 from pyro_hea.design.program import (
@@ -112,8 +113,7 @@ def sample_designs(
         Where fewer than `n` alloys were found, chains have not converged, or weights are not to
         be trusted.
     """
-    if n < 1:
-        raise ConstraintError(f"n={n} is not allowed; ask for at least one design")
+    check_count(n, seed)
     if method not in get_args(Method):
         raise DataError(f"there is no method {method!r}; allowed: 'importance', 'nuts'")
     if method == "nuts" and (chains < 2 or draws < _SHORTEST or warmup < 1):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_hea.composition import fraction_table
+from pyro_hea.design.bounds import check_count
 from pyro_hea.design.constraints import Novel
 from pyro_hea.design.grid import Grid
 from pyro_hea.design.problem import MINIMUM, NOVELTY, Problem
@@ -107,8 +108,7 @@ def screen(
     ConstraintError
         For a grid above the limit, or where no composition satisfies every constraint.
     """
-    if n < 1:
-        raise ConstraintError(f"n={n} is not allowed; ask for at least one alloy")
+    check_count(n, seed)
     grid_step = step if candidates is None else 1e-3
     if not any(isinstance(c, Novel) for c in constraints):
         novel = Novel(NOVELTY if candidates is None else 0.0)

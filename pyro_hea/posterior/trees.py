@@ -4,27 +4,31 @@ Pyro's NUTS takes all that it moves as one point: a hundred independent posterio
 size and one trajectory, and the least normal of them sets both. Here each has its own, and all
 their gradients are still computed at once. The algorithm is that of Stan: trajectories double
 until they turn back, and a draw is picked from them by weight (Hoffman and Gelman, JMLR 15 (2014)
-1593; Betancourt, arXiv:1701.02434).
+1593; Betancourt, arXiv:1701.02434). Between trajectories a point may jump to a draw of a proposal,
+taken or left by Metropolis' rule, which leads from one mode to another.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from pyro.ops.dual_averaging import DualAveraging
-from torch import Tensor
 
-LogDensity: TypeAlias = Callable[[Tensor], Tensor]
-"""From points (C, ..., d) to their log densities (C, ...)."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Jump: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""From points (C, ..., d) and their log densities to other points."""
+    from pyro.distributions import TorchDistribution
+    from torch import Tensor
 
-_DEEPEST = 8
-"""Doublings of a trajectory, at most."""
+    LogDensity = Callable[[Tensor], Tensor]
+
+_DEEPEST = 5
+"""Doublings of a trajectory, at most: all wait for the longest."""
+
+_JUMPS = 8
+"""Between two trajectories."""
 
 _ACCEPTED = 0.8
 """Acceptance that the step sizes are adapted to."""
@@ -64,22 +68,23 @@ class _Point(NamedTuple):
 
     def where(self, chosen: Tensor, other: _Point) -> _Point:
         """The same where `chosen` (C, ...), else the other."""
-        wide = chosen.unsqueeze(-1)
-        pairs = zip(self, other, strict=True)
-        return _Point(
-            *(torch.where(wide if a.dim() > chosen.dim() else chosen, a, b) for a, b in pairs)
+        u, p, slope = (
+            torch.where(chosen.unsqueeze(-1), a, b)
+            for a, b in zip(self[:3], other[:3], strict=True)
         )
+        return _Point(u, p, slope, torch.where(chosen, self.height, other.height))
 
 
 def sample(
     log_density: LogDensity,
     start: Tensor,
+    proposal: TorchDistribution,
     *,
     draws: int,
     warmup: int,
+    jumps: int = _JUMPS,
     deepest: int = _DEEPEST,
     accepted: float = _ACCEPTED,
-    jump: Jump | None = None,
 ) -> Trees:
     """Draw from each density by NUTS, C chains of each.
 
@@ -90,15 +95,16 @@ def sample(
         should be close to standard, for there is no other adaptation than of the step sizes.
     start : Tensor, shape (C, ..., d)
         First points of the chains.
+    proposal : TorchDistribution
+        Over u (..., d), close to the densities, with heavier tails: where jumps go.
     draws, warmup : int
         Draws kept of each chain, after `warmup` of adaptation.
+    jumps : int
+        Points that a chain is offered between two trajectories.
     deepest : int
-        Doublings of a trajectory, at most.
+        Doublings of a trajectory, at most: all wait for the longest.
     accepted : float
-        Acceptance that step sizes are adapted to.
-    jump : callable, optional
-        A move between trajectories, from points (C, ..., d) and their log densities (C, ...) to
-        points. It has to leave each density as it is.
+        Acceptance that the step sizes are adapted to.
 
     Returns
     -------
@@ -106,10 +112,12 @@ def sample(
 
     Examples
     --------
+    >>> import pyro
     >>> _ = torch.manual_seed(0)
     >>> sd = torch.tensor([[0.5, 1.0], [1.0, 2.0]])  # of two densities
-    >>> found = sample(lambda u: -(u / sd).square().sum(-1) / 2, torch.zeros(4, 2, 2), draws=500,
-    ...                warmup=100)
+    >>> wide = pyro.distributions.Normal(torch.zeros(2, 2), 3.0).to_event(1)
+    >>> found = sample(lambda u: -(u / sd).square().sum(-1) / 2, torch.zeros(4, 2, 2), wide,
+    ...                draws=500, warmup=100)
     >>> (found.draws.std((0, 1)) / sd - 1).abs().max() < 0.1
     tensor(True)
     """
@@ -119,16 +127,15 @@ def sample(
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     for i in range(warmup + draws):
         point, acceptance, steps, diverging = _transition(log_density, point, step, deepest)
-        if jump is not None:
-            point = _at(log_density, jump(point.u, point.height), point.p)
+        point = _jump(log_density, point, proposal, jumps)
         if i < warmup:
             adaptation.step(accepted - acceptance.mean(0))
             now, averaged = adaptation.get_state()
             step = (averaged if i == warmup - 1 else now).exp()
         else:
             kept.append((point.u, diverging, steps))
-    u, diverging, steps = (torch.stack(column) for column in zip(*kept, strict=True))
-    return Trees(u, diverging, steps, step)
+    u, diverged, taken = (torch.stack(column) for column in zip(*kept, strict=True))
+    return Trees(u, diverged, taken, step)
 
 
 def _at(log_density: LogDensity, u: Tensor, p: Tensor) -> _Point:
@@ -136,6 +143,21 @@ def _at(log_density: LogDensity, u: Tensor, p: Tensor) -> _Point:
     height = log_density(u)
     (slope,) = torch.autograd.grad(height.sum(), u)
     return _Point(u.detach(), p, slope, height.detach())
+
+
+def _jump(
+    log_density: LogDensity, point: _Point, proposal: TorchDistribution, jumps: int
+) -> _Point:
+    chains = len(point.u)
+    with torch.no_grad():  # all that are proposed are weighed at once
+        proposed = proposal.sample(torch.Size([jumps * chains]))
+        weights = log_density(proposed) - proposal.log_prob(proposed)
+        u, weight = point.u, point.height - proposal.log_prob(point.u)
+        for other, of_other in zip(proposed.split(chains), weights.split(chains), strict=True):
+            taken = torch.rand_like(weight).log() < of_other - weight
+            u = torch.where(taken.unsqueeze(-1), other, u)
+            weight = torch.where(taken, of_other, weight)
+    return _at(log_density, u, point.p)
 
 
 def _leap(log_density: LogDensity, point: _Point, step: Tensor) -> _Point:
@@ -156,13 +178,9 @@ def _transition(
     """The next draw; mean acceptance, number of gradients and divergence, (C, ...)."""
     start = point._replace(p=torch.randn_like(point.u))
     left = right = chosen = start
-    total, log_weight = start.p, torch.zeros_like(start.height)
-    growing = torch.ones_like(log_weight, dtype=torch.bool)
-    diverging, accepted, steps = (
-        ~growing,
-        torch.zeros_like(log_weight),
-        torch.zeros_like(log_weight),
-    )
+    total, zero = start.p, torch.zeros_like(start.height)
+    log_weight, accepted, steps = zero, zero, zero
+    growing, diverging = zero == 0, zero != 0
     for depth in range(deepest):
         forward = torch.rand_like(log_weight) < 0.5
         signed = torch.where(forward, step, -step).unsqueeze(-1)
