@@ -441,7 +441,7 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         *,
         n: int = 100,
-        method: Literal["importance", "nuts"] = "importance",
+        method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
         **settings: Any,
     ) -> DesignResult:
@@ -455,8 +455,8 @@ class DisentangledVAE:
         constraints : sequence of Constraint
             Each holds exactly on every alloy returned.
         n : int
-        method : {"importance", "nuts"}
-            How the design posterior is sampled; chains take longer, and are checked for mixing.
+        method : {"importance", "nuts", "svi"}
+            How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
         **settings
             `step`, `minimum` and `agreement` of `pyro_hea.design.sample_designs`, and for NUTS

@@ -71,9 +71,11 @@ def _constrained(command: Any) -> Any:
 @click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
 @click.option("--batch", type=int, help="Keep so many that are diverse and informative.")
 @click.option("--agreement", default=10.0, show_default=True, help="Power of the prediction.")
+@click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
+@click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
 @click.option(
     "--method",
-    type=click.Choice(["importance", "nuts"]),
+    type=click.Choice(["importance", "nuts", "svi"]),
     default="importance",
     show_default=True,
     help="How designs are sampled.",
@@ -84,7 +86,9 @@ def design(
     count: int,
     batch: int | None,
     agreement: float,
-    method: Literal["importance", "nuts"],
+    step: float,
+    minimum: float,
+    method: Literal["importance", "nuts", "svi"],
     out: Path | None,
     page: Path | None,
     seed: int,
@@ -104,6 +108,7 @@ def design(
 @click.argument("model", type=click.Path(path_type=Path))
 @_constrained
 @click.option("--step", default=0.05, show_default=True, help="Step of the grid, a fraction.")
+@click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table to rank, not a grid.")
 @formula_column_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")
@@ -114,6 +119,7 @@ def design(
 def screen(
     model: Path,
     step: float,
+    minimum: float,
     candidates: Path | None,
     formula_column: str,
     count: int,
@@ -137,6 +143,7 @@ def screen(
         constraints,
         candidates=alloys,
         step=step,
+        minimum=minimum,
         n=count,
         limit=limit,
         exhaustive=exhaustive,

@@ -8,16 +8,13 @@ members are run side by side.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints
 
-from pyro_hea.design.program import log_factor
-from pyro_hea.design.smooth import relaxed, smooth_program
+from pyro_hea.design.mixture import Mixture
+from pyro_hea.design.smooth import smooth_factor
 from pyro_hea.design.tempering import populations
 from pyro_hea.design.told import drawn_targets
 from pyro_hea.posterior.trees import sample
@@ -31,9 +28,6 @@ _PARTICLES, _POPULATIONS = 256, 4
 _WIDTH = 0.6
 """Of a part of the mixture, in standard deviations of the particles."""
 
-_DEFENSIVE = 0.1
-"""Share of the mixture that is the prior, so that it is nowhere much thinner than the density."""
-
 _JUMPS = 32
 """Points that each chain is offered between two draws of NUTS."""
 
@@ -41,9 +35,6 @@ _DEEPEST = 2
 """Doublings of a trajectory: the way within a mode is short, and jumps do the rest."""
 
 _ACCEPTED = 0.6
-
-
-_ONE = torch.Size()
 
 
 class Chains(NamedTuple):
@@ -73,11 +64,7 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     -------
     Chains
     """
-    smooth, ensemble = relaxed(problem), problem.ensemble
-    like = ensemble.model.embedding.edges
-
-    def factor(u: Tensor) -> Tensor:
-        return log_factor(smooth, u.to(like), smooth_program).double().cpu()
+    ensemble, factor = problem.ensemble, smooth_factor(problem)
 
     def density(u: Tensor) -> Tensor:  # of chains (C, K, D), as those are that follow it
         return (factor(u.transpose(0, 1)) - u.transpose(0, 1).square().sum(-1) / 2).T
@@ -90,7 +77,7 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     found = sample(
         density,
         particles[:, -chains:].transpose(0, 1).contiguous(),
-        Mixture(particles),
+        Mixture(particles, _WIDTH * particles.std(1, keepdim=True)),
         draws=draws,
         warmup=warmup,
         jumps=_JUMPS,
@@ -102,41 +89,3 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
         height = factor(u.flatten(0, 1).transpose(0, 1)).T.unflatten(0, u.shape[:2])
     evidence = tempered[0].log_weight
     return Chains(u, height, found.diverging.transpose(0, 1), found.step_size, evidence)
-
-
-class Mixture(TorchDistribution):
-    """Normals round particles, all of a width, and a standard normal; over u (..., K, d).
-
-    Parameters
-    ----------
-    particles : Tensor, shape (K, M, d)
-    """
-
-    arg_constraints: ClassVar = {}
-    support = constraints.real_vector
-
-    def __init__(self, particles: Tensor) -> None:
-        self._centres = particles
-        self._width = _WIDTH * particles.std(1, keepdim=True)
-        super().__init__(particles.shape[:1], particles.shape[2:], validate_args=False)
-
-    def sample(self, sample_shape: Any = _ONE) -> Tensor:
-        """Points of each member, (..., K, d)."""
-        members, particles, dim = self._centres.shape
-        count = torch.Size(sample_shape).numel()
-        rows = torch.randint(particles, (members, count, 1)).expand(-1, -1, dim)
-        noise = torch.randn(members, count, dim).to(self._centres)
-        wide = torch.rand(members, count, 1) < _DEFENSIVE
-        u = noise.where(wide, self._centres.gather(1, rows) + self._width * noise)
-        return u.transpose(0, 1).reshape(*sample_shape, members, dim)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log density at u (n, K, d), (n, K)."""
-        u = value.transpose(0, 1)
-        away = torch.cdist(u / self._width, self._centres / self._width).square() / 2
-        near = (-away).logsumexp(-1) - self._width.log().sum(-1)
-        both = torch.logaddexp(
-            near + math.log((1 - _DEFENSIVE) / self._centres.shape[1]),
-            math.log(_DEFENSIVE) - u.square().sum(-1) / 2,
-        )
-        return both.T - u.shape[-1] / 2 * math.log(2 * math.pi)

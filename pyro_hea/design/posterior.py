@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.distributions import Normal
 
 from pyro_hea.design.bounds import check_count
 from pyro_hea.design.chains import draw_chains
+from pyro_hea.design.guide import fitted_guide
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
 from pyro_hea.design.program import (
     Candidates,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
-Method: TypeAlias = Literal["importance", "nuts"]
+Method: TypeAlias = Literal["importance", "nuts", "svi"]
 
 CHAINS, DRAWS, WARMUP = 4, 500, 40
 """Of NUTS, in each member."""
@@ -41,6 +44,9 @@ _SHORTEST = 4
 
 _MIXED, _ENOUGH = 1.01, 400
 """R-hat at most and bulk ESS at least, of every coordinate of every member."""
+
+_GUIDED, _GUIDED_PER_DESIGN = 8192, 16
+"""Draws of a guide, at least and for each design."""
 
 _CANDIDATES = 4096
 """Candidates in a population, where many designs are wanted."""
@@ -84,8 +90,9 @@ def sample_designs(
     n : int
         Alloys wanted.
     seed : int
-    method : {"importance", "nuts"}
-        Importance sampling in small steps from the prior, or Markov chains in every member.
+    method : {"importance", "nuts", "svi"}
+        Importance sampling in small steps from the prior; Markov chains in every member; or
+        draws of a fitted guide.
     step : float
         Fractions are multiples of it (0.5 at.% by default).
     minimum : float
@@ -115,7 +122,7 @@ def sample_designs(
     """
     check_count(n, seed)
     if method not in get_args(Method):
-        raise DataError(f"there is no method {method!r}; allowed: 'importance', 'nuts'")
+        raise DataError(f"there is no method {method!r}; allowed: 'importance', 'nuts', 'svi'")
     if method == "nuts" and (chains < 2 or draws < _SHORTEST or warmup < 1):
         raise DataError(
             f"chains={chains}, draws={draws}, warmup={warmup} is not allowed; NUTS needs at least "
@@ -129,6 +136,8 @@ def sample_designs(
         torch.manual_seed(seed)
         if method == "importance":
             drawn = _temper(problem, n)
+        elif method == "svi":
+            drawn = _guide(problem, n)
         else:
             longer = max(draws, -(-_RESERVE * n // (chains * ensemble.members)))
             drawn = _chain(problem, chains=chains, draws=longer, warmup=warmup)
@@ -140,11 +149,14 @@ def sample_designs(
             f"none of {len(candidates.log_weight)} candidates satisfies every constraint. Share "
             f"that satisfies each: {shares}. Loosen the rarest"
         )
+    doubts = list(drawn.doubts)
     if len(chosen) < n:
-        _warn(
+        doubts.append(
             f"{len(chosen)} of {n} designs were found among {len(candidates.log_weight)} "
             "candidates; loosen the constraints or ask for fewer"
         )
+    for doubt in doubts:
+        warnings.warn(doubt, DesignWarning, stacklevel=3)
     return gather(
         problem,
         candidates.fractions[chosen],
@@ -155,10 +167,11 @@ def sample_designs(
 
 
 class _Drawn(NamedTuple):
-    """Candidates, how they were found, and for chains their sites by group."""
+    """Candidates, how they were found, what to warn of, and for chains their sites by group."""
 
     candidates: Candidates
     attributes: dict[str, Any]
+    doubts: Sequence[str] = ()
     sites: dict[str, dict[str, np.ndarray]] | None = None
 
 
@@ -195,19 +208,48 @@ def _temper(problem: Problem, n: int) -> _Drawn:
     return _Drawn(everything, attributes)
 
 
+def _guide(problem: Problem, n: int) -> _Drawn:
+    """Draws of a fitted guide, weighed in and weighted by the posterior itself."""
+    guide = fitted_guide(problem)
+    size = max(_GUIDED, _GUIDED_PER_DESIGN * n) // problem.ensemble.members
+    u = guide.sample(torch.Size([size]))
+    prior = Normal(0.0, 1.0).log_prob(u).sum(-1)
+    found = _weighted(problem, u.transpose(0, 1), (prior - guide.log_prob(u)).T)
+    return found._replace(attributes={"inference": "svi", **found.attributes})
+
+
+def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Drawn:
+    """Alloys at u (K, n, D), by Pareto-smoothed weights, and how far these are to be trusted.
+
+    `log_ratio` (K, n) is the prior over what the draws are from; the factors are added.
+    """
+    like = problem.ensemble.model.embedding.edges
+    with torch.no_grad():
+        ratio = log_factor(problem, u.to(like)).double().cpu() + log_ratio
+    weight, k_hat = smoothed(ratio.flatten().numpy()[:, None])
+    with np.errstate(divide="ignore"):
+        candidates = candidates_at(problem, u.to(like), np.log(weight[:, 0]))
+    attributes = {
+        "candidates": len(weight),
+        "discarded": float(np.isneginf(candidates.log_weight).mean()),
+        "effective_sample_size": float(1 / np.square(weight).sum()),
+        "k_hat": float(k_hat[0]),
+    }
+    if k_hat[0] <= TRUSTED:
+        return _Drawn(candidates, attributes)
+    doubt = (
+        f"the weights of the designs are not to be trusted: Pareto k is {k_hat[0]:.2f}, above "
+        f"{TRUSTED}. Ask for more draws, lower agreement, or take method='importance'"
+    )
+    return _Drawn(candidates, attributes, [doubt])
+
+
 def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
     """Chains of the relaxed posterior, weighed in and weighted by the posterior itself."""
     found = draw_chains(problem, chains=chains, draws=draws, warmup=warmup)
     u = found.u.flatten(0, 1).transpose(0, 1)  # (K, C * draws, D)
-    like = problem.ensemble.model.embedding.edges
-    with torch.no_grad():
-        exact = log_factor(problem, u.to(like)).double().cpu()
     relaxed = found.log_factor.flatten(0, 1).T
-    ratio = (exact - relaxed + found.log_evidence[:, None]).flatten().numpy()
-    weight, k_hat = smoothed(ratio[:, None])
-    with np.errstate(divide="ignore"):
-        candidates = candidates_at(problem, u.to(like), np.log(weight[:, 0]))
-    lost = np.isneginf(candidates.log_weight)
+    candidates, told, doubts, _ = _weighted(problem, u, found.log_evidence[:, None] - relaxed)
 
     def of_chains(flat: np.ndarray) -> np.ndarray:
         """From (K * C * draws, ...) to (C, draws, K, ...)."""
@@ -218,26 +260,18 @@ def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
     attributes = {
         "inference": "nuts",
         "chain_is": "Markov chain",
-        "candidates": len(lost),
-        "discarded": float(lost.mean()),
-        "effective_sample_size": float(1 / np.square(weight).sum()),
-        "k_hat": float(k_hat[0]),
+        **told,
         "r_hat": r_hat,
         "bulk_ess": ess,
         "diverging": int(found.diverging.sum()),
     }
     if r_hat > _MIXED or ess < _ENOUGH:
-        _warn(
+        mixing = (
             f"the chains have not mixed: R-hat is {r_hat:.3f} (at most {_MIXED} is good) and the "
             f"bulk ESS {ess:.0f} (at least {_ENOUGH}). Raise draws above {draws}, lower agreement, "
             "or take method='importance'"
         )
-    if not k_hat[0] <= TRUSTED:
-        _warn(
-            f"the weights from the smooth density to the designs' own are not to be trusted: "
-            f"Pareto k is {k_hat[0]:.2f}, above {TRUSTED}. Raise draws above {draws}, or take "
-            "method='importance'"
-        )
+        doubts = [*doubts, mixing]
     sites = {
         "posterior": {"z": z, "composition": of_chains(candidates.fractions)},
         "sample_stats": {
@@ -246,7 +280,7 @@ def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
             "step_size": found.step_size.expand(found.diverging.shape).numpy(),
         },
     }
-    return _Drawn(candidates, attributes, sites)
+    return _Drawn(candidates, attributes, doubts, sites)
 
 
 def convergence(z: np.ndarray) -> tuple[float, float]:
@@ -256,7 +290,3 @@ def convergence(z: np.ndarray) -> tuple[float, float]:
     columns = z.reshape(*z.shape[:2], -1)
     each = [columns[..., i] for i in range(columns.shape[-1])]
     return max(float(az.rhat(x)) for x in each), min(float(az.ess(x)) for x in each)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DesignWarning, stacklevel=4)

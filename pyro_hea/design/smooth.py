@@ -17,10 +17,18 @@ import pyro
 import torch
 
 from pyro_hea.design.bounds import Sum
-from pyro_hea.design.program import SOFTNESS, agreement_factor, decoded_sites, plates
+from pyro_hea.design.program import (
+    SOFTNESS,
+    agreement_factor,
+    decoded_sites,
+    log_factor,
+    plates,
+)
 from pyro_hea.networks import BlurredLinear, PiecewiseLinear
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from pyro_hea.design.problem import Problem
@@ -69,6 +77,16 @@ def smooth_program(problem: Problem, draws: int) -> Tensor:
         bent = missed / SOFTNESS + _ELEMENT * few + cost.view(missed.shape)
         pyro.factor("constraints", -bent)
     return composition
+
+
+def smooth_factor(problem: Problem) -> Callable[[Tensor], Tensor]:
+    """What multiplies the standard normal prior of u (K, n, D) in the relaxation, log, (K, n)."""
+    smooth, like = relaxed(problem), problem.ensemble.model.embedding.edges
+
+    def factor(u: Tensor) -> Tensor:
+        return log_factor(smooth, u.to(like), smooth_program).double().cpu()
+
+    return factor
 
 
 def faded(decoded: Tensor, problem: Problem) -> Tensor:

@@ -40,10 +40,23 @@ def test_every_constraint_can_be_asked_for(model, tmp_path):
     assert (x["novelty"] >= 0.03 - 1e-6).all()
 
 
+def test_fractions_are_as_coarse_and_chains_as_asked_for(model, tmp_path):
+    out = tmp_path / "designs.csv"
+    wish = ["--target", "single_phase=1", "--step", 0.05, "--minimum", 0.1]
+    result = run("design", model, *wish, "-n", 5, "--out", out)
+    assert result.exit_code == 0, result.output
+    x = pd.read_csv(out).filter(regex="^[A-Z][a-z]?$").to_numpy()
+    assert x.shape[1] == 8
+    assert (abs(x / 0.05 - (x / 0.05).round()) < 1e-6).all()
+    assert x[x > 0].min() >= 0.1 - 1e-9
+    assert "'annealing' is not" in run("design", model, *wish, "--method", "annealing").output
+
+
 def test_a_grid_is_screened(model, tmp_path):
     out = tmp_path / "best.csv"
     wish = ["--target", "single_phase=1", "--only", "Co,Cr,Ni", "--novel", 0]
-    result = run("screen", model, *wish, "--step", 0.1, "-n", 5, "--quiet", "--out", out)
+    run_of = ["--step", 0.1, "--minimum", 0.1, "-n", 5, "--exhaustive", "--quiet"]
+    result = run("screen", model, *wish, *run_of, "--out", out)
     assert result.exit_code == 0, result.output
     assert "5 alloys from 66 candidates" in result.output
     assert pd.read_csv(out)["all_wishes"].is_monotonic_decreasing
