@@ -29,7 +29,8 @@ docs: $(VENV)/.extra-docs  ## the documentation, into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
 
 # What is timed comes last and alone; the rest takes two processes of one thread each.
-PROTOCOLS := published random grouped budget experts intervals calibration disentanglement design ablation
+PROTOCOLS := published random grouped budget experts intervals calibration disentanglement \
+	design rediscovery campaign ablation
 
 benchmark: $(VENV)/.runtime  ## every protocol of the benchmark, into benchmarks
 	for protocol in $(PROTOCOLS); do \

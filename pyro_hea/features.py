@@ -35,6 +35,9 @@ GAS_CONSTANT = 8.314
 _LOG_OFFSET = 1.19e-7
 """What the published code adds inside the logarithm of the entropy."""
 
+_LEAST_FRACTION = 1e-12
+"""Added inside logarithms of fractions that may be 0 and have a gradient."""
+
 _SMALLEST_ENTHALPY = 0.1
 """kJ/mol; |ΔHmix| is not taken below this in Ω, which would be infinite for an ideal solution."""
 
@@ -101,6 +104,48 @@ class _Alloys:
             return values.sum(-1)
         largest = values.where(present, -torch.inf).amax(-1)
         return largest.where(present.any(-1), 0.0)
+
+
+class _Fading(_Alloys):
+    """Alloys in which an element may be present in part, so that no feature jumps where it goes.
+
+    An extreme over the elements counts each from the far end of the table, by its presence.
+    """
+
+    def __init__(
+        self,
+        fractions: Tensor,
+        presence: Tensor,
+        properties: dict[str, Tensor],
+        enthalpy: Tensor,
+        k: int,
+    ):
+        super().__init__(fractions, properties, enthalpy, k)
+        self.present = presence.gather(-1, self._index)
+        self._at = {name: values[self._index] for name, values in properties.items()}
+
+    def property(self, name: str) -> Tensor:
+        return self._at[name]
+
+    def range(self, name: str) -> Tensor:
+        values, table = self.property(name), self._properties[name]
+        highest = _faded_largest(values, self.present, table.amin())
+        return highest + _faded_largest(-values, self.present, -table.amax())
+
+    def entropy(self, offset: float = 0.0) -> Tensor:
+        return -GAS_CONSTANT * (self.c * (self.c + max(offset, _LEAST_FRACTION)).log()).sum(-1)
+
+    def pair_extreme(self, sign: float) -> Tensor:
+        i, j = torch.triu_indices(self.c.shape[-1], self.c.shape[-1], 1, device=self.c.device)
+        if not len(i):
+            return self.c.new_zeros(self.c.shape[:-1])
+        enthalpy = sign * self._enthalpy[self._index[..., i], self._index[..., j]]
+        presence = self.present[..., i] * self.present[..., j]
+        return sign * _faded_largest(enthalpy, presence, (sign * self._enthalpy).amin())
+
+
+def _faded_largest(values: Tensor, presence: Tensor, least: Tensor) -> Tensor:
+    return (least + presence * (values - least)).amax(-1)
 
 
 def _sqrt(variance: Tensor) -> Tensor:
@@ -341,3 +386,24 @@ class FeatureMap:
             alloys = _Alloys(part, properties, enthalpy, k)
             columns.append(torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1))
         return torch.cat(columns).reshape(*fractions.shape[:-1], len(self.names))
+
+    def faded(self, fractions: Tensor, presence: Tensor, *, max_elements: int = 10) -> Tensor:
+        """Features of alloys with elements that are present in part; they have gradients.
+
+        Parameters
+        ----------
+        fractions : Tensor, shape (..., E)
+            Each row sums to 1; an element of little presence should have little of it.
+        presence : Tensor, shape (..., E)
+            From 0 to 1. Where all are 0 or 1, features are those of the same alloys.
+        max_elements : int
+            Elements seen of each row, the largest fractions.
+
+        Returns
+        -------
+        Tensor, shape (..., F)
+        """
+        properties = {p: v.to(fractions) for p, v in self._properties.items()}
+        k = min(max_elements, fractions.shape[-1])
+        alloys = _Fading(fractions, presence, properties, self._enthalpy.to(fractions), k)
+        return torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1)

@@ -138,6 +138,29 @@ class PiecewiseLinear(nn.Module):
         return ((x[..., None] - low) / width).clamp(0.0, 1.0).flatten(-2)
 
 
+class BlurredLinear(PiecewiseLinear):
+    """The same embedding with no bin narrower than a share of its feature's range.
+
+    A narrow bin is a cliff to whatever follows the gradient of a feature.
+
+    Parameters
+    ----------
+    edges : Tensor, shape (F, B + 1)
+    share : float
+    """
+
+    def __init__(self, edges: Tensor, share: float) -> None:
+        super().__init__(edges)
+        self._share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed features (..., F) as (..., F * B)."""
+        low, high = self.edges[:, :-1], self.edges[:, 1:]
+        least = self._share * (self.edges[:, -1:] - self.edges[:, :1])
+        width = (high - low).maximum(least).clamp_min(torch.finfo(x.dtype).eps)
+        return ((x[..., None] - (low + high) / 2) / width + 0.5).clamp(0.0, 1.0).flatten(-2)
+
+
 class Raw(nn.Module):
     """Features as they are, where they are not embedded.
 

@@ -441,7 +441,7 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         *,
         n: int = 100,
-        method: Literal["importance"] = "importance",
+        method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
         **settings: Any,
     ) -> DesignResult:
@@ -455,19 +455,19 @@ class DisentangledVAE:
         constraints : sequence of Constraint
             Each holds exactly on every alloy returned.
         n : int
-        method : {"importance"}
-            How the design posterior is sampled.
+        method : {"importance", "nuts", "svi"}
+            How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
         **settings
-            `step`, `minimum` and `agreement` of `pyro_hea.design.sample_designs`.
+            `step`, `minimum` and `agreement` of `pyro_hea.design.sample_designs`, and for NUTS
+            `draws`, `warmup` and `chains`.
 
         Returns
         -------
         DesignResult
         """
-        if method != "importance":
-            raise DataError(f"there is no method {method!r}; allowed: 'importance'")
-        return sample_designs(self.ensemble, targets, constraints, n=n, seed=seed, **settings)
+        settings |= {"n": n, "method": method, "seed": seed}
+        return sample_designs(self.ensemble, targets, constraints, **settings)
 
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.

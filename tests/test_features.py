@@ -385,3 +385,38 @@ class TestFeatureMap:
         assert values.device.type == "cuda"
         assert values.dtype == torch.float64
         torch.testing.assert_close(values.cpu(), OF_FIELD(fractions), rtol=1e-9, atol=1e-9)
+
+
+class TestFaded:
+    """Features of elements that are present in part."""
+
+    MAP = FeatureMap(tuple(FEATURES), load_tables("field"), ["Al", "Co", "Cr", "Fe", "Ni", "Zr"])
+
+    def test_elements_that_are_there_or_not_have_the_features_of_the_alloy(self):
+        x = torch.tensor(np.random.default_rng(0).dirichlet(np.ones(6), 50))
+        x = x.masked_fill(x < 0.1, 0.0)
+        x = x / x.sum(-1, keepdim=True)
+        faded = self.MAP.faded(x, (x > 0).double())
+        expected, several = self.MAP(x), (x > 0).sum(-1) > 1  # a pure element has no pair
+        torch.testing.assert_close(faded[several], expected[several], rtol=1e-6, atol=1e-5)
+
+    def test_nothing_jumps_where_an_element_goes(self):
+        """Along a path on which zirconium, the largest atom, fades out of an alloy."""
+        presence = torch.linspace(0, 1, 2001, dtype=torch.double)
+        amount = torch.stack(
+            [presence * 0.02 if i == 5 else 0 * presence + 0.2 for i in range(6)], 1
+        )
+        there = torch.ones_like(amount)
+        there[:, 5] = presence
+        values = self.MAP.faded(amount / amount.sum(-1, keepdim=True), there)
+        whole = values[-1] - values[0]
+        steps = (values[1:] - values[:-1]).abs().amax(0)
+        names = list(self.MAP.names)
+        assert whole[names.index("atomic_radius_range")] > 10
+        assert whole[names.index("number_of_elements")] == pytest.approx(1)
+        assert (steps <= 0.02 * (values.amax(0) - values.amin(0)) + 1e-9).all()
+
+    def test_gradients_are_finite_at_the_corners(self):
+        x = torch.eye(6, dtype=torch.double).requires_grad_()
+        (slope,) = torch.autograd.grad(self.MAP.faded(x, torch.eye(6).double()).sum(), x)
+        assert slope.isfinite().all()

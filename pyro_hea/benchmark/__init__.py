@@ -10,6 +10,7 @@ from pyro_hea.benchmark.experts import experts
 from pyro_hea.benchmark.intervals import intervals
 from pyro_hea.benchmark.latent import disentanglement
 from pyro_hea.benchmark.levers import ablation
+from pyro_hea.benchmark.loops import campaign, rediscovery
 from pyro_hea.benchmark.outcome import Outcome
 from pyro_hea.benchmark.ranks import calibration
 from pyro_hea.benchmark.timing import speed
@@ -19,6 +20,7 @@ __all__ = [
     "ablation",
     "budget",
     "calibration",
+    "campaign",
     "design",
     "disentanglement",
     "experts",
@@ -26,5 +28,6 @@ __all__ = [
     "intervals",
     "published",
     "random",
+    "rediscovery",
     "speed",
 ]

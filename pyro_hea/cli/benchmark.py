@@ -28,6 +28,8 @@ PROTOCOLS = {
     "calibration": (3, "Simulation-based calibration: ranks of the truth among the draws."),
     "disentanglement": (5, "How much of the label, and of families of elements, is in the latent."),
     "design": (5, "What a judge that never met the model says of its designs."),
+    "rediscovery": (1, "How often designs come near alloys of element sets that were held out."),
+    "campaign": (4, "Single-phase alloys found by picking, making and learning, round by round."),
     "ablation": (1, "The default model with one lever changed at a time, on inner folds."),
     "speed": (1, "Time and memory of commands, training and answers, and how they grow."),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -11,11 +11,22 @@ from pyro_hea.cli.group import main
 from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyro_hea.design import Constraint, DesignResult, Wish
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
+
+_DELIVERED = (
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="CSV or Parquet to write instead of printing.",
+    ),
+    click.option(
+        "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
+    ),
+)
 
 _CONSTRAINED = (
     click.option(
@@ -48,8 +59,8 @@ _CONSTRAINED = (
 
 
 def _constrained(command: Any) -> Any:
-    """Give a command the options of wishes and constraints."""
-    for option in reversed(_CONSTRAINED):
+    """Give a command the options of wishes, constraints and what is written."""
+    for option in reversed(_CONSTRAINED + _DELIVERED):
         command = option(command)
     return command
 
@@ -60,8 +71,14 @@ def _constrained(command: Any) -> Any:
 @click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
 @click.option("--batch", type=int, help="Keep so many that are diverse and informative.")
 @click.option("--agreement", default=10.0, show_default=True, help="Power of the prediction.")
+@click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
+@click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="CSV or Parquet to write instead of printing."
+    "--method",
+    type=click.Choice(["importance", "nuts", "svi"]),
+    default="importance",
+    show_default=True,
+    help="How designs are sampled.",
 )
 @seed_option
 def design(
@@ -69,7 +86,11 @@ def design(
     count: int,
     batch: int | None,
     agreement: float,
+    step: float,
+    minimum: float,
+    method: Literal["importance", "nuts", "svi"],
     out: Path | None,
+    page: Path | None,
     seed: int,
     **options: Any,
 ) -> None:
@@ -78,31 +99,34 @@ def design(
 
     wishes, constraints = _wishes(options["target"]), _constraints(options)
     vae = DisentangledVAE.load(model)
-    result = vae.design(wishes, constraints, n=count, seed=seed, agreement=agreement)
-    _deliver(result if batch is None else result.batch(batch), vae, wishes, out)
+    result = vae.design(wishes, constraints, n=count, method=method, seed=seed, agreement=agreement)
+    result = result if batch is None else result.batch(batch)
+    _deliver(result, vae, wishes, constraints, out, page)
 
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @_constrained
 @click.option("--step", default=0.05, show_default=True, help="Step of the grid, a fraction.")
+@click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table to rank, not a grid.")
 @formula_column_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")
 @click.option("--limit", default=50_000_000, show_default=True, help="Largest grid.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="CSV or Parquet to write instead of printing."
-)
+@click.option("--exhaustive", is_flag=True, help="Show all to the ensemble, with no first pass.")
 @seed_option
 @quiet_option
 def screen(
     model: Path,
     step: float,
+    minimum: float,
     candidates: Path | None,
     formula_column: str,
     count: int,
     limit: int,
+    exhaustive: bool,
     out: Path | None,
+    page: Path | None,
     seed: int,
     quiet: bool,
     **options: Any,
@@ -119,12 +143,14 @@ def screen(
         constraints,
         candidates=alloys,
         step=step,
+        minimum=minimum,
         n=count,
         limit=limit,
+        exhaustive=exhaustive,
         seed=seed,
         progress=not quiet,
     )
-    _deliver(result, vae, wishes, out)
+    _deliver(result, vae, wishes, constraints, out, page)
 
 
 def _wishes(target: tuple[str, ...]) -> dict[str, Wish]:
@@ -196,14 +222,24 @@ def _constraints(options: dict[str, Any]) -> list[Constraint]:
 
 
 def _deliver(
-    result: DesignResult, vae: DisentangledVAE, wishes: Mapping[str, Wish], out: Path | None
+    result: DesignResult,
+    vae: DisentangledVAE,
+    wishes: Mapping[str, Wish],
+    constraints: Sequence[Constraint],
+    out: Path | None,
+    page: Path | None,
 ) -> None:
     if out is None:
         show(repr(result), result.table[_shown(vae.spec, wishes)])
-        return
-    write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
-    write(out)
-    click.echo(f"Wrote {result!r} to {out}")
+    else:
+        write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
+        write(out)
+        click.echo(f"Wrote {result!r} to {out}")
+    if page is not None:
+        from pyro_hea.report import write_designs
+
+        write_designs(page, result, wishes=wishes, constraints=constraints)
+        click.echo(f"Wrote {page}: open it in a browser.")
 
 
 def _shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:

@@ -1,8 +1,9 @@
-"""What is outside an interval; bounds on several fractions: weighted sums, distances."""
+"""What is outside an interval; bounds on several fractions: weighted sums, distances; checks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,8 +45,20 @@ class Near:
         return np.asarray(np.maximum(away - self.distance, 0.0))
 
 
+def check_count(n: int, seed: int) -> None:
+    """Refuse a number of alloys, or a seed, that is none."""
+    if not isinstance(n, Integral) or n < 1:
+        raise ConstraintError(
+            f"n={n!r} is not allowed; ask for at least one design, a whole number"
+        )
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ConstraintError(f"seed={seed!r} is not allowed; a seed is a whole number, 0 or more")
+
+
 def check_bounds(name: str, low: float, high: float) -> None:
-    """Refuse bounds that are upside down, naming whose they are."""
+    """Refuse bounds that are no numbers or upside down, naming whose they are."""
+    if not (isinstance(low, Real) and isinstance(high, Real)):
+        raise ConstraintError(f"{name}: bounds are numbers, not {low!r} and {high!r}")
     if not low <= high:
         raise ConstraintError(f"{name}: the lower bound {low} is above the upper bound {high}")
 

@@ -1,44 +1,52 @@
-"""The design posterior as a Pyro program, and alloys drawn from it.
-
-    π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)),    x(z) = decode(z, y*)
-
-A member is as probable as any other; z lives in its space and is decoded by it. Agreement is the
-mean over all members of the probability that every wish holds, and is asked of the alloy as one
-would weigh it in, never of the decoded composition before it.
-"""
+"""Alloys drawn from the design posterior: checked, made distinct, and gathered."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
-import pyro
 import torch
-from pyro import poutine
-from pyro.distributions import Normal
 from torch import Tensor
+from torch.distributions import Normal
 
+from pyro_hea.design.bounds import check_count
+from pyro_hea.design.chains import draw_chains
+from pyro_hea.design.guide import fitted_guide
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
+from pyro_hea.design.program import (
+    Candidates,
+    candidates_at,
+    distinct,
+    draw_distinct,
+    joined,
+    log_factor,
+)
 from pyro_hea.design.result import DesignResult, gather
-from pyro_hea.design.rounding import weigh_in
 from pyro_hea.design.tempering import populations
-from pyro_hea.design.told import drawn_targets, told
-from pyro_hea.design.wishes import probability
-from pyro_hea.errors import ConstraintError, DesignWarning
-from pyro_hea.model import ALLOYS_DIM, MEMBERS_DIM
+from pyro_hea.design.told import drawn_targets
+from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.posterior.psis import TRUSTED, smoothed
 
 if TYPE_CHECKING:
     from pyro_hea.design.region import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
-_SOFTNESS = 0.1
-"""Total variation by which a decoded composition may miss the constraints before it is unlikely."""
+Method: TypeAlias = Literal["importance", "nuts", "svi"]
 
-_IMPOSSIBLE = -1e3
-"""Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
+CHAINS, DRAWS, WARMUP = 4, 500, 40
+"""Of NUTS, in each member."""
+
+_SHORTEST = 4
+"""Draws of a chain of which R-hat can be computed."""
+
+_MIXED, _ENOUGH = 1.01, 400
+"""R-hat at most and bulk ESS at least, of every coordinate of every member."""
+
+_GUIDED, _GUIDED_PER_DESIGN = 8192, 16
+"""Draws of a guide, at least and for each design."""
 
 _CANDIDATES = 4096
 """Candidates in a population, where many designs are wanted."""
@@ -53,78 +61,6 @@ _RESERVE = 3
 """Distinct candidates wanted for each design that is returned."""
 
 
-class Candidates(NamedTuple):
-    """Alloys as weighed in, with the logarithm of their weights."""
-
-    z: np.ndarray
-    fractions: np.ndarray
-    log_weight: np.ndarray
-    member: np.ndarray
-    holds: dict[str, float]
-
-
-def design_program(problem: Problem, draws: int) -> Tensor:
-    """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
-
-    What no wish settles of a target is drawn as a function of a normal site, `<target>_coin`.
-    """
-    ensemble, model = problem.ensemble, problem.ensemble.model
-    with (
-        pyro.plate("members", ensemble.members, dim=MEMBERS_DIM),
-        pyro.plate("designs", draws, dim=ALLOYS_DIM),
-    ):
-        z = pyro.sample("z", model.latent_prior())
-        coins = {
-            name: pyro.sample(f"{name}_coin", Normal(z.new_zeros(()), 1.0))
-            for name in drawn_targets(problem)
-        }
-        values = told(problem, coins, z)
-        for name in coins:
-            pyro.deterministic(name, values[name])
-        decoded = ensemble.decode(z, values)
-        alloys, possible = _weighed_in(decoded, problem)
-        composition = pyro.deterministic("composition", alloys, event_dim=1)
-        flat = composition.flatten(0, 1)
-        features = ensemble.feature_map(flat).to(decoded.dtype)
-        # every member judges every alloy
-        agreement = probability(ensemble, features, problem.targets).mean(0).double().log()
-        pyro.factor("agreement", problem.agreement * agreement.view(possible.shape))
-        missed = (decoded - composition).abs().sum(-1) / 2 / _SOFTNESS
-        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(missed)
-        welcome = -missed - cost.view(possible.shape)
-        pyro.factor("constraints", welcome.where(possible, _IMPOSSIBLE))
-    return composition
-
-
-def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
-    """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
-    mean, sd = problem.ensemble.latent_moments
-    z, coins = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
-    names = drawn_targets(problem)
-    sites = {f"{name}_coin": coin for name, coin in zip(names, coins.unbind(-1), strict=True)}
-    return {"z": mean[:, None] + sd[:, None] * z, **sites}
-
-
-@torch.no_grad()
-def run_program(problem: Problem, u: Tensor) -> dict[str, Any]:
-    """Sites of the program with its normal sites at u (K, n, D)."""
-    program = poutine.condition(design_program, data=latents(problem, u))
-    return dict(poutine.trace(program).get_trace(problem, u.shape[1]).nodes)
-
-
-def log_factor(problem: Problem, u: Tensor) -> Tensor:
-    """Logarithm of what multiplies a standard normal prior of u (K, n, D), (K, n).
-
-    Both factors, and by how much the prior of z differs from a normal with its moments.
-    """
-    sites = run_program(problem, u)
-    _, sd = problem.ensemble.latent_moments
-    z, prior = sites["z"]["value"], sites["z"]["fn"]
-    normal = Normal(0.0, 1.0).log_prob(u[..., : z.shape[-1]]).sum(-1) - sd.log().sum(-1)[:, None]
-    factors = sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints"))
-    return (factors + prior.log_prob(z) - normal).cpu()
-
-
 def sample_designs(
     ensemble: Ensemble,
     targets: Mapping[str, Wish],
@@ -132,9 +68,13 @@ def sample_designs(
     *,
     n: int,
     seed: int,
+    method: Method = "importance",
     step: float = STEP,
     minimum: float = MINIMUM,
     agreement: float = AGREEMENT,
+    draws: int = DRAWS,
+    warmup: int = WARMUP,
+    chains: int = CHAINS,
 ) -> DesignResult:
     """Draw distinct alloys from the design posterior.
 
@@ -150,6 +90,9 @@ def sample_designs(
     n : int
         Alloys wanted.
     seed : int
+    method : {"importance", "nuts", "svi"}
+        Importance sampling in small steps from the prior; Markov chains in every member; or
+        draws of a fitted guide.
     step : float
         Fractions are multiples of it (0.5 at.% by default).
     minimum : float
@@ -157,6 +100,8 @@ def sample_designs(
     agreement : float
         The power κ of the predicted probability. At 1 an alloy is as welcome as it is probable
         to be right; a higher power insists.
+    draws, warmup, chains : int
+        Of NUTS, in each member.
 
     Returns
     -------
@@ -166,18 +111,37 @@ def sample_designs(
     Raises
     ------
     UnknownTargetError, ConstraintError, UnknownElementError
+    DataError
+        For a method that does not exist, or chains too few or too short.
 
     Warns
     -----
     DesignWarning
-        Where fewer than `n` alloys were found.
+        Where fewer than `n` alloys were found, chains have not converged, or weights are not to
+        be trusted.
     """
-    if n < 1:
-        raise ConstraintError(f"n={n} is not allowed; ask for at least one design")
+    check_count(n, seed)
+    if method not in get_args(Method):
+        raise DataError(f"there is no method {method!r}; allowed: 'importance', 'nuts', 'svi'")
+    if method == "nuts" and (chains < 2 or draws < _SHORTEST or warmup < 1):
+        raise DataError(
+            f"chains={chains}, draws={draws}, warmup={warmup} is not allowed; NUTS needs at least "
+            f"2 chains of {_SHORTEST} draws after 1 of warm-up"
+        )
     problem = Problem.of(
         ensemble, targets, constraints, step=step, minimum=minimum, agreement=agreement
     )
-    candidates, attributes = _temper(problem, n, seed)
+    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
+    with torch.random.fork_rng(cuda):
+        torch.manual_seed(seed)
+        if method == "importance":
+            drawn = _temper(problem, n)
+        elif method == "svi":
+            drawn = _guide(problem, n)
+        else:
+            longer = max(draws, -(-_RESERVE * n // (chains * ensemble.members)))
+            drawn = _chain(problem, chains=chains, draws=longer, warmup=warmup)
+    candidates = drawn.candidates
     chosen = draw_distinct(candidates, n, seed)
     if len(chosen) == 0:
         shares = ", ".join(f"{name}: {share:.1%}" for name, share in candidates.holds.items())
@@ -185,102 +149,144 @@ def sample_designs(
             f"none of {len(candidates.log_weight)} candidates satisfies every constraint. Share "
             f"that satisfies each: {shares}. Loosen the rarest"
         )
+    doubts = list(drawn.doubts)
     if len(chosen) < n:
-        warnings.warn(
+        doubts.append(
             f"{len(chosen)} of {n} designs were found among {len(candidates.log_weight)} "
-            "candidates; loosen the constraints or ask for fewer",
-            DesignWarning,
-            stacklevel=3,
+            "candidates; loosen the constraints or ask for fewer"
         )
-    latents_of_chosen = {"z": candidates.z[chosen], "member": candidates.member[chosen]}
+    for doubt in doubts:
+        warnings.warn(doubt, DesignWarning, stacklevel=3)
     return gather(
         problem,
         candidates.fractions[chosen],
-        {**attributes, "seed": seed},
-        latents=latents_of_chosen,
+        {**drawn.attributes, "seed": seed},
+        latents={"z": candidates.z[chosen], "member": candidates.member[chosen]},
+        sites=drawn.sites,
     )
 
 
-def _temper(problem: Problem, n: int, seed: int) -> tuple[Candidates, dict[str, Any]]:
+class _Drawn(NamedTuple):
+    """Candidates, how they were found, what to warn of, and for chains their sites by group."""
+
+    candidates: Candidates
+    attributes: dict[str, Any]
+    doubts: Sequence[str] = ()
+    sites: dict[str, dict[str, np.ndarray]] | None = None
+
+
+def _temper(problem: Problem, n: int) -> _Drawn:
     """Populations of tempered particles, until there are enough distinct ones."""
     ensemble = problem.ensemble
     wanted = min(_CANDIDATES, max(_FEWEST, _PER_DESIGN * n))
     size = max(4, -(-max(wanted, _RESERVE * n) // ensemble.members))
     dim = ensemble.spec.latent.dim + len(drawn_targets(problem))
-    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
     found: list[Candidates] = []
-    distinct, before = 0, -1
-    with torch.random.fork_rng(cuda):
-        torch.manual_seed(seed)
+    different, before = 0, -1
+    with torch.no_grad():
         particles = populations(
-            lambda u: log_factor(problem, u.to(ensemble.device)), ensemble.members, size, dim
+            lambda u: log_factor(problem, u.to(ensemble.device)).cpu(),
+            ensemble.members,
+            size,
+            dim,
         )
-        while len(found) < _ROUNDS and before < distinct < _RESERVE * n:
+        while len(found) < _ROUNDS and before < different < _RESERVE * n:
             population = next(particles)
             weight = (population.log_weight - np.log(size))[:, None].expand(-1, size).flatten()
             found.append(candidates_at(problem, population.u, weight.numpy()))
-            before, distinct = distinct, len(_distinct(joined(found)))
+            before, different = different, len(distinct(joined(found)))
     everything = joined(found)
     family = population.ancestor + size * torch.arange(ensemble.members)[:, None]
     share = torch.zeros(family.numel(), dtype=torch.double)
     share.index_add_(0, family.flatten(), weight.exp())
-    return everything, {
+    attributes = {
         "inference": "importance",
         "candidates": len(everything.log_weight),
         "discarded": float(np.mean(np.isneginf(everything.log_weight))),
         "effective_sample_size": float(1 / share.square().sum()),
     }
+    return _Drawn(everything, attributes)
 
 
-def candidates_at(problem: Problem, u: Tensor, log_weight: np.ndarray) -> Candidates:
-    """The alloys at u (K, n, D), without weight where they fail a constraint."""
-    sites = run_program(problem, u.to(problem.ensemble.device))
-    z, fractions = (
-        sites[name]["value"].flatten(0, 1).double().cpu().numpy() for name in ("z", "composition")
+def _guide(problem: Problem, n: int) -> _Drawn:
+    """Draws of a fitted guide, weighed in and weighted by the posterior itself."""
+    guide = fitted_guide(problem)
+    size = max(_GUIDED, _GUIDED_PER_DESIGN * n) // problem.ensemble.members
+    u = guide.sample(torch.Size([size]))
+    prior = Normal(0.0, 1.0).log_prob(u).sum(-1)
+    found = _weighted(problem, u.transpose(0, 1), (prior - guide.log_prob(u)).T)
+    return found._replace(attributes={"inference": "svi", **found.attributes})
+
+
+def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Drawn:
+    """Alloys at u (K, n, D), by Pareto-smoothed weights, and how far these are to be trusted.
+
+    `log_ratio` (K, n) is the prior over what the draws are from; the factors are added.
+    """
+    like = problem.ensemble.model.embedding.edges
+    with torch.no_grad():
+        ratio = log_factor(problem, u.to(like)).double().cpu() + log_ratio
+    weight, k_hat = smoothed(ratio.flatten().numpy()[:, None])
+    with np.errstate(divide="ignore"):
+        candidates = candidates_at(problem, u.to(like), np.log(weight[:, 0]))
+    attributes = {
+        "candidates": len(weight),
+        "discarded": float(np.isneginf(candidates.log_weight).mean()),
+        "effective_sample_size": float(1 / np.square(weight).sum()),
+        "k_hat": float(k_hat[0]),
+    }
+    if k_hat[0] <= TRUSTED:
+        return _Drawn(candidates, attributes)
+    doubt = (
+        f"the weights of the designs are not to be trusted: Pareto k is {k_hat[0]:.2f}, above "
+        f"{TRUSTED}. Ask for more draws, lower agreement, or take method='importance'"
     )
-    possible = sites["constraints"]["fn"].log_factor.flatten().cpu().numpy() > _IMPOSSIBLE
-    each = problem.holds(fractions)
-    held = np.all([possible, *each.values()], axis=0)
-    return Candidates(
-        z,
-        fractions,
-        np.where(held, log_weight, -np.inf),
-        np.repeat(np.arange(u.shape[0]), u.shape[1]),
-        {name: float((ok & possible).mean()) for name, ok in each.items()},
-    )
+    return _Drawn(candidates, attributes, [doubt])
 
 
-def joined(found: Sequence[Candidates]) -> Candidates:
-    """Populations together; the shares that satisfy each constraint are those of the last."""
-    return Candidates(
-        np.concatenate([c.z for c in found]),
-        np.concatenate([c.fractions for c in found]),
-        np.concatenate([c.log_weight for c in found]),
-        np.concatenate([c.member for c in found]),
-        found[-1].holds,
-    )
+def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
+    """Chains of the relaxed posterior, weighed in and weighted by the posterior itself."""
+    found = draw_chains(problem, chains=chains, draws=draws, warmup=warmup)
+    u = found.u.flatten(0, 1).transpose(0, 1)  # (K, C * draws, D)
+    relaxed = found.log_factor.flatten(0, 1).T
+    candidates, told, doubts, _ = _weighted(problem, u, found.log_evidence[:, None] - relaxed)
+
+    def of_chains(flat: np.ndarray) -> np.ndarray:
+        """From (K * C * draws, ...) to (C, draws, K, ...)."""
+        return np.moveaxis(flat.reshape(-1, chains, draws, *flat.shape[1:]), 0, 2)
+
+    z = of_chains(candidates.z)
+    r_hat, ess = convergence(z)
+    attributes = {
+        "inference": "nuts",
+        "chain_is": "Markov chain",
+        **told,
+        "r_hat": r_hat,
+        "bulk_ess": ess,
+        "diverging": int(found.diverging.sum()),
+    }
+    if r_hat > _MIXED or ess < _ENOUGH:
+        mixing = (
+            f"the chains have not mixed: R-hat is {r_hat:.3f} (at most {_MIXED} is good) and the "
+            f"bulk ESS {ess:.0f} (at least {_ENOUGH}). Raise draws above {draws}, lower agreement, "
+            "or take method='importance'"
+        )
+        doubts = [*doubts, mixing]
+    sites = {
+        "posterior": {"z": z, "composition": of_chains(candidates.fractions)},
+        "sample_stats": {
+            "diverging": found.diverging.numpy(),
+            "log_weight": of_chains(candidates.log_weight),
+            "step_size": found.step_size.expand(found.diverging.shape).numpy(),
+        },
+    }
+    return _Drawn(candidates, attributes, doubts, sites)
 
 
-def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
-    flat = decoded.double().cpu().numpy().reshape(-1, decoded.shape[-1])
-    alloys, possible = weigh_in(flat, problem.region, problem.step, problem.minimum)
-    return (
-        torch.tensor(alloys, device=decoded.device).view(decoded.shape),
-        torch.tensor(possible, device=decoded.device).view(decoded.shape[:-1]),
-    )
+def convergence(z: np.ndarray) -> tuple[float, float]:
+    """Largest R-hat and smallest bulk ESS of any coordinate of any member, z (C, draws, K, d)."""
+    import arviz as az
 
-
-def _distinct(candidates: Candidates) -> np.ndarray:
-    """Positions of the first of each distinct alloy that may be returned."""
-    finite = np.flatnonzero(np.isfinite(candidates.log_weight))
-    _, first = np.unique(candidates.fractions[finite].round(6), axis=0, return_index=True)
-    return finite[first]
-
-
-def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
-    """Positions of `n` distinct alloys, drawn by weight without replacement (Gumbel top-n)."""
-    finite = np.flatnonzero(np.isfinite(candidates.log_weight))
-    noise = np.random.default_rng(seed).gumbel(size=len(candidates.log_weight))
-    order = finite[np.argsort(-(candidates.log_weight + noise)[finite], kind="stable")]
-    _, first = np.unique(candidates.fractions[order].round(6), axis=0, return_index=True)
-    return order[np.sort(first)][:n]
+    columns = z.reshape(*z.shape[:2], -1)
+    each = [columns[..., i] for i in range(columns.shape[-1])]
+    return max(float(az.rhat(x)) for x in each), min(float(az.ess(x)) for x in each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,7 @@ from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
     import arviz as az
+    import xarray as xr
 
     from pyro_hea.design.problem import Problem
     from pyro_hea.posterior import Ensemble
@@ -41,7 +42,8 @@ class DesignResult:
         alloy) and `known` (that alloy). Predictions are of the alloy as it stands here.
     idata : InferenceData
         The same alloys with their latents, and the `information` (nats) that making each is
-        expected to give about which member is right.
+        expected to give about which member is right. Of NUTS instead the Markov chains that the
+        alloys were chosen from, with the dimension `member`.
     attributes : mapping
         How they were found: the method, the number of candidates, the share `discarded`.
     trail : DataFrame
@@ -53,6 +55,7 @@ class DesignResult:
     idata: az.InferenceData
     attributes: Mapping[str, Any]
     trail: pd.DataFrame = field(default_factory=pd.DataFrame)
+    _designs: xr.Dataset | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -68,7 +71,13 @@ class DesignResult:
 
     @property
     def _draws(self) -> Any:
-        return self.idata["posterior"]
+        """The rows of the table as draws of one chain, also where `idata` has longer ones."""
+        return self.idata["posterior"] if self._designs is None else self._designs
+
+    @property
+    def fractions(self) -> pd.DataFrame:
+        """Atomic fractions of the alloys, indexed by formula, (N, E)."""
+        return self.table.set_index("formula")[[str(e) for e in self._draws["element"].values]]
 
     @property
     def changes(self) -> pd.Series:
@@ -97,12 +106,12 @@ class DesignResult:
         drawn = self._draws
         quality = self.table["all_wishes"].to_numpy() * np.exp(drawn["information"].to_numpy()[0])
         rows = diverse(drawn["composition"].to_numpy()[0], quality, n)
-        return replace(
-            self,
-            table=self.table.iloc[rows].reset_index(drop=True),
-            idata=cast("az.InferenceData", self.idata.isel(draw=rows)),
-            trail=pd.DataFrame(),
-        )
+        table = self.table.iloc[rows].reset_index(drop=True)
+        if self._designs is not None:
+            chosen = self._designs.isel(draw=rows)
+            return replace(self, table=table, trail=pd.DataFrame(), _designs=chosen)
+        idata = cast("az.InferenceData", self.idata.isel(draw=rows))
+        return replace(self, table=table, idata=idata, trail=pd.DataFrame())
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table; fractions and probabilities with six digits."""
@@ -167,6 +176,7 @@ def gather(
     latents: Mapping[str, np.ndarray] | None = None,
     trail: pd.DataFrame | None = None,
     best_first: bool = True,
+    sites: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> DesignResult:
     """Make a result of alloys (N, E).
 
@@ -181,6 +191,8 @@ def gather(
     trail : DataFrame, optional
     best_first : bool
         Put the most probable first; otherwise keep the order.
+    sites : mapping of group to mapping of site to array of shape (C, draws, K, ...), optional
+        Of the Markov chains that the alloys were chosen from.
     """
     columns = list(problem.ensemble.elements)
     table = design_table(problem, pd.DataFrame(fractions, columns=columns))
@@ -190,31 +202,45 @@ def gather(
     table = table.iloc[order].reset_index(drop=True)
     drawn = {name: values[order] for name, values in (latents or {}).items()}
     drawn["information"] = information(_members(problem, fractions[order]))
-    idata = _idata(table, drawn, problem.ensemble, attributes)
-    return DesignResult(table, idata, attributes, pd.DataFrame() if trail is None else trail)
+    trail = pd.DataFrame() if trail is None else trail
+    idata = _idata(_sites(table, drawn, problem.ensemble), problem.ensemble, attributes)
+    if sites is None:
+        return DesignResult(table, idata, attributes, trail)
+    chains = _idata(sites, problem.ensemble, attributes, ["member"])
+    return DesignResult(table, chains, attributes, trail, cast("Any", idata["posterior"]))
 
 
-def _idata(
-    table: pd.DataFrame,
-    latents: Mapping[str, np.ndarray],
-    ensemble: Ensemble,
-    attributes: Mapping[str, Any],
-) -> az.InferenceData:
+def _sites(
+    table: pd.DataFrame, latents: Mapping[str, np.ndarray], ensemble: Ensemble
+) -> dict[str, dict[str, np.ndarray]]:
     """Designs as draws of one chain: `composition`, each target's probability, and latents."""
     sites = {
         **latents,
         "composition": table[list(ensemble.elements)].to_numpy(float),
         **{name: table[name].to_numpy(float) for name in _predicted(ensemble)},
     }
+    return {"posterior": {name: value[None] for name, value in sites.items()}}
+
+
+def _idata(
+    sites: Mapping[str, Mapping[str, np.ndarray]],
+    ensemble: Ensemble,
+    attributes: Mapping[str, Any],
+    dims: Sequence[str] = (),
+) -> az.InferenceData:
+    """Sites (chain, draw, ...) by group, with these dimensions before their own."""
+    own = {"z": ["latent"], "composition": ["element"]}
+    names = {name for group in sites.values() for name in group}
     return to_inference_data(
-        {"posterior": {name: value[None] for name, value in sites.items()}},
+        sites,
         observed={},
         constant={},
-        dims={"z": ["latent"], "composition": ["element"]},
+        dims={name: [*dims, *own.get(name, [])] for name in names},
         default_dims=[],
         coords={
             "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
             "element": list(ensemble.elements),
+            **({"member": np.arange(ensemble.members)} if dims else {}),
         },
         attributes=attributes,
     )

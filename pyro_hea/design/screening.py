@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_hea.composition import fraction_table
+from pyro_hea.design.bounds import check_count
 from pyro_hea.design.constraints import Novel
 from pyro_hea.design.grid import Grid
 from pyro_hea.design.problem import MINIMUM, NOVELTY, Problem
@@ -67,6 +68,7 @@ def screen(
     minimum: float = MINIMUM,
     n: int = 100,
     limit: int = LARGEST,
+    exhaustive: bool = False,
     seed: int = 0,
     progress: bool = True,
 ) -> DesignResult:
@@ -88,6 +90,8 @@ def screen(
         Alloys returned.
     limit : int
         A larger grid is refused, with its size.
+    exhaustive : bool
+        Show every composition to the whole ensemble, without a first pass.
     seed : int
         Of the sample from which the first pass learns.
     progress : bool
@@ -104,8 +108,7 @@ def screen(
     ConstraintError
         For a grid above the limit, or where no composition satisfies every constraint.
     """
-    if n < 1:
-        raise ConstraintError(f"n={n} is not allowed; ask for at least one alloy")
+    check_count(n, seed)
     grid_step = step if candidates is None else 1e-3
     if not any(isinstance(c, Novel) for c in constraints):
         novel = Novel(NOVELTY if candidates is None else 0.0)
@@ -122,7 +125,8 @@ def screen(
         first = list(itertools.islice(blocks, 1))
         blocks = itertools.chain(first, blocks)
         sample = _shuffled(first[0][0], seed) if first else np.zeros((0, len(ensemble.elements)))
-    scout = _Scout.fit(problem, sample, seed) if _worth_a_scout(total, sample) else None
+    scouted = not exhaustive and _worth_a_scout(total, sample)
+    scout = _Scout.fit(problem, sample, seed) if scouted else None
     best, scores = np.zeros((0, len(ensemble.elements))), np.zeros(0)
     screened = predicted = 0
     with tqdm(total=total, disable=not progress, desc="screening", unit="alloy") as bar:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import torch
 
 from pyro_hea.dataset import AlloyBatch
 from pyro_hea.errors import ConstraintError, nearest
@@ -116,7 +117,7 @@ def _support(ensemble: Ensemble, name: str) -> tuple[float, float]:
 
 
 def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event]) -> Tensor:
-    """Probability by each member that all wishes hold together, (K, N).
+    """Probability by each member that all wishes hold together, (K, N), with its gradient.
 
     A member's targets depend on each other through what they are given; the members' mean is not
     a product over the wishes either.
@@ -131,6 +132,7 @@ def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event
     return joint_probability(ensemble.model, AlloyBatch(None, features, {}, {}), wishes)
 
 
+@torch.no_grad()
 def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, Event]) -> Tensor:
     """`probability` of alloys as they are weighed in, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)

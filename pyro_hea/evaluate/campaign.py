@@ -35,8 +35,8 @@ TARGET = "single_phase"
 
 START, ROUNDS, PICKS = 50, 5, 20
 
-SMALL = ModelSpec(training={"members": 2, "epochs": 40, "batch_size": 128})
-"""Affordable to train anew in every round."""
+_AFFORDABLE = {"members": 2, "epochs": 40, "batch_size": 128}
+"""Training of a model that is trained anew in every round."""
 
 _TREES = 300
 
@@ -53,6 +53,13 @@ class Strategy(NamedTuple):
     acquisition: Acquisition
 
 
+def affordable(spec: ModelSpec) -> ModelSpec:
+    """The same model, small enough to be trained anew in every round."""
+    given = spec.to_mapping()
+    given["training"] |= _AFFORDABLE
+    return type(spec).from_mapping(given)
+
+
 def simulate_campaign(
     pool: AlloyDataset | None = None,
     strategies: Sequence[str] = (),
@@ -61,7 +68,7 @@ def simulate_campaign(
     rounds: int = ROUNDS,
     picks: int = PICKS,
     seeds: int = 3,
-    spec: ModelSpec = SMALL,
+    spec: ModelSpec | None = None,
 ) -> pd.DataFrame:
     """Play the loop of picking, making and learning with several strategies.
 
@@ -78,8 +85,8 @@ def simulate_campaign(
         Labels to start from, rounds, and alloys made in each.
     seeds : int
         Seeds 0, 1, … of the start and of the models.
-    spec : ModelSpec
-        Of the library's own model, trained anew in each round.
+    spec : ModelSpec, optional
+        Of the library's own model, trained anew in each round; the default one, `affordable`.
 
     Returns
     -------
@@ -92,26 +99,42 @@ def simulate_campaign(
     DataError
         For a strategy that does not exist, or a pool too small.
     """
+    played = [
+        play_strategy(name, seed, pool, start=start, rounds=rounds, picks=picks, spec=spec)
+        for seed in range(seeds)
+        for name in strategies or STRATEGIES
+    ]
+    return pd.concat(played, ignore_index=True)
+
+
+def play_strategy(
+    name: str,
+    seed: int,
+    pool: AlloyDataset | None = None,
+    *,
+    start: int = START,
+    rounds: int = ROUNDS,
+    picks: int = PICKS,
+    spec: ModelSpec | None = None,
+) -> pd.DataFrame:
+    """One strategy with one seed; what is given and returned is as in `simulate_campaign`."""
+    if name not in STRATEGIES:
+        raise DataError(f"there is no strategy '{name}'; allowed: {', '.join(STRATEGIES)}")
     pool = _labelled(pool)
-    for name in strategies:
-        if name not in STRATEGIES:
-            raise DataError(f"there is no strategy '{name}'; allowed: {', '.join(STRATEGIES)}")
     if len(pool) < start + rounds * picks:
         raise DataError(f"a pool of {len(pool)} alloys is too small for {rounds} x {picks} picks")
+    spec = affordable(ModelSpec()) if spec is None else spec
     single = (pool.labels[TARGET] == 1).to_numpy()
-    rows = []
-    for seed in range(seeds):
-        first = np.zeros(len(pool), bool)
-        first[np.random.default_rng(seed).choice(len(pool), start, replace=False)] = True
-        for name in strategies or STRATEGIES:
-            known, found = first.copy(), 0
-            for turn in range(1, rounds + 1):
-                told = _told(pool, known)
-                chosen = _picked(STRATEGIES[name], told, ~known, picks, spec, 100 * seed + turn)
-                known[chosen] = True
-                hits = int(single[chosen].sum())
-                found += hits
-                rows.append((seed, name, turn, int(known.sum()), hits, found))
+    known = np.zeros(len(pool), bool)
+    known[np.random.default_rng(seed).choice(len(pool), start, replace=False)] = True
+    rows, found = [], 0
+    for turn in range(1, rounds + 1):
+        told = _told(pool, known)
+        chosen = _picked(STRATEGIES[name], told, ~known, picks, spec, 100 * seed + turn)
+        known[chosen] = True
+        hits = int(single[chosen].sum())
+        found += hits
+        rows.append((seed, name, turn, int(known.sum()), hits, found))
     columns = ["seed", "strategy", "round", "labels", "hits", "found"]
     return pd.DataFrame(rows, columns=pd.Index(columns))
 

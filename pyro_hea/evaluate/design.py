@@ -19,7 +19,6 @@ from pyro_hea.evaluate.judge import embedded_judge
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyDataset
-    from pyro_hea.design import DesignResult
     from pyro_hea.vae import DisentangledVAE
 
 TARGET = "single_phase"
@@ -53,7 +52,7 @@ def judged_designs(
         share thrown away.
     """
     result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, **settings)
-    fractions = _fractions(result, vae)
+    fractions = result.fractions
     judged = embedded_judge().predict(fractions)
     return {
         "designs": len(result),
@@ -126,7 +125,7 @@ def judged_changes(
         row |= {"formula": found["formula"], "all_wishes": found["all_wishes"]}
         row |= {
             "moved": result.attributes["moved"],
-            "judged": embedded_judge().predict(_fractions(result, vae))[0],
+            "judged": embedded_judge().predict(result.fractions)[0],
         }
         rows.append(row)
     return pd.DataFrame(rows)
@@ -156,7 +155,3 @@ def summary_of_changes(changes: Sequence[pd.DataFrame]) -> dict[str, float]:
         "judged single phase": float((table["judged"] > 0.5).mean()),
         "atoms moved, median": float(moved.median()) if len(moved) else float("nan"),
     }
-
-
-def _fractions(result: DesignResult, vae: DisentangledVAE) -> pd.DataFrame:
-    return result.table[list(vae.ensemble.elements)]

@@ -27,6 +27,9 @@ TARGET = "single_phase"
 
 SETS = 20
 
+GROUPS = 4
+"""Models that are trained, each without the alloys of its share of the sets."""
+
 WITHIN = 0.05
 """Total variation at which an alloy counts as found again."""
 
@@ -38,20 +41,23 @@ _UNIFORM = 20_000
 _RESAMPLES = 2000
 
 
-def rediscovery(
+def rediscovery_group(
+    group: int,
     spec: ModelSpec | None = None,
     *,
-    groups: int = 4,
+    seed: int = 0,
     device: str = "auto",
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Hold out twenty fixed sets of elements, a group at a time, and design in each.
+    """Hold out one group of the fixed sets of elements, and design in each of them.
 
     Parameters
     ----------
+    group : int
+        From 0 to `GROUPS` - 1; all of them together are the protocol.
     spec : ModelSpec, optional
-    groups : int
-        Models that are trained, each without the alloys of its share of the sets.
+    seed : int
+        Of the training, with the group, and of the designs.
     device : str
     progress : bool
 
@@ -61,16 +67,13 @@ def rediscovery(
         One row per set, as of `rediscovered`, with its `group`.
     """
     alloys = load_alloys()
-    sets = rediscovery_sets(alloys)
+    held = rediscovery_sets(alloys)[group::GROUPS]
     own = np.array(element_sets(alloys.fractions))
-    tables = []
-    for group in range(groups):
-        held = sets[group::groups]
-        vae = DisentangledVAE(spec).fit(
-            alloys.take(~np.isin(own, held)), seed=group, device=device, progress=progress
-        )
-        tables.append(rediscovered(vae, alloys, held, seed=group).assign(group=group))
-    return pd.concat(tables, ignore_index=True)
+    training = GROUPS * seed + group
+    vae = DisentangledVAE(spec).fit(
+        alloys.take(~np.isin(own, held)), seed=training, device=device, progress=progress
+    )
+    return rediscovered(vae, alloys, held, seed=training).assign(group=group)
 
 
 def rediscovery_sets(alloys: AlloyDataset, count: int = SETS, seed: int = 0) -> list[str]:

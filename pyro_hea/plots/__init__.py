@@ -10,6 +10,12 @@ from pyro_hea.plots.benchmarks import curve_panels, interval_panels
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.comparisons import comparison_panels
 from pyro_hea.plots.compositions import composition_bars, reconstruction
+from pyro_hea.plots.designs import (
+    design_chains,
+    design_judgement,
+    design_novelty,
+    design_trail,
+)
 from pyro_hea.plots.draws import (
     chain_ranks,
     draws_bars,
@@ -36,6 +42,10 @@ __all__ = [
     "composition_bars",
     "correlation_map",
     "curve_panels",
+    "design_chains",
+    "design_judgement",
+    "design_novelty",
+    "design_trail",
     "draws_bars",
     "element_map",
     "importance_bars",

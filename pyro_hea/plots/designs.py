@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 
 from pyro_hea.errors import DataError
-from pyro_hea.plots._style import BLUE, FAINT, VERMILION, drawn_on, require, words
+from pyro_hea.plots._style import (
+    BLACK,
+    BLUE,
+    FAINT,
+    GREEN,
+    ORANGE,
+    VERMILION,
+    drawn_on,
+    require,
+    words,
+)
+
+if TYPE_CHECKING:
+    import arviz as az
+
+_CHAINS = (BLUE, VERMILION, GREEN, ORANGE, BLACK)
 
 _SHOWN = 0.01
 """Elements that never reach this fraction along a trail are drawn together."""
@@ -159,4 +177,63 @@ def design_judgement(
             ylim=(-0.02, 1.02),
         )
         ax.legend(loc="upper left")
+    return ax
+
+
+def design_chains(
+    idata: az.InferenceData,
+    member: int = 0,
+    latent: str = "z0",
+    kind: Literal["rank", "trace"] = "rank",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one coordinate of the chains that designs come from.
+
+    Parameters
+    ----------
+    idata : InferenceData
+        Of designs by NUTS.
+    member : int
+    latent : str
+    kind : {"rank", "trace"}
+        How the ranks among all draws are spread in each chain, near 0 throughout where chains
+        have mixed (Vehtari et al., Bayesian Analysis 16 (2021) 667); or draw by draw.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    DataError
+        For designs without Markov chains.
+    """
+    if idata["posterior"].attrs.get("inference") != "nuts":
+        raise DataError("these designs have no Markov chains: ask for them with method='nuts'")
+    z = idata["posterior"]["z"].sel(member=member, latent=latent).to_numpy()
+    ranks = rankdata(z).reshape(z.shape) / z.size
+    with drawn_on(ax, (5.4, 3.4)) as ax:
+        for i, chain in enumerate(ranks if kind == "rank" else z):
+            look: dict[str, Any] = {
+                "label": f"chain {i}",
+                "linewidth": 1.0,
+                "color": _CHAINS[i % len(_CHAINS)],
+            }
+            if kind == "trace":
+                ax.plot(chain, **look)
+                continue
+            ordered = np.sort(chain)
+            ax.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered) - ordered, **look)
+        if kind == "rank":
+            ax.axhline(0, color="0.3", linewidth=1, linestyle="--")
+            ax.set(
+                xlabel=f"rank of {latent} of member {member} among all draws (share)",
+                ylabel="share of a chain's draws below,\nless that of all",
+            )
+        else:
+            ax.set(xlabel="draw", ylabel=f"{latent} of member {member} (no unit)")
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

@@ -156,7 +156,6 @@ def marginals(
     return {name: m for name, (m, _) in _walk(model, batch, names, {}).items() if name in names}
 
 
-@torch.no_grad()
 def joint_probability(model: AlloyModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
     """Probability by each member that all events hold together, (K, N)."""
     walked = _walk(model, batch, tuple(events), events)

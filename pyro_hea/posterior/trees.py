@@ -82,6 +82,9 @@ def sample(
     *,
     draws: int,
     warmup: int,
+    jumps: int = _JUMPS,
+    deepest: int = _DEEPEST,
+    accepted: float = _ACCEPTED,
 ) -> Trees:
     """Draw from each density by NUTS, C chains of each.
 
@@ -96,6 +99,12 @@ def sample(
         Over u (..., d), close to the densities, with heavier tails: where jumps go.
     draws, warmup : int
         Draws kept of each chain, after `warmup` of adaptation.
+    jumps : int
+        Points that a chain is offered between two trajectories.
+    deepest : int
+        Doublings of a trajectory, at most: all wait for the longest.
+    accepted : float
+        Acceptance that the step sizes are adapted to.
 
     Returns
     -------
@@ -117,10 +126,10 @@ def sample(
     adaptation = DualAveraging(prox_center=math.log(10 * _FIRST_STEP))
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     for i in range(warmup + draws):
-        point, accepted, steps, diverging = _transition(log_density, point, step)
-        point = _jump(log_density, point, proposal)
+        point, acceptance, steps, diverging = _transition(log_density, point, step, deepest)
+        point = _jump(log_density, point, proposal, jumps)
         if i < warmup:
-            adaptation.step(_ACCEPTED - accepted.mean(0))
+            adaptation.step(accepted - acceptance.mean(0))
             now, averaged = adaptation.get_state()
             step = (averaged if i == warmup - 1 else now).exp()
         else:
@@ -136,10 +145,12 @@ def _at(log_density: LogDensity, u: Tensor, p: Tensor) -> _Point:
     return _Point(u.detach(), p, slope, height.detach())
 
 
-def _jump(log_density: LogDensity, point: _Point, proposal: TorchDistribution) -> _Point:
+def _jump(
+    log_density: LogDensity, point: _Point, proposal: TorchDistribution, jumps: int
+) -> _Point:
     chains = len(point.u)
     with torch.no_grad():  # all that are proposed are weighed at once
-        proposed = proposal.sample(torch.Size([_JUMPS * chains]))
+        proposed = proposal.sample(torch.Size([jumps * chains]))
         weights = log_density(proposed) - proposal.log_prob(proposed)
         u, weight = point.u, point.height - proposal.log_prob(point.u)
         for other, of_other in zip(proposed.split(chains), weights.split(chains), strict=True):
@@ -162,7 +173,7 @@ def _turns(first: Tensor, last: Tensor, total: Tensor) -> Tensor:
 
 
 def _transition(
-    log_density: LogDensity, point: _Point, step: Tensor
+    log_density: LogDensity, point: _Point, step: Tensor, deepest: int
 ) -> tuple[_Point, Tensor, Tensor, Tensor]:
     """The next draw; mean acceptance, number of gradients and divergence, (C, ...)."""
     start = point._replace(p=torch.randn_like(point.u))
@@ -170,7 +181,7 @@ def _transition(
     total, zero = start.p, torch.zeros_like(start.height)
     log_weight, accepted, steps = zero, zero, zero
     growing, diverging = zero == 0, zero != 0
-    for depth in range(_DEEPEST):
+    for depth in range(deepest):
         forward = torch.rand_like(log_weight) < 0.5
         signed = torch.where(forward, step, -step).unsqueeze(-1)
         end, picked = right.where(forward, left), start

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, benchmark, load_alloys
-from pyro_hea.benchmark import comparisons, designs, latent, levers, ranks
+from pyro_hea.benchmark import comparisons, designs, latent, levers, loops, ranks
 from pyro_hea.evaluate import Bench, composition_metrics, label_from_latent
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.published import kept_vae
@@ -132,6 +132,41 @@ def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
     for table in outcome.tables.values():
         assert table["seed"].tolist() == [0, 1]
         assert (table["violations"] == 0).all()
+
+
+def test_rediscovery_is_a_mean_over_sets_of_all_groups_and_seeds(bench, monkeypatch):
+    def group_of(group, spec, *, seed, **settings):
+        near = {"designs": 0.1 * (group + seed), "uniform": 0.05, "equimolar": 1.0, "found": 1.0}
+        sets = [f"set {group}", f"set {group + 4}"]
+        return pd.DataFrame({"set": sets, "alloys": 3, **near, "group": group})
+
+    monkeypatch.setattr(loops, "rediscovery_group", group_of)
+    outcome = benchmark.rediscovery(bench, 2)
+    assert len(outcome.content["sets"]) == 8
+    designs = [row["designs"] for row in outcome.content["sets"]]
+    np.testing.assert_allclose(designs, [0.05, 0.15, 0.25, 0.35] * 2)
+    assert outcome.content["summary"]["times uniform"]["mean"] == pytest.approx(0.2 / 0.05)
+    assert len(outcome.tables["Each set"]) == 8
+    monkeypatch.setattr(loops, "rediscovery_group", lambda *_, **__: pytest.fail("ran again"))
+    assert benchmark.rediscovery(bench, 2).content == outcome.content
+
+
+def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
+    def play(name, seed, *, spec):
+        assert spec.training.members == 2
+        assert spec.head == SPEC.head
+        found = np.cumsum([len(name), seed])
+        return pd.DataFrame(
+            {"seed": seed, "strategy": name, "round": [1, 2], "labels": 9, "found": found}
+        )
+
+    monkeypatch.setattr(loops, "play_strategy", play)
+    outcome = benchmark.campaign(bench, 3)
+    (last,) = outcome.tables.values()
+    assert last["strategy"].tolist() == list(loops.STRATEGIES)
+    assert last["mean"].tolist() == [len(name) + 1 for name in loops.STRATEGIES]
+    units = {path.stem for path in bench.folder.glob("campaign-*.json")}
+    assert len(units) == 3 * len(loops.STRATEGIES)
 
 
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):

@@ -39,6 +39,7 @@ def test_exponents_are_those_of_a_power_law():
 def test_a_small_run_times_everything(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "GROWTH", {"alloys": (200, 400), "members": (1, 2)})
     monkeypatch.setattr(timing, "_START", {"alloys": 200, "members": 1, "elements": 30})
+    monkeypatch.setattr(timing, "_SCREENED", {"few": ("Al", "Co", "Cr", "Ni")})
     outcome = benchmark.speed(Bench(SPEC, tmp_path, "cpu", progress=False), 1)
     done = outcome.content["results"]
     assert set(done) == {
@@ -46,6 +47,7 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
         "speed-train1-seed0",
         "speed-train8-seed0",
         "speed-answers",
+        "speed-screen-few",
         "speed-profile1",
         "speed-profile8",
         "speed-targets2",
@@ -58,4 +60,7 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
     numbers = [value for unit in done.values() for value in unit.values()]
     assert np.isfinite(numbers).all()
     assert done["speed-train8-seed0"]["peak (MiB)"] > 0
+    screened = done["speed-screen-few"]
+    assert screened["compositions"] == 1771
+    assert screened["recall of the best percent"] == screened["shown to the ensemble"] == 1
     assert len(outcome.figure.axes) == 4

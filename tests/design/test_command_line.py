@@ -5,6 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_hea.cli import main
+from pyro_hea.errors import DesignWarning
+from pyro_hea.report import write_designs
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +40,63 @@ def test_every_constraint_can_be_asked_for(model, tmp_path):
     assert (x["novelty"] >= 0.03 - 1e-6).all()
 
 
+def test_fractions_are_as_coarse_and_chains_as_asked_for(model, tmp_path):
+    out = tmp_path / "designs.csv"
+    wish = ["--target", "single_phase=1", "--step", 0.05, "--minimum", 0.1]
+    result = run("design", model, *wish, "-n", 5, "--out", out)
+    assert result.exit_code == 0, result.output
+    x = pd.read_csv(out).filter(regex="^[A-Z][a-z]?$").to_numpy()
+    assert x.shape[1] == 8
+    assert (abs(x / 0.05 - (x / 0.05).round()) < 1e-6).all()
+    assert x[x > 0].min() >= 0.1 - 1e-9
+    assert "'annealing' is not" in run("design", model, *wish, "--method", "annealing").output
+
+
 def test_a_grid_is_screened(model, tmp_path):
     out = tmp_path / "best.csv"
     wish = ["--target", "single_phase=1", "--only", "Co,Cr,Ni", "--novel", 0]
-    result = run("screen", model, *wish, "--step", 0.1, "-n", 5, "--quiet", "--out", out)
+    run_of = ["--step", 0.1, "--minimum", 0.1, "-n", 5, "--exhaustive", "--quiet"]
+    result = run("screen", model, *wish, *run_of, "--out", out)
     assert result.exit_code == 0, result.output
     assert "5 alloys from 66 candidates" in result.output
     assert pd.read_csv(out)["all_wishes"].is_monotonic_decreasing
+
+
+def test_a_report_shows_the_designs_and_what_was_asked(model, tmp_path):
+    page, out = tmp_path / "designs.html", tmp_path / "designs.csv"
+    wish = ["--target", "single_phase=1", "--only", "Al,Co,Cr,Ni", "-n", 12]
+    result = run("design", model, *wish, "--out", out, "--report", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    for formula in pd.read_csv(out)["formula"]:
+        assert formula in text
+    assert "AllowedElements(&#x27;Al&#x27;, &#x27;Co&#x27;, &#x27;Cr&#x27;, &#x27;Ni&#x27;)" in text
+    assert "To make first" in text
+    assert text.count("<figure>") == 2
+    assert "all_wishes_low" not in text  # repeats the one wish
+    again = tmp_path / "again.html"
+    run("design", model, *wish, "--report", again)
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_report_of_a_screening_and_of_chains_has_their_figures(model, vae, tmp_path):
+    page = tmp_path / "screen.html"
+    wish = ["--target", "single_phase=1", "--only", "Co,Cr,Ni", "--novel", 0, "--step", 0.1]
+    assert run("screen", model, *wish, "-n", 5, "--quiet", "--report", page).exit_code == 0
+    assert "To make first" not in page.read_text(encoding="utf-8")
+    with pytest.warns(DesignWarning):
+        designs = vae.design({"single_phase": 1}, n=5, method="nuts", draws=8, warmup=2)
+    write_designs(page, designs, wishes={"single_phase": 1})
+    text = page.read_text(encoding="utf-8")
+    assert "Chains, ranks" in text
+    assert text.count("<figure>") == 4
+
+
+def test_a_page_that_cannot_be_written_is_named(model, tmp_path):
+    page = tmp_path / "missing" / "designs.html"
+    result = run("design", model, "--target", "single_phase=1", "-n", 2, "--report", page)
+    assert result.exit_code == 1
+    assert "cannot be written" in result.output
 
 
 def test_a_table_is_screened(model, tmp_path):

@@ -23,8 +23,8 @@ from pyro_hea.design import (
     sample_designs,
 )
 from pyro_hea.design import wishes as wished
-from pyro_hea.design.posterior import Candidates, design_program, draw_distinct
 from pyro_hea.design.problem import Problem, features_of
+from pyro_hea.design.program import SOFTNESS, Candidates, design_program, draw_distinct
 from pyro_hea.design.region import Region
 from pyro_hea.design.rounding import weigh_in
 from pyro_hea.errors import (
@@ -357,7 +357,7 @@ class TestDesignPosterior:
         density = torch.exp(-z.square().sum(1) / 2).double().numpy()
         prior = np.tile(density, 2)[possible]
         missed = np.abs(alloys - decoded).sum(1) / 2
-        weight = prior * judged.agreement(alloys) ** kappa * np.exp(-missed / posterior._SOFTNESS)
+        weight = prior * judged.agreement(alloys) ** kappa * np.exp(-missed / SOFTNESS)
 
         monkeypatch.setattr(posterior, "_CANDIDATES", 16384)
         monkeypatch.setattr(posterior, "_FEWEST", 16384)

@@ -227,3 +227,18 @@ def test_an_alloy_that_misses_a_bound_is_moved_no_further_than_it_must():
     (weighed,), _ = weigh_in(row, region, STEP, MINIMUM)
     assert weighed[1] + weighed[5] == pytest.approx(0.6)
     assert np.abs(weighed - row).sum() / 2 == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("used", [2, 5, 8])
+@pytest.mark.parametrize("distance", [0.02, 0.3, 1.0])
+def test_novelty_is_the_distance_to_the_nearest_of_all_known_alloys(used, distance):
+    """Also where the alloys hold few of the elements, and most of the known ones are left out."""
+    rng = np.random.default_rng(used)
+    known = rng.dirichlet(np.full(8, 0.3), 60).round(2)
+    x = np.zeros((40, 8))
+    x[:, :used] = rng.dirichlet(np.full(used, 0.3), 40)
+    x[0] = 0.0
+    x[0, 0] = 1.0
+    region = Region.of([], ELEMENTS, known=known)
+    expected = [max(distance - min(abs(a - k).sum() / 2 for k in known), 0) for a in x]
+    np.testing.assert_allclose(Novel(distance).excess(x, NO_FEATURES, region), expected, atol=1e-9)

@@ -77,8 +77,7 @@ class TestScreen:
         two_passes = screen(vae.ensemble, WISH, five, n=237, **run)
         assert two_passes.attributes["predicted"] < 0.5
         assert two_passes.attributes["candidates"] == 23751
-        monkeypatch.setattr(screening, "_SMALL", 10**9)
-        one_pass = screen(vae.ensemble, WISH, five, n=237, **run)
+        one_pass = screen(vae.ensemble, WISH, five, n=237, exhaustive=True, **run)
         assert one_pass.attributes["predicted"] > 0.99
         lost = set(one_pass.table["formula"]) - set(two_passes.table["formula"])
         assert len(lost) <= 0.01 * 237

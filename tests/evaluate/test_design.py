@@ -6,6 +6,7 @@ import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 from pyro_hea.errors import DataError
+from pyro_hea.evaluate import rediscovery
 from pyro_hea.evaluate.design import (
     judged_changes,
     judged_designs,
@@ -13,7 +14,13 @@ from pyro_hea.evaluate.design import (
     summary_of_changes,
 )
 from pyro_hea.evaluate.folds import element_sets
-from pyro_hea.evaluate.rediscovery import rediscovered, rediscovery_sets, rediscovery_summary
+from pyro_hea.evaluate.rediscovery import (
+    GROUPS,
+    rediscovered,
+    rediscovery_group,
+    rediscovery_sets,
+    rediscovery_summary,
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +67,25 @@ def test_sets_for_rediscovery_are_wide_hold_single_phase_alloys_and_stay_the_sam
     assert set(sets) <= set(element_sets(single.fractions))
     with pytest.raises(DataError, match="not 100000"):
         rediscovery_sets(alloys, 100_000)
+
+
+def test_a_group_is_designed_in_by_a_model_that_was_not_shown_its_sets(alloys, monkeypatch):
+    given = []
+
+    def look(vae, alloys, sets, **settings):
+        given.append((set(element_sets(vae.ensemble.known)), sets))
+        return pd.DataFrame({"set": sets})
+
+    monkeypatch.setattr(rediscovery, "rediscovered", look)
+    tiny = {"hidden": (4,)}
+    training = {"members": 1, "epochs": 1, "teacher": None, "sleep": 0}
+    spec = ModelSpec(latent={"dim": 2}, head=tiny, encoder=tiny, decoder=tiny, training=training)
+    for group in range(GROUPS):
+        rediscovery_group(group, spec, device="cpu", progress=False)
+    held = [name for _, sets in given for name in sets]
+    assert sorted(held) == rediscovery_sets(alloys)
+    for known, sets in given:
+        assert not known & set(sets)
 
 
 def test_hits_are_within_five_percent_of_a_held_out_single_phase_alloy(vae, alloys):

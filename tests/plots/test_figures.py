@@ -62,6 +62,32 @@ def figures(designs, predictions):
         **uncertainty(),
         **benchmarks(),
         **declarations(),
+        **designed(),
+    }
+
+
+def designed():
+    """Figures of designs, of the way to one, and of their chains."""
+    rng = np.random.default_rng(4)
+    novelty = rng.uniform(0.02, 0.4, 24)
+    table = pd.DataFrame({"novelty": novelty, "all_wishes": 1 - novelty})
+    table = table.assign(all_wishes_low=table["all_wishes"] - 0.2, all_wishes_high=1.0)
+    trail = pd.DataFrame({"step": range(6), "Al": np.linspace(0.5, 0.1, 6)})
+    chains = to_inference_data(
+        {"posterior": {"z": rng.normal(size=(4, 50, 2, 2))}},
+        observed={},
+        constant={},
+        dims={"z": ["member", "latent"]},
+        default_dims=[],
+        coords={"latent": ["z0", "z1"], "member": [0, 1]},
+        attributes={"inference": "nuts"},
+    )
+    return {
+        "design_novelty": plots.design_novelty(table).figure,
+        "design_judgement": plots.design_judgement(novelty, novelty**2).figure,
+        "design_trail": plots.design_trail(trail.assign(Ni=1 - trail["Al"]), ["Al", "Ni"]).figure,
+        "design_chains, ranks": plots.design_chains(chains, 1, "z1").figure,
+        "design_chains, trace": plots.design_chains(chains, kind="trace").figure,
     }
 
 

@@ -63,5 +63,11 @@ class Novel(Constraint):
         """By how much the nearest known alloy is too near."""
         if not len(region.known) or not self.distance:
             return np.zeros(len(fractions))
-        nearest_known = cdist(fractions, region.known, "cityblock").min(1) / 2
-        return np.asarray(np.maximum(self.distance - nearest_known, 0.0))
+        # atoms of a known alloy in elements that none here holds: it is at least so far from all
+        used = (fractions > 0).any(0)
+        beyond = region.known[:, ~used].sum(1)
+        near = beyond < self.distance
+        if not near.any():
+            return np.zeros(len(fractions))
+        away = cdist(fractions[:, used], region.known[near][:, used], "cityblock") + beyond[near]
+        return np.asarray(np.maximum(self.distance - away.min(1) / 2, 0.0))

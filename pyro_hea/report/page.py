@@ -1,4 +1,4 @@
-"""A report of a run: one HTML file that holds everything it shows and loads nothing."""
+"""One HTML file that holds everything it shows and loads nothing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,91 @@
+"""Chains of the design posterior: NUTS on its smooth relaxation, with jumps in between.
+
+NUTS walks within a mode and seldom leaves it. Between its draws each chain is offered points of a
+mixture round tempered particles, and goes there by the rule of Metropolis and Hastings, which
+leaves the density as it is (Tierney, Annals of Statistics 22 (1994) 1701). The chains of all
+members are run side by side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_hea.design.mixture import Mixture
+from pyro_hea.design.smooth import smooth_factor
+from pyro_hea.design.tempering import populations
+from pyro_hea.design.told import drawn_targets
+from pyro_hea.posterior.trees import sample
+
+if TYPE_CHECKING:
+    from pyro_hea.design.problem import Problem
+
+_PARTICLES, _POPULATIONS = 256, 4
+"""Of each member, round which the mixture is put."""
+
+_WIDTH = 0.6
+"""Of a part of the mixture, in standard deviations of the particles."""
+
+_JUMPS = 32
+"""Points that each chain is offered between two draws of NUTS."""
+
+_DEEPEST = 2
+"""Doublings of a trajectory: the way within a mode is short, and jumps do the rest."""
+
+_ACCEPTED = 0.6
+
+
+class Chains(NamedTuple):
+    """Draws of the relaxed posterior in standard normal coordinates.
+
+    `u` is (C, draws, K, D); `log_factor`, what multiplied its prior, and `diverging` are
+    (C, draws, K); `step_size` and `log_evidence`, normalised over the members, (K,).
+    """
+
+    u: Tensor
+    log_factor: Tensor
+    diverging: Tensor
+    step_size: Tensor
+    log_evidence: Tensor
+
+
+def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Chains:
+    """Run chains in every member.
+
+    Parameters
+    ----------
+    problem : Problem
+    chains, draws, warmup : int
+        In each member, and draws kept of each chain after `warmup` of adaptation.
+
+    Returns
+    -------
+    Chains
+    """
+    ensemble, factor = problem.ensemble, smooth_factor(problem)
+
+    def density(u: Tensor) -> Tensor:  # of chains (C, K, D), as those are that follow it
+        return (factor(u.transpose(0, 1)) - u.transpose(0, 1).square().sum(-1) / 2).T
+
+    dim = ensemble.spec.latent.dim + len(drawn_targets(problem))
+    with torch.no_grad():
+        walking = populations(factor, ensemble.members, _PARTICLES, dim)
+        tempered = [next(walking) for _ in range(_POPULATIONS)]
+    particles = torch.cat([population.u for population in tempered], 1).double()
+    found = sample(
+        density,
+        particles[:, -chains:].transpose(0, 1).contiguous(),
+        Mixture(particles, _WIDTH * particles.std(1, keepdim=True)),
+        draws=draws,
+        warmup=warmup,
+        jumps=_JUMPS,
+        deepest=_DEEPEST,
+        accepted=_ACCEPTED,
+    )
+    u = found.draws.transpose(0, 1)
+    with torch.no_grad():
+        height = factor(u.flatten(0, 1).transpose(0, 1)).T.unflatten(0, u.shape[:2])
+    evidence = tempered[0].log_weight
+    return Chains(u, height, found.diverging.transpose(0, 1), found.step_size, evidence)

@@ -1,0 +1,180 @@
+"""The design posterior as a Pyro program, and what a draw of it is as an alloy.
+
+    π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)),    x(z) = decode(z, y*)
+
+A member is as probable as any other; z lives in its space and is decoded by it. Agreement is the
+mean over all members of the probability that every wish holds, and is asked of the alloy as one
+would weigh it in, never of the decoded composition before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Normal
+from torch import Tensor
+
+from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.told import drawn_targets, told
+from pyro_hea.design.wishes import probability
+from pyro_hea.model import ALLOYS_DIM, MEMBERS_DIM
+
+if TYPE_CHECKING:
+    from pyro_hea.design.problem import Problem
+
+Program: TypeAlias = Callable[["Problem", int], Tensor]
+"""Of a problem and a number of draws; it has the sites and factors of `design_program`."""
+
+SOFTNESS = 0.1
+"""Total variation by which a decoded composition may miss the constraints before it is unlikely."""
+
+_IMPOSSIBLE = -1e3
+"""Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
+
+
+class Candidates(NamedTuple):
+    """Alloys as weighed in, with the logarithm of their weights."""
+
+    z: np.ndarray
+    fractions: np.ndarray
+    log_weight: np.ndarray
+    member: np.ndarray
+    holds: dict[str, float]
+
+
+def design_program(problem: Problem, draws: int) -> Tensor:
+    """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
+
+    What no wish settles of a target is drawn as a function of a normal site, `<target>_coin`.
+    """
+    with plates(problem, draws):
+        decoded = decoded_sites(problem)
+        alloys, possible = _weighed_in(decoded, problem)
+        composition = pyro.deterministic("composition", alloys, event_dim=1)
+        flat = composition.flatten(0, 1)
+        features = problem.ensemble.feature_map(flat).to(decoded.dtype)
+        agreement_factor(problem, features, possible.shape)
+        missed = (decoded - composition).abs().sum(-1) / 2 / SOFTNESS
+        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(missed)
+        welcome = -missed - cost.view(possible.shape)
+        pyro.factor("constraints", welcome.where(possible, _IMPOSSIBLE))
+    return composition
+
+
+@contextmanager
+def plates(problem: Problem, draws: int) -> Iterator[None]:
+    """Members and draws in each of them."""
+    with (
+        pyro.plate("members", problem.ensemble.members, dim=MEMBERS_DIM),
+        pyro.plate("designs", draws, dim=ALLOYS_DIM),
+    ):
+        yield
+
+
+def decoded_sites(problem: Problem) -> Tensor:
+    """Draw z and what wishes leave open of the targets, and decode it, (K, draws, E)."""
+    model = problem.ensemble.model
+    z = pyro.sample("z", model.latent_prior())
+    coins = {
+        name: pyro.sample(f"{name}_coin", Normal(z.new_zeros(()), 1.0))
+        for name in drawn_targets(problem)
+    }
+    values = told(problem, coins, z)
+    for name in coins:
+        pyro.deterministic(name, values[name])
+    return model.likelihood(z, values).typical
+
+
+def agreement_factor(problem: Problem, features: Tensor, shape: torch.Size) -> None:
+    """The power of the probability that all wishes hold; every member judges every alloy."""
+    q = probability(problem.ensemble, features, problem.targets).mean(0).double()
+    pyro.factor("agreement", problem.agreement * q.log().view(shape))
+
+
+def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
+    """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
+    mean, sd = problem.ensemble.latent_moments
+    z, coins = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
+    names = drawn_targets(problem)
+    sites = {f"{name}_coin": coin for name, coin in zip(names, coins.unbind(-1), strict=True)}
+    return {"z": mean[:, None] + sd[:, None] * z, **sites}
+
+
+def run_program(problem: Problem, u: Tensor, program: Program = design_program) -> dict[str, Any]:
+    """Sites of a program with its normal sites at u (K, n, D)."""
+    conditioned = poutine.condition(program, data=latents(problem, u))
+    return dict(poutine.trace(conditioned).get_trace(problem, u.shape[1]).nodes)
+
+
+def log_factor(problem: Problem, u: Tensor, program: Program = design_program) -> Tensor:
+    """Logarithm of what multiplies a standard normal prior of u (K, n, D), (K, n).
+
+    Both factors, and by how much the prior of z differs from a normal with its moments.
+    """
+    sites = run_program(problem, u, program)
+    _, sd = problem.ensemble.latent_moments
+    z, prior = sites["z"]["value"], sites["z"]["fn"]
+    normal = Normal(0.0, 1.0).log_prob(u[..., : z.shape[-1]]).sum(-1) - sd.log().sum(-1)[:, None]
+    factors = sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints"))
+    return factors + prior.log_prob(z) - normal
+
+
+@torch.no_grad()
+def candidates_at(problem: Problem, u: Tensor, log_weight: np.ndarray) -> Candidates:
+    """The alloys at u (K, n, D), without weight where they fail a constraint."""
+    sites = run_program(problem, u.to(problem.ensemble.device))
+    z, fractions = (
+        sites[name]["value"].flatten(0, 1).double().cpu().numpy() for name in ("z", "composition")
+    )
+    possible = sites["constraints"]["fn"].log_factor.flatten().cpu().numpy() > _IMPOSSIBLE
+    each = problem.holds(fractions)
+    held = np.all([possible, *each.values()], axis=0)
+    return Candidates(
+        z,
+        fractions,
+        np.where(held, log_weight, -np.inf),
+        np.repeat(np.arange(u.shape[0]), u.shape[1]),
+        {name: float((ok & possible).mean()) for name, ok in each.items()},
+    )
+
+
+def joined(found: Sequence[Candidates]) -> Candidates:
+    """Populations together; the shares that satisfy each constraint are those of the last."""
+    return Candidates(
+        np.concatenate([c.z for c in found]),
+        np.concatenate([c.fractions for c in found]),
+        np.concatenate([c.log_weight for c in found]),
+        np.concatenate([c.member for c in found]),
+        found[-1].holds,
+    )
+
+
+def distinct(candidates: Candidates) -> np.ndarray:
+    """Positions of the first of each distinct alloy that may be returned."""
+    finite = np.flatnonzero(np.isfinite(candidates.log_weight))
+    _, first = np.unique(candidates.fractions[finite].round(6), axis=0, return_index=True)
+    return finite[first]
+
+
+def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
+    """Positions of `n` distinct alloys, drawn by weight without replacement (Gumbel top-n)."""
+    finite = np.flatnonzero(np.isfinite(candidates.log_weight))
+    noise = np.random.default_rng(seed).gumbel(size=len(candidates.log_weight))
+    order = finite[np.argsort(-(candidates.log_weight + noise)[finite], kind="stable")]
+    _, first = np.unique(candidates.fractions[order].round(6), axis=0, return_index=True)
+    return order[np.sort(first)][:n]
+
+
+def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
+    flat = decoded.detach().double().cpu().numpy().reshape(-1, decoded.shape[-1])
+    alloys, possible = weigh_in(flat, problem.region, problem.step, problem.minimum)
+    return (
+        torch.tensor(alloys, device=decoded.device).view(decoded.shape),
+        torch.tensor(possible, device=decoded.device).view(decoded.shape[:-1]),
+    )

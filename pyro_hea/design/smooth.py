@@ -1,0 +1,140 @@
+"""A smooth relaxation of the design posterior, for samplers that follow a gradient.
+
+Where the alloy that is weighed in jumps, this one fades: an element goes out gradually as it falls
+below the smallest fraction, the number of elements is the sum of what is there of each, extremes
+over the elements count each by its presence, and no bin of the embedding is narrow. Nothing is
+rounded. Draws are weighed in and checked afterwards, and weighted by the posterior itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyro
+import torch
+
+from pyro_hea.design.bounds import Sum
+from pyro_hea.design.program import (
+    SOFTNESS,
+    agreement_factor,
+    decoded_sites,
+    log_factor,
+    plates,
+)
+from pyro_hea.networks import BlurredLinear, PiecewiseLinear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from pyro_hea.design.problem import Problem
+
+_FADING = 0.25
+"""Width, in the logarithm of the fraction, over which an element goes out."""
+
+_BLUR = 0.1
+"""Narrowest bin of the embedding, as a share of the range of its feature."""
+
+_ELEMENT = 10.0
+"""Nats that an element too few costs."""
+
+_BISECTIONS = 20
+
+_LEAST = 1e-9
+"""A fraction whose logarithm is finite."""
+
+
+def relaxed(problem: Problem) -> Problem:
+    """The same problem with a blurred model, and the constraints of which its region is unaware.
+
+    The region knows the others, and `smooth_program` asks it.
+    """
+    model = copy.deepcopy(problem.ensemble.model).requires_grad_(False)
+    if isinstance(model.embedding, PiecewiseLinear):
+        model.embedding = BlurredLinear(model.embedding.edges, _BLUR)
+    rest = tuple(c for c in problem.constraints if c.tighten(problem.region) is problem.region)
+    return replace(problem, ensemble=replace(problem.ensemble, model=model), constraints=rest)
+
+
+def smooth_program(problem: Problem, draws: int) -> Tensor:
+    """Sites and factors of `design_program` for a problem of `relaxed`; gives (K, draws, E)."""
+    with plates(problem, draws):
+        decoded = decoded_sites(problem)
+        presence = faded(decoded, problem)
+        composition = pyro.deterministic("composition", _filled(decoded, presence, problem))
+        flat, there = composition.flatten(0, 1), presence.flatten(0, 1)
+        features = problem.ensemble.feature_map.faded(flat.double(), there.double())
+        agreement_factor(problem, features.to(decoded.dtype), decoded.shape[:-1])
+        missed = (decoded - composition).abs().sum(-1) / 2 + _beyond(composition, problem)
+        few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)
+        # What is left moves no chain, but decides which of its steps are taken.
+        solid = (flat * (there > 0.5)).detach().double().cpu()
+        cost = torch.tensor(problem.cost((solid / solid.sum(-1, keepdim=True)).numpy())).to(missed)
+        bent = missed / SOFTNESS + _ELEMENT * few + cost.view(missed.shape)
+        pyro.factor("constraints", -bent)
+    return composition
+
+
+def smooth_factor(problem: Problem) -> Callable[[Tensor], Tensor]:
+    """What multiplies the standard normal prior of u (K, n, D) in the relaxation, log, (K, n)."""
+    smooth, like = relaxed(problem), problem.ensemble.model.embedding.edges
+
+    def factor(u: Tensor) -> Tensor:
+        return log_factor(smooth, u.to(like), smooth_program).double().cpu()
+
+    return factor
+
+
+def faded(decoded: Tensor, problem: Problem) -> Tensor:
+    """How far each element is there, from 0 to 1, (..., E)."""
+    region = problem.region
+    may = torch.tensor(region.upper > 0, device=decoded.device)
+    must = torch.tensor(region.must, device=decoded.device)
+    allowed = decoded.where(may, 0.0) + _LEAST
+    height = (allowed / allowed.sum(-1, keepdim=True)).log()
+    edge = height.new_tensor(max(problem.minimum, problem.step / 2)).log()
+    if region.max_elements < decoded.shape[-1]:  # half way from the last that stays to the next
+        last = height.masked_fill(must, torch.inf).topk(region.max_elements + 1).values
+        edge = last[..., -2:].mean(-1, keepdim=True).maximum(edge)
+    return ((height - edge) / _FADING).sigmoid().where(may, 0.0).masked_fill(must, 1.0)
+
+
+def _filled(decoded: Tensor, presence: Tensor, problem: Problem) -> Tensor:
+    """Fractions in proportion to what is there, cut at the bounds, that sum to 1, (..., E)."""
+    region = problem.region
+    least = np.where(region.must, np.maximum(region.lower, problem.minimum), 0.0)
+    low, high = (torch.tensor(bound).to(decoded) for bound in (least, region.upper))
+    weight = decoded * presence + _LEAST * presence
+    with torch.no_grad():
+        bottom = torch.full_like(weight[..., :1], -30.0)
+        top = -bottom
+        for _ in range(_BISECTIONS):
+            scale = (bottom + top) / 2
+            over = (weight * scale.exp()).clamp(low, high).sum(-1, keepdim=True) > 1
+            top, bottom = scale.where(over, top), scale.where(~over, bottom)
+        amount = weight * bottom.exp()
+        free = (amount > low) & (amount < high)
+        fixed = amount.clamp(low, high).where(~free, 0.0)
+    rest = weight.where(free, 0.0)
+    return fixed + rest / rest.sum(-1, keepdim=True).clamp_min(_LEAST) * (
+        1 - fixed.sum(-1, keepdim=True)
+    )
+
+
+def _beyond(composition: Tensor, problem: Problem) -> Tensor:
+    """By how much bounds on several elements together are missed, (...)."""
+    total = composition.new_zeros(composition.shape[:-1])
+    for bound in problem.region.linear:
+        if isinstance(bound, Sum):
+            weights = torch.tensor(bound.weights).to(composition)
+            value = composition @ weights
+            outside = (value - bound.high).clamp_min(0) + (bound.low - value).clamp_min(0)
+            total = total + outside / weights.abs().amax().clamp_min(1e-30)
+        else:
+            away = (composition - torch.tensor(bound.centre).to(composition)).abs().sum(-1) / 2
+            total = total + (away - bound.distance).clamp_min(0)
+    return total
