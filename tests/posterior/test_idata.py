@@ -93,7 +93,7 @@ def test_arviz_summarises_it(idata):
 def test_arviz_of_the_next_generation_takes_it_too():
     python = os.environ.get(NEW_ARVIZ)
     if not python:
-        pytest.skip(f"set {NEW_ARVIZ} to a Python with ArviZ >= 1.0, pytest and h5netcdf")
+        pytest.skip(f"set {NEW_ARVIZ} to a Python with ArviZ >= 1.0, pytest, h5netcdf and h5py")
     run = subprocess.run(
         [
             python,
