@@ -99,7 +99,8 @@ def design(
 
     wishes, constraints = _wishes(options["target"]), _constraints(options)
     vae = DisentangledVAE.load(model)
-    result = vae.design(wishes, constraints, n=count, method=method, seed=seed, agreement=agreement)
+    how = {"step": step, "minimum": minimum, "agreement": agreement}
+    result = vae.design(wishes, constraints, n=count, method=method, seed=seed, **how)
     result = result if batch is None else result.batch(batch)
     _deliver(result, vae, wishes, constraints, out, page)
 
