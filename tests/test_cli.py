@@ -534,7 +534,7 @@ class TestSavedModels:
             ("no tensors", "is no saved model: there is no 'model.safetensors' in it"),
             ("truncated manifest", "is no manifest of a model"),
             ("no manifest", "is no saved model: there is no 'model.json' in it"),
-            ("another version", "has schema version 99; this release reads 3"),
+            ("another version", "has schema version 99; this release reads 4"),
             ("other tables", "was trained with other element or pair tables"),
             ("no spec", "does not fit its manifest"),
             ("nothing", "is no saved model: there is no 'model.json' in it"),

@@ -226,7 +226,7 @@ def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(proble
 
 
 def test_designs_of_a_guide_hold_what_is_asked_and_come_again(vae, monkeypatch):
-    monkeypatch.setattr(guide, "_STEPS", 20)
+    monkeypatch.setattr(guide, "_STEPS", 100)
     monkeypatch.setattr(posterior, "_GUIDED", 2000)
     designs, again = (vae.design(WISH, FIVE, n=15, method="svi", seed=2) for _ in range(2))
     assert designs.table.equals(again.table)

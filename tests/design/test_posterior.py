@@ -366,7 +366,7 @@ class TestDesignPosterior:
         drawn = result.table[list(judged.elements)].to_numpy()
         assert result.attributes["effective_sample_size"] > 8 * n  # distinct costs little
 
-        for name in ("atomic_size_difference", "melting_temperature", "number_of_elements"):
+        for name in ("atomic_size_difference", "melting_temperature", "largest_fraction"):
             on_grid, of_draws = (features_of(x, judged)[name].to_numpy() for x in (alloys, drawn))
             mean = np.average(on_grid, weights=weight)
             sd = np.sqrt(np.average((on_grid - mean) ** 2, weights=weight))
