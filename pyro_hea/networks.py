@@ -324,7 +324,7 @@ def rational_spline(x: Tensor, declared: Tensor, inverse: bool) -> tuple[Tensor,
     --------
     >>> y, _ = rational_spline(torch.tensor([1.0, 5.0]), torch.ones(2, 5), inverse=False)
     >>> x, _ = rational_spline(y, torch.ones(2, 5), inverse=True)
-    >>> x
+    >>> x.round(decimals=3)
     tensor([1., 5.])
     """
     bins = (declared.shape[-1] + 1) // 3

@@ -62,5 +62,6 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
     assert done["speed-train8-seed0"]["peak (MiB)"] > 0
     screened = done["speed-screen-few"]
     assert screened["compositions"] == 1771
-    assert screened["recall of the best percent"] == screened["shown to the ensemble"] == 1
+    assert screened["recall of the best percent"] == 1
+    assert 0.9 < screened["shown to the ensemble"] < 1  # all but those that are known alloys
     assert len(outcome.figure.axes) == 4
