@@ -141,7 +141,7 @@ def sample_latents(
     Chains
     """
     devices = [batch.features.device] if batch.features.is_cuda else []
-    with torch.random.fork_rng(devices), pyro.validation_enabled(False):
+    with torch.random.fork_rng(devices), pyro.validation_enabled(False), model.one_pass():
         torch.manual_seed(seed)
         local = LocalPosterior.fitted(model, batch, *_FIT)
         prior = model.latent_prior()
