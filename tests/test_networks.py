@@ -140,6 +140,17 @@ def test_dropout_drops_the_same_units_in_every_branch():
     assert not torch.equal(dropped[0, 0], dropped[0, 1])
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_drops_each_unit_with_its_probability(p):
+    torch.manual_seed(0)
+    dropped = Dropout(p)(torch.ones(7, 101, 103)) == 0  # no multiple of four
+    share = dropped.double()
+    assert float(share.mean()) == pytest.approx(p, abs=4 * (p * (1 - p) / share.numel()) ** 0.5)
+    left, right = share[..., :-1].flatten(), share[..., 1:].flatten()
+    together = torch.corrcoef(torch.stack([left, right]))[0, 1]
+    assert abs(float(together)) < 4 / left.numel() ** 0.5
+
+
 # Embedding of features.
 
 
