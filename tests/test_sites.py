@@ -14,7 +14,7 @@ from scipy import special, stats
 
 from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
-from pyro_hea.inference.objective import compacted, patterns
+from pyro_hea.inference.objective import compacted, in_each_class, patterns
 from pyro_hea.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
@@ -631,3 +631,43 @@ def test_the_sum_over_patterns_is_the_loss_of_the_whole_batch_on_average():
     error = math.hypot(np.std(whole), np.std(split)) / 15**0.5
     assert abs(np.mean(whole) - np.mean(split)) < 4 * error
     assert error < 0.01 * np.mean(whole)
+
+
+TAUGHT = {"members": K, "teacher": {}}
+
+
+@pytest.mark.usefixtures("without_chance")
+@pytest.mark.parametrize("labels", LABELS)
+def test_alloys_in_each_class_have_the_bound_and_the_gradient_of_an_enumeration(labels):
+    alone = {"given": [], "only": {}}
+    spec = spec_of(kinds("single_phase", "phase", "hardness", phase=alone), training=TAUGHT)
+    model, batch = model_of(spec).eval(), labelled_batch(spec, LABELS[labels])
+    counted = in_each_class(model, batch)
+    assert not ({"single_phase", "phase"} & counted.alloys.labelled.keys())
+    rows = {"mixed": 1 + 1 + 3 + 3 * 6, "labelled": N, "left out": 6 * N}
+    assert len(counted.alloys) == rows[labels]
+    results = []
+    for args in ((batch,), counted):
+        model.zero_grad()
+        loss = elbo_loss(model, *args)
+        loss.backward()
+        moved = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        results.append((loss.detach(), {n: g for n, g in moved.items() if g.any()}))
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        kinds("rating"),
+        kinds("single_phase", single_phase={"prior": LOGISTIC}),
+        kinds("single_phase", "rating", rating={"given": "single_phase"}),
+    ],
+    ids=["not taught", "an expert's", "given to another"],
+)
+def test_what_is_not_summed_by_rows_stays_as_it_is(targets):
+    spec = spec_of(targets, training=TAUGHT)
+    batch = labelled_batch(spec, MIXED)
+    alloys, counts = in_each_class(model_of(spec), batch)
+    assert alloys is batch
+    assert counts is None

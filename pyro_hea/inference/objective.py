@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
+from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
+from torch.special import xlogy
 
-from pyro_hea.sites import UNKNOWN, ContinuousSite
+from pyro_hea.sites import UNKNOWN, BinarySite, CategoricalSite, ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
@@ -27,10 +29,66 @@ _AS_EXPECTED = 4
 """Labels that are thought of as one scale off, beside those that a scale is judged by."""
 
 
-def elbo_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
-    """Negative ELBO, summed over members and alloys, in nats, with its gradient."""
+def elbo_loss(model: AlloyModel, batch: AlloyBatch, counts: Tensor | None = None) -> Tensor:
+    """Negative ELBO, summed over members and alloys, in nats, with its gradient.
+
+    With `counts` (K, N), that of the alloys which `in_each_class` has counted by them.
+    """
     with model.one_pass():
-        return ELBO.differentiable_loss(model.model, model.guide, batch)
+        if counts is None:
+            return ELBO.differentiable_loss(model.model, model.guide, batch)
+        program = (poutine.scale(part, scale=counts) for part in (model.model, model.guide))
+        return ELBO.differentiable_loss(*program, batch) + xlogy(counts, counts).sum()
+
+
+class InEachClass(NamedTuple):
+    """Alloys of which some stand for one alloy, and how much they count, (K, N)."""
+
+    alloys: AlloyBatch
+    counts: Tensor | None
+
+
+@torch.no_grad()
+def in_each_class(model: AlloyModel, batch: AlloyBatch) -> InEachClass:
+    """The alloys of unknown class once in each, as known and by as much as the guide holds of it.
+
+    Where the bound does not move what the guide holds of a class, that sum over classes is the one
+    that an enumeration takes, and labelled alloys bear none of its branches.
+    """
+    counts = None
+    for name in _by_rows(model):
+        known = batch.known(name)
+        if known.all():
+            continue
+        unknown = (~known).nonzero()[:, 0]
+        outputs = model.head(name, model.read(batch.take(unknown)), None)
+        log_q = cast("BinarySite | CategoricalSite", model.site(name)).log_classes(outputs, {})
+        classes = torch.arange(log_q.shape[-1], device=unknown.device)
+        of_unknown = classes.repeat_interleave(len(unknown)).to(outputs)
+        rows = torch.cat([known.nonzero()[:, 0], unknown.repeat(len(classes))])
+        if counts is None:
+            counts = batch.features.new_ones(model.members, len(batch))
+        share = log_q.mT.flatten(1).exp()
+        counts = counts[:, rows] * torch.cat(
+            [share.new_ones(len(share), int(known.sum())), share], 1
+        )
+        labels = {n: y for n, y in batch.labelled.items() if n != name}
+        values = torch.cat([batch.targets[name][known], of_unknown]) if known.any() else of_unknown
+        batch = batch.replaced(labelled=labels).take(rows)
+        batch = batch.replaced(targets={**batch.targets, name: values})
+    return InEachClass(batch, counts)
+
+
+def _by_rows(model: AlloyModel) -> list[str]:
+    """Targets whose classes `in_each_class` makes known.
+
+    Not those that others depend on, whose labels may rule out a class, and none where all alloys
+    share something else, which is not to be counted with them.
+    """
+    if model.experts or model.reliabilities:
+        return []
+    parents = {name for target in model.targets for name in model.ancestors(target.name)}
+    return [name for name in model.spec.taught if name not in parents]
 
 
 def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
@@ -63,7 +121,9 @@ def compacted(batch: AlloyBatch) -> AlloyBatch:
 
 
 def _classes(model: AlloyModel) -> list[str]:
-    return [t.name for t in model.targets if not isinstance(model.site(t.name), ContinuousSite)]
+    """Targets whose unknown classes are branches."""
+    names = [t.name for t in model.targets if not isinstance(model.site(t.name), ContinuousSite)]
+    return [name for name in names if name not in _by_rows(model)]
 
 
 class Told(NamedTuple):
