@@ -12,7 +12,7 @@ from torch import nn
 
 from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference import Trainer, clip_by_member, elbo_loss, label_loss
+from pyro_hea.inference import Trainer, clip_by_member, elbo_loss, label_loss, steps_of
 from pyro_hea.inference import trainer as inference
 from pyro_hea.model import AlloyModel
 from pyro_hea.spec import ModelSpec
@@ -163,8 +163,17 @@ def test_mixup_gives_placeholders_no_influence():
     assert losses[0] == losses[1] == losses[2]
 
 
-def test_a_training_loss_is_bound_and_label_loss_per_alloy_and_member():
-    spec = spec_of(dropout=0.0, mixup=0.0, jitter=0.0, batch_size=100, label_weight=3.0, epochs=1)
+@pytest.mark.parametrize(
+    ("count", "size", "steps"), [(1156, 512, 3), (1156, 256, 5), (24, 512, 3), (2, 512, 2)]
+)
+def test_an_epoch_has_three_steps_or_more(count, size, steps):
+    assert steps_of(count, spec_of(batch_size=size).training) == steps
+
+
+def test_a_training_loss_is_bound_and_label_loss_per_alloy_and_member(monkeypatch):
+    monkeypatch.setattr(inference, "_LEAST_STEPS", 1)
+    one_step = {"mixup": 0.0, "jitter": 0.0, "batch_size": 100, "label_weight": 3.0, "epochs": 1}
+    spec = spec_of(dropout=0.0, teacher=None, **one_step)
     trainer = trainer_of(spec, validation=None)
     untrained = model_of(spec)
     record = next(trainer.epochs())

@@ -168,14 +168,15 @@ def test_loss_is_the_cross_entropy_with_soft_labels(name, alloys_of_kinds):
     torch.testing.assert_close(loss, torch.stack(expected))
 
 
-def test_share_divides_the_loss_between_forests_and_labels(alloys):
+def test_share_divides_rows_and_loss_between_forests_and_labels(alloys):
     def loss(share):
         spec = spec_of(teacher={"trees": 20, "alloys": 1, "share": share}, mixup=0.0)
         trainer = prepared(spec.with_(head__dropout=0.0), alloys).trainer
         return trainer._mixed_label_loss(trainer.data)
 
     trainer = prepared(spec_of(teacher=None, mixup=0.0).with_(head__dropout=0.0), alloys).trainer
-    labels, forests = trainer._mixed_label_loss(trainer.data), loss(1.0)
+    own = trainer.data.take(torch.arange(len(alloys) - int(0.7 * len(alloys))))
+    labels, forests = trainer._mixed_label_loss(own), loss(1.0)
     torch.testing.assert_close(loss(0.7), 0.7 * forests + 0.3 * labels)
 
 

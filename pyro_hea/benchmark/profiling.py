@@ -7,7 +7,6 @@ is left of the step is the program: Pyro's traces, log probabilities, sums over 
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pyro_hea.inference import steps_of
 from pyro_hea.networks import MLP, MemberLinear
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def step_profile(run: TrainingRun) -> dict[str, float]:
         is the floor.
     """
     model, trainer = run.ensemble.model, run.trainer
-    steps = math.ceil(len(trainer.data) / model.spec.training.batch_size)
+    steps = steps_of(len(trainer.data), model.spec.training)
     epochs = trainer.epochs()
     calls = _calls(model, partial(next, epochs))
     seconds = [_seconds(partial(next, epochs)) for _ in range(_EPOCHS)]
@@ -60,7 +60,7 @@ def step_profile(run: TrainingRun) -> dict[str, float]:
         share = count / steps
         parts[name.partition(".")[0]] += share * _milliseconds(partial(_both_ways, network, x))
         floor += share * _milliseconds(partial(_products, network, x))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     parts["optimiser"] = _milliseconds(optimiser.step)

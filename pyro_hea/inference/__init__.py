@@ -15,6 +15,7 @@ from pyro_hea.inference.trainer import (
     Measurements,
     Trainer,
     clip_by_member,
+    steps_of,
 )
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "held_out",
     "label_loss",
     "sleep",
+    "steps_of",
     "taught_nats",
 ]

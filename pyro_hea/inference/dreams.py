@@ -19,7 +19,7 @@ from pyro import poutine
 from pyro.distributions import TransformedDistribution
 
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference.trainer import clip_by_member, jittered, one_cycle
+from pyro_hea.inference.trainer import clip_by_member, jittered, one_cycle, steps_of
 from pyro_hea.spec import VampPrior
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pyro_hea.model import AlloyModel, Values
     from pyro_hea.spec import Training
 
-_FASTER = 2.5
-"""Learning rate of the encoder alone, in units of that of the whole."""
+_DREAMT, _AWAKE = 1 / 4, 1 / 8
+"""Alloys of each kind in a step, in shares of a batch; each of the latter is drawn for often."""
 
 _PARTICLES, _WIDER = 10, 1.1
 """Draws that are weighed of a real alloy, and how much wider than the guide they are."""
@@ -56,7 +56,7 @@ def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) ->
     TrainingDivergedError
         If a loss is not finite; the encoder is then as before, as after any other error.
     """
-    steps = math.ceil(settings.sleep * settings.epochs * len(data) / settings.batch_size)
+    steps = math.ceil(settings.sleep * settings.epochs * steps_of(len(data), settings))
     if not steps or isinstance(model.spec.latent.prior, VampPrior):
         return
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
@@ -79,19 +79,18 @@ def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) ->
 
 def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) -> None:
     encoder = list(model.encoder.parameters())
-    peak = _FASTER * settings.learning_rate
-    optimizer = torch.optim.AdamW(encoder, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(encoder, weight_decay=settings.weight_decay, fused=True)
     with torch.no_grad():
         y = {
             n: v.expand(model.members, len(data)) for n, v in model.guide(data).items() if n != "z"
         }
-    half = math.ceil(min(settings.batch_size, len(data)) / 2)
-    quarter = math.ceil(half / 2)  # each is weighed by some draws
+    size = min(settings.batch_size, len(data))
+    dreams, awakes = math.ceil(_DREAMT * size), math.ceil(_AWAKE * size)
     total = torch.zeros((), device=data.features.device)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = peak * one_cycle(step / steps)
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * one_cycle(step / steps)
         order = torch.randperm(len(data), device=total.device)
-        dreamt, real = order[:half], order[half : half + quarter]
+        dreamt, real = order[:dreams], order[dreams : dreams + awakes]
         loss = dream_loss(model, data.take(dreamt)).mean(-1).sum()
         fractions = jittered(data.composition[real], settings.jitter)
         awake = wake_loss(model, fractions, {n: v[:, real] for n, v in y.items()})
@@ -111,11 +110,12 @@ def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) 
 def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     """-log q(z | x, y) of alloys dreamt with the features of a batch, (K, N), in nats."""
     awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, half=None)
-    with torch.no_grad():
-        sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)
-    y = {name: sites[name]["value"] for name in model.spec.target_names}
-    q = model.latent_posterior(sites["composition"]["value"], y)
-    return -q.log_prob(sites["z"]["value"])
+    with model.one_pass():
+        with torch.no_grad():
+            sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)
+        y = {name: sites[name]["value"] for name in model.spec.target_names}
+        q = model.latent_posterior(sites["composition"]["value"], y)
+        return -q.log_prob(sites["z"]["value"])
 
 
 def wake_loss(
@@ -138,17 +138,18 @@ def wake_loss(
     Tensor, shape (K, N)
         In nats; its mean is the cross-entropy of guide and posterior as the particles become many.
     """
-    q: Any = model.latent_posterior(fractions, y)
-    pushed = isinstance(q, TransformedDistribution)
-    normal, transforms = (q.base_dist, q.transforms) if pushed else (q, [])
-    with torch.no_grad():
-        narrow = normal.sample(torch.Size([particles]))
-        w = z = normal.mean + _WIDER * (narrow - normal.mean)
-        log_weight = -normal.log_prob(narrow)  # of w too, but for a constant
-        for transform in transforms:
-            moved = transform(z)
-            log_weight = log_weight + transform.log_abs_det_jacobian(z, moved)
-            z = moved
-        joint = model.latent_prior().log_prob(z) + model.likelihood(z, y).log_prob(fractions)
-        weight = (joint + log_weight).softmax(0)
+    with model.one_pass():
+        q: Any = model.latent_posterior(fractions, y)
+        pushed = isinstance(q, TransformedDistribution)
+        normal, transforms = (q.base_dist, q.transforms) if pushed else (q, [])
+        with torch.no_grad():
+            narrow = normal.sample(torch.Size([particles]))
+            w = z = normal.mean + _WIDER * (narrow - normal.mean)
+            log_weight = -normal.log_prob(narrow)  # of w too, but for a constant
+            for transform in transforms:
+                moved = transform(z)
+                log_weight = log_weight + transform.log_abs_det_jacobian(z, moved)
+                z = moved
+            joint = model.latent_prior().log_prob(z) + model.likelihood(z, y).log_prob(fractions)
+            weight = (joint + log_weight).softmax(0)
     return -(weight * normal.log_prob(w)).sum(0)

@@ -19,6 +19,7 @@ from pyro_hea.inference.objective import (
     compacted,
     elbo_loss,
     held_out,
+    in_each_class,
     is_told,
     label_loss,
     nats,
@@ -45,6 +46,9 @@ _WARM_UP = 0.1
 
 _GATHERED = 0.25
 """Of a batch: that many alloys of which several classes are unknown are visited together."""
+
+_LEAST_STEPS = 3
+"""In an epoch."""
 
 _VALIDATION_SEED = 0
 """Of the noise in a validation loss: evaluations differ by the weights alone."""
@@ -127,7 +131,8 @@ class Trainer:
             [
                 {"params": heads, "weight_decay": s.head_weight_decay},
                 {"params": rest, "weight_decay": s.weight_decay},
-            ]
+            ],
+            fused=True,
         )
         model.population = len(data)
         self._patterns = patterns(model, data)
@@ -200,7 +205,7 @@ class Trainer:
 
     def _train_epoch(self, looking: bool = False) -> Tensor:
         """One pass over the data; the loss, mean over members, nats per alloy."""
-        steps = math.ceil(len(self.data) / self.settings.batch_size)
+        steps = steps_of(len(self.data), self.settings)
         total = torch.zeros((), device=self.device)
         self.model.train()
         with self._own_randomness(), pyro.validation_enabled(False):
@@ -238,12 +243,11 @@ class Trainer:
     def _elbo_loss(self, batch: AlloyBatch, pattern: Tensor) -> Tensor:
         """Negative ELBO of a batch, summed over the alloys of each pattern by itself."""
         present = pattern.unique()
-        if len(present) == 1:
-            return elbo_loss(self.model, compacted(batch))
         loss = torch.zeros((), device=self.device)
         for one in present:
             rows = (pattern == one).nonzero()[:, 0].to(self.device)
-            loss = loss + elbo_loss(self.model, compacted(batch.take(rows)))
+            some = batch.take(rows) if len(present) > 1 else batch
+            loss = loss + elbo_loss(self.model, *in_each_class(self.model, compacted(some)))
         return loss
 
     def _diverged(self, what: str) -> TrainingDivergedError:
@@ -277,16 +281,21 @@ class Trainer:
         return loss
 
     def _taught_loss(self, batch: AlloyBatch, name: str) -> Tensor:
-        """Log loss by the labels of a batch and by what is taught of as many other alloys."""
+        """Log loss on as many alloys as a batch has, a share of them taught, the rest its own."""
         assert self._lessons is not None
         assert self.settings.teacher is not None
         lessons, share = self._lessons, self.settings.teacher.share
-        picked = torch.randint(len(lessons.alloys), (len(batch),), device=self.device)
+        own = len(batch) - int(share * len(batch))
+        picked = torch.randint(len(lessons.alloys), (len(batch) - own,), device=self.device)
         said = lessons.probabilities[name][:, picked]
-        loss = (
-            share * taught_nats(self.model, lessons.alloys.take(picked), name, said).mean(-1).sum()
-        )
-        return loss if share == 1 else loss + (1 - share) * self._target_loss(batch, name)
+        loss = torch.zeros((), device=self.device)
+        if len(picked):
+            taught = taught_nats(self.model, lessons.alloys.take(picked), name, said)
+            loss = loss + share * taught.mean(-1).sum()
+        if own:
+            rows = torch.arange(own, device=self.device)
+            loss = loss + (1 - share) * self._target_loss(batch.take(rows), name)
+        return loss
 
     def _target_loss(self, batch: AlloyBatch, name: str) -> Tensor:
         """Log loss on the labelled alloys of a batch, mixed with others."""
@@ -347,14 +356,16 @@ class Trainer:
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
-                bounds.append(ELBO.loss(member.model, member.guide, validation) / len(validation))
+                with member.one_pass():
+                    bound = ELBO.loss(member.model, member.guide, validation)
+                bounds.append(bound / len(validation))
             losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
         log_loss = _mean(list(losses.values()), self.model.members)
         shared = [
             loss for name, loss in losses.items() if name not in (*self._numbers, *self._taught)
         ]
-        bound = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
-        better = self._keep_better(torch.stack([bound, *alone]))
+        total = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
+        better = self._keep_better(torch.stack([total, *alone]))
         return bounds, log_loss.tolist(), better[0].tolist()
 
     def _keep_better(self, loss: Tensor) -> Tensor:
@@ -429,6 +440,11 @@ class Trainer:
         self._rng = tensors["rng"]
         if self._cuda_devices():
             self._cuda_rng = [tensors["cuda_rng.0"]]
+
+
+def steps_of(alloys: int, settings: Training) -> int:
+    """Steps of an epoch: no fewer than `_LEAST_STEPS`, for few alloys need no fewer of them."""
+    return max(min(alloys, _LEAST_STEPS), math.ceil(alloys / settings.batch_size))
 
 
 def one_cycle(progress: float) -> float:

@@ -205,7 +205,7 @@ class Training(Declaration):
     epochs : int
         Passes over the training alloys, at most.
     batch_size : int
-        Alloys in a step, labelled and unlabelled.
+        Alloys in a step at most, labelled and unlabelled; an epoch has three steps or more.
     learning_rate, head_learning_rate : float
         Peaks of the one-cycle schedule, for encoder, decoder and flow and for the heads.
     weight_decay, head_weight_decay : float
@@ -228,10 +228,10 @@ class Training(Declaration):
     """
 
     members: int = Field(default=8, ge=1, le=1024)
-    epochs: int = Field(default=300, ge=1)
-    batch_size: int = Field(default=256, ge=2)
-    learning_rate: Positive = 3e-3
-    head_learning_rate: Positive = 2e-3
+    epochs: int = Field(default=160, ge=1)
+    batch_size: int = Field(default=512, ge=2)
+    learning_rate: Positive = 1.2e-2
+    head_learning_rate: Positive = 1.2e-2
     weight_decay: float = Field(default=1e-4, ge=0.0)
     head_weight_decay: float = Field(default=0.1, ge=0.0)
     label_weight: float = Field(default=1.0, ge=0.0)

@@ -22,7 +22,7 @@ class TestWith:
     def test_changes_what_is_named_and_nothing_else(self):
         spec = ModelSpec().with_(latent__dim=4, training__epochs=10)
         assert spec == ModelSpec(latent=Latent(dim=4), training=Training(epochs=10))
-        assert spec.with_(latent__dim=8, training__epochs=300) == ModelSpec()
+        assert spec.with_(latent__dim=8, training__epochs=160) == ModelSpec()
 
     def test_leaves_the_spec_itself_as_it_is(self):
         before = SPEC.to_mapping()
