@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,7 @@ class LargestFraction(Constraint):
     high: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.high <= 1:
+        if not (isinstance(self.high, Real) and 0 < self.high <= 1):
             raise ConstraintError(f"{self!r}: the bound is a fraction above 0 and at most 1")
 
     def tighten(self, region: Region) -> Region:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ class NearAlloy(Constraint):
 
     def __post_init__(self) -> None:
         parse_composition(self.alloy)
-        if not 0 <= self.distance <= 1:
+        if not (isinstance(self.distance, Real) and 0 <= self.distance <= 1):
             raise ConstraintError(f"{self!r}: the distance is a share of the atoms from 0 to 1")
 
     def tighten(self, region: Region) -> Region:
@@ -54,7 +55,7 @@ class Novel(Constraint):
     distance: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.distance <= 1:
+        if not (isinstance(self.distance, Real) and 0 <= self.distance <= 1):
             raise ConstraintError(f"{self!r}: the distance is a share of the atoms from 0 to 1")
 
     def excess(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -104,9 +105,11 @@ class MaxPrice(Constraint):
     prices: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        bad = {e: p for e, p in dict(self.prices).items() if not 0 <= p < np.inf}
+        prices = dict(self.prices).items()
+        bad = {e: p for e, p in prices if not (isinstance(p, Real) and 0 <= p < np.inf)}
         if not self.prices or bad:
             raise ConstraintError(f"MaxPrice needs prices of 0 or more by element, not {bad}")
+        check_bounds("MaxPrice", 0.0, self.high)
         object.__setattr__(self, "prices", MappingProxyType(dict(sorted(self.prices.items()))))
 
     def __hash__(self) -> int:

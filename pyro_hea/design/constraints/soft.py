@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,8 @@ class Soft(Constraint):
     weight: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.constraint, Constraint) or not self.weight > 0:
+        weighed = isinstance(self.weight, Real) and self.weight > 0
+        if not isinstance(self.constraint, Constraint) or not weighed:
             raise ConstraintError(f"{self!r}: Soft takes a constraint and a weight above 0")
 
     def excess(
