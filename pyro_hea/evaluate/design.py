@@ -31,7 +31,7 @@ DESIGNS = 500
 
 def judged_designs(
     vae: DisentangledVAE, wish: int, *, n: int = DESIGNS, seed: int = 0, **settings: Any
-) -> dict[str, float]:
+) -> pd.DataFrame:
     """Sample designs for a wish among high-entropy alloys, and have them judged.
 
     Parameters
@@ -46,24 +46,39 @@ def judged_designs(
 
     Returns
     -------
-    dict
-        Share that the judge calls single phase, mean probability by the model and by the judge,
-        designs that break a constraint, number of element sets, smallest and median novelty,
-        share thrown away.
+    DataFrame
+        One row per design: `formula`, `elements` (its set of elements), `predicted` and `judged`
+        (probability of a single phase), `novelty`, and whether it `violates` a constraint.
+        `attrs["discarded"]` is the share that was thrown away.
     """
     result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, **settings)
     fractions = result.fractions
-    judged = embedded_judge().predict(fractions)
+    table = pd.DataFrame(
+        {
+            "formula": result.table["formula"].to_numpy(),
+            "elements": element_sets(fractions),
+            "predicted": result.table[TARGET].to_numpy(),
+            "judged": embedded_judge().predict(fractions),
+            "novelty": result.table["novelty"].to_numpy(),
+            "violates": violations(fractions).to_numpy(),
+        }
+    )
+    table.attrs["discarded"] = float(result.attributes["discarded"])
+    return table
+
+
+def summary_of_designs(table: pd.DataFrame) -> dict[str, float]:
+    """Shares, means and counts over designs, as `judged_designs` gives them."""
     return {
-        "designs": len(result),
-        "judged single phase": float((judged > 0.5).mean()),
-        "mean of the judge": float(judged.mean()),
-        "mean prediction": float(result.table[TARGET].mean()),
-        "violations": int(violations(fractions).sum()),
-        "element sets": len(set(element_sets(fractions))),
-        "smallest novelty": float(result.table["novelty"].min()),
-        "median novelty": float(result.table["novelty"].median()),
-        "discarded": float(result.attributes["discarded"]),
+        "designs": len(table),
+        "judged single phase": float((table["judged"] > 0.5).mean()),
+        "mean of the judge": float(table["judged"].mean()),
+        "mean prediction": float(table["predicted"].mean()),
+        "violations": int(table["violates"].sum()),
+        "element sets": table["elements"].nunique(),
+        "smallest novelty": float(table["novelty"].min()),
+        "median novelty": float(table["novelty"].median()),
+        "discarded": table.attrs["discarded"],
     }
 
 

@@ -122,16 +122,33 @@ def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
 
 
 def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
-    def judged(vae, wish, *, seed):
-        shares = {"judged single phase": 0.9 * wish + 0.01 * seed, "mean prediction": 0.5}
-        return shares | {"mean of the judge": 0.4, "violations": 0, "element sets": 200}
+    def judged(vae, wish, *, seed=0, n=10, agreement=10.0):
+        right = np.arange(n) < n - seed
+        table = pd.DataFrame({"predicted": 0.5, "judged": np.where(right == wish, 0.9, 0.1)})
+        table = table.assign(elements="Al-Ni", novelty=0.1, violates=False)
+        table.attrs["discarded"] = 0.0
+        return table
+
+    def changed(vae, alloys, workflow):
+        assert len(alloys) == len(load_alloys().split("published")["test"])
+        moved = {"nearest": 0.1, "invert": 0.2}[workflow]
+        return pd.DataFrame(
+            {"formula": ["a", None], "judged": [0.9, 0.0], "moved": [moved, np.nan]}
+        )
 
     monkeypatch.setattr(designs, "judged_designs", judged)
+    monkeypatch.setattr(designs, "judged_changes", changed)
     outcome = benchmark.design(bench, 2)
-    assert outcome.content["runs"]["wish 1"]["judged single phase"] == [0.9, 0.91]
-    for table in outcome.tables.values():
+    assert outcome.content["runs"]["wish 1"]["judged single phase"] == [1.0, 0.9]
+    assert outcome.content["runs"]["wish 0"]["judged single phase"] == [0.0, 0.1]
+    assert outcome.content["changes"]["invert"]["atoms moved, median"] == 0.2
+    assert outcome.content["changes"]["nearest"]["judged single phase"] == 0.5
+    assert len(outcome.content["agreement"]["judged"]) == 500
+    first, second, changes = outcome.tables.values()
+    for table in (first, second):
         assert table["seed"].tolist() == [0, 1]
         assert (table["violations"] == 0).all()
+    assert changes["workflow"].tolist() == ["nearest", "invert"]
 
 
 def test_rediscovery_is_a_mean_over_sets_of_all_groups_and_seeds(bench, monkeypatch):

@@ -12,6 +12,7 @@ from pyro_hea.evaluate.design import (
     judged_designs,
     share_interval,
     summary_of_changes,
+    summary_of_designs,
 )
 from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.evaluate.rediscovery import (
@@ -42,12 +43,14 @@ def _few_candidates(monkeypatch):
 
 
 def test_designs_are_counted(vae):
-    row = judged_designs(vae, 1, n=30)
+    table = judged_designs(vae, 1, n=30)
+    assert table["predicted"].between(0, 1).all()
+    row = summary_of_designs(table)
     assert row["designs"] == 30
+    assert row["judged single phase"] == np.mean([judged > 0.5 for judged in table["judged"]])
     assert row["violations"] == 0
     assert 1 <= row["element sets"] <= 30
     assert row["smallest novelty"] >= 0.02 - 1e-9
-    assert 0 <= row["judged single phase"] <= 1
 
 
 def test_a_start_without_an_end_counts_as_a_failure(vae, alloys):
