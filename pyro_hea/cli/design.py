@@ -231,7 +231,8 @@ def _deliver(
     page: Path | None,
 ) -> None:
     if out is None:
-        show(repr(result), result.table[_shown(vae.spec, wishes)])
+        table = result.table[_shown(vae.spec, wishes)]
+        show(repr(result), table.assign(known=table["known"].map(_in_at_percent)))
     else:
         write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
         write(out)
@@ -252,6 +253,14 @@ def _shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:
     ]
     together = ["all_wishes"] if len(wishes) > 1 else []  # else it repeats what is predicted
     return ["formula", *predicted, *together, "novelty", "known"]
+
+
+def _in_at_percent(formula: str) -> str:
+    """A formula as short as a screen asks for, of two digits an element."""
+    from pyro_hea.composition import parse_composition
+
+    parts = parse_composition(formula).items()
+    return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)
 
 
 def _pair(text: str) -> tuple[str, str]:

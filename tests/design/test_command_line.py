@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_hea.cli import main
+from pyro_hea.cli.design import _in_at_percent
 from pyro_hea.errors import DesignWarning
 from pyro_hea.report import write_designs
 
@@ -104,6 +105,17 @@ def test_a_table_is_screened(model, tmp_path):
     table.write_text("formula\nCoNi\nAlCoCrFeNi\n")
     result = run("screen", model, "--target", "single_phase=1", "--candidates", table, "--quiet")
     assert "2 alloys from 2 candidates" in result.output
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("Ni", "Ni100"),
+        ("Al0.133333CoCr0.666667Fe0.666667NiTi0.333333", "Al3.5Co26Cr18Fe18Ni26Ti8.8"),
+    ],
+)
+def test_known_alloys_are_short_on_the_screen(formula, expected):
+    assert _in_at_percent(formula) == expected
 
 
 def test_a_table_on_the_screen_repeats_nothing(model):
