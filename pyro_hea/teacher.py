@@ -36,6 +36,9 @@ _LINEAR = 0.5
 _FEW = 100
 """Labels beyond which that share falls, as the root of their number."""
 
+_SHARPER = 1 / 3
+"""Power beyond 1 of what is said where labels are many: means of trees are not sure enough."""
+
 _INVERSE_PENALTY = 0.1
 """Of its coefficients, for standardised features: few labels say little of thirty."""
 
@@ -156,7 +159,8 @@ def _asked(
     Trees read features and the square roots of the fractions, the line features alone.
     """
     said = np.zeros((members, len(asked[0]), classes))
-    linear = _LINEAR * min(1.0, (_FEW / len(y)) ** 0.5)
+    few = min(1.0, (_FEW / len(y)) ** 0.5)
+    linear = _LINEAR * few
     x, made = np.hstack([features, roots]), np.hstack(asked)
     for member in said:
         forest = ExtraTreesClassifier(
@@ -169,4 +173,5 @@ def _asked(
     line = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=5000))
     line.fit(features, y)
     said[..., line.classes_] += linear * line.predict_proba(asked[0])
-    return said
+    said **= 1 + _SHARPER * (1 - few)
+    return said / said.sum(-1, keepdims=True)

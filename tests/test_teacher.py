@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import cross_entropy
 
-from pyro_hea import DisentangledVAE, ModelSpec
+from pyro_hea import DisentangledVAE, ModelSpec, teacher
 from pyro_hea.fitting import TrainingRun, untrained_ensemble
 from pyro_hea.inference import elbo_loss, taught_nats
 from pyro_hea.teacher import lessons, never_made
@@ -101,6 +101,15 @@ class TestLessons:
         assert probabilities.shape[2] == 4
         assert (probabilities[..., 1] == 0).all()
         assert (probabilities[..., [0, 2, 3]].amax((0, 1)) > 0.2).all()
+
+    @pytest.mark.parametrize(("labels", "power"), [(60, 1.0), (400, 1 + 1 / 6)])
+    def test_with_many_labels_it_is_surer(self, alloys, labels, power, monkeypatch):
+        many = alloys.take(np.arange(labels) % 60)
+        surer = taught(spec_of(), many)[1].probabilities["single_phase"]
+        monkeypatch.setattr(teacher, "_SHARPER", 0.0)
+        plain = taught(spec_of(), many)[1].probabilities["single_phase"]
+        odds = power * (plain[..., 1] / plain[..., 0]).log()
+        torch.testing.assert_close(surer[..., 1], odds.sigmoid(), rtol=1e-4, atol=1e-5)
 
     def test_a_seed_says_the_same_again(self, alloys):
         first, again, other = (taught(spec_of(), alloys, seed)[1] for seed in (0, 0, 1))
