@@ -68,10 +68,8 @@ def in_each_class(model: AlloyModel, batch: AlloyBatch) -> InEachClass:
         rows = torch.cat([known.nonzero()[:, 0], unknown.repeat(len(classes))])
         if counts is None:
             counts = batch.features.new_ones(model.members, len(batch))
-        share = log_q.mT.flatten(1).exp()
-        counts = counts[:, rows] * torch.cat(
-            [share.new_ones(len(share), int(known.sum())), share], 1
-        )
+        counts = counts[:, rows]
+        counts[:, -len(of_unknown) :] *= log_q.mT.flatten(1).exp()
         labels = {n: y for n, y in batch.labelled.items() if n != name}
         values = torch.cat([batch.targets[name][known], of_unknown]) if known.any() else of_unknown
         batch = batch.replaced(labelled=labels).take(rows)
