@@ -317,8 +317,8 @@ def test_a_stopped_training_stays_stopped_when_it_is_resumed():
 
 
 def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine_to_zero():
-    spec = spec_of(epochs=10, batch_size=6, learning_rate=0.02, head_learning_rate=0.01)
-    trainer = trainer_of(spec, validation=None)
+    peaks = {"learning_rate": 0.02, "head_learning_rate": 0.01}
+    trainer = trainer_of(spec_of(epochs=10, batch_size=6, teacher=None, **peaks), validation=None)
     rates = []
     trainer._optimizer.register_step_pre_hook(
         lambda optimizer, *_: rates.append([g["lr"] for g in optimizer.param_groups])
@@ -326,23 +326,27 @@ def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine_to_zero():
     list(trainer.epochs())
     steps = 10 * 4
     assert len(rates) == steps
-    for step, (head, rest) in enumerate(rates):
+    for step, (_, head, rest) in enumerate(rates):
         at = step / steps
         share = at / 0.1 if at < 0.1 else (1 + math.cos(math.pi * (at - 0.1) / 0.9)) / 2
         assert head == pytest.approx(0.01 * share, abs=1e-12)
         assert rest == pytest.approx(0.02 * share, abs=1e-12)
-    assert max(r for _, r in rates) == pytest.approx(0.02)
-    assert rates[-1][1] < 1e-4
+    assert max(r for *_, r in rates) == pytest.approx(0.02)
+    assert rates[-1][2] < 1e-4
 
 
-def test_heads_and_the_rest_have_their_own_rates_and_decay():
-    trainer = trainer_of(spec_of(weight_decay=0.25, head_weight_decay=0.5))
-    heads, rest = trainer._optimizer.param_groups
-    assert {id(p) for p in heads["params"]} == {id(p) for p in trainer.model.heads.parameters()}
-    assert {id(p) for p in heads["params"] + rest["params"]} == {
-        id(p) for p in trainer.model.parameters()
-    }
-    assert (heads["weight_decay"], rest["weight_decay"]) == (0.5, 0.25)
+@pytest.mark.parametrize("teacher", [None, {}], ids=["not taught", "taught"])
+def test_heads_and_the_rest_have_their_own_rates_and_decay(teacher):
+    settings = {"weight_decay": 0.25, "head_weight_decay": 0.5, "learning_rate": 0.02}
+    trainer = trainer_of(spec_of(head_learning_rate=0.01, teacher=teacher, **settings))
+    taught, others, rest = trainer._optimizer.param_groups
+    heads = {id(p) for p in trainer.model.heads.parameters()}
+    assert {id(p) for p in (others if teacher is None else taught)["params"]} == heads
+    assert not (taught if teacher is None else others)["params"]
+    assert heads | {id(p) for p in rest["params"]} == {id(p) for p in trainer.model.parameters()}
+    decay = [group["weight_decay"] for group in (taught, others, rest)]
+    assert decay == [0.5, 0.5, 0.25]
+    assert trainer._peaks == [0.02, 0.01, 0.02]
 
 
 # Stopping.

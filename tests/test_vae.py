@@ -26,6 +26,7 @@ ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
+    settings = {"members": 2, "epochs": 7, "batch_size": 12, "learning_rate": 0.003}
     return ModelSpec.from_mapping(
         {
             "targets": {name: {} for name in targets},
@@ -34,7 +35,7 @@ def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSp
             "head": {"hidden": [8], "dropout": 0.1},
             "encoder": {"hidden": [8]},
             "decoder": {"hidden": [8]},
-            "training": {"members": 2, "epochs": 7, "batch_size": 12} | training,
+            "training": settings | training,
         }
     )
 

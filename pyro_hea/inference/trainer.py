@@ -126,10 +126,14 @@ class Trainer:
         rest = [p for name, p in model.named_parameters() if not name.startswith("heads.")]
         self._groups = [heads, rest]
         s = self.settings
-        self._peaks = [s.head_learning_rate, s.learning_rate]
+        # What is taught is told of thousands of alloys, and can be learnt as fast as the rest.
+        taught = [p for n in model.spec.taught for p in model.heads[n].parameters()]
+        others = [p for p in heads if not any(p is one for one in taught)]
+        self._peaks = [s.learning_rate, s.head_learning_rate, s.learning_rate]
         self._optimizer = torch.optim.AdamW(
             [
-                {"params": heads, "weight_decay": s.head_weight_decay},
+                {"params": taught, "weight_decay": s.head_weight_decay},
+                {"params": others, "weight_decay": s.head_weight_decay},
                 {"params": rest, "weight_decay": s.weight_decay},
             ],
             fused=True,

@@ -207,7 +207,8 @@ class Training(Declaration):
     batch_size : int
         Alloys in a step at most, labelled and unlabelled; an epoch has three steps or more.
     learning_rate, head_learning_rate : float
-        Peaks of the one-cycle schedule, for encoder, decoder and flow and for the heads.
+        Peaks of the one-cycle schedule, for encoder, decoder, flow and heads that have a teacher,
+        and for the other heads.
     weight_decay, head_weight_decay : float
         Decoupled (AdamW), for encoder, decoder and flow and for the heads.
     label_weight : float
@@ -231,7 +232,7 @@ class Training(Declaration):
     epochs: int = Field(default=160, ge=1)
     batch_size: int = Field(default=512, ge=2)
     learning_rate: Positive = 1.2e-2
-    head_learning_rate: Positive = 1.2e-2
+    head_learning_rate: Positive = 4e-3
     weight_decay: float = Field(default=1e-4, ge=0.0)
     head_weight_decay: float = Field(default=0.1, ge=0.0)
     label_weight: float = Field(default=1.0, ge=0.0)

@@ -25,7 +25,7 @@ SPEC = {
     "head": {"hidden": [16, 16], "dropout": 0.2},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"members": 2, "epochs": 80, "batch_size": 64},
+    "training": {"members": 2, "epochs": 80, "batch_size": 64, "learning_rate": 0.003},
 }
 
 
