@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
-CONFIDENCE = 0.75
+CONFIDENCE = 0.87
 """Cautious probability of all wishes at which a changed alloy is content."""
 
 _NEIGHBOURS = 8.0
