@@ -37,8 +37,10 @@ def test_exponents_are_those_of_a_power_law():
 
 @pytest.mark.slow
 def test_a_small_run_times_everything(tmp_path, monkeypatch):
-    # A process for each unit, as `test_units` has it, would mostly import.
-    here = lambda _, units, *, alone=False: {name: unit() for name, unit in units.items()}  # noqa: E731
+    def here(_, units, *, alone=False):
+        """A process for each unit, as `test_units` has it, would mostly import."""
+        return {name: unit() for name, unit in units.items()}
+
     monkeypatch.setattr(Bench, "finish", here)
     monkeypatch.setattr(timing, "REPEATS", 1)
     monkeypatch.setattr(timing, "_MANY", 2000)
