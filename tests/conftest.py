@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,14 @@ SMALL = {
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def numpy_state() -> Callable[[], list[int]]:
+    """Gives NumPy's global random state, which the library has to leave alone."""
+    import numpy as np
+
+    return lambda: np.random.get_state()[1].tolist()  # noqa: NPY002 - only the legacy call reads it
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_hea.cli import main
+from pyro_hea.posterior import graph
 from pyro_hea.spec import ModelSpec
 from pyro_hea.spec.process import generative_process
 
@@ -145,6 +146,11 @@ class TestShow:
     def test_says_why_it_cannot_draw(self, name, said, spec, tmp_path):
         pytest.importorskip("graphviz")
         assert said in fails("show", spec, "--out", tmp_path / name)
+
+    def test_says_what_to_install_to_draw(self, spec, tmp_path, monkeypatch):
+        monkeypatch.setattr(graph, "find_spec", lambda name: None)
+        said = fails("show", spec, "--out", tmp_path / "graph.dot")
+        assert 'pip install "pyro-hea[graph]"' in said
 
     def test_refuses_a_faulty_spec(self, tmp_path):
         path = tmp_path / "hea.yaml"

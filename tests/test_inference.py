@@ -230,15 +230,15 @@ def test_training_is_the_same_for_a_seed_and_another_for_another():
     assert not same(runs[0][0], runs[2][0])
 
 
-def test_the_global_random_state_neither_changes_nor_matters():
+def test_the_global_random_state_neither_changes_nor_matters(numpy_state):
     torch.manual_seed(1)
-    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it must stay untouched
+    before, of_numpy = torch.get_rng_state(), numpy_state()
     first = trainer_of()
     for _ in first.epochs():
         assert torch.equal(torch.get_rng_state(), before)
     first.keep_best()
     assert torch.equal(torch.get_rng_state(), before)
-    assert (np.random.get_state()[1] == of_numpy).all()  # noqa: NPY002 - it must stay untouched
+    assert numpy_state() == of_numpy
     torch.manual_seed(2)
     second = trainer_of()
     for _ in second.epochs():

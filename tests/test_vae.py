@@ -339,12 +339,12 @@ def test_fit_returns_the_model_itself_and_knows_its_alloys(model):
     assert one.ensemble.elements == tuple(ELEMENTS)
 
 
-def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(model):
+def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(model, numpy_state):
     torch.manual_seed(5)
-    before, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it must stay untouched
+    before, of_numpy = torch.get_rng_state(), numpy_state()
     first = fitted()
     assert torch.equal(torch.get_rng_state(), before)
-    assert (np.random.get_state()[1] == of_numpy).all()  # noqa: NPY002 - it must stay untouched
+    assert numpy_state() == of_numpy
     torch.manual_seed(6)
     assert same_weights(first, fitted())
     assert not same_weights(first, fitted(seed=1))

@@ -109,11 +109,11 @@ class _Coalition:
 @contextmanager
 def _numpy_state() -> Iterator[None]:
     """Keep NumPy's global random state, which shap seeds."""
-    state = np.random.get_state()  # noqa: NPY002 - the global state is what shap seeds
+    state = np.random.get_state()  # noqa: NPY002 - shap calls np.random.seed itself; no Generator can be passed to it
     try:
         yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002 - and what is put back
+        np.random.set_state(state)  # noqa: NPY002 - the caller's legacy state can be put back in no other way
 
 
 def _shap() -> ModuleType:

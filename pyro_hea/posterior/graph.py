@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,8 @@ def model_graph(spec: ModelSpec) -> graphviz.Digraph:
     MissingExtraError
         Without the package graphviz.
     """
-    try:
-        import graphviz  # noqa: F401 - Pyro imports it itself, with an error that names no extra
-    except ImportError as error:
-        raise missing_extra("graphviz", "graph") from error
+    if find_spec("graphviz") is None:  # Pyro's own error names no extra
+        raise missing_extra("graphviz", "graph")
     features = torch.zeros(1, len(spec.features.columns))
     fractions = torch.full((1, _ELEMENTS), 1 / _ELEMENTS)
     statistics, reports = Statistics.of_features(features, spec.features.bins), {}

@@ -7,6 +7,7 @@ is given shift its prior by `shifts` numbers.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -128,7 +129,7 @@ class PossibleCategorical(dist.Categorical):
         return values[~impossible]
 
 
-class _ClassSite(_Calibrated):
+class _ClassSite(_Calibrated, ABC):
     """A target with a class among C."""
 
     placeholder = 0.0
@@ -149,9 +150,9 @@ class _ClassSite(_Calibrated):
         """Every value, (C,)."""
         return torch.arange(float(len(self.prior_logits))).to(self.prior_logits)
 
+    @abstractmethod
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        raise NotImplementedError  # nominal and ordered classes each have their own
 
     def informed(
         self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor

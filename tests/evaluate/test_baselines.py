@@ -37,12 +37,12 @@ def test_a_baseline_learns_what_there_is_to_learn(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_few_labels_are_enough_and_a_seed_fixes_the_outcome(name):
+def test_few_labels_are_enough_and_a_seed_fixes_the_outcome(name, numpy_state):
     x, y = _alloys(25)
     new = _alloys(50, seed=1)[0]
-    state = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the one not to be touched
+    state = numpy_state()
     first = fit_predict(name, x, y, new, 3)
-    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002 - it must stay untouched
+    assert numpy_state() == state
     assert first.shape == (50,)
     assert ((first >= 0) & (first <= 1)).all()
     # alone or in company an alloy is predicted alike: nothing is learned from what is predicted

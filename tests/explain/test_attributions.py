@@ -152,11 +152,11 @@ def test_importance_has_an_interval_over_the_members(vae, some, groups):
     np.testing.assert_allclose(table.loc[list(groups), "mean"], by_hand)
 
 
-def test_the_same_seed_gives_the_same_values_and_numpys_state_is_kept(vae, some):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002 - it must stay untouched
+def test_the_same_seed_gives_the_same_values_and_numpys_state_is_kept(vae, some, numpy_state):
+    before = numpy_state()
     first, second = (attribute(vae, some, seed=3).values for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 - it must stay untouched
+    assert numpy_state() == before
 
 
 def test_features_that_say_the_same_are_in_one_group(vae, alloys):
