@@ -126,7 +126,8 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
     return {
         "Single phase or not, test part": scores.reset_index(),
         "Reconstruction and disentanglement, test part": pd.DataFrame(
-            rest.items(), columns=["measure", "value"]
+            [(name, f"{value:.3g}") for name, value in rest.items()],  # each in a unit of its own
+            columns=["measure", "value"],
         ),
         "Designs, judged": study.judged.reset_index(),
         "Designs": study.designs.table[[*shown, "novelty", "known"]],
