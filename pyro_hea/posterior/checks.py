@@ -59,8 +59,8 @@ def guide_table(
     with torch.random.fork_rng([batch.features.device] * batch.features.is_cuda):
         torch.manual_seed(seed)
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
-        with pyro.validation_enabled(False):
-            local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[1][:, 0]
+        with pyro.validation_enabled(False), model.one_pass():
+            local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[2][:, 0]
     k_hat = smoothed(guide.cpu().numpy())[1]
     table = {
         "k_hat": k_hat,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
     from pyro_hea.dataset import AlloyBatch
 
-_CHUNK = 2_000_000
-"""Fractions drawn at a time, which bounds the memory."""
+_CHUNK = 1_000_000
+"""Fractions drawn at a time: what stays in a processor's cache."""
 
 GROUPS = ("posterior", "posterior_predictive", "log_likelihood", "prior", "prior_predictive")
 """What can be drawn."""

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from pyro_hea.model import AlloyModel
     from pyro_hea.posterior.ensemble import Ensemble
 
-_ROWS = 400_000
-"""Draws scored at a time, over members and alloys, which bounds the memory."""
-
 _PARTICLES = 250
 """Draws behind an evidence."""
 
@@ -87,16 +84,10 @@ def weigh_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[Clas
     for values in _combinations(model):
         known = numbers | {n: v * one for n, v in values.items()}
         given = replace(batch, targets=known, labelled={})
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), model.one_pass():
             local = LocalPosterior.fitted(model, given)
-            step = max(1, _ROWS // (model.members * len(batch)))
-            parts = [
-                local.weighted(model, given, min(step, draws - start))
-                for start in range(0, draws, step)
-            ]
-        u, log_weight = (torch.cat(column) for column in zip(*parts, strict=True))
-        with torch.no_grad():
-            classes.append(Class(values, local.latent(u)[0], log_weight))
+            _, z, log_weight = local.weighted(model, given, draws)
+        classes.append(Class(values, z, log_weight))
     return classes
 
 

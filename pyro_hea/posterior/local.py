@@ -27,16 +27,19 @@ if TYPE_CHECKING:
 _DEGREES = 5.0
 """Of freedom of the t: tails that are heavier than the posterior's, which is near to normal."""
 
-_ASCENT_STEPS, _ASCENT_RATE = 100, 0.15
+_ASCENT_STEPS, _ASCENT_RATE = 50, 0.15
 """Of the climb towards the mode, in standard deviations of the guide."""
 
-_NEWTON_STEPS, _HALVINGS = 6, 5
+_NEWTON_STEPS, _HALVINGS = 3, 5
 
 _FLATTEST = 1e-2
 """Smallest curvature that is believed, in units of the guide's inverse variance."""
 
 _ROUNDS, _PARTICLES = 3, 500
 """Of the moments' importance sampling."""
+
+_ROWS = 25_000
+"""Draws scored at a time, over members and alloys: what stays in a processor's cache."""
 
 
 class LocalPosterior:
@@ -95,20 +98,26 @@ class LocalPosterior:
             value = moved
         return value, log_volume
 
-    def log_density(self, u: Tensor, model: AlloyModel, batch: AlloyBatch) -> Tensor:
-        """Log of the model's joint density of u (S, K, N, d) and the data, (S, K, N), in nats."""
+    def joint(self, u: Tensor, model: AlloyModel, batch: AlloyBatch) -> tuple[Tensor, Tensor]:
+        """Z at u (S, K, N, d), and log of the model's joint density of u and the data, in nats."""
         z, log_volume = self.latent(u)
-        return score(model, batch, z)[0] + log_volume
+        return z, score(model, batch, z)[0] + log_volume
 
     @torch.no_grad()
-    def weighted(self, model: AlloyModel, batch: AlloyBatch, draws: int) -> tuple[Tensor, Tensor]:
-        """Draw u, (S, K, N, d), and log p(x, y, z) - log q(z) of each, (S, K, N), in nats."""
+    def weighted(
+        self, model: AlloyModel, batch: AlloyBatch, draws: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw u; u and its z, (S, K, N, d), and log p(x, y, z) - log q(z), (S, K, N), in nats."""
         u = self.standard.sample(torch.Size([draws]))
-        return u, self.log_density(u, model, batch) - self.standard.log_prob(u)
+        some = u.split(max(1, _ROWS // self.loc[..., 0].numel()))
+        z, joint = map(
+            torch.cat, zip(*(self.joint(part, model, batch) for part in some), strict=True)
+        )
+        return u, z, joint - self.standard.log_prob(u)
 
     def _at_mode(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
         def fall(u: Tensor) -> Tensor:
-            return -self.log_density(u.unsqueeze(0), model, batch)[0]
+            return -self.joint(u.unsqueeze(0), model, batch)[1][0]
 
         u = torch.zeros_like(self.loc).requires_grad_()
         ascent = torch.optim.Adam([u], _ASCENT_RATE)
@@ -134,7 +143,7 @@ class LocalPosterior:
 
     def _with_moments(self, model: AlloyModel, batch: AlloyBatch, particles: int) -> LocalPosterior:
         """The same with the posterior's mean and covariance, by truncated weights."""
-        u, log_weight = self.weighted(model, batch, particles)
+        u, _, log_weight = self.weighted(model, batch, particles)
         # No draw counts for more than sqrt(S) average ones (Ionides, 2008): no collapse.
         limit = log_weight.logsumexp(0) - 0.5 * math.log(particles)
         weight = log_weight.minimum(limit).softmax(0).unsqueeze(-1)

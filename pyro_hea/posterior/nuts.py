@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from pyro_hea.model import AlloyModel
     from pyro_hea.posterior.ensemble import Ensemble
 
-_FIT = 5, 2000
+_FIT = 10, 2000
 """Rounds and particles of the fitted coordinates: as a few alloys can have them."""
+
+_JUMPS, _DEEPEST, _ACCEPTED = 32, 3, 0.65
+"""Many jumps, which take one pass, and short trajectories: all wait for the longest of them."""
 
 _SPREAD = 1.5
 """Standard deviation of the chains' first points, where the posterior's is about 1."""
@@ -153,7 +156,16 @@ def sample_latents(
             return prior.log_prob(z) + likelihood + log_volume
 
         start = _SPREAD * torch.randn(chains, *local.loc.shape).to(local.loc)
-        found = sample(log_density, start, local.standard, draws=draws, warmup=warmup)
+        found = sample(
+            log_density,
+            start,
+            local.standard,
+            draws=draws,
+            warmup=warmup,
+            jumps=_JUMPS,
+            deepest=_DEEPEST,
+            accepted=_ACCEPTED,
+        )
         with torch.no_grad():
             z = local.latent(found.draws)[0]
     z, diverging, steps = (value.transpose(0, 1)[:, :, 0] for value in (z, *found[1:3]))

@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
     LogDensity = Callable[[Tensor], Tensor]
 
-_DEEPEST = 5
-"""Doublings of a trajectory, at most: all wait for the longest."""
-
-_JUMPS = 8
-"""Between two trajectories."""
-
-_ACCEPTED = 0.8
-"""Acceptance that the step sizes are adapted to."""
-
 _FIRST_STEP = 0.3
 """Step size that adaptation starts from, where a density's standard deviations are about 1."""
 
@@ -82,9 +73,9 @@ def sample(
     *,
     draws: int,
     warmup: int,
-    jumps: int = _JUMPS,
-    deepest: int = _DEEPEST,
-    accepted: float = _ACCEPTED,
+    jumps: int,
+    deepest: int,
+    accepted: float,
 ) -> Trees:
     """Draw from each density by NUTS, C chains of each.
 
@@ -117,7 +108,7 @@ def sample(
     >>> sd = torch.tensor([[0.5, 1.0], [1.0, 2.0]])  # of two densities
     >>> wide = pyro.distributions.Normal(torch.zeros(2, 2), 3.0).to_event(1)
     >>> found = sample(lambda u: -(u / sd).square().sum(-1) / 2, torch.zeros(4, 2, 2), wide,
-    ...                draws=500, warmup=100)
+    ...                draws=500, warmup=100, jumps=8, deepest=5, accepted=0.8)
     >>> (found.draws.std((0, 1)) / sd - 1).abs().max() < 0.1
     tensor(True)
     """

@@ -115,16 +115,16 @@ def test_the_density_in_local_coordinates_integrates_to_the_evidence(ensemble, f
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         local = LocalPosterior.fitted(model, batch)
-        _, log_weight = local.weighted(model, batch, 4000)
+        _, _, log_weight = local.weighted(model, batch, 4000)
     axis = torch.linspace(-9, 9, 181, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)[:, None, None, :].expand(-1, 1, N, 2)
     with torch.no_grad():
-        in_u = local.log_density(grid, model, batch).logsumexp(0) + 2 * (axis[1] - axis[0]).log()
+        in_u = local.joint(grid, model, batch)[1].logsumexp(0) + 2 * (axis[1] - axis[0]).log()
         # The same over z itself, in which no transform has a part.
         plain = LocalPosterior(
             torch.zeros_like(local.loc), torch.eye(2, dtype=torch.float64).expand(1, N, 2, 2), []
         )
-        in_z = plain.log_density(grid, model, batch).logsumexp(0) + 2 * (axis[1] - axis[0]).log()
+        in_z = plain.joint(grid, model, batch)[1].logsumexp(0) + 2 * (axis[1] - axis[0]).log()
     torch.testing.assert_close(in_u, in_z, atol=5e-3, rtol=0)
     estimate = log_weight.logsumexp(0) - np.log(4000)
     torch.testing.assert_close(estimate, in_z, atol=0.05, rtol=0)

@@ -10,6 +10,8 @@ from pyro_hea.posterior.trees import sample
 
 C, DRAWS = 4, 500
 
+SETTINGS = {"draws": DRAWS, "warmup": 150, "jumps": 8, "deepest": 5, "accepted": 0.8}
+
 FAR = 1e4
 """Jumps that wide are hardly ever taken: trajectories do the work."""
 
@@ -19,7 +21,7 @@ def drawn(log_density, densities, dim, jumps=3.0, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         start = torch.randn(C, densities, dim, dtype=torch.float64)
-        return sample(log_density, start, wide, draws=DRAWS, warmup=150)
+        return sample(log_density, start, wide, **SETTINGS)
 
 
 @pytest.mark.parametrize("jumps", [2.5, FAR])
