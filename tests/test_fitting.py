@@ -61,7 +61,12 @@ def spec_of(targets=None, latent=None, epochs: int = 6) -> ModelSpec:
             "head": {"hidden": [8], "dropout": 0.2},
             "encoder": {"hidden": [8]},
             "decoder": {"hidden": [8]},
-            "training": {"members": 2, "epochs": epochs, "batch_size": 20},
+            "training": {
+                "teacher": {"trees": 20},
+                "members": 2,
+                "epochs": epochs,
+                "batch_size": 20,
+            },
         }
     )
 

@@ -21,7 +21,13 @@ E, FEATURES, K = 4, 3, 2
 
 
 def spec_of(dropout: float = 0.2, **training) -> ModelSpec:
-    settings = {"members": K, "epochs": 8, "batch_size": 10, "patience": 30} | training
+    settings = {
+        "teacher": {"trees": 20},
+        "members": K,
+        "epochs": 8,
+        "batch_size": 10,
+        "patience": 30,
+    } | training
     return ModelSpec.from_mapping(
         {
             "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},

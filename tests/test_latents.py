@@ -36,7 +36,7 @@ def model_of(name: str, dim: int = 2, moved: bool = True) -> AlloyModel:
             "head": {"hidden": [6]},
             "encoder": {"hidden": [7]},
             "decoder": {"hidden": [5]},
-            "training": {"members": K, "epochs": 2, "batch_size": 6},
+            "training": {"teacher": {"trees": 20}, "members": K, "epochs": 2, "batch_size": 6},
         }
     )
     edges = torch.tensor([[-2.0, -0.7, 0.7, 2.0]]).expand(2, 4).contiguous()
@@ -104,7 +104,7 @@ def test_draws_of_two_coordinates_follow_the_density(name):
     for k in range(K):
         of_draws = density(model, drawn[:, k])[:, k]
         lowest, highest = float(drawn[:, k].min()), float(drawn[:, k].max())
-        axis = torch.linspace(lowest, highest, 801, dtype=torch.float64)
+        axis = torch.linspace(lowest, highest, 301, dtype=torch.float64)
         on_grid = density(model, torch.cartesian_prod(axis, axis))[:, k]
         for level in (0.3, 0.7):
             above = on_grid[on_grid > of_draws.quantile(level)].sum() * (axis[1] - axis[0]) ** 2

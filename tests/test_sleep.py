@@ -60,7 +60,14 @@ def spec_of(**training) -> ModelSpec:
             "head": {"hidden": [4]},
             "encoder": {"hidden": [32], "reads": "fractions"},
             "decoder": {"hidden": [4]},
-            "training": {"members": K, "epochs": 100, "jitter": 0.0, "batch_size": 64} | training,
+            "training": {
+                "teacher": {"trees": 20},
+                "members": K,
+                "epochs": 100,
+                "jitter": 0.0,
+                "batch_size": 64,
+            }
+            | training,
         }
     )
 

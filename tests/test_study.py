@@ -21,7 +21,7 @@ SPEC = ModelSpec(
     head=SMALL,
     encoder=SMALL,
     decoder=SMALL,
-    training={"members": 2, "epochs": 6, "batch_size": 512},
+    training={"teacher": {"trees": 20}, "members": 2, "epochs": 6, "batch_size": 512},
 )
 
 FIGURES = (

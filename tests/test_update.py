@@ -15,7 +15,13 @@ SPEC = ModelSpec.from_mapping(
         "head": {"hidden": [16]},
         "encoder": {"hidden": [8]},
         "decoder": {"hidden": [8]},
-        "training": {"members": 2, "epochs": 30, "batch_size": 16, "mixup": 0.0},
+        "training": {
+            "teacher": {"trees": 20},
+            "members": 2,
+            "epochs": 30,
+            "batch_size": 16,
+            "mixup": 0.0,
+        },
     }
 )
 FORMULAS = [f"Al{a}Co{b}Cr{5 - a}Fe{6 - b}" for a in range(1, 5) for b in range(1, 6)]

@@ -26,7 +26,13 @@ ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
-    settings = {"members": 2, "epochs": 7, "batch_size": 12, "learning_rate": 0.003}
+    settings = {
+        "teacher": {"trees": 60},
+        "members": 2,
+        "epochs": 7,
+        "batch_size": 12,
+        "learning_rate": 0.003,
+    }
     return ModelSpec.from_mapping(
         {
             "targets": {name: {} for name in targets},

@@ -36,6 +36,9 @@ _DEEPEST = 2
 
 _ACCEPTED = 0.6
 
+_WEIGHED, _AT_A_TIME = 8192, 1024
+"""Draws of the mixture behind the evidence of each member."""
+
 
 class Chains(NamedTuple):
     """Draws of the relaxed posterior in standard normal coordinates.
@@ -74,10 +77,11 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
         walking = populations(factor, ensemble.members, _PARTICLES, dim)
         tempered = [next(walking) for _ in range(_POPULATIONS)]
     particles = torch.cat([population.u for population in tempered], 1).double()
+    mixture = Mixture(particles, _WIDTH * particles.std(1, keepdim=True))
     found = sample(
         density,
         particles[:, -chains:].transpose(0, 1).contiguous(),
-        Mixture(particles, _WIDTH * particles.std(1, keepdim=True)),
+        mixture,
         draws=draws,
         warmup=warmup,
         jumps=_JUMPS,
@@ -87,5 +91,8 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     u = found.draws.transpose(0, 1)
     with torch.no_grad():
         height = factor(u.flatten(0, 1).transpose(0, 1)).T.unflatten(0, u.shape[:2])
-    evidence = tempered[0].log_weight
+        # Surer than the evidence of tempering, which so few particles give.
+        weighed = mixture.sample(torch.Size([_WEIGHED])).split(_AT_A_TIME)
+        weight = torch.cat([density(some) - mixture.log_prob(some) for some in weighed])
+        evidence = weight.logsumexp(0).log_softmax(0)
     return Chains(u, height, found.diverging.transpose(0, 1), found.step_size, evidence)

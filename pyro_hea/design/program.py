@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 Program: TypeAlias = Callable[["Problem", int], Tensor]
 """Of a problem and a number of draws; it has the sites and factors of `design_program`."""
 
-SOFTNESS = 0.1
-"""Total variation by which a decoded composition may miss the constraints before it is unlikely."""
+_ATOMS, _SHAPE = 100.0, 5.0
+"""Mean and shape of the gamma distribution of how many atoms of an alloy are counted."""
 
-_IMPOSSIBLE = -1e3
+_TRACE = 1e-5
+"""A smaller fraction that was decoded is as good as none."""
+
+_IMPOSSIBLE = -1e4
 """Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
 
 
@@ -60,9 +63,9 @@ def design_program(problem: Problem, draws: int) -> Tensor:
         flat = composition.flatten(0, 1)
         features = problem.ensemble.feature_map(flat).to(decoded.dtype)
         agreement_factor(problem, features, possible.shape)
-        missed = (decoded - composition).abs().sum(-1) / 2 / SOFTNESS
-        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(missed)
-        welcome = -missed - cost.view(possible.shape)
+        bent = misfit(decoded, composition)
+        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(bent)
+        welcome = -bent - cost.view(possible.shape)
         pyro.factor("constraints", welcome.where(possible, _IMPOSSIBLE))
     return composition
 
@@ -95,6 +98,25 @@ def agreement_factor(problem: Problem, features: Tensor, shape: torch.Size) -> N
     """The power of the probability that all wishes hold; every member judges every alloy."""
     q = probability(problem.ensemble, features, problem.targets).mean(0).double()
     pyro.factor("agreement", problem.agreement * q.log().view(shape))
+
+
+def misfit(decoded: Tensor, composition: Tensor) -> Tensor:
+    """Nats by which counting an alloy's atoms speaks against what was decoded, (...).
+
+    Counting n atoms makes the decoded fractions (..., E) less likely than the alloy's own by n
+    times the Kullback-Leibler divergence D between them. How many would be counted is uncertain,
+    a gamma variable, over which exp(-n D) has the mean (1 + D mean / shape)^-shape: sharp close
+    by, and never out of reach.
+
+    Examples
+    --------
+    >>> decoded = torch.tensor([0.5, 0.5])
+    >>> misfit(decoded, torch.tensor([1.0, 0.0]))  # 5 log(1 + 20 log 2)
+    tensor(13.4944)
+    """
+    ratio = composition.clamp_min(1e-12) / decoded.clamp_min(_TRACE)  # its logarithm is finite
+    divergence = (composition * ratio.log()).sum(-1).clamp_min(0.0)
+    return _SHAPE * torch.log1p(_ATOMS / _SHAPE * divergence)
 
 
 def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:

@@ -18,10 +18,10 @@ import torch
 
 from pyro_hea.design.bounds import Sum
 from pyro_hea.design.program import (
-    SOFTNESS,
     agreement_factor,
     decoded_sites,
     log_factor,
+    misfit,
     plates,
 )
 from pyro_hea.networks import BlurredLinear, PiecewiseLinear
@@ -41,6 +41,9 @@ _BLUR = 0.1
 
 _ELEMENT = 10.0
 """Nats that an element too few costs."""
+
+_SOFTNESS = 0.1
+"""Total variation that exchanges may move at the cost of a nat."""
 
 _BISECTIONS = 20
 
@@ -69,13 +72,12 @@ def smooth_program(problem: Problem, draws: int) -> Tensor:
         flat, there = composition.flatten(0, 1), presence.flatten(0, 1)
         features = problem.ensemble.feature_map.faded(flat.double(), there.double())
         agreement_factor(problem, features.to(decoded.dtype), decoded.shape[:-1])
-        missed = (decoded - composition).abs().sum(-1) / 2 + _beyond(composition, problem)
+        bent = misfit(decoded, composition) + _beyond(composition, problem) / _SOFTNESS
         few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)
         # What is left moves no chain, but decides which of its steps are taken.
         solid = (flat * (there > 0.5)).detach().double().cpu()
-        cost = torch.tensor(problem.cost((solid / solid.sum(-1, keepdim=True)).numpy())).to(missed)
-        bent = missed / SOFTNESS + _ELEMENT * few + cost.view(missed.shape)
-        pyro.factor("constraints", -bent)
+        cost = torch.tensor(problem.cost((solid / solid.sum(-1, keepdim=True)).numpy())).to(bent)
+        pyro.factor("constraints", -bent - _ELEMENT * few - cost.view(bent.shape))
     return composition
 
 

@@ -77,11 +77,16 @@ def populations(
 
 
 def _next_power(factor: Tensor, log_weight: Tensor, power: float) -> float:
-    """As far towards 1 as leaves half of the particles their worth."""
+    """As far towards 1 as leaves half of the particles their worth.
+
+    Within each member, and on average by what the members weigh: one that outweighs the others
+    must not hold up its own particles.
+    """
+    share = log_weight.softmax(0)
 
     def worth(new: float) -> float:
-        w = ((new - power) * factor + log_weight[:, None]).flatten().softmax(0)
-        return float(1 / w.square().sum()) / w.numel()
+        weight = ((new - power) * factor).double().softmax(1)
+        return float((share / weight.square().sum(1)).sum()) / factor.shape[1]
 
     if worth(1.0) >= _KEPT:
         return 1.0

@@ -20,7 +20,7 @@ SPEC = ModelSpec(
     head=SMALL,
     encoder=SMALL,
     decoder=SMALL,
-    training={"members": 2, "epochs": 3, "batch_size": 512},
+    training={"teacher": {"trees": 20}, "members": 2, "epochs": 3, "batch_size": 512},
 )
 
 
@@ -51,6 +51,7 @@ def test_comparisons_show_the_model_beside_the_baselines(
     assert len(outcome.figure.axes) == 2
 
 
+@pytest.mark.slow
 def test_intervals_of_each_number_stand_beside_the_baselines(bench):
     outcome = benchmark.intervals(bench, 1)
     units = [path.stem for path in sorted(bench.folder.glob("intervals-*.json"))]
@@ -186,6 +187,7 @@ def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
     assert len(units) == 3 * len(loops.STRATEGIES)
 
 
+@pytest.mark.slow
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
     monkeypatch.setattr(levers, "LEVERS", {"mixup off": {"training": {"mixup": 0.0}}})
     outcome = benchmark.ablation(bench, 1)

@@ -23,6 +23,12 @@ def vae(few_elements) -> DisentangledVAE:
         head=small,
         encoder=small,
         decoder=small,
-        training={"members": 2, "epochs": 40, "batch_size": 64, "learning_rate": 0.01},
+        training={
+            "teacher": {"trees": 20},
+            "members": 2,
+            "epochs": 40,
+            "batch_size": 64,
+            "learning_rate": 0.01,
+        },
     )
     return DisentangledVAE(spec).fit(few_elements, seed=0, device="cpu", progress=False)

@@ -215,6 +215,7 @@ def test_nuts_mixes_and_agrees_with_importance_sampling_from_the_prior(vae, prob
     assert_same_means((x, weight), of_the_prior(problem), inflation)
 
 
+@pytest.mark.slow
 def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(problem):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from pyro import poutine
+from scipy.special import rel_entr
 
 from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.composition import format_formula, fraction_table
@@ -24,7 +25,7 @@ from pyro_hea.design import (
 )
 from pyro_hea.design import wishes as wished
 from pyro_hea.design.problem import Problem, features_of
-from pyro_hea.design.program import SOFTNESS, Candidates, design_program, draw_distinct
+from pyro_hea.design.program import Candidates, design_program, draw_distinct
 from pyro_hea.design.region import Region
 from pyro_hea.design.rounding import weigh_in
 from pyro_hea.errors import (
@@ -356,8 +357,8 @@ class TestDesignPosterior:
         alloys, decoded = alloys[possible], decoded[possible]
         density = torch.exp(-z.square().sum(1) / 2).double().numpy()
         prior = np.tile(density, 2)[possible]
-        missed = np.abs(alloys - decoded).sum(1) / 2
-        weight = prior * judged.agreement(alloys) ** kappa * np.exp(-missed / SOFTNESS)
+        bent = rel_entr(alloys, np.maximum(decoded, 1e-5)).sum(1)
+        weight = prior * judged.agreement(alloys) ** kappa * (1 + 20 * bent) ** -5
 
         monkeypatch.setattr(posterior, "_CANDIDATES", 16384)
         monkeypatch.setattr(posterior, "_FEWEST", 16384)

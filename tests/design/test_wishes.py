@@ -55,7 +55,13 @@ def many(few_elements):
         head=small,
         encoder=small,
         decoder=small,
-        training={"members": 2, "epochs": 30, "batch_size": 64, "learning_rate": 0.01},
+        training={
+            "teacher": {"trees": 20},
+            "members": 2,
+            "epochs": 30,
+            "batch_size": 64,
+            "learning_rate": 0.01,
+        },
     )
     data = replace(few_elements, labels=labels)
     return DisentangledVAE(spec).fit(data, seed=0, device="cpu", progress=False)

@@ -13,7 +13,7 @@ SPEC = ModelSpec(
     head=SMALL,
     encoder=SMALL,
     decoder=SMALL,
-    training={"members": 2, "epochs": 3, "batch_size": 512},
+    training={"teacher": {"trees": 20}, "members": 2, "epochs": 3, "batch_size": 512},
 )
 
 

@@ -61,7 +61,7 @@ def test_kl_of_an_axis_without_a_flow_is_that_of_its_normal(alloys):
         {
             "latent": {"dim": 2, "flow": None},
             "encoder": {"covariance": "diagonal"},
-            "training": {"members": 1, "epochs": 3},
+            "training": {"teacher": {"trees": 20}, "members": 1, "epochs": 3},
         }
     )
     vae = DisentangledVAE(spec).fit(alloys, seed=0, progress=False)

@@ -17,7 +17,7 @@ SPEC = {
     "head": {"hidden": [8]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"members": 3, "epochs": 4, "batch_size": 16},
+    "training": {"teacher": {"trees": 20}, "members": 3, "epochs": 4, "batch_size": 16},
 }
 
 
@@ -112,7 +112,10 @@ class ConjugateModel(AlloyModel):
         return self.latent_posterior(fractions, y).mean
 
 
-CONJUGATE = SPEC | {"latent": {"dim": 2, "flow": None}, "training": {"members": 1}}
+CONJUGATE = SPEC | {
+    "latent": {"dim": 2, "flow": None},
+    "training": {"teacher": {"trees": 20}, "members": 1},
+}
 
 
 @pytest.fixture(scope="session")

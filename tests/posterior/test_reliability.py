@@ -25,7 +25,13 @@ SPEC = {
     "head": {"hidden": [16, 16], "dropout": 0.2},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"members": 2, "epochs": 80, "batch_size": 64, "learning_rate": 0.003},
+    "training": {
+        "teacher": {"trees": 20},
+        "members": 2,
+        "epochs": 80,
+        "batch_size": 64,
+        "learning_rate": 0.003,
+    },
 }
 
 
