@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
 SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
 
 .NOTPARALLEL:  # two installs into one .venv would collide
-.PHONY: help run test test-slow lint docs benchmark data notebooks clean
+.PHONY: help run test test-all lint docs benchmark data notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,13 +17,13 @@ run: $(VENV)/.runtime  ## train, predict and design on the packaged alloys, into
 	$(BIN)/pyro-hea run --out runs/demo
 
 # One thread a worker: several that share the cores would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-test: lint  ## lint, types, and the tests with coverage, without the slow ones
-	$(PYTEST) --dist worksteal --cov -m "not slow"
+test: lint  ## lint, types, and the tests that are not slow
+	$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/.extra-test  ## the tests that take their time
-	$(PYTEST) -m slow
+test-all: lint  ## the slow ones too, with coverage, which takes half as long again
+	$(PYTEST) --cov
 
 lint: $(VENV)/.extra-test  ## ruff and mypy
 	$(BIN)/ruff check
