@@ -31,8 +31,8 @@ _WIDTH = 0.6
 _JUMPS = 32
 """Points that each chain is offered between two draws of NUTS."""
 
-_DEEPEST = 2
-"""Doublings of a trajectory: the way within a mode is short, and jumps do the rest."""
+_DEEPEST = 1
+"""Doublings of a trajectory: one step within a mode is enough, jumps do the rest."""
 
 _ACCEPTED = 0.6
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Method: TypeAlias = Literal["importance", "nuts", "svi"]
 
-CHAINS, DRAWS, WARMUP = 4, 500, 40
+CHAINS, DRAWS, WARMUP = 4, 300, 40
 """Of NUTS, in each member."""
 
 _SHORTEST = 4

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.distance import cdist
+from scipy.spatial import KDTree
 
 from pyro_hea.composition import parse_composition
 from pyro_hea.design.bounds import Near
@@ -64,11 +64,13 @@ class Novel(Constraint):
         """By how much the nearest known alloy is too near."""
         if not len(region.known) or not self.distance:
             return np.zeros(len(fractions))
-        # atoms of a known alloy in elements that none here holds: it is at least so far from all
+        # atoms of a known alloy in elements that none here holds are one coordinate of it
         used = (fractions > 0).any(0)
         beyond = region.known[:, ~used].sum(1)
         near = beyond < self.distance
         if not near.any():
             return np.zeros(len(fractions))
-        away = cdist(fractions[:, used], region.known[near][:, used], "cityblock") + beyond[near]
-        return np.asarray(np.maximum(self.distance - away.min(1) / 2, 0.0))
+        tree = KDTree(np.column_stack([region.known[near][:, used], beyond[near]]))
+        here = np.column_stack([fractions[:, used], np.zeros(len(fractions))])
+        away = tree.query(here, p=1, distance_upper_bound=2 * self.distance)[0]
+        return np.asarray(np.maximum(self.distance - away / 2, 0.0))
