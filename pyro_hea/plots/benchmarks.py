@@ -154,7 +154,7 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
             panel.set(xlabel=x_label, ylabel=y_label)
         if len(names) > 1:
             handles = panels[0].get_legend_handles_labels()
-            figure.legend(*handles, loc="outside upper center", ncols=4)
+            figure.legend(*handles, loc="outside upper center", ncols=2 * across)
     return list(panels)
 
 
