@@ -677,6 +677,7 @@ class TestDesign:
 
 
 class TestBenchmark:
+    @pytest.mark.slow
     def test_writes_what_it_prints(self, folder, tmp_path, monkeypatch):
         one = partial(comparisons.published_benchmark, baselines=["logistic_regression"])
         monkeypatch.setattr(comparisons, "published_benchmark", one)

@@ -105,6 +105,7 @@ def test_ranks_of_both_inferences_are_counted_and_drawn(bench, monkeypatch):
         assert len(ax.lines) == len(names)
 
 
+@pytest.mark.slow
 def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
     outcome = benchmark.disentanglement(bench, 1)
     (run,) = outcome.content["runs"]
