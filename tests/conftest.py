@@ -31,7 +31,7 @@ def numpy_state() -> Callable[[], list[int]]:
     """Gives NumPy's global random state, which the library has to leave alone."""
     import numpy as np
 
-    return lambda: np.random.get_state()[1].tolist()  # noqa: NPY002 - only the legacy call reads it
+    return lambda: np.random.get_bit_generator().state["state"]["key"].tolist()
 
 
 @pytest.fixture(scope="session")

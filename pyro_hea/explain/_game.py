@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.random import mtrand
 
 from pyro_hea.errors import missing_extra
 from pyro_hea.explain._members import Floats
@@ -108,12 +109,13 @@ class _Coalition:
 
 @contextmanager
 def _numpy_state() -> Iterator[None]:
-    """Keep NumPy's global random state, which shap seeds."""
-    state = np.random.get_state()  # noqa: NPY002 - shap calls np.random.seed itself; no Generator can be passed to it
+    """Give NumPy's legacy functions, which shap seeds, another generator than the caller's."""
+    callers = mtrand.get_bit_generator()
+    mtrand.set_bit_generator(np.random.MT19937())
     try:
         yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002 - the caller's legacy state can be put back in no other way
+        mtrand.set_bit_generator(callers)
 
 
 def _shap() -> ModuleType:
