@@ -70,7 +70,7 @@ def _constrained(command: Any) -> Any:
 @_constrained
 @click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
 @click.option("--batch", type=int, help="Keep so many that are diverse and informative.")
-@click.option("--agreement", default=10.0, show_default=True, help="Power of the prediction.")
+@click.option("--agreement", default=5.0, show_default=True, help="Power of the prediction.")
 @click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
 @click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
 @click.option(

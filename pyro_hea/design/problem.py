@@ -28,7 +28,7 @@ STEP = 0.005
 MINIMUM = 0.01
 """Elements below this fraction are dropped."""
 
-AGREEMENT = 10.0
+AGREEMENT = 5.0
 """The power κ of the predicted probability."""
 
 NOVELTY = 0.02
