@@ -239,7 +239,7 @@ def test_labels_that_a_member_is_not_shown_leave_its_head_as_it_is():
         trainer.data = trainer.data.replaced(targets=targets)
         torch.manual_seed(0)
         trainer.model.train()
-        trainer._target_loss(trainer.data, "hardness").backward()
+        trainer.head_loss.of_labels(trainer.data, "hardness").backward()
         parameters = trainer.model.heads["hardness"].parameters()
         heads.append([p.grad.clone() for p in parameters])
     for a, b in zip(*heads, strict=True):
@@ -279,7 +279,7 @@ def test_scales_conditions_and_sources_are_those_of_the_data():
     assert statistics.sources == {"single_phase": ("ann", "bob")}
     at = np.array([25.0] * 12 + [600.0] * 5)
     assert statistics.conditions["hardness"] == pytest.approx((at.std(),))
-    measured = run.trainer._measurements["hardness"]
+    measured = run.trainer.head_loss.measurements["hardness"]
     assert len(measured.rows) == 17
     assert measured.conditions.unique().tolist() == pytest.approx([0.0, 575 / at.std()])
 

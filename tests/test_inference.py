@@ -135,7 +135,7 @@ def test_the_label_loss_is_the_log_loss_of_each_member_on_the_labelled_alloys():
 def test_without_mixup_the_training_loss_of_labels_is_their_mean_cross_entropy():
     trainer = trainer_of(spec_of(mixup=0.0))
     trainer.model.eval()
-    got = float(trainer._mixed_label_loss(DATA).detach())
+    got = float(trainer.head_loss(DATA).detach())
     known = DATA.labelled["single_phase"].tolist()
     y = DATA.targets["single_phase"].tolist()
     by_hand = 0.0
@@ -150,9 +150,9 @@ def test_without_mixup_the_training_loss_of_labels_is_their_mean_cross_entropy()
 def test_batches_of_any_share_of_labels_add_up_to_the_loss_of_all():
     trainer = trainer_of(spec_of(mixup=0.0))
     trainer.model.eval()
-    whole = float(trainer._mixed_label_loss(DATA).detach())
+    whole = float(trainer.head_loss(DATA).detach())
     halves = [DATA.map(lambda t, r=rows: t[r]) for rows in (slice(0, 12), slice(12, 24))]
-    parts = [float(trainer._mixed_label_loss(half).detach()) for half in halves]
+    parts = [float(trainer.head_loss(half).detach()) for half in halves]
     assert sum(parts) / 2 == pytest.approx(whole, rel=1e-5)
 
 
@@ -165,7 +165,7 @@ def test_mixup_gives_placeholders_no_influence():
         trainer = trainer_of(spec_of(mixup=1.0, dropout=0.0), data)
         torch.manual_seed(0)
         with pyro.validation_enabled(False):  # a placeholder need not be a class
-            losses.append(float(trainer._mixed_label_loss(data).detach()))
+            losses.append(float(trainer.head_loss(data).detach()))
     assert losses[0] == losses[1] == losses[2]
 
 

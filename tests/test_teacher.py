@@ -122,8 +122,8 @@ class TestLessons:
         labelled = alloys.take(np.arange(30))
         both = labelled + alloys.take(np.arange(30, 60)).withheld()
         run = prepared(spec_of(), both)
-        assert run.trainer._lessons is not None
-        assert len(run.trainer._lessons.alloys) == 6000
+        assert run.trainer.head_loss.lessons is not None
+        assert len(run.trainer.head_loss.lessons.alloys) == 6000
 
 
 @pytest.mark.parametrize(
@@ -181,18 +181,18 @@ def test_share_divides_rows_and_loss_between_forests_and_labels(alloys):
     def loss(share):
         spec = spec_of(teacher={"trees": 20, "alloys": 1, "share": share}, mixup=0.0)
         trainer = prepared(spec.with_(head__dropout=0.0), alloys).trainer
-        return trainer._mixed_label_loss(trainer.data)
+        return trainer.head_loss(trainer.data)
 
     trainer = prepared(spec_of(teacher=None, mixup=0.0).with_(head__dropout=0.0), alloys).trainer
     own = trainer.data.take(torch.arange(len(alloys) - int(0.7 * len(alloys))))
-    labels, forests = trainer._mixed_label_loss(own), loss(1.0)
+    labels, forests = trainer.head_loss(own), loss(1.0)
     torch.testing.assert_close(loss(0.7), 0.7 * forests + 0.3 * labels)
 
 
 def test_nothing_is_taught_without_a_teacher_or_a_head_that_can_be(alloys):
-    assert prepared(spec_of(teacher=None), alloys).trainer._lessons is None
+    assert prepared(spec_of(teacher=None), alloys).trainer.head_loss.lessons is None
     spec = spec_of().with_prior("single_phase", {"rule": "hume_rothery"})
-    assert prepared(spec, alloys).trainer._lessons is None
+    assert prepared(spec, alloys).trainer.head_loss.lessons is None
     assert ModelSpec.shipped("published").training.teacher is None
 
 
@@ -200,7 +200,7 @@ def test_heads_come_to_say_what_the_forests_say(alloys):
     spec = spec_of(epochs=150, teacher={"trees": 40, "share": 1.0, "alloys": 500})
     run = prepared(spec.with_(head__dropout=0.0), alloys)
     run.train(progress=False)
-    model, said = run.ensemble.model, run.trainer._lessons
+    model, said = run.ensemble.model, run.trainer.head_loss.lessons
     with torch.no_grad():
         q = model.heads["single_phase"](model.embedding(said.alloys.features)).sigmoid()[..., 0]
     assert (q - said.probabilities["single_phase"][..., 1]).abs().mean() < 0.08
@@ -228,7 +228,7 @@ def test_validation_alloys_that_are_passed_are_not_taught(alloys_of_kinds):
     without = few.take((few.labels["phase"] != "bcc").to_numpy())
     only = few.take((few.labels["phase"] == "bcc").to_numpy())
     run = TrainingRun.prepare(spec, without, only, **options)
-    assert (run.trainer._lessons.probabilities["phase"][..., 2] == 0).all()
+    assert (run.trainer.head_loss.lessons.probabilities["phase"][..., 2] == 0).all()
 
 
 def test_training_is_continued_to_the_same_bits(alloys, tmp_path):

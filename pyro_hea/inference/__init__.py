@@ -1,6 +1,7 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
 from pyro_hea.inference.dreams import sleep
+from pyro_hea.inference.heads import Measurements
 from pyro_hea.inference.objective import (
     PARTS,
     HeldOut,
@@ -12,7 +13,6 @@ from pyro_hea.inference.objective import (
 from pyro_hea.inference.trainer import (
     EVALUATE_EVERY,
     EpochRecord,
-    Measurements,
     Trainer,
     clip_by_member,
     steps_of,

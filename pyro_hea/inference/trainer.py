@@ -14,19 +14,16 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
     ELBO,
     compacted,
     elbo_loss,
     held_out,
     in_each_class,
-    is_told,
     label_loss,
-    nats,
     number_loss,
     patterns,
-    taught_nats,
-    told,
     unknown_classes,
 )
 from pyro_hea.model import MEMBERS_DIM
@@ -34,6 +31,7 @@ from pyro_hea.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.inference.heads import Measurements
     from pyro_hea.model import AlloyModel
     from pyro_hea.spec import Training
     from pyro_hea.teacher import Lessons
@@ -52,14 +50,6 @@ _LEAST_STEPS = 3
 
 _VALIDATION_SEED = 0
 """Of the noise in a validation loss: evaluations differ by the weights alone."""
-
-
-class Measurements(NamedTuple):
-    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,)."""
-
-    rows: Tensor
-    conditions: Tensor
-    values: Tensor
 
 
 class EpochRecord(NamedTuple):
@@ -144,9 +134,7 @@ class Trainer:
         few = several.sum() <= _GATHERED * self.settings.batch_size
         self._together = several & few
         names = [t.name for t in model.targets]
-        self._told = {name: is_told(data, name).nonzero()[:, 0] for name in names}
-        self._measurements = measurements or {}
-        self._lessons = lessons
+        self.head_loss = HeadLoss(model, data, s, measurements or {}, lessons)
         self._best = {n: p.detach().clone() for n, p in model.named_parameters()}
         # A number's few labels are learnt by heart long before the rest is at its best.
         self._numbers = {
@@ -156,8 +144,7 @@ class Trainer:
             and (known := held_out(model, name, data, validation))
         }
         # What a teacher says of many alloys is not: heads that are taught are better the later.
-        self._taught = list(lessons.probabilities) if lessons is not None else []
-        parts = 1 + len(self._numbers) + bool(self._taught), model.members
+        parts = 1 + len(self._numbers) + bool(self.head_loss.taught), model.members
         self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)
         self._stale = torch.zeros(parts, dtype=torch.int64)
         with torch.random.fork_rng(self._cuda_devices()):
@@ -220,7 +207,7 @@ class Trainer:
                 )
                 batch = self._jittered(self.data.take(rows.to(self.device)))
                 loss = self._elbo_loss(batch, self._patterns[rows]) / len(batch)
-                loss = loss + self.settings.label_weight * self._mixed_label_loss(batch)
+                loss = loss + self.settings.label_weight * self.head_loss(batch)
                 if looking and not loss.isfinite():
                     raise self._diverged(_faulty_site(self.model, batch))
                 self._optimizer.zero_grad()
@@ -270,79 +257,6 @@ class Trainer:
             return batch
         return batch.replaced(fractions=jittered(x, share))
 
-    def _mixed_label_loss(self, batch: AlloyBatch) -> Tensor:
-        """Log loss of the heads on what is labelled, summed over targets and members."""
-        loss = torch.zeros((), device=self.device)
-        for target in self.model.targets:
-            if not len(self._told[target.name]):
-                continue
-            if target.name in self._measurements:
-                loss = loss + self._measured_loss(batch, target.name)
-            elif target.name in self._taught:
-                loss = loss + self._taught_loss(batch, target.name)
-            else:
-                loss = loss + self._target_loss(batch, target.name)
-        return loss
-
-    def _taught_loss(self, batch: AlloyBatch, name: str) -> Tensor:
-        """Log loss on as many alloys as a batch has, a share of them taught, the rest its own."""
-        assert self._lessons is not None
-        assert self.settings.teacher is not None
-        lessons, share = self._lessons, self.settings.teacher.share
-        own = len(batch) - int(share * len(batch))
-        picked = torch.randint(len(lessons.alloys), (len(batch) - own,), device=self.device)
-        said = lessons.probabilities[name][:, picked]
-        loss = torch.zeros((), device=self.device)
-        if len(picked):
-            taught = taught_nats(self.model, lessons.alloys.take(picked), name, said)
-            loss = loss + share * taught.mean(-1).sum()
-        if own:
-            rows = torch.arange(own, device=self.device)
-            loss = loss + (1 - share) * self._target_loss(batch.take(rows), name)
-        return loss
-
-    def _target_loss(self, batch: AlloyBatch, name: str) -> Tensor:
-        """Log loss on the labelled alloys of a batch, mixed with others."""
-        model, rows, mixup = self.model, self._told[name], self.settings.mixup
-        size = len(batch)
-        if model.ancestors(name):  # what is expected of the other alloys would be in vain
-            batch = batch.take(is_told(batch, name))
-        read, given = model.read(batch), told(model, batch, name)
-        inputs = model.conditioned(name, given.contexts, batch)
-        if not mixup or isinstance(model.site(name), ContinuousSite):
-            loss = nats(model, batch, name, model.head(name, read, inputs), given.values)
-        else:
-            # The log loss is linear in the label: that of mixed labels is the mixed log loss.
-            picked = torch.randint(len(rows), (len(batch),), device=self.device)
-            other = self.data.take(rows[picked])
-            share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1)).to(read.embedded)
-            other_read, other_given = model.read(other), told(model, other, name)
-            other_inputs = model.conditioned(name, other_given.contexts, other)
-            if inputs is not None and other_inputs is not None:
-                inputs = torch.lerp(inputs, other_inputs, share)
-            outputs = model.head(name, read.lerp(other_read, share), inputs)
-            share = share[:, 0]
-            loss = (1 - share) * nats(model, batch, name, outputs, given.values)
-            loss = loss + share * nats(model, other, name, outputs, other_given.values)
-        loss = torch.where(is_told(batch, name), loss, 0.0)
-        # Per labelled alloy of the whole data, so that each label weighs the same in any batch.
-        return loss.sum() * len(self.data) / len(rows) / size
-
-    def _measured_loss(self, batch: AlloyBatch, name: str) -> Tensor:
-        """Mean log loss on as many measurements as a batch has alloys, at any condition."""
-        every = self._measurements[name]
-        picked = torch.randint(len(every.rows), (len(batch),), device=self.device)
-        some = self.data.take(every.rows[picked])
-        labelled = {n: known for n, known in some.labelled.items() if n != name}
-        some = some.replaced(
-            targets={**some.targets, name: every.values[picked]},
-            labelled=labelled,
-            conditions={**some.conditions, name: every.conditions[picked]},
-        )
-        read, given = self.model.read(some), told(self.model, some, name)
-        outputs = self.model.head(name, read, self.model.conditioned(name, given.contexts, some))
-        return nats(self.model, some, name, outputs, given.values).mean(-1).sum()
-
     # Stopping, member by member.
 
     @torch.no_grad()
@@ -351,7 +265,7 @@ class Trainer:
         validation, every = self.validation, torch.ones(self.model.members, dtype=torch.float64)
         alone = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
         later = -self.epoch * every
-        alone += [later] * bool(self._taught)
+        alone += [later] * bool(self.head_loss.taught)
         if validation is None:  # all but the numbers is better the later
             self._keep_better(torch.stack([later, *alone]))
             return None, None, None
@@ -366,7 +280,9 @@ class Trainer:
             losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
         log_loss = _mean(list(losses.values()), self.model.members)
         shared = [
-            loss for name, loss in losses.items() if name not in (*self._numbers, *self._taught)
+            loss
+            for name, loss in losses.items()
+            if name not in (*self._numbers, *self.head_loss.taught)
         ]
         total = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
         better = self._keep_better(torch.stack([total, *alone]))
@@ -385,7 +301,7 @@ class Trainer:
 
     def _part_of(self, parameter: str) -> int:
         """What is kept and stopped together: 0, the head of a number, or all that are taught."""
-        for part, name in enumerate((*self._numbers, *self._taught), start=1):
+        for part, name in enumerate((*self._numbers, *self.head_loss.taught), start=1):
             if parameter.startswith((f"heads.{name}.", f"sites.{name}.")):
                 return min(part, 1 + len(self._numbers))
         return 0
