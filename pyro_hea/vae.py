@@ -405,7 +405,10 @@ class DisentangledVAE:
         return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
 
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
-        """Latent of alloys of the training elements in one member, columns `z0`, `z1`, …."""
+        """Latent of alloys of the training elements in one member, columns `z0`, `z1`, ….
+
+        The mode of the member's posterior, with known labels where there are some.
+        """
         return posterior.encode(self.ensemble, alloys, self._member(member))
 
     def decode(

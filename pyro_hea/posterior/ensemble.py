@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyro
 import torch
 from torch.distributions import Independent
 
@@ -24,6 +25,7 @@ from pyro_hea.dataset import (
 )
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
 from pyro_hea.features import FeatureMap
+from pyro_hea.posterior.local import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from pyro_hea.model import AlloyModel
     from pyro_hea.spec import ModelSpec
 
+
+_CLIMBING = 8192
+"""Alloys encoded at a time, over members."""
 
 _PRIOR_DRAWS = 4000
 """Behind the moments of a prior of z."""
@@ -188,10 +193,29 @@ class Ensemble:
             values[name] = guess
         return values
 
+    def of_member(self, index: int) -> Ensemble:
+        """One member as an ensemble of its own."""
+        return replace(self, model=self.model.member(index))
+
     @torch.no_grad()
-    def encode(self, batch: AlloyBatch) -> Tensor:
-        """Centre of the latent of each alloy in each member, (K, N, d)."""
+    def guide_centre(self, batch: AlloyBatch) -> Tensor:
+        """Centre of the guide of each alloy in each member, pushed to z, (K, N, d)."""
         return self.model.latent_mean(batch.composition, self.most_probable(batch))
+
+    def encode(self, batch: AlloyBatch) -> Tensor:
+        """Latent of each alloy in each member, (K, N, d): the mode of w given it, pushed to z.
+
+        The guide is one network for all alloys; its centre is where the climb to the mode starts.
+        """
+        some = torch.arange(len(batch)).split(max(1, _CLIMBING // self.members))
+        with pyro.validation_enabled(False):
+            return torch.cat([self._modes(batch.take(rows.to(self.device))) for rows in some], 1)
+
+    def _modes(self, batch: AlloyBatch) -> Tensor:
+        given = batch.replaced(targets=self.most_probable(batch), labelled={})
+        with self.model.one_pass():
+            local = LocalPosterior.at_mode(self.model, given)
+        return local.latent(torch.zeros_like(local.loc))[0].detach()
 
     @torch.no_grad()
     def decode(self, z: Tensor, targets: Mapping[str, str | float | Tensor]) -> Tensor:

@@ -68,6 +68,12 @@ class LocalPosterior:
         return cls(base.mean.detach(), root.detach(), transforms)
 
     @classmethod
+    def at_mode(cls, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
+        """With each alloy's mode in the guide's w, and the curvature there."""
+        guide = cls.of_guide(model.latent_posterior(batch.composition, batch.targets))
+        return guide._climbed(model, batch)
+
+    @classmethod
     def fitted(
         cls,
         model: AlloyModel,
@@ -76,8 +82,7 @@ class LocalPosterior:
         particles: int = _PARTICLES,
     ) -> LocalPosterior:
         """Fit to alloys whose labels are all known; draws from torch's global generator."""
-        guide = cls.of_guide(model.latent_posterior(batch.composition, batch.targets))
-        local = guide._at_mode(model, batch)
+        local = cls.at_mode(model, batch)
         for _ in range(rounds):
             local = local._with_moments(model, batch, particles)
         return local
@@ -115,7 +120,8 @@ class LocalPosterior:
         )
         return u, z, joint - self.standard.log_prob(u)
 
-    def _at_mode(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
+    @torch.enable_grad()
+    def _climbed(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
         def fall(u: Tensor) -> Tensor:
             return -self.joint(u.unsqueeze(0), model, batch)[1][0]
 

@@ -209,18 +209,17 @@ def beta_interval(
     return np.minimum(beta.ppf(tail, a, b), mean), np.maximum(beta.ppf(1 - tail, a, b), mean)
 
 
-@torch.no_grad()
 def encode(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
-    """Latent centre of each alloy in one member, columns `z0`, `z1`, …."""
-    batch = ensemble.batch(alloys)
-    z = ensemble.encode(batch)[member].cpu().numpy()
+    """Latent of each alloy in one member, columns `z0`, `z1`, …: see `Ensemble.encode`."""
+    single = ensemble.of_member(member)
+    z = single.encode(single.batch(alloys))[0].cpu().numpy()
     names = [f"z{i}" for i in range(z.shape[1])]
     return pd.DataFrame(z, as_fractions(alloys).index, names)
 
 
-@torch.no_grad()
 def reconstruct(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
-    """Fractions that one member decodes from its own latent centres."""
-    batch = ensemble.batch(alloys)
-    decoded = ensemble.decode(ensemble.encode(batch), ensemble.most_probable(batch))[member]
-    return pd.DataFrame(decoded.cpu().numpy(), as_fractions(alloys).index, list(ensemble.elements))
+    """Fractions that one member decodes from its own latents."""
+    single = ensemble.of_member(member)
+    batch = single.batch(alloys)
+    decoded = single.decode(single.encode(batch), single.most_probable(batch))[0]
+    return pd.DataFrame(decoded.cpu().numpy(), as_fractions(alloys).index, list(single.elements))

@@ -113,7 +113,7 @@ class TestScan:
         result = scan_path(vae.ensemble, ends, WISH, points=5, member=1)
         assert list(result.trail["t"]) == [0, 0.25, 0.5, 0.75, 1]
         z = result.idata.posterior["z"].to_numpy()[0]
-        np.testing.assert_allclose(z[[0, -1]], vae.encode(ends, member=1), atol=1e-5)
+        np.testing.assert_allclose(z[[0, -1]], vae.encode(ends, member=1), atol=2e-3)
         np.testing.assert_allclose(z[2], (z[0] + z[-1]) / 2, atol=1e-5)
 
     def test_a_grid_varies_two_coordinates(self, vae):

@@ -180,6 +180,17 @@ class TestMeasures:
         misplaced = np.mean([error.sum(1).mean() / 2 for error in errors])
         assert measured["atoms_misplaced_pct"] == pytest.approx(100 * misplaced, rel=1e-5)
 
+    def test_the_guides_own_centre_makes_larger_errors_than_the_mode(self, run):
+        batch = run.vae.ensemble.batch(run.parts["test"])
+        y = run.vae.ensemble.most_probable(batch)
+        model = run.vae.ensemble.model
+        with torch.no_grad():
+            made = model.likelihood(model.latent_mean(batch.composition, y), y).typical
+        measured = run.metrics["composition"]
+        error = 100 * float((made - batch.composition).abs().mean())
+        assert measured["guide_mae_at_pct"] == pytest.approx(error, rel=1e-5)
+        assert measured["mae_at_pct"] < error
+
     def test_copying_the_nearest_training_alloy_is_the_figure_beside_it(self, run):
         nearest = distances(run.parts["test"].fractions, run.vae.ensemble.known).min(1)
         elements = len(run.vae.ensemble.elements)

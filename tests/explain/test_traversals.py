@@ -37,8 +37,8 @@ def test_a_path_starts_and_ends_at_its_alloys(vae, alloys):
     start, end = alloys.formulas[:2]
     found = path(vae, start, end, steps=5)
     ends = vae.encode([start, end])
-    np.testing.assert_allclose(found.z.iloc[[0, -1]], ends, atol=1e-6)
-    np.testing.assert_allclose(found.z.iloc[2], ends.mean(), atol=1e-6)
+    np.testing.assert_allclose(found.z.iloc[[0, -1]], ends, atol=2e-3)
+    np.testing.assert_allclose(found.z.iloc[2], ends.mean(), atol=2e-3)
     assert found.along == f"{start} → {end}"
     assert repr(found) == f"Traversal(5 alloys along {start} → {end})"
 

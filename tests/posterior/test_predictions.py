@@ -104,18 +104,44 @@ def test_a_prediction_is_the_mean_and_spread_of_the_members_heads(ensemble, allo
     np.testing.assert_allclose(table["single_phase_sd"], np.std(members, 0), rtol=1e-3, atol=1e-7)
 
 
-def test_the_latents_are_the_centres_given_own_labels_or_the_predicted_class(ensemble, alloys):
-    model, batch = ensemble.model, ensemble.batch(alloys)
-    known = alloys.labels["single_phase"].notna().to_numpy()
+def own_or_predicted(single, batch, alloys):
+    """The label of each alloy as a member takes it."""
     y = alloys.labels["single_phase"].to_numpy()
+    with torch.no_grad():
+        logit = single.head("single_phase", single.read(batch), None)[..., 0][0]
+    return torch.tensor(np.where(np.isnan(y), (logit > 0).numpy(), y), dtype=torch.float32)
+
+
+def test_the_latents_are_the_posterior_means_in_closed_form_though_the_guide_is_off(broken, alloys):
+    batch = broken.batch(alloys)
+    mean, sd = broken.model.exact(batch.composition, own_or_predicted(broken.model, batch, alloys))
+    z = encode(broken, alloys, 0)
+    np.testing.assert_allclose(z, mean, atol=1e-3 * float(sd.min()))
+
+
+def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_class(
+    ensemble, alloys
+):
+    batch = ensemble.batch(alloys)
     for k in range(3):
-        single = model.member(k)
+        single = ensemble.model.member(k)
+        y = {"single_phase": own_or_predicted(single, batch, alloys)}
+        z = torch.tensor(encode(ensemble, alloys, k).to_numpy())[None]
+        flow = single.flow(single.context(y))
+
+        def density(w, single=single, flow=flow, y=y):
+            there = flow.inv(w)
+            volume = flow.log_abs_det_jacobian(there, w)
+            fit = single.likelihood(there, y).log_prob(batch.fractions)
+            return single.latent_prior().log_prob(there) - volume + fit
+
         with torch.no_grad():
-            logit = single.head("single_phase", single.read(batch), None)[..., 0][0]
-            label = torch.tensor(np.where(known, y, (logit > 0).numpy()), dtype=torch.float32)
-            z = single.latent_mean(batch.fractions, {"single_phase": label})[0]
-            x = single.likelihood(z[None], {"single_phase": label}).mean[0]
-        np.testing.assert_allclose(encode(ensemble, alloys, k), z, atol=1e-5)
+            w, generator = flow(z), torch.Generator().manual_seed(k)
+            here = density(w)
+            for size in (0.01, 0.1):
+                moved = density(w + size * torch.randn(w.shape, generator=generator))
+                assert (moved <= here + 0.05).all()  # nats: some have not quite arrived
+            x = single.likelihood(z, y).typical[0]
         np.testing.assert_allclose(reconstruct(ensemble, alloys, k), x, atol=1e-5)
 
 
