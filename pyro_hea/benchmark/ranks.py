@@ -44,7 +44,8 @@ def calibration(bench: Bench, seeds: int) -> Outcome:
         figure.subplots(1, len(SIMULATIONS)), SIMULATIONS.items(), strict=True
     ):
         ranks = [pd.DataFrame(done[f"calibration-seed{seed}-{method}"]) for seed in range(seeds)]
-        p = pd.DataFrame([uniformity(table) for table in ranks]).rename_axis("seed")
+        found_p = [uniformity(table) for table in ranks]
+        p = pd.DataFrame(found_p, index=range(seeds)).rename_axis("seed")
         simulation_rank_plot(rank_data(ranks), ax=ax).set_title(f"{method}; seeds: {seeds}")
         heading = f"{method}: p-value of uniform ranks (χ², ten bins), {simulations} simulations"
         tables[heading] = p.reset_index()

@@ -94,6 +94,7 @@ def test_ranks_of_both_inferences_are_counted_and_drawn(bench, monkeypatch):
     assert len(units) == 2 * 2
     done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
     sites = {"guide": ["z0", "z1"], "importance": ["z0", "z1", "single_phase"]}
+    assert [table["seed"].tolist() for table in outcome.tables.values()] == [[0, 1]] * 2
     for (method, names), ax in zip(sites.items(), outcome.figure.axes, strict=True):
         told = outcome.content["methods"][method]
         assert list(told["p_values"]) == names
