@@ -29,11 +29,11 @@ from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.sites import link_of
 from pyro_hea.spec import Binary, Categorical, Continuous
-from pyro_hea.teacher import Lessons, lessons
 
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
     from pyro_hea.spec import ModelSpec
+    from pyro_hea.teacher import Lessons
 
 _NAME = "training"
 
@@ -364,6 +364,8 @@ def _lessons(ensemble: Ensemble, batches: Sequence[AlloyBatch | None], seed: int
     spec = ensemble.spec
     if not spec.taught:
         return None
+    from pyro_hea.teacher import lessons  # scikit-learn, which what is trained needs no more
+
     known = [batch for batch in batches if batch is not None]
     return lessons(spec, known, ensemble.feature_map, seed)
 

@@ -48,6 +48,8 @@ _ERRORS = {
     "worse_auc": "label from z, AUC",
 }
 
+_DRAWN = {"auc, all": "AUC", "log_loss, all": "log loss (nats)"}
+
 
 def ablation(bench: Bench, seeds: int) -> Outcome:
     """The default model with one lever changed at a time, paired with itself on inner folds."""
@@ -77,7 +79,7 @@ def ablation(bench: Bench, seeds: int) -> Outcome:
                 [results[seed, fold, name][key] for seed, fold in folded],
             )
     rows = [
-        {"measure": measure, "name": name, **interval}
+        {"measure": _DRAWN.get(measure, measure), "name": name, **interval}
         for name, differences in found["differences"].items()
         for measure, interval in differences.items()
         if "≥" not in measure

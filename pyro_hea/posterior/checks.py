@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import pyro
@@ -110,6 +109,8 @@ def check_guide(
     GuideWarning
         Counting alloys with a k-hat above 0.7, and coordinates whose chains have not mixed.
     """
+    import arviz as az
+
     model, batch = _of_member(ensemble, alloys, member)
     nuts = (
         sample_latents(model, batch, draws=draws, chains=chains, warmup=warmup, seed=seed)
