@@ -359,4 +359,9 @@ def _figure(grown: pd.DataFrame) -> Figure:
         for axis, part in grown.groupby("axis", sort=False)
         for _, row in part.iterrows()
     ]
-    return cast("Figure", curve_panels(pd.DataFrame(rows), logarithmic=True)[0].figure)
+    panels = curve_panels(pd.DataFrame(rows), logarithmic=True)
+    for ax in panels:  # a measure has one scale, by which what hardly grows looks like it
+        of_measure = [other for other in panels if other.get_ylabel() == ax.get_ylabel()]
+        bounds = [bound for other in of_measure for bound in other.dataLim.intervaly]
+        ax.set_ylim(min(bounds) / 1.5, max(bounds) * 1.5)
+    return cast("Figure", panels[0].figure)
