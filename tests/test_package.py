@@ -33,6 +33,14 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path):
     assert roots <= {"pyro_hea", *sys.stdlib_module_names}
 
 
+def test_the_model_loads_nothing_that_a_prediction_need_not_wait_for(tmp_path):
+    code = "import sys; import pyro_hea.vae; print(*sys.modules)"
+    loaded = set(run(sys.executable, "-c", code, cwd=tmp_path).split())
+    assert "pyro_hea.posterior.predictions" in loaded
+    slow = {"arviz", "matplotlib", "sklearn", "scipy.stats", "scipy.optimize", "pymatgen"}
+    assert loaded & slow == set()
+
+
 def test_importing_the_package_changes_no_global_state(tmp_path):
     code = """
 import decimal, locale, logging, os, random, signal, sys, warnings

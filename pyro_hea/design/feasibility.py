@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from pyro_hea.design.bounds import TOLERANCE, Near, Sum
 
@@ -25,6 +24,8 @@ def holds_an_alloy(region: Region, minimum: float, step: float) -> bool:
     Its variables are the amount of each element, whether it is present, and for each distance
     by how much each element differs.
     """
+    from scipy.optimize import Bounds, LinearConstraint, milp  # takes long to import
+
     count = len(region.elements)
     near = [bound for bound in region.linear if isinstance(bound, Near)]
     sums = [bound for bound in region.linear if isinstance(bound, Sum)]

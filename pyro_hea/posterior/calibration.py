@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from pyro_hea.inference import held_out
@@ -89,6 +88,8 @@ def _as_unseen(outputs: Tensor, members: Tensor) -> Tensor:
 
 def _fitted(site: Site, losses: list[Loss]) -> Tensor:
     """The calibration with the least loss and pull."""
+    from scipy.optimize import minimize  # takes long to import
+
     assert site.calibration is not None
     exact = deepcopy(site).double()
     device = site.calibration.device

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from pyro_hea.dataset import AlloyDataset, to_batch
 from pyro_hea.errors import DataError, UnseenElementWarning
@@ -206,7 +206,8 @@ def beta_interval(
     count = largest / variance - 1
     a, b = inside * count, (1 - inside) * count
     tail = (1 - level) / 2
-    return np.minimum(beta.ppf(tail, a, b), mean), np.maximum(beta.ppf(1 - tail, a, b), mean)
+    low, high = betaincinv(a, b, tail), betaincinv(a, b, 1 - tail)
+    return np.minimum(low, mean), np.maximum(high, mean)
 
 
 def encode(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:

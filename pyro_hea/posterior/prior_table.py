@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import beta, gaussian_kde
 
 from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal, Prior
 from pyro_hea.spec.distributions import support_name
@@ -71,6 +70,8 @@ def _target(ensemble: Ensemble, target: Target) -> Iterator[pd.DataFrame]:
     else:
         yield from _expert(ensemble, name)
     if isinstance(target, Binary | Categorical) and target.reports is not None:
+        from scipy.stats import beta  # takes long to import
+
         share = np.linspace(0, 1, _POINTS)[1:-1]
         for source in ensemble.model.statistics.sources[name]:
             counts = target.reports.of(source)
@@ -106,6 +107,8 @@ def _latent(ensemble: Ensemble) -> pd.DataFrame:
         what = f"each of {ensemble.spec.latent.dim} coordinates of z (no unit)"
         return _density(declared.distribution(), "z", what, support_name(declared.support))
     prior = ensemble.model.latent_prior().expand([ensemble.members, 1])
+    from scipy.stats import gaussian_kde
+
     z = prior.sample(torch.Size([_DRAWS]))[:, 0, 0, 0].cpu().numpy()
     at = _between(z)
     return _rows("z", "z0 of member 0 (no unit)", "real", "density", at, gaussian_kde(z)(at))
