@@ -194,7 +194,7 @@ def _summary(study: Study) -> dict[str, object]:
         "members of the ensemble": study.run.vae.ensemble.members,
         "test AUC": round(overall["auc"], 3),
         "test log loss (nats)": round(overall["log_loss"], 3),
-        "composition MAE, test (at.%)": round(study.run.metrics["composition"]["mae_at_pct"], 2),
+        "composition MAE, test (at.%)": round(study.run.metrics["composition"]["mae_at_pct"], 3),
         "designs": len(study.designs),
     }
 
