@@ -16,6 +16,7 @@ from pyro_hea.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import compacted, in_each_class, patterns
 from pyro_hea.model import AlloyModel
+from pyro_hea.sites import site_of
 from pyro_hea.spec import ModelSpec
 
 N, E, K, D, ATOMS = 6, 4, 2, 2, 20
@@ -671,3 +672,31 @@ def test_what_is_not_summed_by_rows_stays_as_it_is(targets):
     alloys, counts = in_each_class(model_of(spec), batch)
     assert alloys is batch
     assert counts is None
+
+
+@pytest.mark.parametrize("weight", [0.6, 1.0, 1.7])
+def test_a_number_with_tails_is_one_distribution_whoever_asks(weight):
+    """Density, levels and draws of the site, against the integral of its own density."""
+    spec = ModelSpec.from_mapping({"targets": {"hardness": KINDS["hardness"]}})
+    site = site_of(spec.target("hardness"), K, {}, SCALES["hardness"]).double().eval()
+    site.calibration.copy_(torch.tensor([1.3, weight]))
+    outputs = torch.tensor([0.4, -0.2], dtype=torch.float64)
+    q = site.standard(outputs)
+    grid = torch.linspace(-60, 60, 240_001, dtype=torch.float64)
+    below = torch.cumulative_trapezoid(q.log_prob(grid).exp(), grid)
+    assert float(below[-1]) == pytest.approx(1.0, abs=1e-5)
+    levels = torch.special.ndtr(site.deviations(outputs, grid[1:]))
+    np.testing.assert_allclose(levels.numpy(), below.numpy(), atol=2e-5)
+    deviations = torch.tensor([-2.5, 0.0, 0.3, 4.0], dtype=torch.float64)
+    back = site.deviations(outputs, site.standardised(outputs, deviations))
+    np.testing.assert_allclose(back.numpy(), deviations.numpy(), atol=1e-9)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        drawn = site.posterior(outputs, {}).sample(torch.Size([20_000]))
+    level = torch.special.ndtr(site.deviations(outputs, site.encode(drawn)[..., 0]))
+    assert stats.kstest(level.numpy(), "uniform").pvalue > 0.01
+    scale = 1.3 * (math.log1p(math.exp(-0.2)) + 0.01)
+    slope = torch.autograd.functional.jacobian(
+        lambda u: site.standardised(outputs, u), deviations.new_zeros(())
+    )
+    assert float(slope) == pytest.approx(scale)  # the middle is the normal's, whatever the tails

@@ -230,7 +230,7 @@ def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
     scales, squares = [], []
     for alloys, members in parts:
         read, given = model.read(alloys), told(model, alloys, name)
-        q = site.standard(model.head(name, read, model.conditioned(name, given.contexts, alloys)))
+        q = site.normal(model.head(name, read, model.conditioned(name, given.contexts, alloys)))
         away = (site.encode(alloys.targets[name])[..., 0] - q.loc) / q.scale
         share = members / members.sum(0)
         scales.append((q.scale.log().expand_as(away) * share).sum(0))

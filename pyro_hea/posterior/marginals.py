@@ -57,33 +57,34 @@ class Marginal(NamedTuple):
         """Probability that a number is at most `value` (..., N), (..., K, N)."""
         number = self._number()
         at = number.encode(_clamped(number, value).unsqueeze(-2).unsqueeze(-2))[..., 0]
-        return (number.standard(self.outputs).cdf(at) * self.log_weight.exp()).sum(-3)
+        below = torch.special.ndtr(number.deviations(self.outputs, at))
+        return (below * self.log_weight.exp()).sum(-3)
 
     @torch.no_grad()
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of a number, (K, N), in its unit and its square."""
         number = self._number()
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-        q = number.standard(self.outputs)
-        at = q.loc.unsqueeze(-1) + q.scale.unsqueeze(-1) * q.loc.new_tensor(nodes)
-        values = number.natural(at)
-        share = q.loc.new_tensor(weights / weights.sum())
+        deviations = self.outputs.new_tensor(nodes).view(-1, 1, 1, 1)
+        values = number.natural(number.standardised(self.outputs, deviations))
+        share = values.new_tensor(weights / weights.sum()).view(-1, 1, 1, 1)
         branch = self.log_weight.exp()
-        mean = ((values * share).sum(-1) * branch).sum(0)
-        square = ((values.square() * share).sum(-1) * branch).sum(0)
+        mean = ((values * share).sum(0) * branch).sum(0)
+        square = ((values.square() * share).sum(0) * branch).sum(0)
         return mean, (square - mean.square()).clamp_min(0.0)
 
     @torch.no_grad()
     def quantiles(self, levels: Iterable[float]) -> Tensor:
         """Quantiles of a number over branches and members together, (levels, N)."""
         number = self._number()
-        q, branch = number.standard(self.outputs), self.log_weight.exp() / len(self.outputs[0])
-        level = q.loc.new_tensor(list(levels)).view(-1, 1)
-        each = q.icdf(level[..., None, None])  # a mixture's quantile lies between its parts'
-        low, high = each.amin((1, 2)), each.amax((1, 2))
+        branch = self.log_weight.exp() / len(self.outputs[0])
+        level = self.outputs.new_tensor(list(levels)).view(-1, 1)
+        each = number.standardised(self.outputs, torch.special.ndtri(level[..., None, None]))
+        low, high = each.amin((1, 2)), each.amax((1, 2))  # a mixture's lies between its parts'
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            below = (q.cdf(middle[:, None, None]) * branch).sum((1, 2)) < level
+            deviations = number.deviations(self.outputs, middle[:, None, None])
+            below = (torch.special.ndtr(deviations) * branch).sum((1, 2)) < level
             low, high = low.where(~below, middle), high.where(below, middle)
         return number.natural((low + high) / 2)
 
@@ -111,19 +112,17 @@ class Marginal(NamedTuple):
         )
         at = (low + high) / 2 + (high - low) / 2 * nodes
         log_share = (weights.log() - at.square() / 2).log_softmax(0)
-        q = self.site.standard(self.outputs)
-        return self.site.natural(q.loc + q.scale * at), log_all + log_share
+        return self.site.natural(self.site.standardised(self.outputs, at)), log_all + log_share
 
     def _number(self) -> ContinuousSite:
         assert isinstance(self.site, ContinuousSite)
         return self.site
 
     def _standard_bounds(self, bounds: Event) -> tuple[Tensor, Tensor]:
-        """Bounds in standard deviations of q from its mean, (B, K, N)."""
+        """Bounds as deviations, (B, K, N)."""
         number = self._number()
-        q = number.standard(self.outputs)
-        low, high = number.encode(_clamped(number, q.loc.new_tensor(bounds)))[..., 0]
-        return (low - q.loc) / q.scale, (high - q.loc) / q.scale
+        low, high = number.encode(_clamped(number, self.outputs.new_tensor(bounds)))[..., 0]
+        return number.deviations(self.outputs, low), number.deviations(self.outputs, high)
 
     def _log_classes(self, classes: Event) -> Tensor:
         """(classes, B, K, N)."""

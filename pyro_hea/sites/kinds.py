@@ -19,6 +19,7 @@ from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import AffineTransform, ExpTransform, Transform
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
+from pyro_hea.sites.tails import Tails
 from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
 
 if TYPE_CHECKING:
@@ -37,21 +38,27 @@ _SMALLEST_SCALE = 1e-2
 class _Calibrated(nn.Module):
     """A site whose head is corrected, once it is trained, by what labels held out ask for.
 
-    `calibration` is the temperature, (1,), or a, b and c of a beta calibration, (3,), the same for
-    all members; None where none is declared. Training does not see it.
+    `calibration` is the temperature, (1,), the temperature and the weight of the tails, (2,), or
+    a, b and c of a beta calibration, (3,), the same for all members; None where none is declared.
+    Training does not see it.
     """
 
     calibration: Tensor | None
 
     def __init__(self, target: Target) -> None:
         super().__init__()
-        none = {"temperature": torch.ones(1), "beta": torch.tensor([1.0, 1.0, 0.0]), None: None}
+        none = {
+            "temperature": torch.ones(1),
+            "tails": torch.ones(2),
+            "beta": torch.tensor([1.0, 1.0, 0.0]),
+            None: None,
+        }
         self.register_buffer("calibration", none[target.calibration])
 
     @property
     def temperature(self) -> Tensor | float:
         """What divides log odds and multiplies the scale of a number."""
-        return 1.0 if self.training or self.calibration is None else self.calibration
+        return 1.0 if self.training or self.calibration is None else self.calibration[:1]
 
 
 class BinarySite(_Calibrated):
@@ -262,7 +269,7 @@ class OrdinalSite(_ClassSite):
 
 
 class ContinuousSite(_Calibrated):
-    """A target that is a number, normal on an unbounded scale.
+    """A target that is a number, normal on an unbounded scale but for its tails.
 
     The link takes that scale to the target's own: the exponential for a positive target, the
     identity for one without bounds, and what the prior's support asks for else.
@@ -306,10 +313,38 @@ class ContinuousSite(_Calibrated):
         declared = self.target.prior.distribution(self.centre)
         return dist.TransformedDistribution(declared, steps) if steps else declared
 
-    def standard(self, outputs: Tensor) -> dist.Normal:
-        """The standardised value under q, from a head's outputs."""
+    def normal(self, outputs: Tensor) -> dist.Normal:
+        """The standardised value under q without its tails, from a head's outputs."""
         raw = outputs[..., 1] if self.target.heteroscedastic else self.raw_scale
         return dist.Normal(outputs[..., 0], self.temperature * (softplus(raw) + _SMALLEST_SCALE))
+
+    @property
+    def tails(self) -> Transform | None:
+        """From the deviations of a normal to those of the value; None where they are the same."""
+        if self.training or self.calibration is None or len(self.calibration) == 1:
+            return None
+        return Tails(self.calibration[1])
+
+    def deviations(self, outputs: Tensor, standardised: Tensor) -> Tensor:
+        """Standardised values as deviations, which are standard normal under q."""
+        normal = self.normal(outputs)
+        away = (standardised - normal.loc) / normal.scale
+        return away if self.tails is None else cast("Tensor", self.tails.inv(away))
+
+    def standardised(self, outputs: Tensor, deviations: Tensor) -> Tensor:
+        """The standardised values at such deviations."""
+        normal = self.normal(outputs)
+        away = deviations if self.tails is None else self.tails(deviations)
+        return normal.loc + normal.scale * cast("Tensor", away)
+
+    def standard(self, outputs: Tensor) -> TorchDistribution:
+        """The standardised value under q, from a head's outputs."""
+        normal = self.normal(outputs)
+        if self.tails is None:
+            return normal
+        deviations = dist.Normal(torch.zeros_like(normal.loc), torch.ones_like(normal.scale))
+        at = AffineTransform(normal.loc, normal.scale)
+        return dist.TransformedDistribution(deviations, [self.tails, at])
 
     def natural(self, standardised: Tensor) -> Tensor:
         """Values of standardised ones."""

@@ -236,8 +236,9 @@ class Continuous(_Target):
     conditions : mapping of str to float
         Columns of the reports that a value depends on, such as the test temperature, with the
         value at which predictions are made.
-    calibration : "temperature" or None
-        Whether the scatter is multiplied by a number that labels held out ask for.
+    calibration : "tails", "temperature" or None
+        Whether the scatter is multiplied by a number that labels held out ask for, and, of
+        "tails", whether a second one makes the tails heavier or lighter than the normal's.
     """
 
     kind: Literal["continuous"] = "continuous"
@@ -247,7 +248,7 @@ class Continuous(_Target):
     prior: Prior
     heteroscedastic: bool = True
     conditions: Frozen[str, float] = FrozenMapping({})
-    calibration: Literal["temperature"] | None = "temperature"
+    calibration: Literal["temperature", "tails"] | None = "tails"
 
     @model_validator(mode="after")
     def _supported(self) -> Self:

@@ -119,11 +119,9 @@ def test_wishes_are_weighed_together_where_one_is_given_another(many):
     read, site = model.read(batch), model.site("hardness")
     one = torch.ones(ensemble.members, 7)
     q = model.head("single_phase", read, None)[..., 0].sigmoid()
-    normal = site.standard(
-        model.head("hardness", read, model.given("hardness", {"single_phase": one}, batch))
-    )
+    outputs = model.head("hardness", read, model.given("hardness", {"single_phase": one}, batch))
     bound = (np.log(400) - site.centre) / site.spread
-    above = 1 - norm.cdf(bound, normal.loc.detach(), normal.scale.detach())
+    above = norm.sf(site.deviations(outputs.detach(), bound))
     events = Problem.of(ensemble, {"single_phase": 1, "hardness": (">", 400)}).targets
     got = fulfilment(ensemble, known, events)
     np.testing.assert_allclose(got, q.detach().numpy() * above, rtol=1e-3, atol=1e-5)

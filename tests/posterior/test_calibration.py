@@ -13,7 +13,8 @@ from pyro_hea.posterior.calibration import PULL
 from pyro_hea.spec import ModelSpec
 
 K, FEATURES = 3, ["atomic_size_difference", "mixing_enthalpy"]
-NUMBER = {"kind": "continuous", "prior": {"dist": "Normal", "loc": 6.0, "scale": 1.0}}
+SHAPED = {"kind": "continuous", "prior": {"dist": "Normal", "loc": 6.0, "scale": 1.0}}
+NUMBER = SHAPED | {"calibration": "temperature"}
 TARGETS = {
     "binary": {"calibration": "temperature"},
     "skewed": {"calibration": "beta"},
@@ -27,6 +28,7 @@ TARGETS = {
     "modulus": NUMBER | {"heteroscedastic": False},
     "plain": {},
     "raw": NUMBER | {"calibration": None},
+    "tailed": SHAPED,
 }
 
 
@@ -106,6 +108,52 @@ def test_a_temperature_is_the_optimum_that_scipy_finds(name):
     calibrate(model, batch, validation=batch)
     assert factor(model, name) == pytest.approx([np.exp(best.x)], rel=1e-4)
     assert factor(model, name) != pytest.approx([1.0], rel=0.005)
+
+
+def sinh_arcsinh(at, loc, scale, w):
+    """Density where scipy's standard normal is, once at / scale is w-th of a stretched arcsinh."""
+    away = w * (at - loc) / scale
+    u = np.sinh(np.arcsinh(away) / w)
+    slope = np.cosh(np.arcsinh(away) / w) / np.sqrt(1 + away**2)
+    return stats.norm.pdf(u) * slope / scale
+
+
+def test_scale_and_tails_are_the_optimum_that_scipy_finds():
+    model, rows = model_of("tailed"), 300
+    heavy = stats.t.rvs(3, size=rows, random_state=0)
+    batch = batch_of("tailed", rows, torch.tensor(np.exp(6 + 0.5 * heavy)))
+    o, y = outputs_of(model, batch, "tailed"), (batch.targets["tailed"].log().numpy() - 6) / 0.5
+    scale = np.log1p(np.exp(o[..., 1])) + 0.01
+
+    def loss(x):
+        q = sinh_arcsinh(y, o[..., 0], np.exp(x[0]) * scale, np.exp(x[1])).mean(0)
+        return -np.log(q).sum() + (x**2).sum() / 2 / PULL**2
+
+    tight = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000}
+    best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options=tight).x
+    calibrate(model, batch, validation=batch)
+    assert factor(model, "tailed") == pytest.approx(np.exp(best), rel=1e-3)
+    assert factor(model, "tailed")[1] > 1.2
+
+
+def test_of_heavy_tails_intervals_hold_at_every_level_only_where_tails_are_calibrated():
+    rows, levels = 8000, np.array([0.5, 0.8, 0.95])
+
+    def off(name: str) -> np.ndarray:
+        model = model_of(name, members=1)
+        o = outputs_of(model, batch_of(name, rows), name)[0]
+        scale = np.log1p(np.exp(o[:, 1])) + 0.01
+        heavy = stats.t.rvs(2.5, size=rows, random_state=1)
+        labels = torch.tensor(np.exp(6 + 0.5 * (o[:, 0] + scale * heavy)))
+        batch = batch_of(name, rows, labels)
+        calibrate(model, batch, batch.take(torch.arange(rows // 2)))
+        fresh = batch.take(torch.arange(rows // 2, rows))
+        answer, y = marginals(model, fresh)[name], fresh.targets[name]
+        low, high = answer.quantiles((1 - levels) / 2), answer.quantiles((1 + levels) / 2)
+        return ((y > low) & (y < high)).double().mean(1).numpy() - levels
+
+    assert np.abs(off("tailed")).max() < 0.03
+    assert off("hardness")[0] > 0.05
 
 
 def test_a_label_held_out_from_one_member_is_judged_around_that_member():
