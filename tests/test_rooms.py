@@ -14,6 +14,7 @@ PACKAGE = "pyro_hea"
 ROOMS = (
     "errors",
     "composition",
+    "measures",
     "features",
     "spec",
     "dataset",
@@ -28,12 +29,12 @@ ROOMS = (
     "posterior",
     "archive",
     "fitting",
+    "plots",
     "design",
     "explore",
     "vae",
-    "evaluate",
     "explain",
-    "plots",
+    "evaluate",
     "benchmark",
     "report",
     "study",
@@ -46,6 +47,7 @@ FILES = ("pathlib", "io", "json", "yaml", "safetensors", "h5netcdf", "torch.save
 OPTIMISERS = ("torch.optim", "pyro.optim", "pyro.infer.SVI")
 NEVER = {
     "composition": ("torch", "pyro"),
+    "measures": ("torch", "pyro"),
     "features": ("pyro",),
     "spec": ("pandas",),
     "dataset": ("pyro",),
@@ -56,7 +58,6 @@ NEVER = {
     "checkpoint": PICKLES,
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
-    "design": ("matplotlib",),
     "explore": ("matplotlib",),
     "plots": ("torch", "pyro"),
     "cli": (f"{PACKAGE}.model", f"{PACKAGE}.networks"),

@@ -11,9 +11,9 @@ import pandas as pd
 from pyro_hea import explain
 from pyro_hea.benchmark.outcome import Outcome, told
 from pyro_hea.dataset import load_alloys
-from pyro_hea.evaluate import bootstrap_interval, composition_metrics, label_from_latent
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.measures import bootstrap_interval, composition_metrics, label_from_latent
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pandas as pd
 
 from pyro_hea.benchmark.outcome import Outcome, told
 from pyro_hea.dataset import load_alloys
-from pyro_hea.evaluate import composition_metrics, label_from_latent, paired_difference
 from pyro_hea.evaluate.comparison import MODEL, compare
 from pyro_hea.evaluate.folds import FOLDS, folds
 from pyro_hea.evaluate.protocols import TARGET
+from pyro_hea.measures import composition_metrics, label_from_latent, paired_difference
 from pyro_hea.plots import interval_panels
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE

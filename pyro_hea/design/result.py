@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from pyro_hea.spec import Binary, Continuous
 if TYPE_CHECKING:
     import arviz as az
     import xarray as xr
+    from matplotlib.axes import Axes
 
     from pyro_hea.design.problem import Problem
     from pyro_hea.posterior import Ensemble
@@ -82,11 +83,15 @@ class DesignResult:
     @property
     def changes(self) -> pd.Series:
         """What the trail changed in all, at.% by element."""
-        if self.trail.empty:
-            raise DataError("these designs have no trail: they start from no alloy")
-        elements = [e for e in self.trail.columns if e in self._draws["element"].values]
+        elements = self._along_the_trail()
         change = 100 * (self.trail[elements].iloc[-1] - self.trail[elements].iloc[0])
         return change[change.abs() > 1e-9].rename("at.%")
+
+    def _along_the_trail(self) -> list[str]:
+        """The elements of the trail's columns."""
+        if self.trail.empty:
+            raise DataError("these designs have no trail: they start from no alloy")
+        return [e for e in self.trail.columns if e in self._draws["element"].values]
 
     def batch(self, n: int) -> DesignResult:
         """The `n` alloys to make first: probable, different from each other, and informative.
@@ -112,6 +117,41 @@ class DesignResult:
             return replace(self, table=table, trail=pd.DataFrame(), _designs=chosen)
         idata = cast("az.InferenceData", self.idata.isel(draw=rows))
         return replace(self, table=table, idata=idata, trail=pd.DataFrame())
+
+    def plot_compositions(self, ax: Axes | None = None) -> Axes:
+        """Draw what the alloys are made of, and how probable it is that all wishes hold."""
+        from pyro_hea import plots
+
+        names = [f"all_wishes{suffix}" for suffix in ("", "_low", "_high")]
+        probability = self.table.set_index("formula")[names]
+        return plots.composition_bars(self.fractions, ax, probability)
+
+    def plot_novelty(self, ax: Axes | None = None) -> Axes:
+        """Draw that probability against the distance from the nearest known alloy (at.%)."""
+        from pyro_hea import plots
+
+        return plots.design_novelty(self.table, ax)
+
+    def plot_trail(self, ax: Axes | None = None) -> Axes:
+        """Draw how the composition changes along the trail, where there is one."""
+        from pyro_hea import plots
+
+        return plots.design_trail(self.trail, self._along_the_trail(), ax)
+
+    def plot_chains(
+        self,
+        member: int = 0,
+        latent: str = "z0",
+        kind: Literal["rank", "trace"] = "rank",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw one coordinate of the chains behind the alloys, where these are by NUTS.
+
+        See `pyro_hea.plots.design_chains`.
+        """
+        from pyro_hea import plots
+
+        return plots.design_chains(self.idata, member, latent, kind, ax)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table; fractions and probabilities with six digits."""

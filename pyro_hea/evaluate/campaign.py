@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from pyro_hea.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import diverse, information
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate.intervals import bootstrap_interval
+from pyro_hea.measures.intervals import bootstrap_interval
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from pyro_hea.dataset import load_alloys
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.folds import FOLDS
-from pyro_hea.evaluate.intervals import bootstrap_interval
+from pyro_hea.measures.intervals import bootstrap_interval
 from pyro_hea.posterior import predict
 from pyro_hea.spec import Continuous, ModelSpec
 from pyro_hea.vae import DisentangledVAE

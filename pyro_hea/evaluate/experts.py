@@ -13,8 +13,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from pyro_hea.dataset import load_alloys
 from pyro_hea.evaluate.folds import keep_labels
-from pyro_hea.evaluate.intervals import bootstrap_interval, paired_difference
 from pyro_hea.evaluate.protocols import TARGET
+from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.spec import HumeRothery, Logistic, Prior
 from pyro_hea.vae import DisentangledVAE
 

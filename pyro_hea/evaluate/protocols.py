@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.dataset import PARTS, AlloyDataset, load_alloys
-from pyro_hea.evaluate.classification import by_size
-from pyro_hea.evaluate.latent import label_from_latent
-from pyro_hea.evaluate.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
-from pyro_hea.evaluate.reliability import calibrated_ece_band
+from pyro_hea.measures.classification import by_size
+from pyro_hea.measures.latent import label_from_latent
+from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
+from pyro_hea.measures.reliability import calibrated_ece_band
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pandas as pd
 from pyro_hea.dataset import load_alloys
 from pyro_hea.errors import CheckpointError
 from pyro_hea.evaluate.comparison import COMPARED, MODEL, compare, predictions
-from pyro_hea.evaluate.intervals import bootstrap_interval
 from pyro_hea.evaluate.protocols import headline, published_metrics, published_vae
+from pyro_hea.measures.intervals import bootstrap_interval
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:

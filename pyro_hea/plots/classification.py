@@ -7,6 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from sklearn.metrics import auc, roc_curve
 
+from pyro_hea.measures import expected_calibration_error, reliability_table
 from pyro_hea.plots._style import BLUE, VERMILION, drawn_on
 
 COMPLEX = 4
@@ -93,9 +94,6 @@ def reliability(y: npt.ArrayLike, p: npt.ArrayLike, ax: Axes | None = None) -> A
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['perfectly calibrated', 'alloys in the bin (ECE 0.050), 90 % interval']
     """
-    # Brings torch with it, which the other figures do without.
-    from pyro_hea.evaluate import expected_calibration_error, reliability_table
-
     y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
     labelled = np.isfinite(y)
     y, p = y[labelled], p[labelled]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
+from pyro_hea.measures import composition_metrics
 from pyro_hea.plots._style import BLACK, BLUE, drawn_on, require, room, shortened, words
 
 MOST_BARS = 20
@@ -50,8 +51,6 @@ def reconstruction(true: pd.DataFrame, reconstructed: pd.DataFrame, ax: Axes | N
     >>> reconstruction(true, true).get_xlabel()
     'true amount (at.%)'
     """
-    from pyro_hea.evaluate import composition_metrics  # brings torch with it
-
     elements = true.columns.union(reconstructed.columns)
     true = true.reindex(columns=elements, fill_value=0.0)
     reconstructed = reconstructed.reindex(columns=elements, fill_value=0.0)

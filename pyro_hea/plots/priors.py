@@ -50,11 +50,14 @@ def prior(
     >>> plots.prior(ModelSpec(), draws=20)[0].get_xlabel()
     'single phase (class)'
     """
-    from pyro_hea.vae import DisentangledVAE
+    # Bring torch with them, which the other figures do without.
+    from pyro_hea.dataset import load_alloys
+    from pyro_hea.fitting import untrained_ensemble
+    from pyro_hea.posterior import prior_predictive
+    from pyro_hea.posterior.prior_table import prior_table
 
-    vae = DisentangledVAE(spec)
-    table = vae.prior_table(alloys, seed=seed)
-    return prior_panels(table, vae.prior_predictive(draws, alloys, seed=seed))
+    ensemble = untrained_ensemble(spec, load_alloys() if alloys is None else alloys, seed)
+    return prior_panels(prior_table(ensemble, seed), prior_predictive(ensemble, draws, seed))
 
 
 def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> list[Axes]:

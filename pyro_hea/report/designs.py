@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
-from pyro_hea.plots import composition_bars, design_chains, design_novelty, design_trail
 from pyro_hea.report.page import write_report
 
 if TYPE_CHECKING:
@@ -117,17 +116,13 @@ def _tables(designs: DesignResult, together: bool) -> dict[str, pd.DataFrame]:
 
 
 def _figures(designs: DesignResult) -> dict[str, Figure]:
-    probability = designs.table.set_index("formula")[
-        ["all_wishes", "all_wishes_low", "all_wishes_high"]
-    ]
-    drawn: dict[str, Any] = {
-        "Compositions": composition_bars(designs.fractions, probability=probability),
-        "How new they are": design_novelty(designs.table),
+    drawn: dict[str, Axes] = {
+        "Compositions": designs.plot_compositions(),
+        "How new they are": designs.plot_novelty(),
     }
     if not designs.trail.empty:
-        elements = [str(e) for e in designs.fractions if e in designs.trail]
-        drawn["The way to the first alloy"] = design_trail(designs.trail, elements)
+        drawn["The way to the first alloy"] = designs.plot_trail()
     if designs.attributes.get("inference") == "nuts":
-        drawn["Chains, ranks"] = design_chains(designs.idata)
-        drawn["Chains, draw by draw"] = design_chains(designs.idata, kind="trace")
-    return {name: cast("Figure", cast("Axes", axes).figure) for name, axes in drawn.items()}
+        drawn["Chains, ranks"] = designs.plot_chains()
+        drawn["Chains, draw by draw"] = designs.plot_chains(kind="trace")
+    return {name: cast("Figure", axes.figure) for name, axes in drawn.items()}

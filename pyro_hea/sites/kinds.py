@@ -329,13 +329,13 @@ class ContinuousSite(_Calibrated):
         """Standardised values as deviations, which are standard normal under q."""
         normal = self.normal(outputs)
         away = (standardised - normal.loc) / normal.scale
-        return away if self.tails is None else cast("Tensor", self.tails.inv(away))
+        return away if self.tails is None else self.tails.inv(away)
 
     def standardised(self, outputs: Tensor, deviations: Tensor) -> Tensor:
         """The standardised values at such deviations."""
         normal = self.normal(outputs)
         away = deviations if self.tails is None else self.tails(deviations)
-        return normal.loc + normal.scale * cast("Tensor", away)
+        return normal.loc + normal.scale * away
 
     def standard(self, outputs: Tensor) -> TorchDistribution:
         """The standardised value under q, from a head's outputs."""
@@ -369,7 +369,7 @@ class ContinuousSite(_Calibrated):
 
     def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels, standardised."""
-        return -cast("Tensor", self.standard(outputs).log_prob(self.encode(y)[..., 0]))
+        return -self.standard(outputs).log_prob(self.encode(y)[..., 0])
 
 
 Site: TypeAlias = BinarySite | CategoricalSite | OrdinalSite | ContinuousSite

@@ -10,9 +10,10 @@ from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, benchmark, load_alloys
 from pyro_hea.benchmark import comparisons, designs, latent, levers, loops, ranks
-from pyro_hea.evaluate import Bench, composition_metrics, label_from_latent
+from pyro_hea.evaluate import Bench
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.measures import composition_metrics, label_from_latent
 
 SMALL = {"hidden": [8]}
 SPEC = ModelSpec(

@@ -145,6 +145,8 @@ def test_draws_of_chains_are_told_as_such(chained, vae):
     assert posterior.attrs["inference"] == "nuts"
     assert stats["diverging"].dims == ("chain", "draw", "member")
     assert stats["diverging"].sum() == chained.attributes["diverging"]
+    drawn = chained.plot_chains(member=1, latent="z1", kind="trace").lines[2].get_ydata()
+    np.testing.assert_array_equal(drawn, posterior["z"].to_numpy()[2, :, 1, 1])
     assert 0 <= chained.attributes["discarded"] < 1
     lost = np.isneginf(stats["log_weight"].to_numpy())
     assert lost.mean() == pytest.approx(chained.attributes["discarded"])

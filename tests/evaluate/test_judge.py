@@ -5,8 +5,9 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 
 from pyro_hea.composition import fraction_table, load_tables
 from pyro_hea.errors import DataError, FormulaError, UnknownElementError
-from pyro_hea.evaluate import Judge, classification_metrics, embedded_judge
+from pyro_hea.evaluate import Judge, embedded_judge
 from pyro_hea.features import RICH_FEATURES
+from pyro_hea.measures import classification_metrics
 
 # "Richer features" of the measures: what the model has learnt to read since is none of them.
 RANKS = {f"{nth}_largest_fraction" for nth in ("second", "third", "fourth", "fifth")}

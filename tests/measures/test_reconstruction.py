@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pyro_hea.composition import fraction_table
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate import composition_metrics, nearest_alloy, nearest_alloy_mae_at_pct
+from pyro_hea.measures import composition_metrics, nearest_alloy, nearest_alloy_mae_at_pct
 
 
 def _compositions(n, elements=6, seed=0):

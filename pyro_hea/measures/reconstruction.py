@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import pairwise_distances_argmin_min
 
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate._checks import Floats, fractions_of, same_columns
+from pyro_hea.measures._checks import Floats, fractions_of, same_columns
 
 
 def composition_metrics(true: ArrayLike, reconstructed: ArrayLike) -> dict[str, float]:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
-from pyro_hea.evaluate.reliability import BINS, reliability_table
+from pyro_hea.measures.reliability import BINS, reliability_table
 
 Floats = NDArray[np.float64]
 

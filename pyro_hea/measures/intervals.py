@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyro_hea.evaluate._checks import numbers, same_length, tails
+from pyro_hea.measures._checks import numbers, same_length, tails
 
 
 def bootstrap_interval(

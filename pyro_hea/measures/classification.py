@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate._checks import Floats, numbers, predictions_of, same_length
-from pyro_hea.evaluate.reliability import calibration_error
+from pyro_hea.measures._checks import Floats, numbers, predictions_of, same_length
+from pyro_hea.measures.reliability import calibration_error
 
 METRICS = ("n", "auc", "accuracy", "log_loss", "brier", "ece")
 """What `classification_metrics` measures, in order."""

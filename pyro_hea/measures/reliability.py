@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
-from pyro_hea.evaluate._checks import Floats, predictions_of, probabilities_of, tails
+from pyro_hea.measures._checks import Floats, predictions_of, probabilities_of, tails
 
 BINS = 10
 """Equal-width bins of the calibration error."""

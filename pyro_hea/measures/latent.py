@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate._checks import labels_of, numbers, same_length
+from pyro_hea.measures._checks import labels_of, numbers, same_length
 
 _FOLDS = 5
 _NEIGHBOURS = 15

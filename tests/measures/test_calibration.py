@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import brier_score_loss
 
-from pyro_hea.evaluate.calibration import (
+from pyro_hea.measures.calibration import (
     brier_decomposition,
     distance_from,
     interval_coverage,
