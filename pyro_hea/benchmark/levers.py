@@ -15,6 +15,7 @@ from pyro_hea.evaluate.folds import FOLDS, folds
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.measures import composition_metrics, label_from_latent, paired_difference
 from pyro_hea.plots import interval_panels
+from pyro_hea.posterior import encoded
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
@@ -125,11 +126,10 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> dict[str, Any]:
     )
     known = test.take(inside.to_numpy())  # the latent is of the training elements alone
     true, y = vae.ensemble.fractions(known), known.labels[TARGET].to_numpy()
-    rows = []
-    for member in range(vae.ensemble.members):
-        made = vae.reconstruct(known, member)
-        read = label_from_latent(vae.encode(known, member), y)
-        rows.append(composition_metrics(true, made) | read)
+    rows = [
+        composition_metrics(true, made) | label_from_latent(z, y)
+        for z, made in zip(*encoded(vae.ensemble, known), strict=True)
+    ]
     errors = pd.DataFrame(rows)[list(_ERRORS)].mean()
     return {
         "formula": test.formulas,

@@ -13,6 +13,7 @@ from pyro_hea.measures.classification import by_size
 from pyro_hea.measures.latent import label_from_latent
 from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
 from pyro_hea.measures.reliability import calibrated_ece_band
+from pyro_hea.posterior import encoded
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
@@ -127,11 +128,9 @@ def measure(vae: DisentangledVAE, test: AlloyDataset) -> dict[str, Any]:
     scores = by_size(y, p, test.number_of_elements[known])
     ensemble = vae.ensemble
     true = ensemble.fractions(test)
-    labelled = test.take(known)
-    compositions, latents = [], []
-    for member in range(ensemble.members):
-        compositions.append(composition_metrics(true, vae.reconstruct(test, member)))
-        latents.append(label_from_latent(vae.encode(labelled, member), y))
+    z, decoded = encoded(ensemble, test)
+    compositions = [composition_metrics(true, made) for made in decoded]
+    latents = [label_from_latent(of_member[known], y) for of_member in z]
     batch = ensemble.batch(test)
     by_guide = ensemble.decode(ensemble.guide_centre(batch), ensemble.most_probable(batch))
     guides = [composition_metrics(true, made)["mae_at_pct"] for made in by_guide.cpu().numpy()]

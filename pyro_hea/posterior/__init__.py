@@ -7,7 +7,7 @@ from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.importance import importance_posterior, label_evidence
 from pyro_hea.posterior.marginals import Event, Marginal, joint_probability, marginals
 from pyro_hea.posterior.nuts import nuts_posterior
-from pyro_hea.posterior.predictions import encode, predict, reconstruct
+from pyro_hea.posterior.predictions import encode, encoded, predict, reconstruct
 from pyro_hea.posterior.predictive import check_predictive
 from pyro_hea.posterior.reliability import doubted_reports, reliability
 
@@ -23,6 +23,7 @@ __all__ = [
     "doubted_reports",
     "draw_posterior",
     "encode",
+    "encoded",
     "guide_table",
     "importance_posterior",
     "joint_probability",

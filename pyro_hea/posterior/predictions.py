@@ -220,7 +220,13 @@ def encode(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd
 
 def reconstruct(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
     """Fractions that one member decodes from its own latents."""
-    single = ensemble.of_member(member)
-    batch = single.batch(alloys)
-    decoded = single.decode(single.encode(batch), single.most_probable(batch))[0]
-    return pd.DataFrame(decoded.cpu().numpy(), as_fractions(alloys).index, list(single.elements))
+    _, (decoded,) = encoded(ensemble.of_member(member), alloys)
+    return pd.DataFrame(decoded, as_fractions(alloys).index, list(ensemble.elements))
+
+
+def encoded(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> tuple[Floats, Floats]:
+    """Latents of alloys in all members, (K, N, d), and the fractions decoded there, (K, N, E)."""
+    batch = ensemble.batch(alloys)
+    z = ensemble.encode(batch)
+    decoded = ensemble.decode(z, ensemble.most_probable(batch))
+    return z.cpu().numpy(), decoded.cpu().numpy()
