@@ -31,13 +31,17 @@ PULL = 0.5
 _FURTHEST = 3.0
 """Of a logarithm, or of c, from 0."""
 
+_NEAREST = 0.25
+"""Share of the squared distances of labels that is never taken for the members' own."""
+
 
 def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
     """Fit the declared calibrations of a trained model, in place, by log loss on labels held out.
 
     A label that no member was trained on is judged by the mixture of all. One that some were
     trained on, of a number, is judged by that mixture with its centre where the others have
-    theirs, and their scatter: how far the members differ counts once. A temperature
+    theirs, and their scatter: how far the members differ counts once. It is taken to be nearer
+    to that centre than it is, by what the mean of all members is nearer to the truth. A temperature
     (Guo et al., ICML 2017) has a log-normal prior around 1, so that a handful of labels moves it
     little; so have a and b of a beta calibration, whose c is normal around 0. A target without
     such labels keeps what it has.
@@ -62,15 +66,15 @@ def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None
 def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
     """-log q of labels by the mixture of the members, (N,), for any site."""
     alloys, members = part
-    _, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
+    own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
     log_weight, outputs = log_weight.double(), outputs.double()
-    evidence = model.of_reports(name, alloys)
-    if isinstance(model.site(name), ContinuousSite):
-        outputs = _as_unseen(outputs, members)
+    y, evidence = alloys.targets[name].double(), model.of_reports(name, alloys)
+    if isinstance(own, ContinuousSite):
+        outputs, y = _as_unseen(own, outputs, members, y)
 
     def loss(site: Site) -> Tensor:
         if evidence is None or isinstance(site, ContinuousSite):
-            log_q = -site.nats(outputs, alloys.targets[name].double(), parents)
+            log_q = -site.nats(outputs, y, parents)
         else:
             log_q = (site.log_classes(outputs, parents) + evidence.double()).logsumexp(-1)
         return np.log(model.members) - (log_q + log_weight).logsumexp((0, 1))
@@ -78,12 +82,24 @@ def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
     return loss
 
 
-def _as_unseen(outputs: Tensor, members: Tensor) -> Tensor:
-    """Outputs (B, K, N, outputs) of a number around those of the members (K, N) that may judge."""
-    may = members.unsqueeze(-1)
-    theirs = torch.where(may, outputs, 0.0).sum(1, keepdim=True) / may.sum(0)
+def _as_unseen(
+    site: ContinuousSite, outputs: Tensor, members: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Outputs (B, K, N, outputs) around those of the members (K, N) that may judge, and labels.
+
+    The mean of n of K members has 1/n - 1/K of their variance more than that of all. The squares
+    of the distances of labels from it are less by that on average, and all shrink alike.
+    """
+    may, number = members.unsqueeze(-1), len(members)
+    judges = may.sum(0)
+    theirs = torch.where(may, outputs, 0.0).sum(1, keepdim=True) / judges
     centre = outputs[..., :1] + (theirs - outputs.mean(1, keepdim=True))[..., :1]
-    return torch.cat([centre, torch.where(may, outputs, theirs)[..., 1:]], -1)
+    away = site.encode(y)[..., 0] - theirs[..., 0]
+    spread = outputs[..., 0].var(1, correction=0, keepdim=True)
+    more = spread * (number / judges[:, 0] - 1) / max(number - 1, 1)
+    left = (1 - more.sum() / away.square().sum()).clamp_min(_NEAREST)
+    y = site.natural(theirs[..., 0] + left.sqrt() * away)
+    return torch.cat([centre, torch.where(may, outputs, theirs)[..., 1:]], -1), y
 
 
 def _fitted(site: Site, losses: list[Loss]) -> Tensor:

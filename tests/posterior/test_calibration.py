@@ -163,20 +163,42 @@ def test_a_label_held_out_from_one_member_is_judged_around_that_member():
     o, y = outputs_of(model, batch, "hardness"), batch.targets["hardness"].log().numpy()
     scale = np.log1p(np.exp(o[..., 1])) + 0.01
     at = (y - 6.0) / 0.5
+    judged = [(i, int(part[i])) for i in range(50) if part[i] < K]  # others are shown to all three
+    # One member has, on average, two thirds of the variance more than the mean of three.
+    more = sum(o[:, i, 0].var(ddof=1) * (1 - 1 / K) for i, _ in judged)
+    left = 1 - more / sum((at[i] - o[k, i, 0]) ** 2 for i, k in judged)
+    assert 0.25 < left < 0.95
 
     def loss(log_t):
         total = log_t**2 / 2 / PULL**2
-        for i in range(50):
-            k = int(part[i])
-            if k < K:  # three members: labels of the other parts are shown to all
-                centres = o[k, i, 0] + o[:, i, 0] - o[:, i, 0].mean()
-                each = stats.norm.logpdf(at[i], centres, np.exp(log_t) * scale[k, i])
-                total -= special.logsumexp(each) - np.log(K)
+        for i, k in judged:
+            centres = o[k, i, 0] + o[:, i, 0] - o[:, i, 0].mean()
+            label = o[k, i, 0] + left**0.5 * (at[i] - o[k, i, 0])
+            each = stats.norm.logpdf(label, centres, np.exp(log_t) * scale[k, i])
+            total -= special.logsumexp(each) - np.log(K)
         return total
 
     best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
     calibrate(model, batch.replaced(parts={"hardness": part}), None)
     assert factor(model, "hardness") == pytest.approx([np.exp(best.x)], rel=1e-4)
+
+
+def test_intervals_of_all_hold_though_each_label_was_held_out_from_one_member():
+    """Labels scatter around the mean of members that differ from it by half as much."""
+    members, half, levels = 8, 4000, np.array([0.5, 0.8, 0.9])
+    model, name = model_of("modulus", members=members), "modulus"
+    model.site(name).raw_scale.zero_()
+    centres = outputs_of(model, batch_of(name, 2 * half), name)[..., 0]
+    noise = np.random.default_rng(0).normal(size=2 * half)
+    labels = centres.mean(0) + 2 * centres.std(0).mean() * noise
+    batch = batch_of(name, 2 * half, torch.tensor(np.exp(6 + 0.5 * labels)))
+    judged = batch.take(torch.arange(half)).replaced(parts={name: torch.arange(half) % members})
+    calibrate(model, judged, None)
+    fresh = batch.take(torch.arange(half, 2 * half))
+    answer, y = marginals(model, fresh)[name], fresh.targets[name]
+    low, high = answer.quantiles((1 - levels) / 2), answer.quantiles((1 + levels) / 2)
+    covered = ((y > low) & (y < high)).double().mean(1).numpy()
+    np.testing.assert_allclose(covered, levels, atol=0.02)
 
 
 def test_the_calibrated_model_says_what_the_formula_says():
