@@ -31,6 +31,9 @@ PULL = 0.5
 _FURTHEST = 3.0
 """Of a logarithm, or of c, from 0."""
 
+_HEAVIEST = 1.9
+"""Weight of tails, see `Tails`: from 2 on the exponential of such a number has no mean."""
+
 _NEAREST = 0.25
 """Share of the squared distances of labels that is never taken for the members' own."""
 
@@ -119,5 +122,7 @@ def _fitted(site: Site, losses: list[Loss]) -> Tensor:
 
     start = np.zeros(len(site.calibration))
     bounds = [(-_FURTHEST, _FURTHEST)] * len(start)
+    if isinstance(site, ContinuousSite):
+        bounds[1:] = [(-_FURTHEST, np.log(_HEAVIEST))] * (len(start) - 1)
     best = torch.tensor(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
     return torch.cat([best[:2].exp(), best[2:]])
