@@ -71,9 +71,11 @@ def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
     alloys, members = part
     own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
     log_weight, outputs = log_weight.double(), outputs.double()
-    y, evidence = alloys.targets[name].double(), model.of_reports(name, alloys)
-    if isinstance(own, ContinuousSite):
-        outputs, y = _as_unseen(own, outputs, members, y)
+    evidence = model.of_reports(name, alloys)
+    if evidence is None:
+        y = alloys.targets[name].double()
+        if isinstance(own, ContinuousSite):
+            outputs, y = _as_unseen(own, outputs, members, y)
 
     def loss(site: Site) -> Tensor:
         if evidence is None or isinstance(site, ContinuousSite):
