@@ -20,8 +20,8 @@ from pyro_hea.cli.options import (
 
 PROTOCOLS = {
     "published": (10, "The published split: trained on its labelled and unlabelled parts."),
-    "random": (1, "Five random folds of all labelled alloys, beside the baselines."),
-    "grouped": (2, "Five folds that keep sets of elements together, beside the baselines."),
+    "random": (2, "Five random folds of all labelled alloys, beside the baselines."),
+    "grouped": (3, "Five folds that keep sets of elements together, beside the baselines."),
     "budget": (3, "Few labels, the other alloys unlabelled: the published test part."),
     "experts": (10, "Few labels under a flat prior and under those of experts."),
     "intervals": (2, "How often the intervals of numbers hold, five folds of the alloys with one."),
