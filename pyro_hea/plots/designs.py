@@ -220,6 +220,7 @@ def design_chains(
             look: dict[str, Any] = {
                 "label": f"chain {i}",
                 "linewidth": 1.0,
+                "linestyle": ("-", "--", "-.", ":")[i % 4],  # told apart in grey too
                 "color": _CHAINS[i % len(_CHAINS)],
             }
             if kind == "trace":
