@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from pyro_hea.dataset import (
 )
 from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
 from pyro_hea.features import FeatureMap
-from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, sleep
+from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, learn, sleep
 from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.sites import link_of
@@ -33,7 +34,6 @@ from pyro_hea.spec import Binary, Categorical, Continuous
 if TYPE_CHECKING:
     from pyro_hea.composition import Alloys
     from pyro_hea.spec import ModelSpec
-    from pyro_hea.teacher import Lessons
 
 _NAME = "training"
 
@@ -86,8 +86,22 @@ class TrainingRun:
         device: torch.device,
         folder: str | Path | None,
         resume: bool,
+        progress: bool = False,
     ) -> TrainingRun:
-        """Check the data, make the first weights and, to resume, read the saved state.
+        """Check the data, make the first weights and teach the heads, or read the saved state.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+        data : AlloyDataset
+        validation : AlloyDataset or None
+            None holds out a part of `data`, by which no taught head is stopped: it is taught, too.
+        seed : int
+        device : torch.device
+        folder : path or None
+        resume : bool
+        progress : bool
+            Show a progress bar of the lessons.
 
         Raises
         ------
@@ -114,17 +128,18 @@ class TrainingRun:
             stopping,
             seed,
             _measurements(ensemble, data),
-            lessons=_lessons(ensemble, [batch, stopping if held_out else None], seed),
         )
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
         if resume:
             run._resume()
+        else:
+            _teach(ensemble, [batch, stopping if held_out else None], seed, progress)
         run._save()
         return run
 
     @classmethod
     def continued(
-        cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int
+        cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int, progress: bool
     ) -> TrainingRun:
         """Prepare further training of copies of trained members, at lower learning rates.
 
@@ -150,8 +165,9 @@ class TrainingRun:
         )
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
         batch, measured = copied.batch(data), _measurements(copied, data)
-        taught = _lessons(copied, [batch], seed)
-        trainer = Trainer(copied.model, batch, None, seed, measured, settings, taught)
+        part = min(1.0, epochs / training.epochs)
+        _teach(copied, [batch], seed, progress, part=part, gentleness=_GENTLER)
+        trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
     def train(self, progress: bool) -> None:
@@ -356,18 +372,33 @@ def _in_parts(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
     return batch.replaced(parts=parts)
 
 
-def _lessons(ensemble: Ensemble, batches: Sequence[AlloyBatch | None], seed: int) -> Lessons | None:
-    """What the heads are taught, where the spec declares a teacher and a head that can be.
+def _teach(
+    ensemble: Ensemble,
+    batches: Sequence[AlloyBatch | None],
+    seed: int,
+    progress: bool,
+    part: float = 1.0,
+    gentleness: float = 1.0,
+) -> None:
+    """Teach the heads, where the spec declares a teacher and a head that can be taught.
 
-    By all labels there are: no taught head is stopped by those held out.
+    A part of the steps, at a share of the learning rate.
     """
     spec = ensemble.spec
-    if not spec.taught:
-        return None
+    teacher = spec.training.teacher
+    if teacher is None or not spec.taught:
+        return
     from pyro_hea.teacher import lessons  # scikit-learn, which what is trained needs no more
 
     known = [batch for batch in batches if batch is not None]
-    return lessons(spec, known, ensemble.feature_map, seed)
+    learn(
+        ensemble.model,
+        lessons(spec, known, ensemble.feature_map, seed),
+        steps=math.ceil(part * teacher.steps),
+        share=gentleness,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:

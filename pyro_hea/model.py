@@ -144,7 +144,9 @@ class AlloyModel(nn.Module):
         given = self._conditions[name] + sum(int(self.site(p).width) for p in target.given)
         sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
         self.sites[name] = site
-        self.heads[name] = MLP(k, sizes, spec.head.dropout, activation=spec.head.activation)
+        # Of alloys that were never made there are as many as one likes: nothing is learnt by heart.
+        dropout = 0.0 if name in spec.taught else spec.head.dropout
+        self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)
         if isinstance(target.prior, HumeRothery | Logistic):

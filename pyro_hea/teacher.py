@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -53,12 +53,15 @@ class Lessons:
     Attributes
     ----------
     alloys : AlloyBatch
-        V alloys that were never made, without labels.
+        V alloys without labels: M that were made, then those that never were.
+    made : int
+        M.
     probabilities : mapping of str to Tensor of shape (K, V, C)
         By target, of each class, as each member's own teacher has them.
     """
 
     alloys: AlloyBatch
+    made: int
     probabilities: Mapping[str, Tensor]
 
 
@@ -72,8 +75,8 @@ def lessons(
     spec : ModelSpec
         With a teacher.
     batches : sequence of AlloyBatch
-        Training alloys; the elements and amounts of all of them shape what is asked, labelled or
-        not.
+        Training alloys, labelled or not: what is asked of beside those that were never made, for
+        which they are the pattern.
     feature_map : FeatureMap
         Over the elements of the batches.
     seed : int
@@ -82,7 +85,10 @@ def lessons(
     assert teacher is not None
     rng = np.random.default_rng(seed)
     made = torch.cat([batch.composition for batch in batches]).double().cpu().numpy()
-    fractions = never_made(made, teacher.alloys, rng)
+    never = never_made(made, teacher.alloys, rng)
+    if len(made) > teacher.alloys:
+        made = made[rng.choice(len(made), teacher.alloys, replace=False)]
+    fractions = np.vstack([made, never])
     like = batches[0].features
     features = feature_map(torch.tensor(fractions)).to(like)
     probabilities = {}
@@ -105,7 +111,7 @@ def lessons(
             )
             probabilities[name] = torch.tensor(said).to(like)
     compositions = torch.tensor(fractions).to(like)
-    return Lessons(AlloyBatch(compositions, features, {}, {}), probabilities)
+    return Lessons(AlloyBatch(compositions, features, {}, {}), len(made), probabilities)
 
 
 def never_made(made: Floats, number: int, rng: np.random.Generator) -> Floats:
@@ -163,13 +169,13 @@ def _asked(
     linear = _LINEAR * few
     x, made = np.hstack([features, roots]), np.hstack(asked)
     for member in said:
-        forest = ExtraTreesClassifier(
-            -(-teacher.trees // members),
-            min_samples_leaf=2,
-            max_features=0.5,
-            random_state=int(rng.integers(2**31)),
-        ).fit(x, y)
-        member[:, forest.classes_] = (1 - linear) * forest.predict_proba(made)
+        trees = -(-teacher.trees // (2 * members))
+        for forest in (
+            ExtraTreesClassifier(trees, min_samples_leaf=2, max_features=0.5),
+            RandomForestClassifier(trees, max_features=0.3),
+        ):
+            forest.set_params(random_state=int(rng.integers(2**31))).fit(x, y)
+            member[:, forest.classes_] += (1 - linear) / 2 * forest.predict_proba(made)
     line = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=5000))
     line.fit(features, y)
     said[..., line.classes_] += linear * line.predict_proba(asked[0])

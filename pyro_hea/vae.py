@@ -132,6 +132,7 @@ class DisentangledVAE:
             device=choose_device(device),
             folder=checkpoint,
             resume=resume,
+            progress=progress,
         )
         self._ensemble, self._records, self._data = run.ensemble, run.records, data
         run.train(progress)
@@ -173,7 +174,9 @@ class DisentangledVAE:
         if old is None:
             raise DataError("a loaded model does not hold its data: pass update(new, data=old)")
         joined = old + measurements
-        run = TrainingRun.continued(self.ensemble, joined, epochs=epochs, seed=seed)
+        run = TrainingRun.continued(
+            self.ensemble, joined, epochs=epochs, seed=seed, progress=progress
+        )
         run.train(progress)
         self._ensemble, self._records, self._data = run.ensemble, run.records, joined
         return self

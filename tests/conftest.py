@@ -16,7 +16,12 @@ SMALL = {
     "head": {"hidden": [8, 8]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"teacher": {"trees": 20}, "members": 3, "epochs": 30, "batch_size": 32},
+    "training": {
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 3,
+        "epochs": 30,
+        "batch_size": 32,
+    },
 }
 """A model that is trained in seconds."""
 
@@ -102,7 +107,12 @@ def vae_of_kinds(alloys_of_kinds: "AlloyDataset") -> "DisentangledVAE":
         },
         {"kind": "continuous", "name": "hardness", "unit": "HV", "prior": log_hardness},
     ]
-    training = {"teacher": {"trees": 20}, "members": 2, "epochs": 40, "batch_size": 32}
+    training = {
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 40,
+        "batch_size": 32,
+    }
     spec = ModelSpec.from_mapping(SMALL | {"targets": targets, "training": training})
     return DisentangledVAE(spec).fit(alloys_of_kinds, seed=0, progress=False)
 

@@ -36,7 +36,12 @@ def model_of(name: str, dim: int = 2, moved: bool = True) -> AlloyModel:
             "head": {"hidden": [6]},
             "encoder": {"hidden": [7]},
             "decoder": {"hidden": [5]},
-            "training": {"teacher": {"trees": 20}, "members": K, "epochs": 2, "batch_size": 6},
+            "training": {
+                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "members": K,
+                "epochs": 2,
+                "batch_size": 6,
+            },
         }
     )
     edges = torch.tensor([[-2.0, -0.7, 0.7, 2.0]]).expand(2, 4).contiguous()

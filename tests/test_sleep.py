@@ -61,7 +61,7 @@ def spec_of(**training) -> ModelSpec:
             "encoder": {"hidden": [32], "reads": "fractions"},
             "decoder": {"hidden": [4]},
             "training": {
-                "teacher": {"trees": 20},
+                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
                 "members": K,
                 "epochs": 100,
                 "jitter": 0.0,

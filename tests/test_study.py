@@ -21,7 +21,12 @@ SPEC = ModelSpec(
     head=SMALL,
     encoder=SMALL,
     decoder=SMALL,
-    training={"teacher": {"trees": 20}, "members": 2, "epochs": 6, "batch_size": 512},
+    training={
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 6,
+        "batch_size": 512,
+    },
 )
 
 FIGURES = (

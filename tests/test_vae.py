@@ -27,7 +27,7 @@ ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
     settings = {
-        "teacher": {"trees": 60},
+        "teacher": {"trees": 60, "alloys": 6000, "steps": 400},
         "members": 2,
         "epochs": 7,
         "batch_size": 12,

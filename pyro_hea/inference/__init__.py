@@ -2,21 +2,16 @@
 
 from pyro_hea.inference.dreams import sleep
 from pyro_hea.inference.heads import Measurements
+from pyro_hea.inference.lessons import learn, lesson_loss
 from pyro_hea.inference.objective import (
     PARTS,
     HeldOut,
     elbo_loss,
     held_out,
     label_loss,
-    taught_nats,
 )
-from pyro_hea.inference.trainer import (
-    EVALUATE_EVERY,
-    EpochRecord,
-    Trainer,
-    clip_by_member,
-    steps_of,
-)
+from pyro_hea.inference.steps import clip_by_member, steps_of
+from pyro_hea.inference.trainer import EVALUATE_EVERY, EpochRecord, Trainer
 
 __all__ = [
     "EVALUATE_EVERY",
@@ -29,7 +24,8 @@ __all__ = [
     "elbo_loss",
     "held_out",
     "label_loss",
+    "learn",
+    "lesson_loss",
     "sleep",
     "steps_of",
-    "taught_nats",
 ]

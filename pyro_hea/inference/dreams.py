@@ -19,7 +19,7 @@ from pyro import poutine
 from pyro.distributions import TransformedDistribution
 
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference.trainer import clip_by_member, jittered, one_cycle, steps_of
+from pyro_hea.inference.steps import clip_by_member, jittered, one_cycle, steps_of
 from pyro_hea.spec import VampPrior
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the heads learn beside the bound: the labels, every report of a number, and a teacher."""
+"""What heads without a teacher learn beside the bound: labels, and every report of a number."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_hea.inference.objective import is_told, nats, taught_nats, told
+from pyro_hea.inference.objective import is_told, nats, told
 from pyro_hea.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.dataset import AlloyBatch
     from pyro_hea.model import AlloyModel
     from pyro_hea.spec import Training
-    from pyro_hea.teacher import Lessons
 
 
 class Measurements(NamedTuple):
@@ -27,7 +26,7 @@ class Measurements(NamedTuple):
 
 
 class HeadLoss:
-    """Log loss of the heads on a batch, summed over targets and members, nats.
+    """Log loss of the heads without a teacher on a batch, summed over targets and members, nats.
 
     Parameters
     ----------
@@ -37,8 +36,6 @@ class HeadLoss:
     settings : Training
     measurements : mapping of str to Measurements
         Of targets with conditions.
-    lessons : Lessons, optional
-        What heads are taught beside the labels.
     """
 
     def __init__(
@@ -47,12 +44,11 @@ class HeadLoss:
         data: AlloyBatch,
         settings: Training,
         measurements: Mapping[str, Measurements],
-        lessons: Lessons | None,
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
-        self.measurements, self.lessons = measurements, lessons
-        self.taught = list(lessons.probabilities) if lessons is not None else []
-        told_of = {t.name: is_told(data, t.name).nonzero()[:, 0] for t in model.targets}
+        self.measurements = measurements
+        names = [name for name in model.spec.target_names if name not in model.spec.taught]
+        told_of = {name: is_told(data, name).nonzero()[:, 0] for name in names}
         self._told = {name: rows for name, rows in told_of.items() if len(rows)}
 
     def __call__(self, batch: AlloyBatch) -> Tensor:
@@ -61,28 +57,8 @@ class HeadLoss:
         for name in self._told:
             if name in self.measurements:
                 loss = loss + self.of_measurements(batch, name)
-            elif name in self.taught:
-                loss = loss + self.of_lessons(batch, name)
             else:
                 loss = loss + self.of_labels(batch, name)
-        return loss
-
-    def of_lessons(self, batch: AlloyBatch, name: str) -> Tensor:
-        """Log loss on as many alloys as a batch has, a share of them taught, the rest its own."""
-        assert self.lessons is not None
-        assert self.settings.teacher is not None
-        lessons, share = self.lessons, self.settings.teacher.share
-        own = len(batch) - int(share * len(batch))
-        device = batch.features.device
-        picked = torch.randint(len(lessons.alloys), (len(batch) - own,), device=device)
-        said = lessons.probabilities[name][:, picked]
-        loss = torch.zeros((), device=device)
-        if len(picked):
-            taught = taught_nats(self.model, lessons.alloys.take(picked), name, said)
-            loss = loss + share * taught.mean(-1).sum()
-        if own:
-            rows = torch.arange(own, device=device)
-            loss = loss + (1 - share) * self.of_labels(batch.take(rows), name)
         return loss
 
     def of_labels(self, batch: AlloyBatch, name: str) -> Tensor:

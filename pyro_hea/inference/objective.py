@@ -243,14 +243,6 @@ def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
     return torch.cat(scales).mean() + factor.log() / 2 + square.mean() / factor / 2 + constant
 
 
-def taught_nats(model: AlloyModel, batch: AlloyBatch, name: str, said: Tensor) -> Tensor:
-    """-Σ p log q of a class without parents, where a teacher says p (K, N, C); (K, N)."""
-    site = model.site(name)
-    assert not isinstance(site, ContinuousSite)
-    outputs = model.head(name, model.read(batch), None)
-    return -(said * site.log_classes(outputs, {})).sum(-1)
-
-
 def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:
     """Log loss of each head on what is labelled, (K,) a target that has any, nats per label."""
     read = model.read(batch)

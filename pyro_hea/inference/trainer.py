@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyro
 import torch
 from pyro import poutine
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
@@ -26,6 +26,7 @@ from pyro_hea.inference.objective import (
     patterns,
     unknown_classes,
 )
+from pyro_hea.inference.steps import clip_by_member, jittered, one_cycle, steps_of
 from pyro_hea.model import MEMBERS_DIM
 from pyro_hea.sites import ContinuousSite
 
@@ -34,19 +35,12 @@ if TYPE_CHECKING:
     from pyro_hea.inference.heads import Measurements
     from pyro_hea.model import AlloyModel
     from pyro_hea.spec import Training
-    from pyro_hea.teacher import Lessons
 
 EVALUATE_EVERY = 5
 """Epochs between evaluations on the validation alloys."""
 
-_WARM_UP = 0.1
-"""Share of the steps in which the learning rate rises."""
-
 _GATHERED = 0.25
 """Of a batch: that many alloys of which several classes are unknown are visited together."""
-
-_LEAST_STEPS = 3
-"""In an epoch."""
 
 _VALIDATION_SEED = 0
 """Of the noise in a validation loss: evaluations differ by the weights alone."""
@@ -63,7 +57,7 @@ class EpochRecord(NamedTuple):
     log_loss: list[float] | None
     """Log loss of each member's heads on the validation labels, nats per label."""
     best: list[bool] | None
-    """Whether each member, numbers and taught heads aside, is better than ever before."""
+    """Whether each member, numbers aside, is better than ever before."""
 
 
 class Trainer:
@@ -78,15 +72,13 @@ class Trainer:
         Alloys whose loss decides when a member stops and which weights it keeps. Without them the
         last weights are kept. The heads of a number go by `number_loss` alone, over all members
         and all labels that they are not trained on: of these alloys, and by `data.parts`.
-        Heads that are taught keep their last weights.
+        Heads that have a teacher stay as they are.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
     measurements : mapping of str to Measurements
         Reports of targets with conditions, at any of which their heads are trained.
     settings : Training, optional
         How to train, as the spec declares by default.
-    lessons : Lessons, optional
-        What heads are taught beside the labels, where the settings declare a teacher.
 
     Notes
     -----
@@ -102,7 +94,6 @@ class Trainer:
         seed: int,
         measurements: Mapping[str, Measurements] | None = None,
         settings: Training | None = None,
-        lessons: Lessons | None = None,
     ) -> None:
         if model.reliabilities:
             generator = torch.Generator().manual_seed(seed)
@@ -112,18 +103,16 @@ class Trainer:
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        heads = list(model.heads.parameters())
-        rest = [p for name, p in model.named_parameters() if not name.startswith("heads.")]
+        taught = tuple(f"heads.{name}." for name in model.spec.taught)
+        self._moved = {n: p for n, p in model.named_parameters() if not n.startswith(taught)}
+        heads = [p for n, p in self._moved.items() if n.startswith("heads.")]
+        rest = [p for n, p in self._moved.items() if not n.startswith("heads.")]
         self._groups = [heads, rest]
         s = self.settings
-        # What is taught is told of thousands of alloys, and can be learnt as fast as the rest.
-        taught = [p for n in model.spec.taught for p in model.heads[n].parameters()]
-        others = [p for p in heads if not any(p is one for one in taught)]
-        self._peaks = [s.learning_rate, s.head_learning_rate, s.learning_rate]
+        self._peaks = [s.head_learning_rate, s.learning_rate]
         self._optimizer = torch.optim.AdamW(
             [
-                {"params": taught, "weight_decay": s.head_weight_decay},
-                {"params": others, "weight_decay": s.head_weight_decay},
+                {"params": heads, "weight_decay": s.head_weight_decay},
                 {"params": rest, "weight_decay": s.weight_decay},
             ],
             fused=True,
@@ -133,18 +122,16 @@ class Trainer:
         several = unknown_classes(model, data) > 1
         few = several.sum() <= _GATHERED * self.settings.batch_size
         self._together = several & few
-        names = [t.name for t in model.targets]
-        self.head_loss = HeadLoss(model, data, s, measurements or {}, lessons)
-        self._best = {n: p.detach().clone() for n, p in model.named_parameters()}
+        self.head_loss = HeadLoss(model, data, s, measurements or {})
+        self._best = {n: p.detach().clone() for n, p in self._moved.items()}
         # A number's few labels are learnt by heart long before the rest is at its best.
         self._numbers = {
             name: known
-            for name in names
+            for name in model.spec.target_names
             if isinstance(model.site(name), ContinuousSite)
             and (known := held_out(model, name, data, validation))
         }
-        # What a teacher says of many alloys is not: heads that are taught are better the later.
-        parts = 1 + len(self._numbers) + bool(self.head_loss.taught), model.members
+        parts = 1 + len(self._numbers), model.members
         self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)
         self._stale = torch.zeros(parts, dtype=torch.int64)
         with torch.random.fork_rng(self._cuda_devices()):
@@ -264,10 +251,8 @@ class Trainer:
         self.model.eval()
         validation, every = self.validation, torch.ones(self.model.members, dtype=torch.float64)
         alone = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
-        later = -self.epoch * every
-        alone += [later] * bool(self.head_loss.taught)
         if validation is None:  # all but the numbers is better the later
-            self._keep_better(torch.stack([later, *alone]))
+            self._keep_better(torch.stack([-self.epoch * every, *alone]))
             return None, None, None
         with torch.random.fork_rng(self._cuda_devices()), pyro.validation_enabled(False):
             bounds = []
@@ -282,7 +267,7 @@ class Trainer:
         shared = [
             loss
             for name, loss in losses.items()
-            if name not in (*self._numbers, *self.head_loss.taught)
+            if name not in (*self._numbers, *self.model.spec.taught)
         ]
         total = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
         better = self._keep_better(torch.stack([total, *alone]))
@@ -293,17 +278,17 @@ class Trainer:
         better = (loss < self._best_loss) & (self._stale < self.settings.patience)
         self._best_loss = self._best_loss.where(~better, loss)
         self._stale = (self._stale + 1).masked_fill(better, 0)
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self._moved.items():
             chosen = better[self._part_of(name)].to(self.device)
             mask = chosen.view(-1, *[1] * (parameter.dim() - 1))
             self._best[name] = torch.where(mask, parameter.detach(), self._best[name])
         return better
 
     def _part_of(self, parameter: str) -> int:
-        """What is kept and stopped together: 0, the head of a number, or all that are taught."""
-        for part, name in enumerate((*self._numbers, *self.head_loss.taught), start=1):
+        """What is kept and stopped together: 0, or the head of a number."""
+        for part, name in enumerate(self._numbers, start=1):
             if parameter.startswith((f"heads.{name}.", f"sites.{name}.")):
-                return min(part, 1 + len(self._numbers))
+                return part
         return 0
 
     def _all_stopped(self) -> bool:
@@ -332,7 +317,7 @@ class Trainer:
         """Everything that `restore` needs to continue, as named tensors."""
         tensors = {f"weights.{n}": p.detach() for n, p in self.model.named_parameters()}
         tensors |= {f"best.{n}": p for n, p in self._best.items()}
-        for n, p in self.model.named_parameters():
+        for n, p in self._moved.items():
             for key, value in self._optimizer.state[p].items():
                 tensors[f"optimizer.{key}.{n}"] = value
         tensors["epoch"] = torch.tensor(self.epoch)
@@ -348,6 +333,7 @@ class Trainer:
         self._optimizer.state.clear()
         for n, p in self.model.named_parameters():
             p.data.copy_(tensors[f"weights.{n}"])
+        for n, p in self._moved.items():
             self._best[n] = tensors[f"best.{n}"].to(self.device)
             if f"optimizer.step.{n}" in tensors:
                 self._optimizer.state[p] = {
@@ -360,37 +346,6 @@ class Trainer:
         self._rng = tensors["rng"]
         if self._cuda_devices():
             self._cuda_rng = [tensors["cuda_rng.0"]]
-
-
-def steps_of(alloys: int, settings: Training) -> int:
-    """Steps of an epoch: no fewer than `_LEAST_STEPS`, for few alloys need no fewer of them."""
-    return max(min(alloys, _LEAST_STEPS), math.ceil(alloys / settings.batch_size))
-
-
-def one_cycle(progress: float) -> float:
-    """Share of the peak learning rate: a linear rise, then a cosine to zero."""
-    if progress < _WARM_UP:
-        return progress / _WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
-
-
-def jittered(fractions: Tensor, share: float) -> Tensor:
-    """Fractions with a share of the atoms redistributed among the elements present."""
-    if not share:
-        return fractions
-    weights = torch.empty_like(fractions).exponential_() * (fractions > 0)
-    return (1 - share) * fractions + share * weights / weights.sum(-1, keepdim=True)
-
-
-def clip_by_member(parameters: list[nn.Parameter], largest: float) -> None:
-    """Scale each member's gradients so that their joint norm is at most `largest`."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        return
-    norms = torch.stack([g.flatten(1).square().sum(-1) for g in gradients]).sum(0).sqrt()
-    scale = (largest / norms.clamp_min(1e-12)).clamp_max(1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 def _mean(losses: list[Tensor], members: int) -> Tensor:

@@ -182,17 +182,18 @@ class Teacher(Declaration):
 
     Attributes
     ----------
-    share : float
-        Of a head's log loss that is by what the teacher says; the rest is by the labels.
     alloys : int
         Alloys that were never made, about which the teacher is asked.
     trees : int
-        Extremely randomised ones, divided among the members, each of which has its own teacher.
+        Half of them extremely randomised, half of a random forest; divided among the members, each
+        of which has its own teacher.
+    steps : int
+        In which the heads learn what the teacher says.
     """
 
-    share: float = Field(default=0.9, gt=0.0, le=1.0)
-    alloys: int = Field(default=6000, ge=1)
+    alloys: int = Field(default=30_000, ge=1)
     trees: int = Field(default=400, ge=1)
+    steps: int = Field(default=1000, ge=1)
 
 
 class Training(Declaration):
@@ -207,16 +208,16 @@ class Training(Declaration):
     batch_size : int
         Alloys in a step at most, labelled and unlabelled; an epoch has three steps or more.
     learning_rate, head_learning_rate : float
-        Peaks of the one-cycle schedule, for encoder, decoder, flow and heads that have a teacher,
-        and for the other heads.
+        Peaks of the one-cycle schedule, for encoder, decoder and flow, and for heads that have no
+        teacher.
     weight_decay, head_weight_decay : float
-        Decoupled (AdamW), for encoder, decoder and flow and for the heads.
+        Decoupled (AdamW), for the same two.
     label_weight : float
-        Weight α of the heads' own log loss on labelled alloys (Kingma et al. 2014).
+        Weight α of the own log loss of heads without a teacher on labels (Kingma et al. 2014).
     teacher : Teacher or None
         Of heads of classes with a plain prior, without parents and without `reports`.
     mixup : float
-        Parameter of the beta distribution by which the heads' labelled inputs are mixed; 0 is off.
+        Parameter of the beta distribution by which their labelled inputs are mixed; 0 is off.
     jitter : float
         Share of the atoms redistributed among the elements present, anew in each batch.
     clip_norm : float
@@ -258,7 +259,8 @@ class ModelSpec(Declaration):
     features : Features
         What the heads read of an alloy, and an expert's prior with them.
     head : Network
-        The network of each target's guide, from features to the target.
+        The network of each target's guide, from features to the target. Where it has a teacher
+        nothing is dropped out.
     encoder : Encoder
         From composition and targets to z.
     decoder : Network

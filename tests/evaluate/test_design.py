@@ -31,7 +31,13 @@ def alloys():
 
 @pytest.fixture(scope="module")
 def vae(alloys):
-    spec = ModelSpec(training={"teacher": {"trees": 20}, "members": 2, "epochs": 15})
+    spec = ModelSpec(
+        training={
+            "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+            "members": 2,
+            "epochs": 15,
+        }
+    )
     return DisentangledVAE(spec).fit(alloys, seed=0, device="cpu", progress=False)
 
 

@@ -18,7 +18,12 @@ SPEC = ModelSpec(
     head=SMALL,
     encoder=SMALL,
     decoder=SMALL,
-    training={"teacher": {"trees": 20}, "members": 2, "epochs": 6, "batch_size": 512},
+    training={
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 6,
+        "batch_size": 512,
+    },
 )
 SAME_ALLOY = 1e-4
 """Total variation below which two compositions are one."""

@@ -18,7 +18,12 @@ SMALL = {
     "head": {"hidden": [6]},
     "encoder": {"hidden": [6]},
     "decoder": {"hidden": [6]},
-    "training": {"teacher": {"trees": 20}, "members": 2, "epochs": 3, "batch_size": 32},
+    "training": {
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 3,
+        "batch_size": 32,
+    },
 }
 FLAT = ModelSpec.from_mapping(SMALL)
 EXPERT = FLAT.with_prior("single_phase", {"rule": "hume_rothery", "strength": 3.0})

@@ -139,7 +139,12 @@ def vae_of_the_rest(alloys):
         },
     }
     small = {network: {"hidden": [8]} for network in ("head", "encoder", "decoder")}
-    training = {"teacher": {"trees": 20}, "members": 2, "epochs": 5, "batch_size": 32}
+    training = {
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 5,
+        "batch_size": 32,
+    }
     latent = {"dim": 2, "flow": None}
     spec = ModelSpec.from_mapping(
         {"targets": targets, "latent": latent, "training": training} | small

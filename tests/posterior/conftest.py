@@ -17,7 +17,12 @@ SPEC = {
     "head": {"hidden": [8]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"teacher": {"trees": 20}, "members": 3, "epochs": 4, "batch_size": 16},
+    "training": {
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 3,
+        "epochs": 4,
+        "batch_size": 16,
+    },
 }
 
 
@@ -114,7 +119,7 @@ class ConjugateModel(AlloyModel):
 
 CONJUGATE = SPEC | {
     "latent": {"dim": 2, "flow": None},
-    "training": {"teacher": {"trees": 20}, "members": 1},
+    "training": {"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 1},
 }
 
 

@@ -48,7 +48,12 @@ SPEC = {
     "head": {"hidden": [8]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"teacher": {"trees": 20}, "members": 2, "epochs": 3, "batch_size": 16},
+    "training": {
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 3,
+        "batch_size": 16,
+    },
 }
 NAMES = list(SPEC["targets"])
 

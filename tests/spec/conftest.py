@@ -194,7 +194,10 @@ def latents(draw):
 hidden = st.lists(widths, max_size=4).map(tuple)
 activations = st.sampled_from(["silu", "softplus"])
 teachers = st.builds(
-    Teacher, share=share.filter(bool), alloys=st.integers(1, 10**6), trees=st.integers(1, 10**4)
+    Teacher,
+    alloys=st.integers(1, 10**6),
+    trees=st.integers(1, 10**4),
+    steps=st.integers(1, 10**5),
 )
 networks = st.builds(Network, hidden=hidden, dropout=share, activation=activations)
 

@@ -1,0 +1,49 @@
+"""What the steps of every loop share: how many, how fast, on what, and how far at most."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from pyro_hea.spec import Training
+
+_WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises."""
+
+_LEAST_STEPS = 3
+"""In an epoch."""
+
+
+def steps_of(alloys: int, settings: Training) -> int:
+    """Steps of an epoch: no fewer than `_LEAST_STEPS`, for few alloys need no fewer of them."""
+    return max(min(alloys, _LEAST_STEPS), math.ceil(alloys / settings.batch_size))
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the peak learning rate: a linear rise, then a cosine to zero."""
+    if progress < _WARM_UP:
+        return progress / _WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def jittered(fractions: Tensor, share: float) -> Tensor:
+    """Fractions with a share of the atoms redistributed among the elements present."""
+    if not share:
+        return fractions
+    weights = torch.empty_like(fractions).exponential_() * (fractions > 0)
+    return (1 - share) * fractions + share * weights / weights.sum(-1, keepdim=True)
+
+
+def clip_by_member(parameters: list[nn.Parameter], largest: float) -> None:
+    """Scale each member's gradients so that their joint norm is at most `largest`."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return
+    norms = torch.stack([g.flatten(1).square().sum(-1) for g in gradients]).sum(0).sqrt()
+    scale = (largest / norms.clamp_min(1e-12)).clamp_max(1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
