@@ -30,15 +30,15 @@ MEMBERS = 2
 LEVERS: dict[str, dict[str, Any]] = {
     "numeric embedding off": {"features": {"bins": 1}},
     "teacher off": {"training": {"teacher": None}},
-    "mixup off": {"training": {"mixup": 0.0}},
+    "a fifth of the taught alloys": {"training": {"teacher": {"alloys": 6000}}},
+    "a third of the lessons": {"training": {"teacher": {"steps": 333}}},
     "jitter off": {"training": {"jitter": 0.0}},
     "flow off": {"latent": {"flow": None}},
     "diagonal guide": {"encoder": {"covariance": "diagonal"}},
     "sleep off": {"training": {"sleep": 0.0}},
     "ensemble of one": {"training": {"members": 1}},
     "published features": {"features": {"names": "published"}},
-    "dropout off": {"head": {"dropout": 0.0}},
-    "weight decay off": {"training": {"weight_decay": 0.0, "head_weight_decay": 0.0}},
+    "weight decay off": {"training": {"weight_decay": 0.0}},
     "Dirichlet likelihood": {"likelihood": {"kind": "dirichlet"}},
     "hurdle likelihood": {"likelihood": {"kind": "hurdle"}},
 }
@@ -105,7 +105,7 @@ def changed(spec: ModelSpec, change: Mapping[str, Any]) -> ModelSpec:
 
     Examples
     --------
-    >>> changed(ModelSpec(), {"training": {"mixup": 0.0}}).training.mixup
+    >>> changed(ModelSpec(), {"training": {"jitter": 0.0}}).training.jitter
     0.0
     """
     given = spec.to_mapping()

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _EPOCHS = 5
 _REPEATS = 15
 
-Calls = Counter[tuple[str, torch.Size]]
-"""How often each network was called on an input of each shape."""
+Calls = Counter[tuple[str, torch.Size, bool]]
+"""How often each network was called on an input of each shape, and whether to be moved by it."""
 
 
 def step_profile(run: TrainingRun) -> dict[str, float]:
@@ -42,9 +42,9 @@ def step_profile(run: TrainingRun) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        `step`, the whole; `heads`, `encoder`, `decoder` and `flow`, forwards and backwards;
-        `optimiser`; `program`, the rest; `matrix products`, those of the networks alone, which
-        is the floor.
+        `step`, the whole; `heads` (forwards alone where they have a teacher), `encoder`, `decoder`
+        and `flow`, forwards and backwards; `optimiser`; `program`, the rest; `matrix products`,
+        those of the networks alone, which is the floor.
     """
     model, trainer = run.ensemble.model, run.trainer
     steps = steps_of(len(trainer.data), model.spec.training)
@@ -54,12 +54,13 @@ def step_profile(run: TrainingRun) -> dict[str, float]:
     whole = 1e3 * median(seconds) / steps
     networks = dict(model.named_modules())
     parts, floor = dict.fromkeys(("heads", "encoder", "decoder", "flow"), 0.0), 0.0
-    for (name, shape), count in calls.items():
+    for (name, shape, moved), count in calls.items():
         network = networks[name]
         x = torch.randn(shape, device=trainer.data.features.device)
         share = count / steps
-        parts[name.partition(".")[0]] += share * _milliseconds(partial(_both_ways, network, x))
-        floor += share * _milliseconds(partial(_products, network, x))
+        work = partial(_both_ways if moved else _forwards, network, x)
+        parts[name.partition(".")[0]] += share * _milliseconds(work)
+        floor += share * _milliseconds(partial(_products, network, x, moved))
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -69,12 +70,13 @@ def step_profile(run: TrainingRun) -> dict[str, float]:
 
 
 def _calls(model: nn.Module, work: Callable[[], Any]) -> Calls:
-    """Which networks are called on what while some work is done and gradients are wanted."""
+    """Which networks are called on what while some work is done that trains them."""
     calls: Calls = Counter()
 
     def count(name: str, module: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
         if module.training:  # evaluations are no part of a step
-            calls[name, _joined(*(x.shape for x in inputs if x is not None))] += 1
+            shape = _joined(*(x.shape for x in inputs if x is not None))
+            calls[name, shape, torch.is_grad_enabled()] += 1
 
     hooks = [
         module.register_forward_pre_hook(partial(count, name))
@@ -101,13 +103,19 @@ def _both_ways(network: nn.Module, x: Tensor) -> None:
 
 
 @torch.no_grad()
-def _products(network: nn.Module, x: Tensor) -> None:
-    """The product of each layer, and the two of its gradients."""
+def _forwards(network: nn.Module, x: Tensor) -> None:
+    network(x)
+
+
+@torch.no_grad()
+def _products(network: nn.Module, x: Tensor, moved: bool) -> None:
+    """The product of each layer and, where it is moved, the two of its gradients."""
     for layer in network.modules():
         if isinstance(layer, MemberLinear):
             y = x @ layer.weight
-            y @ layer.weight.mT  # for the gradient of x
-            x.mT @ y  # for that of the weight
+            if moved:
+                y @ layer.weight.mT  # for the gradient of x
+                x.mT @ y  # for that of the weight
             x = y
 
 

@@ -198,7 +198,7 @@ def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
 
 @pytest.mark.slow
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
-    monkeypatch.setattr(levers, "LEVERS", {"mixup off": {"training": {"mixup": 0.0}}})
+    monkeypatch.setattr(levers, "LEVERS", {"teacher off": {"training": {"teacher": None}}})
     outcome = benchmark.ablation(bench, 1)
     units = [path.stem for path in sorted(bench.folder.glob("ablation-*.json"))]
     assert len(units) == 2 * 5
@@ -209,14 +209,14 @@ def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
             for unit_name, unit in done.items()
             if name in unit_name
         )
-        for name in (MODEL, "mixup_off")
+        for name in (MODEL, "teacher_off")
     }
     labelled = load_alloys().split("published")["labelled"]
     known = sorted(labelled.labels["single_phase"].dropna().index)
     for table in pooled.values():
         assert sorted(table["formula"]) == known
     aucs = [roc_auc_score(table["label"], table["prediction"]) for table in pooled.values()]
-    told = outcome.content["differences"]["mixup off"]
+    told = outcome.content["differences"]["teacher off"]
     assert told["auc, all"]["mean"] == pytest.approx(aucs[0] - aucs[1])
     assert told["composition MAE (at.%)"]["low"] <= told["composition MAE (at.%)"]["high"]
 
