@@ -110,7 +110,8 @@ class DisentangledVAE:
         Returns
         -------
         DisentangledVAE
-            Itself. After an interrupt it holds the best weights so far.
+            Itself. After an interrupt it holds the best weights so far, and what it held before
+            while heads still learnt from their teacher.
 
         Raises
         ------
