@@ -4,7 +4,7 @@ import torch
 from scipy import integrate, stats
 
 from pyro_hea.errors import UnknownElementError, UnknownTargetError
-from pyro_hea.posterior import encode, predict, reconstruct
+from pyro_hea.posterior import encode, local, predict, reconstruct
 from pyro_hea.posterior.predictions import _mix_with_prior, beta_interval, decompose
 
 # The interval.
@@ -120,8 +120,9 @@ def test_the_latents_are_the_posterior_means_in_closed_form_though_the_guide_is_
 
 
 def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_class(
-    ensemble, alloys
+    ensemble, alloys, monkeypatch
 ):
+    monkeypatch.setattr(local, "_ASCENT_STEPS", 600)  # long enough for all to arrive
     batch = ensemble.batch(alloys)
     for k in range(3):
         single = ensemble.model.member(k)
@@ -140,9 +141,7 @@ def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_cla
             here = density(w)
             for size in (0.01, 0.1):
                 moved = density(w + size * torch.randn(w.shape, generator=generator))
-                higher = moved - here  # nats
-                assert (higher <= 0.05).double().mean() >= 0.9  # a few have not quite arrived
-                assert (higher <= 1.0).all()
+                assert (moved <= here + 0.05).all()  # nats
             x = single.likelihood(z, y).typical[0]
         np.testing.assert_allclose(reconstruct(ensemble, alloys, k), x, atol=1e-5)
 
