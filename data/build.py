@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core.periodic_table import Element
 
-from pyro_hea.composition import format_formula, fraction_table
+from pyro_hea.alloys.composition import format_formula, fraction_table
 
 HERE = Path(__file__).resolve().parent
 FACTS = HERE.parents[1] / "shared" / "facts"

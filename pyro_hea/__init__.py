@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyro_hea.composition import format_formula as format_formula
-    from pyro_hea.composition import parse_composition as parse_composition
-    from pyro_hea.dataset import AlloyDataset as AlloyDataset
-    from pyro_hea.dataset import load_alloys as load_alloys
-    from pyro_hea.dataset import read_alloys as read_alloys
+    from pyro_hea.alloys.composition import format_formula as format_formula
+    from pyro_hea.alloys.composition import parse_composition as parse_composition
+    from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
+    from pyro_hea.alloys.dataset import load_alloys as load_alloys
+    from pyro_hea.alloys.dataset import read_alloys as read_alloys
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AllowedElements": "design",
-    "AlloyDataset": "dataset",
+    "AlloyDataset": "alloys.dataset",
     "DisentangledVAE": "vae",
     "ElementBounds": "design",
     "FeatureBounds": "design",
@@ -38,10 +38,10 @@ _HOMES = {
     "MinElements": "design",
     "ModelSpec": "spec",
     "RequiredElements": "design",
-    "format_formula": "composition",
-    "load_alloys": "dataset",
-    "parse_composition": "composition",
-    "read_alloys": "dataset",
+    "format_formula": "alloys.composition",
+    "load_alloys": "alloys.dataset",
+    "parse_composition": "alloys.composition",
+    "read_alloys": "alloys.dataset",
 }
 
 __all__ = [*_HOMES]

@@ -14,25 +14,25 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from pyro_hea import checkpoint
-from pyro_hea.composition import load_tables
-from pyro_hea.dataset import (
+from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
     Statistics,
     encode_values,
     measurements,
 )
+from pyro_hea.alloys.features import FeatureMap
+from pyro_hea.devices import seeded
 from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
-from pyro_hea.features import FeatureMap
-from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, learn, sleep
-from pyro_hea.model import AlloyModel
+from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, checkpoint, learn, sleep
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
-from pyro_hea.sites import link_of
+from pyro_hea.program.model import AlloyModel
+from pyro_hea.program.sites import link_of
 from pyro_hea.spec import Binary, Categorical, Continuous
 
 if TYPE_CHECKING:
-    from pyro_hea.composition import Alloys
+    from pyro_hea.alloys.composition import Alloys
     from pyro_hea.spec import ModelSpec
 
 _NAME = "training"
@@ -253,22 +253,6 @@ def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
     return history.assign(best=history["epoch"] == kept)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes CUDA where there is one.
-
-    Raises
-    ------
-    DataError
-        For a device that cannot be used here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"device '{name}' cannot be used: {error}. Use 'auto' or 'cpu'") from None
-
-
 def untrained_ensemble(spec: ModelSpec, alloys: AlloyDataset | Alloys, seed: int) -> Ensemble:
     """Members with their first weights, that have seen no label.
 
@@ -302,8 +286,7 @@ def _first_weights(
     feature_map = FeatureMap(spec.features.columns, load_tables(spec.features.tables), elements)
     features = feature_map(torch.tensor(fractions.to_numpy(float))).float()
     statistics = replace(Statistics.of_features(features, spec.features.bins), **scales)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = AlloyModel(spec, len(elements), statistics)
     return Ensemble(model.to(device), elements, fractions, seed)
 
@@ -314,8 +297,7 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
     conditions, sources = {}, {}
     for target in spec.targets:
         if isinstance(target, Continuous):
-            with torch.random.fork_rng([]):
-                torch.manual_seed(0)
+            with seeded(0):
                 drawn = target.prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
             unbounded = drawn if target.transform == "log" else link_of(target).inv(drawn)
             # Quantiles, for a prior that has no moments has these.
@@ -388,7 +370,9 @@ def _teach(
     teacher = spec.training.teacher
     if teacher is None or not spec.taught:
         return
-    from pyro_hea.teacher import lessons  # scikit-learn, which what is trained needs no more
+    from pyro_hea.inference.teacher import (
+        lessons,  # scikit-learn, which what is trained needs no more
+    )
 
     known = [batch for batch in batches if batch is not None]
     learn(

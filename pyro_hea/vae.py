@@ -13,21 +13,22 @@ import torch
 
 from pyro_hea import design as designing
 from pyro_hea import posterior
-from pyro_hea.archive import load_ensemble, save_ensemble
-from pyro_hea.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
+from pyro_hea.devices import choose_device
 from pyro_hea.errors import DataError, NotFittedError
-from pyro_hea.explore import Explorer
-from pyro_hea.fitting import TrainingRun, choose_device, history_table, untrained_ensemble
+from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
 from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
 from pyro_hea.spec import ModelSpec
 
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.composition import Alloys
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.explain.explorer import Explorer
 
 
 class DisentangledVAE:
@@ -496,6 +497,8 @@ class DisentangledVAE:
         MissingExtraError
             Without plotly.
         """
+        from pyro_hea.explain.explorer import Explorer  # plotly is needed for nothing else
+
         return Explorer(self.ensemble, data, self._member(member))
 
     def screen(

@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from pyro_hea.benchmark import comparisons
+from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.alloys.dataset import read_alloys
 from pyro_hea.cli import main
-from pyro_hea.composition import fraction_table
-from pyro_hea.dataset import read_alloys
 from pyro_hea.errors import (
     ConflictingReportsWarning,
     DesignWarning,
     UnseenElementWarning,
 )
+from pyro_hea.evaluate.benchmark import comparisons
 from pyro_hea.inference import Trainer
 from pyro_hea.vae import DisentangledVAE
 

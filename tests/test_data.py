@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_hea.composition import format_formula, fraction_table, load_tables
+from pyro_hea.alloys.composition import format_formula, fraction_table, load_tables
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.composition import fraction_table
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
 from pyro_hea.fitting import TrainingRun, _hold_out
 

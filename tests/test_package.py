@@ -115,8 +115,8 @@ print(json.dumps([pyro_hea.__file__, pyro_hea.__version__, tables]))
     assert Path(package) == home / "__init__.py"
     assert version == pyro_hea.__version__
     assert (home / "py.typed").is_file()
-    specs = {spec.name for spec in (repo_root / "pyro_hea" / "specs").glob("*.yaml")}
-    assert {spec.name for spec in (home / "specs").iterdir()} == specs
+    specs = {spec.name for spec in (repo_root / "pyro_hea" / "spec" / "shipped").glob("*.yaml")}
+    assert {spec.name for spec in (home / "spec" / "shipped").iterdir()} == specs
     assert "default.yaml" in specs
     found = {Path(table) for table in tables if table.endswith(".csv")}
     assert found == {home / "data" / t.name for t in (repo_root / "data").glob("*.csv")}

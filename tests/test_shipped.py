@@ -15,9 +15,11 @@ from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 from pyro_hea.errors import ConflictingReportsWarning
 from pyro_hea.fitting import untrained_ensemble
 from pyro_hea.inference import elbo_loss
-from pyro_hea.likelihoods import composition_likelihood
+from pyro_hea.program.likelihoods import composition_likelihood
 
-NAMES = sorted(file.stem for file in (Path(pyro_hea.__file__).parent / "specs").glob("*.yaml"))
+NAMES = sorted(
+    file.stem for file in (Path(pyro_hea.__file__).parent / "spec" / "shipped").glob("*.yaml")
+)
 
 
 @pytest.fixture(scope="module")

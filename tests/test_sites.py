@@ -12,11 +12,11 @@ import torch
 from pyro import poutine
 from scipy import special, stats
 
-from pyro_hea.dataset import AlloyBatch, Statistics
+from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import compacted, in_each_class, patterns
-from pyro_hea.model import AlloyModel
-from pyro_hea.sites import site_of
+from pyro_hea.program.model import AlloyModel
+from pyro_hea.program.sites import site_of
 from pyro_hea.spec import ModelSpec
 
 N, E, K, D, ATOMS = 6, 4, 2, 2, 20

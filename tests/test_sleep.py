@@ -6,11 +6,11 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch.distributions import kl_divergence
 
-from pyro_hea.dataset import AlloyBatch, Statistics
+from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference import sleep
-from pyro_hea.inference.dreams import wake_loss
-from pyro_hea.model import AlloyModel
+from pyro_hea.inference.wake_sleep import wake_loss
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
 E, FEATURES, K, D, N = 4, 3, 2, 2, 256

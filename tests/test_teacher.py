@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import cross_entropy
 
-from pyro_hea import DisentangledVAE, ModelSpec, teacher
+from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.fitting import TrainingRun, untrained_ensemble
-from pyro_hea.inference import elbo_loss, learn, lesson_loss
-from pyro_hea.teacher import lessons, never_made
+from pyro_hea.inference import elbo_loss, learn, lesson_loss, teacher
+from pyro_hea.inference.teacher import lessons, never_made
 
 SMALL = {
     "latent": {"dim": 2, "flow": None},

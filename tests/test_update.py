@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.composition import fraction_table
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError, NotFittedError
 
 SPEC = ModelSpec.from_mapping(

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, checkpoint, fitting
-from pyro_hea.composition import fraction_table
+from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import (
     CheckpointError,
     DataError,
@@ -20,6 +20,7 @@ from pyro_hea.errors import (
     UnknownTargetError,
     UnseenElementWarning,
 )
+from pyro_hea.inference import checkpoint
 from pyro_hea.inference import trainer as inference
 
 ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]

@@ -66,7 +66,9 @@ def _protocol(name: str, seeds: int, about: str) -> None:
         from pyro_hea.spec import ModelSpec
 
         bench = Bench(read_spec(spec) or ModelSpec(), out / "cache", device, jobs, not quiet)
-        outcome = getattr(importlib.import_module("pyro_hea.benchmark"), name)(bench, seeds)
+        outcome = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)(
+            bench, seeds
+        )
         outcome.write(out)
         for title, table in outcome.tables.items():
             show(title, table)

@@ -133,7 +133,7 @@ def screen(
     **options: Any,
 ) -> None:
     """Rank every composition of a grid, or the alloys of a table."""
-    from pyro_hea.dataset import read_formulas
+    from pyro_hea.alloys.dataset import read_formulas
     from pyro_hea.vae import DisentangledVAE
 
     wishes, constraints = _wishes(options["target"]), _constraints(options)
@@ -238,7 +238,7 @@ def _deliver(
         write(out)
         click.echo(f"Wrote {result!r} to {out}")
     if page is not None:
-        from pyro_hea.report import write_designs
+        from pyro_hea.evaluate.report import write_designs
 
         write_designs(page, result, wishes=wishes, constraints=constraints)
         click.echo(f"Wrote {page}: open it in a browser.")
@@ -257,7 +257,7 @@ def _shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:
 
 def _in_at_percent(formula: str) -> str:
     """A formula as short as a screen asks for, of two digits an element."""
-    from pyro_hea.composition import parse_composition
+    from pyro_hea.alloys.composition import parse_composition
 
     parts = parse_composition(formula).items()
     return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)

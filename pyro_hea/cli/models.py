@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @quiet_option
 def run(out: Path, spec: Path | None, seed: int, device: str, quiet: bool) -> None:
     """Train on the embedded alloys, judge the test part, design, and write a report."""
-    from pyro_hea.study import run_study, tables
+    from pyro_hea.evaluate.study import run_study, tables
 
     study = run_study(out, spec=read_spec(spec), seed=seed, device=device, progress=not quiet)
     for title, table in tables(study).items():
@@ -59,8 +59,8 @@ def train(
     quiet: bool,
 ) -> None:
     """Train on a table of alloys (CSV or Parquet) and save the model."""
-    from pyro_hea import checkpoint
-    from pyro_hea.dataset import read_alloys
+    from pyro_hea.alloys.dataset import read_alloys
+    from pyro_hea.inference import checkpoint
     from pyro_hea.vae import DisentangledVAE
 
     declared = read_spec(spec)
@@ -94,7 +94,7 @@ def predict(
     model: Path, formulas: tuple[str, ...], csv: Path | None, out: Path | None, formula_column: str
 ) -> None:
     """Predict the targets of alloys with a saved model."""
-    from pyro_hea.dataset import read_formulas
+    from pyro_hea.alloys.dataset import read_formulas
     from pyro_hea.vae import DisentangledVAE
 
     if bool(formulas) == (csv is not None):

@@ -29,7 +29,7 @@ from pyro_hea.errors import ConstraintError, DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.composition import Alloys
+    from pyro_hea.alloys.composition import Alloys
     from pyro_hea.design.region import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble

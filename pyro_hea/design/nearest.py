@@ -14,7 +14,7 @@ from pyro_hea.design.problem import MINIMUM, STEP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.composition import Alloys
+    from pyro_hea.alloys.composition import Alloys
     from pyro_hea.design.region import Constraint
     from pyro_hea.design.result import DesignResult
     from pyro_hea.design.wishes import Wish

@@ -26,6 +26,7 @@ from pyro_hea.design.program import (
 from pyro_hea.design.result import DesignResult, gather
 from pyro_hea.design.tempering import populations
 from pyro_hea.design.told import drawn_targets
+from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
 from pyro_hea.posterior.psis import TRUSTED, smoothed
 
@@ -131,9 +132,7 @@ def sample_designs(
     problem = Problem.of(
         ensemble, targets, constraints, step=step, minimum=minimum, agreement=agreement
     )
-    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        torch.manual_seed(seed)
+    with seeded(seed):
         if method == "importance":
             drawn = _temper(problem, n)
         elif method == "svi":

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pyro_hea.alloys.features import FEATURES, FeatureMap
 from pyro_hea.design.constraints import FeatureBounds, Novel, Soft
 from pyro_hea.design.region import Constraint, Region
 from pyro_hea.design.wishes import Event, Wish, checked_wishes
 from pyro_hea.errors import ConstraintError
-from pyro_hea.features import FEATURES, FeatureMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

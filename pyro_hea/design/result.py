@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from scipy.spatial.distance import cdist
 
-from pyro_hea.composition import format_formula
+from pyro_hea.alloys.composition import format_formula
 from pyro_hea.design.batch import diverse, information
 from pyro_hea.design.wishes import fulfilment
 from pyro_hea.errors import DataError, OutputError

@@ -17,19 +17,20 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pyro_hea.composition import fraction_table
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.design.bounds import check_count
 from pyro_hea.design.constraints import Novel
 from pyro_hea.design.grid import Grid
 from pyro_hea.design.problem import MINIMUM, NOVELTY, Problem
 from pyro_hea.design.result import DesignResult, gather
 from pyro_hea.design.wishes import fulfilment
+from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.composition import Alloy
+    from pyro_hea.alloys.composition import Alloy
     from pyro_hea.design.region import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
@@ -288,8 +289,7 @@ class _Scout(nn.Module):
         # below the middle, how far is all the same
         x, odds = torch.tensor(sample).float(), torch.logit(q.clamp(0.1, 1 - 1e-4)).float()
         half = len(x) // 2
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             scout = cls(problem)
             optimizer = torch.optim.AdamW(scout.parameters(), weight_decay=1e-3)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=_STEPS)

@@ -24,7 +24,7 @@ from pyro_hea.design.program import (
     misfit,
     plates,
 )
-from pyro_hea.networks import BlurredLinear, PiecewiseLinear
+from pyro_hea.program.networks import BlurredLinear, PiecewiseLinear
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.devices import seeded
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyro_hea.design.problem import Problem
     from pyro_hea.design.wishes import Event
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.program.model import AlloyModel
 
 _DRAWS = 4001
 """Of the prior of a number, whose quantiles stand for it."""
@@ -79,8 +80,7 @@ def within(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _quantile(model: AlloyModel, name: str, event: Event | None, level: Tensor) -> Tensor:
     """Of the prior of a number within an event; its bounds where the prior has nothing there."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded(0):
         drawn = model.site(name).prior(None, {}).sample(torch.Size([_DRAWS])).flatten()
     if event is not None:
         low, high = event

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
-from pyro_hea.dataset import AlloyBatch
+from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import ConstraintError, nearest
 from pyro_hea.posterior import joint_probability
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:

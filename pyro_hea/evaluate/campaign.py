@@ -16,7 +16,7 @@ import torch
 from scipy.stats import norm
 from sklearn.ensemble import RandomForestClassifier
 
-from pyro_hea.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import diverse, information
 from pyro_hea.errors import DataError
 from pyro_hea.measures.intervals import bootstrap_interval

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pyro_hea.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
 from pyro_hea.evaluate.folds import FOLDS, Kind, folds, keep_labels
 from pyro_hea.evaluate.plain import PLAIN_VAE, plain_vae_predict

@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pyro_hea.dataset import load_alloys
+from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.folds import FOLDS
 from pyro_hea.measures.intervals import bootstrap_interval
@@ -24,7 +24,7 @@ from pyro_hea.spec import Continuous, ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.evaluate.units import Bench
 
 Floats: TypeAlias = NDArray[np.float64]

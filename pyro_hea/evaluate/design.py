@@ -18,7 +18,7 @@ from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.evaluate.judge import embedded_judge
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.vae import DisentangledVAE
 
 TARGET = "single_phase"

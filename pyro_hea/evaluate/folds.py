@@ -12,7 +12,7 @@ from pyro_hea.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.alloys.dataset import AlloyDataset
 
 Kind = Literal["random", "grouped"]
 

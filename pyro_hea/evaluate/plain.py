@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pyro_hea.dataset import AlloyBatch, Statistics
+from pyro_hea.alloys.dataset import AlloyBatch, Statistics
+from pyro_hea.devices import choose_device, seeded
 from pyro_hea.evaluate.baselines import fit_predict
-from pyro_hea.fitting import choose_device
 from pyro_hea.inference import Trainer
-from pyro_hea.model import AlloyModel
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.alloys.dataset import AlloyDataset
 
 PLAIN_VAE = "plain_vae"
 """Its name among the baselines."""
@@ -71,8 +71,7 @@ def plain_vae_predict(
 def _fit(fractions: pd.DataFrame, spec: ModelSpec, seed: int, device: str) -> AlloyModel:
     plain = _without_labels(spec)
     held = np.random.default_rng(seed).permutation(len(fractions)) < _HELD_OUT * len(fractions)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = AlloyModel(
             plain, fractions.shape[1], Statistics.of_features(torch.zeros(1, 1), None)
         )

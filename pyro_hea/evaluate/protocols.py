@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.dataset import PARTS, AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import PARTS, AlloyDataset, load_alloys
 from pyro_hea.measures.classification import by_size
 from pyro_hea.measures.latent import label_from_latent
 from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.dataset import load_alloys
+from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.errors import CheckpointError
 from pyro_hea.evaluate.comparison import COMPARED, MODEL, compare, predictions
 from pyro_hea.evaluate.protocols import headline, published_metrics, published_vae

@@ -18,7 +18,8 @@ import torch
 from pyro import poutine
 from scipy.stats import chisquare
 
-from pyro_hea.dataset import AlloyBatch
+from pyro_hea.alloys.dataset import AlloyBatch
+from pyro_hea.devices import seeded
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.importance import weigh_classes
 from pyro_hea.posterior.program import weighted_draws
@@ -64,8 +65,7 @@ def simulation_ranks(
     model = ensemble.model.member(member)
     latents = [f"z{i}" for i in range(ensemble.spec.latent.dim)]
     rng = np.random.default_rng(seed)
-    with torch.no_grad(), torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with torch.no_grad(), seeded(seed):
         features = ensemble.batch(ensemble.known).features
         features = features[rng.integers(len(features), size=simulations)]
         trace = poutine.trace(model.model).get_trace(AlloyBatch(None, features, {}, {}))
@@ -77,8 +77,7 @@ def simulation_ranks(
             drawn = weighted_draws(model, AlloyBatch(x, features, true_y, {}), draws)
             z = drawn.sites["z"][:, 0].cpu().numpy()
             return pd.DataFrame(_ranks(z, true_z, rng), columns=latents)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         classes = weigh_classes(model, AlloyBatch(x, features, {}, {}), 4 * draws)
     log_weight = torch.cat([c.log_weight for c in classes])[:, 0].double().cpu().numpy()
     weight, _ = smoothed(log_weight)

@@ -16,13 +16,14 @@ from pyro import poutine
 from torch.nn.functional import one_hot
 from tqdm.auto import tqdm
 
-from pyro_hea.dataset import encode_values
+from pyro_hea.alloys.dataset import encode_values
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.posterior import marginals
 from pyro_hea.posterior.local import LocalPosterior
 from pyro_hea.posterior.program import COMPOSITION, repeated
 from pyro_hea.posterior.psis import TRUSTED, smoothed
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Categorical, Continuous, Hurdle, ModelSpec, Multinomial, Ordinal
 from pyro_hea.vae import DisentangledVAE
 
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.dataset import AlloyBatch, AlloyDataset
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior import Ensemble
+    from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import Target
 
     Floats = NDArray[np.float64]
@@ -208,9 +209,7 @@ def composition_density(
     model, batch = _counted_once(ensemble.model), ensemble.batch(alloys, labels=False)
     each = -(-draws // _PARTS)
     step = max(1, _ROWS // (_PARTS * model.members * len(batch)))
-    devices = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), pyro.validation_enabled(False), model.one_pass():
-        torch.manual_seed(seed)
+    with seeded(seed), pyro.validation_enabled(False), model.one_pass():
         local = _fitted(model, batch, ensemble.most_probable(batch))
         log_weight = torch.cat(
             [_weighed(model, batch, local, min(step, each - at)) for at in range(0, each, step)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyro_hea.dataset import AlloyBatch
+from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior import marginals
 from pyro_hea.spec import Binary, Continuous
@@ -13,8 +13,8 @@ from pyro_hea.spec import Binary, Continuous
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.model import AlloyModel
     from pyro_hea.posterior import Ensemble
+    from pyro_hea.program.model import AlloyModel
 
 PROBABILITY = "probability"
 """Unit of what is explained of a target with classes."""

@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from scipy.linalg import orthogonal_procrustes
 
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.explain._members import Floats
     from pyro_hea.vae import DisentangledVAE
 
@@ -85,9 +86,7 @@ def axis_kl(vae: DisentangledVAE, alloys: AlloyDataset, member: int = 0, seed: i
     """
     ensemble = vae.ensemble
     batch = ensemble.batch(alloys)
-    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        torch.manual_seed(seed)
+    with seeded(seed):
         guide = ensemble.model.latent_posterior(batch.composition, ensemble.most_probable(batch))
         z = guide.sample(torch.Size([_DRAWS]))[:, member].double().cpu()
     loc, scale = (m[member].double().cpu() for m in ensemble.latent_moments)

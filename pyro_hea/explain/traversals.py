@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.errors import DataError
-from pyro_hea.explore import decode_alloys
+from pyro_hea.explain.explorer import decode_alloys
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
-    from pyro_hea.composition import Alloy
+    from pyro_hea.alloys.composition import Alloy
     from pyro_hea.spec import Target
     from pyro_hea.vae import DisentangledVAE
 

@@ -1,8 +1,7 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
-from pyro_hea.inference.dreams import sleep
+from pyro_hea.inference.distillation import learn, lesson_loss
 from pyro_hea.inference.heads import Measurements
-from pyro_hea.inference.lessons import learn, lesson_loss
 from pyro_hea.inference.objective import (
     PARTS,
     HeldOut,
@@ -10,8 +9,9 @@ from pyro_hea.inference.objective import (
     held_out,
     label_loss,
 )
-from pyro_hea.inference.steps import clip_by_member, steps_of
+from pyro_hea.inference.schedule import clip_by_member, steps_of
 from pyro_hea.inference.trainer import EVALUATE_EVERY, EpochRecord, Trainer
+from pyro_hea.inference.wake_sleep import sleep
 
 __all__ = [
     "EVALUATE_EVERY",

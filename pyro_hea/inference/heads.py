@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from pyro_hea.inference.objective import is_told, nats, told
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import Training
 
 

@@ -12,12 +12,12 @@ from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
 from torch.special import xlogy
 
-from pyro_hea.sites import UNKNOWN, BinarySite, CategoricalSite, ContinuousSite
+from pyro_hea.program.sites import UNKNOWN, BinarySite, CategoricalSite, ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.model import AlloyModel
-    from pyro_hea.sites import Reliability
+    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.sites import Reliability
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out; where none is, there is nothing to enumerate."""

@@ -13,6 +13,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyro_hea.devices import fork_rng, random_states, seeded, set_random_states
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
@@ -26,14 +27,14 @@ from pyro_hea.inference.objective import (
     patterns,
     unknown_classes,
 )
-from pyro_hea.inference.steps import clip_by_member, jittered, one_cycle, steps_of
-from pyro_hea.model import MEMBERS_DIM
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.inference.schedule import clip_by_member, jittered, one_cycle, steps_of
+from pyro_hea.program.model import MEMBERS_DIM
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference.heads import Measurements
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import Training
 
 EVALUATE_EVERY = 5
@@ -134,9 +135,8 @@ class Trainer:
         parts = 1 + len(self._numbers), model.members
         self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)
         self._stale = torch.zeros(parts, dtype=torch.int64)
-        with torch.random.fork_rng(self._cuda_devices()):
-            torch.manual_seed(seed)
-            self._keep_random_state()
+        with seeded(seed):
+            self._random_states = random_states(self.device)
 
     # The loop.
 
@@ -254,7 +254,7 @@ class Trainer:
         if validation is None:  # all but the numbers is better the later
             self._keep_better(torch.stack([-self.epoch * every, *alone]))
             return None, None, None
-        with torch.random.fork_rng(self._cuda_devices()), pyro.validation_enabled(False):
+        with fork_rng(), pyro.validation_enabled(False):
             bounds = []
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
@@ -296,22 +296,13 @@ class Trainer:
 
     # Randomness and state.
 
-    def _cuda_devices(self) -> list[torch.device]:
-        return [self.device] if self.device.type == "cuda" else []
-
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
         """Run with the trainer's random state, and keep where it got to."""
-        with torch.random.fork_rng(self._cuda_devices()):
-            torch.set_rng_state(self._rng)
-            for device, state in zip(self._cuda_devices(), self._cuda_rng, strict=True):
-                torch.cuda.set_rng_state(state, device)
+        with fork_rng():
+            set_random_states(self._random_states, self.device)
             yield
-            self._keep_random_state()
-
-    def _keep_random_state(self) -> None:
-        self._rng = torch.get_rng_state()
-        self._cuda_rng = [torch.cuda.get_rng_state(d) for d in self._cuda_devices()]
+            self._random_states = random_states(self.device)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to continue, as named tensors."""
@@ -322,9 +313,7 @@ class Trainer:
                 tensors[f"optimizer.{key}.{n}"] = value
         tensors["epoch"] = torch.tensor(self.epoch)
         tensors["best_loss"], tensors["stale"] = self._best_loss, self._stale
-        tensors["rng"] = self._rng
-        for index, state in enumerate(self._cuda_rng):
-            tensors[f"cuda_rng.{index}"] = state
+        tensors |= self._random_states
         return {name: value.clone().contiguous() for name, value in tensors.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -343,9 +332,7 @@ class Trainer:
                 }
         self.epoch = int(tensors["epoch"])
         self._best_loss, self._stale = tensors["best_loss"], tensors["stale"]
-        self._rng = tensors["rng"]
-        if self._cuda_devices():
-            self._cuda_rng = [tensors["cuda_rng.0"]]
+        self._random_states = {name: tensors[name] for name in self._random_states}
 
 
 def _mean(losses: list[Tensor], members: int) -> Tensor:

@@ -14,8 +14,8 @@ from pyro_hea.plots._style import BLACK, BLUE, VERMILION, house_style, require, 
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.composition import Alloys
-    from pyro_hea.dataset import AlloyDataset
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 
 _PALE = "#cfe3f3"
@@ -51,7 +51,7 @@ def prior(
     'single phase (class)'
     """
     # Bring torch with them, which the other figures do without.
-    from pyro_hea.dataset import load_alloys
+    from pyro_hea.alloys.dataset import load_alloys
     from pyro_hea.fitting import untrained_ensemble
     from pyro_hea.posterior import prior_predictive
     from pyro_hea.posterior.prior_table import prior_table

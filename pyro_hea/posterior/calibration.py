@@ -11,17 +11,17 @@ from torch import Tensor
 
 from pyro_hea.inference import held_out
 from pyro_hea.posterior.marginals import marginals
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference import HeldOut
-    from pyro_hea.model import AlloyModel
-    from pyro_hea.sites import Site
+    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.sites import Site
 
 Loss: TypeAlias = "Callable[[Site], Tensor]"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pyro
-import torch
 
+from pyro_hea.devices import seeded
 from pyro_hea.errors import GuideWarning
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.local import LocalPosterior
@@ -18,10 +18,10 @@ from pyro_hea.posterior.program import in_double_precision, weighted_draws
 from pyro_hea.posterior.psis import TRUSTED, smoothed
 
 if TYPE_CHECKING:
-    from pyro_hea.composition import Alloys
-    from pyro_hea.dataset import AlloyBatch, AlloyDataset
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
+    from pyro_hea.program.model import AlloyModel
 
 MIXED = 1.05
 """R-hat above which chains are not taken as one sample."""
@@ -55,8 +55,7 @@ def guide_table(
         Counting the alloys with a k-hat above 0.7.
     """
     model, batch = _of_member(ensemble, alloys, member)
-    with torch.random.fork_rng([batch.features.device] * batch.features.is_cuda):
-        torch.manual_seed(seed)
+    with seeded(seed):
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
         with pyro.validation_enabled(False), model.one_pass():
             local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[2][:, 0]
@@ -117,8 +116,7 @@ def check_guide(
         .z.cpu()
         .numpy()
     )
-    with torch.random.fork_rng([batch.features.device] * batch.features.is_cuda):
-        torch.manual_seed(seed)
+    with seeded(seed):
         guide = weighted_draws(model, batch, draws * chains)
     z = guide.sites["z"][:, 0].cpu().numpy()
     k_hat = smoothed(guide.log_weight[:, 0].cpu().numpy())[1]

@@ -11,7 +11,8 @@ import pyro
 import torch
 from pyro import poutine
 
-from pyro_hea.dataset import AlloyDataset
+from pyro_hea.alloys.dataset import AlloyDataset
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import arviz as az
     from torch import Tensor
 
-    from pyro_hea.composition import Alloys
-    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.dataset import AlloyBatch
 
 _CHUNK = 1_000_000
 """Fractions drawn at a time: what stays in a processor's cache."""
@@ -75,9 +76,7 @@ def draw_posterior(
     batch = ensemble.batch(alloys)
     size = ensemble.members * len(batch) * len(ensemble.elements)
     gathered: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
-    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(cuda), pyro.validation_enabled(False):
-        torch.manual_seed(seed)
+    with torch.no_grad(), seeded(seed), pyro.validation_enabled(False):
         for start in range(0, draws, step := max(1, _CHUNK // size)):
             count = min(step, draws - start)
             drawn = _posterior(ensemble, batch, labels, count, groups)
@@ -111,9 +110,7 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
     """
     rows = np.random.default_rng(seed).integers(len(ensemble.known), size=n)
     batch = replace(ensemble.batch(ensemble.known.iloc[rows]), fractions=None)
-    cuda = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(cuda), pyro.validation_enabled(False):
-        torch.manual_seed(seed)
+    with torch.no_grad(), seeded(seed), pyro.validation_enabled(False):
         trace = poutine.trace(ensemble.model.model).get_trace(batch)
     nodes: dict[str, Any] = dict(trace.nodes)
     sites = {name: nodes[name]["value"] for name in (*ensemble.spec.target_names, "z")}

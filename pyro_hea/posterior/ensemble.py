@@ -13,8 +13,8 @@ import pyro
 import torch
 from torch.distributions import Independent
 
-from pyro_hea.composition import PropertyTables, fraction_table, load_tables
-from pyro_hea.dataset import (
+from pyro_hea.alloys.composition import PropertyTables, fraction_table, load_tables
+from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
     encode_labels,
@@ -23,19 +23,20 @@ from pyro_hea.dataset import (
     report_counts,
     to_batch,
 )
+from pyro_hea.alloys.features import FeatureMap
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
-from pyro_hea.features import FeatureMap
 from pyro_hea.posterior.local import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.composition import Alloys
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import ModelSpec
 
 
@@ -167,8 +168,7 @@ class Ensemble:
                 mean, sd = prior.mean.expand(shape), prior.stddev.expand(shape)
                 if bool((mean + sd).isfinite().all()):
                     return mean, sd
-            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-                torch.manual_seed(0)
+            with seeded(0):
                 z = prior.expand([self.members, 1]).sample(torch.Size([_PRIOR_DRAWS]))[:, :, 0]
         return z.mean(0), z.std(0)
 

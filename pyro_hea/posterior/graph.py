@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pyro
 import torch
 
-from pyro_hea.dataset import AlloyBatch, Statistics
+from pyro_hea.alloys.dataset import AlloyBatch, Statistics
+from pyro_hea.devices import fork_rng
 from pyro_hea.errors import OutputError, missing_extra
-from pyro_hea.model import AlloyModel
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def model_graph(spec: ModelSpec) -> graphviz.Digraph:
             shape = len(sources[target.name]), len(target.classes)
             reports[target.name] = torch.zeros(1, *shape)
     statistics = replace(statistics, sources=sources)
-    with torch.random.fork_rng([]):
+    with fork_rng():
         model = AlloyModel(spec, _ELEMENTS, statistics, members=1).eval()
         batch = AlloyBatch(fractions, features, {}, {}, reports=reports)
         return pyro.render_model(model.model, model_args=(batch,), render_distributions=True)

@@ -15,6 +15,7 @@ import pandas as pd
 import pyro
 import torch
 
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError
 from pyro_hea.posterior.draws import gather
 from pyro_hea.posterior.ensemble import as_fractions
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.composition import Alloys
-    from pyro_hea.dataset import AlloyBatch, AlloyDataset
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
+    from pyro_hea.program.model import AlloyModel
 
 _PARTICLES = 250
 """Draws behind an evidence."""
@@ -145,9 +146,7 @@ def importance_posterior(
     """
     batch = ensemble.batch(alloys)
     known = batch if labels == "use" else batch.without_labels()
-    devices = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    with seeded(seed):
         classes = weigh_classes(ensemble.model, known, draws)
         z = torch.cat([c.z for c in classes])
         log_weight = torch.cat(
@@ -198,9 +197,7 @@ def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: i
         For a number that is not known of every alloy.
     """
     model, batch = ensemble.model, ensemble.batch(alloys)
-    devices = [ensemble.device] if ensemble.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    with seeded(seed):
         classes = weigh_classes(model, replace(batch, reports={}), _PARTICLES)
     share = torch.stack([c.evidence() for c in classes]).double().softmax(0).mean(1)
     heads = marginals(model, batch.without_labels())

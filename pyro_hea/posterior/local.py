@@ -21,8 +21,8 @@ from pyro_hea.posterior.program import score
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.model import AlloyModel
 
 _DEGREES = 5.0
 """Of freedom of the t: tails that are heavier than the posterior's, which is near to normal."""

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_hea.sites import ContinuousSite
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.model import AlloyModel
-    from pyro_hea.sites import Site
+    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.sites import Site
     from pyro_hea.spec import Target
 
 Event: TypeAlias = tuple[float, ...]

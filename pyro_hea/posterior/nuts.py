@@ -15,6 +15,7 @@ import numpy as np
 import pyro
 import torch
 
+from pyro_hea.devices import seeded
 from pyro_hea.posterior.draws import gather
 from pyro_hea.posterior.local import LocalPosterior
 from pyro_hea.posterior.program import in_double_precision, score
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     import arviz as az
     from torch import Tensor
 
-    from pyro_hea.composition import Alloys
-    from pyro_hea.dataset import AlloyBatch, AlloyDataset
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
+    from pyro_hea.program.model import AlloyModel
 
 _FIT = 10, 2000
 """Rounds and particles of the fitted coordinates: as a few alloys can have them."""
@@ -77,8 +78,7 @@ def nuts_posterior(
     fixed = fixed_targets(ensemble, batch, member)
     model, exact = in_double_precision(ensemble.model.member(member), fixed)
     chain = sample_latents(model, exact, draws=draws, chains=chains, warmup=warmup, seed=seed)
-    with torch.no_grad(), torch.random.fork_rng([exact.features.device] * exact.features.is_cuda):
-        torch.manual_seed(seed)
+    with torch.no_grad(), seeded(seed):
         z = chain.z.flatten(0, 1).unsqueeze(1)
         joint, likelihood = score(model, exact, z)
         composition = model.likelihood(z, exact.targets).sample()
@@ -143,9 +143,7 @@ def sample_latents(
     -------
     Chains
     """
-    devices = [batch.features.device] if batch.features.is_cuda else []
-    with torch.random.fork_rng(devices), pyro.validation_enabled(False), model.one_pass():
-        torch.manual_seed(seed)
+    with seeded(seed), pyro.validation_enabled(False), model.one_pass():
         local = LocalPosterior.fitted(model, batch, *_FIT)
         prior = model.latent_prior()
 

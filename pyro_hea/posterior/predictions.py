@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from scipy.special import betaincinv
 
-from pyro_hea.dataset import AlloyDataset, to_batch
+from pyro_hea.alloys.dataset import AlloyDataset, to_batch
+from pyro_hea.alloys.features import FeatureMap
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnseenElementWarning
-from pyro_hea.features import FeatureMap
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.marginals import Marginal, marginals
 from pyro_hea.spec import Binary, Continuous, Prior
@@ -20,8 +21,8 @@ from pyro_hea.spec import Binary, Continuous, Prior
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.composition import Alloys
-    from pyro_hea.sites import CategoricalSite, ContinuousSite, OrdinalSite
+    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.program.sites import CategoricalSite, ContinuousSite, OrdinalSite
 
 Floats: TypeAlias = "NDArray[np.float64]"
 
@@ -128,8 +129,7 @@ def _of_number(marginal: Marginal, novelty: Floats, interval: float) -> dict[str
     means, variances = (m.double().cpu().numpy() for m in marginal.moments())
     tails = ((1 - interval) / 2, 1 - (1 - interval) / 2)
     low, high = marginal.quantiles(tails).double().cpu().numpy()
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with seeded(0):
         prior = site.prior(None, {}).sample(torch.Size([_PRIOR_DRAWS])).double().cpu().numpy()
     mean = (1 - novelty) * means.mean(0) + novelty * prior.mean()
     epistemic = means.std(0)

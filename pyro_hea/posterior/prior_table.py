@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pyro_hea.devices import seeded
 from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal, Prior
 from pyro_hea.spec.distributions import support_name
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.posterior.ensemble import Ensemble
-    from pyro_hea.sites import Expert
+    from pyro_hea.program.sites import Expert
     from pyro_hea.spec import Target
 
     Floats = NDArray[np.float64]
@@ -45,8 +46,7 @@ def prior_table(ensemble: Ensemble, seed: int = 0) -> pd.DataFrame:
         probability of 1 that an expert's prior gives them, in bins); `value`, `label`, `density`.
         A learnt prior of z is told by draws of the first coordinate in the first member.
     """
-    with torch.no_grad(), torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with torch.no_grad(), seeded(seed):
         parts = [
             *(part for t in ensemble.model.targets for part in _target(ensemble, t)),
             _latent(ensemble),

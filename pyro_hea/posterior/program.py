@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pyro_hea.dataset import AlloyBatch
-    from pyro_hea.model import AlloyModel
+    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.model import AlloyModel
 
 DRAWS_DIM = -3
 """Plate of the draws, outside members and alloys."""

@@ -8,19 +8,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.dataset import AlloyDataset
+from pyro_hea.alloys.dataset import AlloyDataset
+from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
-from pyro_hea.model import Shared
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.predictions import INTERVAL
+from pyro_hea.program.model import Shared
 from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.dataset import AlloyBatch
+    from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.posterior.ensemble import Ensemble
-    from pyro_hea.sites import Reliability
+    from pyro_hea.program.sites import Reliability
 
 
 @torch.no_grad()
@@ -42,8 +43,7 @@ def reliability(ensemble: Ensemble, *, draws: int = 1000, seed: int = 0) -> pd.D
         Where no target declares `reports`.
     """
     rows = []
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for target in _reported(ensemble):
             channel = _channel(ensemble, target.name)
             drawn = _drawn(channel, draws)[..., 0, :, :, :].flatten(0, 1).double().cpu().numpy()
@@ -132,8 +132,7 @@ def _believed(
     model = ensemble.model
     head = marginals(model, batch, [name])[name].probabilities().clamp_min(1e-30).log()
     total = torch.zeros_like(head[0], dtype=torch.float64)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for shared in _drawn(_channel(ensemble, name), draws):
             evidence = model.evidence(name, batch, Shared({}, {name: shared}))
             assert evidence is not None

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator
 
+from pyro_hea.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES
 from pyro_hea.errors import MissingFileError, OutputError, SpecError, nearest
-from pyro_hea.features import PUBLISHED_FEATURES, RICH_FEATURES
 from pyro_hea.spec.declaration import Declaration, Positive, Width, spec_error
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
 from pyro_hea.spec.priors import (
@@ -461,7 +461,7 @@ class ModelSpec(Declaration):
         >>> ModelSpec.shipped("default") == ModelSpec()
         True
         """
-        folder = resources.files("pyro_hea").joinpath("specs")
+        folder = resources.files("pyro_hea.spec").joinpath("shipped")
         names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
         if name not in names:
             raise SpecError(

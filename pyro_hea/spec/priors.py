@@ -30,8 +30,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
+from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import SpecError, nearest
-from pyro_hea.features import FEATURES
 from pyro_hea.spec.declaration import Declaration, Frozen, Positive, Width
 from pyro_hea.spec.distributions import (
     DISTRIBUTIONS,

@@ -1,7 +1,7 @@
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
-from pyro_hea.dataset import AlloyDataset
+from pyro_hea.alloys.dataset import AlloyDataset
 
 ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
 

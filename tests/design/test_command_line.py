@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from pyro_hea.cli import main
 from pyro_hea.cli.design import _in_at_percent
 from pyro_hea.errors import DesignWarning
-from pyro_hea.report import write_designs
+from pyro_hea.evaluate.report import write_designs
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pyro import poutine
 from scipy.special import rel_entr
 
 from pyro_hea import DisentangledVAE, ModelSpec
-from pyro_hea.composition import format_formula, fraction_table
+from pyro_hea.alloys.composition import format_formula, fraction_table
+from pyro_hea.alloys.features import FEATURES, FeatureMap
 from pyro_hea.design import (
     AllowedElements,
     DesignResult,
@@ -37,9 +38,8 @@ from pyro_hea.errors import (
     UnknownElementError,
     UnknownTargetError,
 )
-from pyro_hea.features import FEATURES, FeatureMap
-from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble
+from pyro_hea.program.model import AlloyModel
 
 WISH = {"single_phase": 1}
 WISHED = ["all_wishes", "all_wishes_sd", "all_wishes_low", "all_wishes_high"]

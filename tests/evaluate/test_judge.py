@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-from pyro_hea.composition import fraction_table, load_tables
+from pyro_hea.alloys.composition import fraction_table, load_tables
+from pyro_hea.alloys.features import RICH_FEATURES
 from pyro_hea.errors import DataError, FormulaError, UnknownElementError
 from pyro_hea.evaluate import Judge, embedded_judge
-from pyro_hea.features import RICH_FEATURES
 from pyro_hea.measures import classification_metrics
 
 # "Richer features" of the measures: what the model has learnt to read since is none of them.

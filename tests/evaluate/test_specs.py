@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.composition import fraction_table
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.evaluate import compare_specs
 from pyro_hea.evaluate.specs import composition_density, label_density

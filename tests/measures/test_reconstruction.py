@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.composition import fraction_table
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
 from pyro_hea.measures import composition_metrics, nearest_alloy, nearest_alloy_mae_at_pct
 

@@ -6,9 +6,9 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.composition import fraction_table
-from pyro_hea.model import AlloyModel
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.posterior import Ensemble
+from pyro_hea.program.model import AlloyModel
 
 SPEC = {
     "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},

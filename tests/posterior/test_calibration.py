@@ -6,10 +6,10 @@ import torch
 from scipy import optimize, special, stats
 from sklearn.linear_model import LogisticRegression
 
-from pyro_hea.dataset import AlloyBatch, Statistics
-from pyro_hea.model import AlloyModel
+from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import calibrate, marginals
 from pyro_hea.posterior.calibration import PULL
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
 K, FEATURES = 3, ["atomic_size_difference", "mixing_enthalpy"]

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pyro_hea.dataset import AlloyBatch, Statistics
-from pyro_hea.model import AlloyModel
+from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import joint_probability, marginals
 from pyro_hea.posterior.draws import repeated
 from pyro_hea.posterior.marginals import _log_normal_between
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
 N, K, FEATURES = 5, 2, ["atomic_size_difference", "mixing_enthalpy"]

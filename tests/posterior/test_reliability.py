@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.composition import fraction_table
-from pyro_hea.dataset import AlloyBatch
+from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import elbo_loss, label_loss

@@ -47,7 +47,9 @@ def test_every_key_of_the_default_stands_under_a_comment():
 
 
 def test_the_shipped_default_is_what_init_writes(repo_root):
-    shipped = (repo_root / "pyro_hea" / "specs" / "default.yaml").read_text(encoding="utf-8")
+    shipped = (repo_root / "pyro_hea" / "spec" / "shipped" / "default.yaml").read_text(
+        encoding="utf-8"
+    )
     assert shipped == annotated_yaml(ModelSpec())
 
 
@@ -61,7 +63,7 @@ class TestShipped:
         assert ModelSpec.shipped() == ModelSpec()
 
     def test_every_one_can_be_read(self, repo_root):
-        for file in (repo_root / "pyro_hea" / "specs").iterdir():
+        for file in (repo_root / "pyro_hea" / "spec" / "shipped").iterdir():
             assert ModelSpec.shipped(file.stem) == ModelSpec.from_yaml(file)
 
     def test_unknown_one_names_the_nearest(self):

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_hea.archive import load_ensemble, save_ensemble
-from pyro_hea.dataset import Statistics
+from pyro_hea.alloys.dataset import Statistics
 from pyro_hea.errors import CheckpointError
-from pyro_hea.model import AlloyModel
 from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior.archive import load_ensemble, save_ensemble
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
 SMALL = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import KDTree
 
-from pyro_hea.composition import parse_composition
+from pyro_hea.alloys.composition import parse_composition
 from pyro_hea.design.bounds import Near
 from pyro_hea.design.region import Constraint, Region
 from pyro_hea.errors import ConstraintError

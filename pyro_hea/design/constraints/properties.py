@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.composition import load_tables
+from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.features import FEATURES
 from pyro_hea.design.bounds import TOLERANCE, Sum, check_bounds, outside
 from pyro_hea.design.region import Constraint, Region
 from pyro_hea.errors import ConstraintError, nearest
-from pyro_hea.features import FEATURES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""Alloys from what a person writes to tensors: formulas, features, tables."""

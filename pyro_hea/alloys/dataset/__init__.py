@@ -1,0 +1,45 @@
+"""Tables of alloys, their labels and splits; the one place where tables become tensors.
+
+Examples
+--------
+>>> alloys = load_alloys()
+>>> list(alloys.split("published"))
+['labelled', 'unlabelled', 'validation', 'test']
+"""
+
+from pyro_hea.alloys.dataset.batch import AlloyBatch, to_batch
+from pyro_hea.alloys.dataset.labels import (
+    encode_labels,
+    encode_values,
+    label_conditions,
+    measurements,
+    report_counts,
+)
+from pyro_hea.alloys.dataset.reading import (
+    PUBLISHED_SOURCE,
+    load_alloys,
+    read_alloys,
+    read_formulas,
+)
+from pyro_hea.alloys.dataset.statistics import Statistics, quantile_edges
+from pyro_hea.alloys.dataset.table import PARTS, AlloyDataset, composition_keys, label_of_reports
+
+__all__ = [
+    "PARTS",
+    "PUBLISHED_SOURCE",
+    "AlloyBatch",
+    "AlloyDataset",
+    "Statistics",
+    "composition_keys",
+    "encode_labels",
+    "encode_values",
+    "label_conditions",
+    "label_of_reports",
+    "load_alloys",
+    "measurements",
+    "quantile_edges",
+    "read_alloys",
+    "read_formulas",
+    "report_counts",
+    "to_batch",
+]

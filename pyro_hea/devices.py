@@ -1,0 +1,88 @@
+"""The one place that knows what a device is: its choice, its random state, waiting for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from pyro_hea.errors import DataError
+
+_MIB = 2**20
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes CUDA where there is one.
+
+    Raises
+    ------
+    DataError
+        For a device that cannot be used here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"device '{name}' cannot be used: {error}. Use 'auto' or 'cpu'") from None
+
+
+@contextmanager
+def fork_rng() -> Iterator[None]:
+    """Leave the random state of the CPU, and of CUDA where it is in use, as it was found."""
+    with torch.random.fork_rng(_cuda_in_use()):
+        yield
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from a seed within; the global random state is left as it was found.
+
+    Examples
+    --------
+    >>> with seeded(0):
+    ...     first = torch.rand(1)
+    >>> with seeded(0):
+    ...     bool(torch.rand(1) == first)
+    True
+    """
+    with fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """Random states by name: "rng" of the CPU, and "cuda_rng.0" of a CUDA device."""
+    states = {"rng": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda_rng.0"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Set what `random_states` gave."""
+    torch.set_rng_state(states["rng"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda_rng.0"], device)
+
+
+def synchronize() -> None:
+    """Wait until a CUDA device, where there is one, has done what was asked of it."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_memory(device: torch.device) -> float:
+    """Largest memory of this process so far, or of the CUDA device, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / _MIB
+    from resource import RUSAGE_SELF, getrusage  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return getrusage(RUSAGE_SELF).ru_maxrss * unit / _MIB
+
+
+def _cuda_in_use() -> list[int]:
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []

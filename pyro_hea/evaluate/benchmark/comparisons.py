@@ -1,0 +1,103 @@
+"""The model beside the baselines: the published split, folds, and few labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+
+from pyro_hea.evaluate import cross_validation, label_budget, published_benchmark
+from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.plots import curve_panels, interval_panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate.folds import Kind
+
+_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
+
+
+def published(bench: Bench, seeds: int) -> Outcome:
+    """The published split: trained on its labelled and unlabelled parts, tested once."""
+    found = published_benchmark(bench, seeds=seeds)
+    rows = [{"measure": m, "mean": told(values)} for m, values in found["summary"].items()]
+    first = f"Published split, mean over {seeds} seeds with its 95 % interval"
+    tables = {first: pd.DataFrame(rows)} | _tables(found)
+    return Outcome("published", found, tables, _figure(found))
+
+
+def random(bench: Bench, seeds: int) -> Outcome:
+    """Five random folds of all labelled alloys, beside the baselines."""
+    return _folds("random", bench, seeds)
+
+
+def grouped(bench: Bench, seeds: int) -> Outcome:
+    """Five folds that keep sets of elements together, beside the baselines."""
+    return _folds("grouped", bench, seeds)
+
+
+def budget(bench: Bench, seeds: int) -> Outcome:
+    """Few labels, the other alloys unlabelled: measured on the published test part."""
+    found = label_budget(bench, seeds=seeds)
+    tables, curves = {}, []
+    for key, measure in _MEASURES.items():
+        rows = []
+        for labels, scores in found["budgets"].items():
+            told_of = scores["models"]
+            rows.append({"labels": labels} | {m: told_of[m][key]["mean"] for m in told_of})
+            curves += [
+                {
+                    "x_label": "labels",
+                    "y_label": measure,
+                    "name": model,
+                    "x": int(labels),
+                    **values[key],
+                }
+                for model, values in told_of.items()
+            ]
+        tables[f"{measure} by number of labels, mean over {seeds} seeds"] = pd.DataFrame(rows)
+    paired = [
+        {"labels": labels} | {b: told(d) for b, d in scores["auc_difference"].items()}
+        for labels, scores in found["budgets"].items()
+    ]
+    tables["AUC, pyro_hea minus each baseline, paired by seed, 95 % interval"] = pd.DataFrame(
+        paired
+    )
+    figure = curve_panels(pd.DataFrame(curves))[0].figure
+    return Outcome("budget", found, tables, cast("Figure", figure))
+
+
+def _folds(kind: Kind, bench: Bench, seeds: int) -> Outcome:
+    found = cross_validation(kind, bench, seeds=seeds)
+    return Outcome(kind, found, _tables(found), _figure(found))
+
+
+def _tables(found: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    tables = {}
+    low, high = found["ece_band"]
+    notes = {
+        "all": f"; the ECE of a calibrated predictor lies in {low:.3f} to {high:.3f}",
+        "≥ 4 elements": "",
+    }
+    for group, note in notes.items():
+        rows = {model: scores[group] for model, scores in found["models"].items()}
+        table = pd.DataFrame(rows).T.rename_axis("model").reset_index().astype({"n": int})
+        tables[f"Alloys: {group}; mean over {found['seeds']} seeds{note}"] = table
+    paired = [
+        {"baseline": name} | {measure: told(d) for measure, d in differences.items()}
+        for name, differences in found["differences"].items()
+    ]
+    heading = "pyro_hea minus each baseline, paired, 95 % interval over the alloys"
+    return tables | {heading: pd.DataFrame(paired)}
+
+
+def _figure(found: dict[str, Any]) -> Figure:
+    rows = []
+    for name, differences in found["differences"].items():
+        for key, interval in differences.items():
+            measure, _, group = key.partition(", ")
+            label = f"{_MEASURES[measure]}, pyro_hea minus baseline"
+            rows.append({"measure": label, "name": name, "group": group, **interval})
+    return cast("Figure", interval_panels(pd.DataFrame(rows), reference=0.0)[0].figure)

@@ -1,0 +1,45 @@
+"""What an expert's prior buys where labels are few."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pandas as pd
+
+from pyro_hea.evaluate import expert_priors
+from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.plots import curve_panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pyro_hea.evaluate import Bench
+
+_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
+
+
+def experts(bench: Bench, seeds: int) -> Outcome:
+    """Few labels under a flat prior and two of experts: measured on the published test part."""
+    found = expert_priors(bench, seeds=seeds)
+    tables, curves = {}, []
+    for key, measure in _MEASURES.items():
+        of_models = {n: scores["models"] for n, scores in found["budgets"].items()}
+        tables[f"{measure}, mean over {seeds} seeds with its 95 % interval"] = pd.DataFrame(
+            [
+                {"labels": labels} | {name: told(values[key]) for name, values in models.items()}
+                for labels, models in of_models.items()
+            ]
+        )
+        tables[f"{measure}, expert minus flat, paired by seed, 95 % interval"] = pd.DataFrame(
+            [
+                {"labels": n} | {name: told(d[key]) for name, d in scores["differences"].items()}
+                for n, scores in found["budgets"].items()
+            ]
+        )
+        curves += [
+            {"x_label": "labels", "y_label": measure, "name": name, "x": int(n), **values[key]}
+            for n, models in of_models.items()
+            for name, values in models.items()
+        ]
+    figure = curve_panels(pd.DataFrame(curves))[0].figure
+    return Outcome("experts", found, tables, cast("Figure", figure))

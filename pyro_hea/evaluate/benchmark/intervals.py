@@ -1,0 +1,38 @@
+"""How often the intervals of numbers hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pandas as pd
+
+from pyro_hea.evaluate import interval_coverage_benchmark
+from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.plots import interval_panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pyro_hea.evaluate import Bench
+
+_DRAWN = "0.9"
+"""Probability of the intervals in the figure."""
+
+
+def intervals(bench: Bench, seeds: int) -> Outcome:
+    """Five random folds of all alloys with a number: how often its intervals hold."""
+    found = interval_coverage_benchmark(bench, seeds=seeds)
+    tables, drawn = {}, []
+    for target, models in found["targets"].items():
+        rows = []
+        for name, scores in models.items():
+            coverage = {f"{float(p):.0%}": told(c) for p, c in scores["coverage"].items()}
+            rest = {"width of 90%": scores["width"], "MAE": scores["mae"], "CRPS": scores["crps"]}
+            rows.append({"model": name} | coverage | rest)
+            measure = f"coverage of the 90 % intervals of {target}"
+            drawn.append({"measure": measure, "name": name, **scores["coverage"][_DRAWN]})
+        count = next(iter(models.values()))["alloys"]
+        heading = f"Held-out {target} of {count} alloys within its interval, {seeds} seeds"
+        tables[heading] = pd.DataFrame(rows)
+    figure = interval_panels(pd.DataFrame(drawn), reference=float(_DRAWN))[0].figure
+    return Outcome("intervals", found, tables, cast("Figure", figure))

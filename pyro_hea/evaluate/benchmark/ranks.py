@@ -1,0 +1,67 @@
+"""Whether the model finds again what it drew itself: simulation-based calibration."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pyro_hea.evaluate.benchmark.protocol_result import Outcome
+from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.simulation import rank_data, simulation_ranks, uniformity
+from pyro_hea.plots import simulation_rank_plot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyro_hea.evaluate import Bench
+    from pyro_hea.spec import ModelSpec
+
+Method = Literal["guide", "importance"]
+
+SIMULATIONS: dict[Method, int] = {"guide": 1000, "importance": 500}
+"""Alloys drawn from one member of each seed: weighing them takes long."""
+
+_TOLD = 0.01
+"""P-value below which ranks count as not uniform."""
+
+
+def calibration(bench: Bench, seeds: int) -> Outcome:
+    """Ranks of what models of the published split drew among the draws of their posteriors."""
+    units = {
+        f"calibration-seed{seed}-{method}": partial(
+            _ranks, seed, method, bench.spec, bench.device, bench.folder
+        )
+        for seed in range(seeds)
+        for method in SIMULATIONS
+    }
+    done = bench.finish(units)
+    figure = Figure(figsize=(10.5, 3.8), layout="constrained")
+    content, tables = {}, {}
+    for ax, (method, simulations) in zip(
+        figure.subplots(1, len(SIMULATIONS)), SIMULATIONS.items(), strict=True
+    ):
+        ranks = [pd.DataFrame(done[f"calibration-seed{seed}-{method}"]) for seed in range(seeds)]
+        found_p = [uniformity(table) for table in ranks]
+        p = pd.DataFrame(found_p, index=range(seeds)).rename_axis("seed")
+        simulation_rank_plot(rank_data(ranks), ax=ax).set_title(f"{method}; seeds: {seeds}")
+        heading = f"{method}: p-value of uniform ranks (χ², ten bins), {simulations} simulations"
+        tables[heading] = p.reset_index()
+        content[method] = {
+            "simulations": simulations,
+            "p_values": p.to_dict("list"),
+            f"share below {_TOLD}": float((p < _TOLD).to_numpy().mean()),
+        }
+    found = {"protocol": "calibration", "seeds": seeds, "methods": content}
+    return Outcome("calibration", found, tables, figure)
+
+
+def _ranks(
+    seed: int, method: Method, spec: ModelSpec, device: str, folder: Path | None
+) -> dict[str, list[int]]:
+    """Of the first member, by site."""
+    ensemble = kept_vae(seed, spec, device, folder).ensemble
+    ranks = simulation_ranks(ensemble, method=method, simulations=SIMULATIONS[method], seed=seed)
+    return {str(site): column.tolist() for site, column in ranks.items()}

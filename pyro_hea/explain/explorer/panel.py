@@ -1,0 +1,137 @@
+"""The widgets around an explorer's map; only they know ipywidgets."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pyro_hea.explain.explorer.kinds import in_words
+from pyro_hea.spec import Binary, Continuous
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from pyro_hea.explain.explorer.cursor import Answer
+    from pyro_hea.explain.explorer.explorer import Explorer
+    from pyro_hea.spec import Target
+
+_LONGEST_BAR = 260
+"""Pixels of a bar of 100 at.%."""
+
+_MOUSE = {
+    "decodes where it is pressed": ("press", False),
+    "decodes wherever it is": ("follow", False),
+    "moves the map": ("off", "pan"),
+    "zooms into the map": ("off", "zoom"),
+}
+"""What the mouse does: the pointer's mode and plotly's."""
+
+
+def build_panel(explorer: Explorer) -> Any:
+    """Controls, map, and the alloy under the cursor beside it, as one `ipywidgets.VBox`."""
+    w: Any = import_module("ipywidgets")
+    words, kept = w.HTML(layout={"flex": "0 0 340px"}), w.HTML()
+    mouse = w.Dropdown(options=list(_MOUSE), description="the mouse")
+    pointing: Any = import_module("pyro_hea.explain.explorer.pointer")
+    pointer = pointing.Pointer()
+    shown = w.VBox([explorer.figure, pointer], layout={"flex": "0 0 auto"})
+    shown.add_class(pointing.MAP_CLASS)
+
+    def write(answer: Answer) -> None:
+        words.value = _words(answer, explorer.declared)
+
+    def use(change: Any) -> None:
+        pointer.mode, explorer.figure.layout.dragmode = _MOUSE[change["new"]]
+
+    def keep(_: Any) -> None:
+        explorer.keep()
+        kept.value = f"{len(explorer.picked)} kept, the last {escape(_formula(explorer.answer))}"
+
+    mouse.observe(use, "value")
+    pointer.observe(lambda change: explorer.at(*change["new"]), "place")
+    button = w.Button(description="keep this alloy", icon="plus")
+    button.on_click(keep)
+    explorer.on_move(write)
+    return w.VBox(
+        [
+            w.HBox(_choices(explorer, w)),
+            w.HBox([shown, words]),
+            w.HBox([*_sliders(explorer, w), mouse, button, kept], layout={"flex_flow": "row wrap"}),
+        ]
+    )
+
+
+def _choices(explorer: Explorer, w: Any) -> list[Any]:
+    x, y, *_ = explorer.coordinates
+    menus = {
+        "x": w.Dropdown(options=explorer.coordinates, value=x, description="across"),
+        "y": w.Dropdown(options=explorer.coordinates, value=y, description="up"),
+        "colour": w.Dropdown(options=explorer.colours, description="colour"),
+    }
+    for name, menu in menus.items():
+        menu.observe(lambda change, n=name: explorer.show(**{n: change["new"]}), "value")
+    return list(menus.values())
+
+
+def _sliders(explorer: Explorer, w: Any) -> list[Any]:
+    sliders = {t.name: _slider(explorer, t, w) for t in explorer.declared}
+    for name, slider in sliders.items():
+        slider.observe(lambda change, n=name: explorer.show(targets={n: change["new"]}), "value")
+    return list(sliders.values())
+
+
+def _slider(explorer: Explorer, target: Target, w: Any) -> Any:
+    settings: dict[str, Any] = {
+        "value": explorer.targets[target.name],
+        "description": f"decode with {target.name} =",
+        "style": {"description_width": "initial"},
+        "layout": {"width": "360px"},
+    }
+    if isinstance(target, Binary):
+        return w.FloatSlider(min=0, max=1, step=0.05, continuous_update=False, **settings)
+    if isinstance(target, Continuous):
+        low, high = explorer.range_of(target.name)
+        step = (high - low) / 100 or 1.0
+        return w.FloatSlider(min=low, max=high, step=step, continuous_update=False, **settings)
+    classes = [(name, float(position)) for position, name in enumerate(target.classes)]
+    return w.SelectionSlider(options=classes, continuous_update=False, **settings)
+
+
+def _words(answer: Answer, targets: Sequence[Target]) -> str:
+    """The alloy's name, its predictions with intervals and the nearest known alloys, as HTML."""
+    lines = [in_words(target, answer.prediction.iloc[0]) for target in targets]
+    known = [
+        f"{escape(str(formula))} ({100 * alloy['distance']:.1f} at.% away; {_labels(alloy)})"
+        for formula, alloy in answer.known.iterrows()
+    ]
+    return (
+        f"<h3 class='pyro-hea-alloy'>{escape(_formula(answer))}</h3>{_bars(answer)}"
+        f"<p>{'<br>'.join(lines)}</p>"
+        f"<p>Decoded from {escape(answer.origin)}.</p>"
+        f"<p>Nearest known:<br>{'<br>'.join(known)}</p>"
+    )
+
+
+def _bars(answer: Answer) -> str:
+    """Amounts in at.%, the largest on top; plotly would take most of the time of an answer."""
+    amounts = 100 * answer.fractions.iloc[0].loc[lambda row: row > 0]
+    rows = [
+        f"<tr class='pyro-hea-amount'><td>{escape(str(element))}</td><td>"
+        f"<div style='width:{_LONGEST_BAR * amount / 100:.0f}px; height:0.8em; "
+        f"background:#0072B2; display:inline-block'></div> {amount:.1f}</td></tr>"
+        for element, amount in amounts.sort_values(ascending=False).items()
+    ]
+    return f"<table><caption>amounts (at.%)</caption>{''.join(rows)}</table>"
+
+
+def _labels(alloy: pd.Series) -> str:
+    labels = alloy.drop("distance").dropna()
+    told = {n: v if isinstance(v, str) else f"{v:g}" for n, v in labels.items()}
+    return ", ".join(f"{escape(str(n))} = {escape(v)}" for n, v in told.items()) or "unlabelled"
+
+
+def _formula(answer: Answer) -> str:
+    return str(answer.fractions.index[0])

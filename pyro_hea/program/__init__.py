@@ -1,0 +1,1 @@
+"""The Pyro programs and what they are made of."""

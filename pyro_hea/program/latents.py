@@ -1,0 +1,157 @@
+"""Priors of z, independent coordinates or learnt with the rest, and the normal of its guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from pyro_hea.program.networks import CouplingFlow
+from pyro_hea.spec import FlowPrior, Mixture, VampPrior
+
+if TYPE_CHECKING:
+    from pyro_hea.spec import Latent, Prior
+
+Encoder: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From fractions (K, C, E) and context (K, C, width) to the outputs of an encoder, (K, C, ...)."""
+
+_SMALLEST_SCALE = 1e-2
+
+_SMALLEST_OF_GUIDE = 1e-4
+"""Standard deviation of the guide's normal, which may not collapse to a point."""
+
+
+def normal_outputs(dim: int, covariance: str) -> int:
+    """How many numbers an encoder gives for each alloy.
+
+    Examples
+    --------
+    >>> normal_outputs(8, "diagonal"), normal_outputs(8, "full")
+    (16, 44)
+    """
+    return 2 * dim if covariance == "diagonal" else 2 * dim + dim * (dim - 1) // 2
+
+
+def normal_of(outputs: Tensor, dim: int) -> TorchDistribution:
+    """The normal that an encoder's outputs stand for, over (d,).
+
+    Its covariance is L Lᵀ with L = diag(s) (I + N), where N is strictly lower triangular; without
+    outputs for N it is diag(s²).
+
+    Parameters
+    ----------
+    outputs : Tensor, shape (..., `normal_outputs`)
+        Any real numbers: means, raw scales, and N row by row.
+    dim : int
+        Coordinates d.
+
+    Examples
+    --------
+    >>> q = normal_of(torch.tensor([0.0, 0.0, 9.0, 9.0, 0.5]), 2)
+    >>> (q.covariance_matrix / q.covariance_matrix[0, 0]).round(decimals=2)
+    tensor([[1.0000, 0.5000],
+            [0.5000, 1.2500]])
+    """
+    loc, raw, below = outputs[..., :dim], outputs[..., dim : 2 * dim], outputs[..., 2 * dim :]
+    scale = softplus(raw - 2.0) + _SMALLEST_OF_GUIDE
+    if not below.shape[-1]:
+        return dist.Normal(loc, scale).to_event(1)
+    row, column = torch.tril_indices(dim, dim, -1, device=outputs.device)
+    root = torch.eye(dim).to(outputs).expand(*loc.shape, dim).clone()
+    root[..., row, column] = below
+    return dist.MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * root)
+
+
+class IndependentPrior(nn.Module):
+    """The same distribution for each coordinate."""
+
+    like: Tensor
+
+    def __init__(self, declared: Prior, dim: int) -> None:
+        super().__init__()
+        self.declared, self.dim = declared, dim
+        self.register_buffer("like", torch.zeros(()), persistent=False)
+
+    def distribution(self, encoder: Encoder) -> TorchDistribution:
+        """p(z), over (d,)."""
+        return self.declared.distribution(self.like).expand([self.dim]).to_event(1)
+
+
+class MixturePrior(nn.Module):
+    """A mixture of C normals whose weights, means and scales are learnt."""
+
+    def __init__(self, members: int, components: int, dim: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(members, 1, components))
+        self.loc = nn.Parameter(torch.randn(members, 1, components, dim))
+        self.raw_scale = nn.Parameter(torch.full((members, 1, components, dim), 0.5))
+
+    def distribution(self, encoder: Encoder) -> TorchDistribution:
+        """p(z), (K, 1) over (d,)."""
+        normals = dist.Normal(self.loc, softplus(self.raw_scale) + _SMALLEST_SCALE).to_event(1)
+        return dist.MixtureSameFamily(dist.Categorical(logits=self.logits), normals)
+
+
+class VampMixturePrior(nn.Module):
+    """The mean posterior of C learnt alloys.
+
+    Tomczak and Welling, VAE with a VampPrior (2018), with learnt weights and values of the
+    targets beside the compositions.
+    """
+
+    def __init__(self, members: int, components: int, dim: int, elements: int, width: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.logits = nn.Parameter(torch.zeros(members, 1, components))
+        self.compositions = nn.Parameter(2 * torch.randn(members, components, elements))
+        self.contexts = nn.Parameter(torch.randn(members, components, width))
+
+    def distribution(self, encoder: Encoder) -> TorchDistribution:
+        """p(z), (K, 1) over (d,)."""
+        outputs = encoder(self.compositions.softmax(-1), self.contexts).unsqueeze(1)
+        normals = normal_of(outputs, self.dim)
+        return dist.MixtureSameFamily(dist.Categorical(logits=self.logits), normals)
+
+
+class PushedPrior(nn.Module):
+    """A standard normal pushed through a learnt invertible flow."""
+
+    def __init__(self, declared: FlowPrior, members: int, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.flow = CouplingFlow(members, dim, 0, declared.hidden, declared.layers, declared.bins)
+
+    def distribution(self, encoder: Encoder) -> TorchDistribution:
+        """p(z), (K, 1) over (d,)."""
+        weight = next(self.flow.parameters())
+        zero = weight.new_zeros(len(weight), 1, self.dim)
+        base = dist.Normal(zero, torch.ones_like(zero)).to_event(1)
+        return dist.TransformedDistribution(base, [self.flow(zero[..., :0])])
+
+
+LatentPriorModule: TypeAlias = IndependentPrior | MixturePrior | VampMixturePrior | PushedPrior
+
+
+def latent_prior_of(declared: Latent, members: int, elements: int, width: int) -> LatentPriorModule:
+    """The declared prior of z.
+
+    Parameters
+    ----------
+    declared : Latent
+    members, elements : int
+    width : int
+        Of the targets, as networks read them.
+    """
+    prior = declared.prior
+    if isinstance(prior, Mixture):
+        return MixturePrior(members, prior.components, declared.dim)
+    if isinstance(prior, VampPrior):
+        return VampMixturePrior(members, prior.components, declared.dim, elements, width)
+    if isinstance(prior, FlowPrior):
+        return PushedPrior(prior, members, declared.dim)
+    return IndependentPrior(prior, declared.dim)

@@ -1,0 +1,27 @@
+"""What each kind of target is to the program: its prior, its guide, and how networks read it."""
+
+from pyro_hea.program.sites.experts import Expert
+from pyro_hea.program.sites.kinds import (
+    UNKNOWN,
+    BinarySite,
+    CategoricalSite,
+    ContinuousSite,
+    OrdinalSite,
+    Site,
+    link_of,
+    site_of,
+)
+from pyro_hea.program.sites.reports import Reliability
+
+__all__ = [
+    "UNKNOWN",
+    "BinarySite",
+    "CategoricalSite",
+    "ContinuousSite",
+    "Expert",
+    "OrdinalSite",
+    "Reliability",
+    "Site",
+    "link_of",
+    "site_of",
+]

@@ -1,0 +1,228 @@
+"""Each protocol on a tiny model: what is counted and shown, not how good it is."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chisquare
+from sklearn.metrics import roc_auc_score
+
+from pyro_hea import ModelSpec, load_alloys
+from pyro_hea.evaluate import Bench, benchmark
+from pyro_hea.evaluate.benchmark import ablation, campaigns, comparisons, designs, latent, ranks
+from pyro_hea.evaluate.comparison import MODEL
+from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.measures import composition_metrics, label_from_latent
+
+SMALL = {"hidden": [8]}
+SPEC = ModelSpec(
+    latent={"dim": 2},
+    head=SMALL,
+    encoder=SMALL,
+    decoder=SMALL,
+    training={
+        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 3,
+        "batch_size": 512,
+    },
+)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(SPEC, tmp_path, "cpu", progress=False)
+
+
+def few_baselines(monkeypatch, function):
+    original = getattr(comparisons, function)
+    monkeypatch.setattr(comparisons, function, partial(original, baselines=["logistic_regression"]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "function", "seeds"),
+    [("published", "published_benchmark", 1), ("grouped", "cross_validation", 1)],
+)
+def test_comparisons_show_the_model_beside_the_baselines(
+    protocol, function, seeds, bench, monkeypatch
+):
+    few_baselines(monkeypatch, function)
+    outcome = getattr(benchmark, protocol)(bench, seeds)
+    assert outcome.protocol == outcome.content["protocol"] == protocol
+    (first,) = [table for name, table in outcome.tables.items() if name.startswith("Alloys: all")]
+    assert first["model"].tolist() == [MODEL, "logistic_regression"]
+    scores = outcome.content["models"][MODEL]["all"]
+    assert first.set_index("model").loc[MODEL, "auc"] == pytest.approx(scores["auc"])
+    assert len(outcome.figure.axes) == 2
+
+
+@pytest.mark.slow
+def test_intervals_of_each_number_stand_beside_the_baselines(bench):
+    outcome = benchmark.intervals(bench, 1)
+    units = [path.stem for path in sorted(bench.folder.glob("intervals-*.json"))]
+    assert len(units) == 5
+    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    rows = pd.concat([pd.DataFrame(part) for part in done.values()])
+    labels = load_alloys(None).labels
+    assert list(outcome.content["targets"]) == ["hardness", "yield_strength"]
+    for target, models in outcome.content["targets"].items():
+        assert list(models) == [MODEL, "extra_trees", "ridge"]
+        for name, scores in models.items():
+            told = rows[(rows["target"] == target) & (rows["model"] == name)]
+            known = labels.index[labels[target].notna()]
+            assert sorted(told["formula"]) == sorted(known)  # each alloy is held out once
+            assert scores["coverage"]["0.9"]["mean"] == pytest.approx(told["0.9"].mean())
+            assert scores["crps"] == pytest.approx(told["crps"].mean())
+    for table in outcome.tables.values():
+        assert table["model"].tolist() == [MODEL, "extra_trees", "ridge"]
+    assert len(outcome.figure.axes) == 2
+
+
+def test_the_budget_is_drawn_by_number_of_labels(bench, monkeypatch):
+    original = comparisons.label_budget
+    few = {"budgets": (25, 50), "baselines": ["logistic_regression"]}
+    monkeypatch.setattr(
+        comparisons, "label_budget", lambda b, seeds: original(b, seeds=seeds, **few)
+    )
+    outcome = benchmark.budget(bench, 1)
+    assert outcome.tables["AUC by number of labels, mean over 1 seeds"]["labels"].tolist() == [
+        "25",
+        "50",
+    ]
+    assert [ax.get_ylabel() for ax in outcome.figure.axes] == ["AUC", "log loss (nats)"]
+
+
+def test_ranks_of_both_inferences_are_counted_and_drawn(bench, monkeypatch):
+    monkeypatch.setattr(ranks, "SIMULATIONS", {"guide": 60, "importance": 20})
+    outcome = benchmark.calibration(bench, 2)
+    units = [path.stem for path in sorted(bench.folder.glob("calibration-*.json"))]
+    assert len(units) == 2 * 2
+    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    sites = {"guide": ["z0", "z1"], "importance": ["z0", "z1", "single_phase"]}
+    assert [table["seed"].tolist() for table in outcome.tables.values()] == [[0, 1]] * 2
+    for (method, names), ax in zip(sites.items(), outcome.figure.axes, strict=True):
+        told = outcome.content["methods"][method]
+        assert list(told["p_values"]) == names
+        kept = pd.DataFrame(done[f"calibration-seed1-{method}"])
+        assert len(kept) == told["simulations"]
+        counts = np.bincount(kept["z0"] // 10, minlength=10)
+        assert told["p_values"]["z0"][1] == pytest.approx(chisquare(counts).pvalue)
+        assert ax.get_title() == f"{method}; seeds: 2"
+        assert len(ax.lines) == len(names)
+
+
+@pytest.mark.slow
+def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
+    outcome = benchmark.disentanglement(bench, 1)
+    (run,) = outcome.content["runs"]
+    vae = kept_vae(0, SPEC, "cpu", bench.folder)
+    test = load_alloys().split("published")["test"]
+    test = test.take(test.labels["single_phase"].notna().to_numpy())
+    true, y = vae.ensemble.fractions(test), test.labels["single_phase"]
+    read = [label_from_latent(vae.encode(test, k), y)["worse_auc"] for k in range(2)]
+    errors = [composition_metrics(true, vae.reconstruct(test, k)) for k in range(2)]
+    told = run["held-out alloys"]
+    # Members that climb together take other steps to the same modes.
+    assert told["worse_auc"] == pytest.approx(np.mean(read), abs=0.02)
+    assert told["mae_at_pct"] == pytest.approx(np.mean([e["mae_at_pct"] for e in errors]), rel=0.02)
+    assert told["kl"] > 0
+    assert set(run["training alloys"]) == set(told)
+    assert set(run["axes"]) == set(latent._AXES)
+
+
+def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
+    def judged(vae, wish, *, seed=0, n=10, agreement=10.0):
+        right = np.arange(n) < n - seed
+        table = pd.DataFrame({"predicted": 0.5, "judged": np.where(right == wish, 0.9, 0.1)})
+        table = table.assign(elements="Al-Ni", novelty=0.1, violates=False)
+        table.attrs["discarded"] = 0.0
+        return table
+
+    def changed(vae, alloys, workflow):
+        assert len(alloys) == len(load_alloys().split("published")["test"])
+        moved = {"nearest": 0.1, "invert": 0.2}[workflow]
+        return pd.DataFrame(
+            {"formula": ["a", None], "judged": [0.9, 0.0], "moved": [moved, np.nan]}
+        )
+
+    monkeypatch.setattr(designs, "judged_designs", judged)
+    monkeypatch.setattr(designs, "judged_changes", changed)
+    outcome = benchmark.design(bench, 2)
+    assert outcome.content["runs"]["wish 1"]["judged single phase"] == [1.0, 0.9]
+    assert outcome.content["runs"]["wish 0"]["judged single phase"] == [0.0, 0.1]
+    assert outcome.content["changes"]["invert"]["atoms moved, median"] == 0.2
+    assert outcome.content["changes"]["nearest"]["judged single phase"] == 0.5
+    assert len(outcome.content["agreement"]["judged"]) == 500
+    first, second, changes = outcome.tables.values()
+    for table in (first, second):
+        assert table["seed"].tolist() == [0, 1]
+        assert (table["violations"] == 0).all()
+    assert changes["workflow"].tolist() == ["nearest", "invert"]
+
+
+def test_rediscovery_is_a_mean_over_sets_of_all_groups_and_seeds(bench, monkeypatch):
+    def group_of(group, spec, *, seed, **settings):
+        near = {"designs": 0.1 * (group + seed), "uniform": 0.05, "equimolar": 1.0, "found": 1.0}
+        sets = [f"set {group}", f"set {group + 4}"]
+        return pd.DataFrame({"set": sets, "alloys": 3, **near, "group": group})
+
+    monkeypatch.setattr(campaigns, "rediscovery_group", group_of)
+    outcome = benchmark.rediscovery(bench, 2)
+    assert len(outcome.content["sets"]) == 8
+    designs = [row["designs"] for row in outcome.content["sets"]]
+    np.testing.assert_allclose(designs, [0.05, 0.15, 0.25, 0.35] * 2)
+    assert outcome.content["summary"]["times uniform"]["mean"] == pytest.approx(0.2 / 0.05)
+    assert len(outcome.tables["Each set"]) == 8
+    monkeypatch.setattr(campaigns, "rediscovery_group", lambda *_, **__: pytest.fail("ran again"))
+    assert benchmark.rediscovery(bench, 2).content == outcome.content
+
+
+def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
+    def play(name, seed, *, spec):
+        assert spec.training.members == 2
+        assert spec.head == SPEC.head
+        found = np.cumsum([len(name), seed])
+        return pd.DataFrame(
+            {"seed": seed, "strategy": name, "round": [1, 2], "labels": 9, "found": found}
+        )
+
+    monkeypatch.setattr(campaigns, "play_strategy", play)
+    outcome = benchmark.campaign(bench, 3)
+    (last,) = outcome.tables.values()
+    assert last["strategy"].tolist() == list(campaigns.STRATEGIES)
+    assert last["mean"].tolist() == [len(name) + 1 for name in campaigns.STRATEGIES]
+    units = {path.stem for path in bench.folder.glob("campaign-*.json")}
+    assert len(units) == 3 * len(campaigns.STRATEGIES)
+
+
+@pytest.mark.slow
+def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
+    monkeypatch.setattr(ablation, "LEVERS", {"teacher off": {"training": {"teacher": None}}})
+    outcome = benchmark.ablation(bench, 1)
+    units = [path.stem for path in sorted(bench.folder.glob("ablation-*.json"))]
+    assert len(units) == 2 * 5
+    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    pooled = {
+        name: pd.concat(
+            pd.DataFrame({key: unit[key] for key in ("formula", "label", "prediction")})
+            for unit_name, unit in done.items()
+            if name in unit_name
+        )
+        for name in (MODEL, "teacher_off")
+    }
+    labelled = load_alloys().split("published")["labelled"]
+    known = sorted(labelled.labels["single_phase"].dropna().index)
+    for table in pooled.values():
+        assert sorted(table["formula"]) == known
+    aucs = [roc_auc_score(table["label"], table["prediction"]) for table in pooled.values()]
+    told = outcome.content["differences"]["teacher off"]
+    assert told["auc, all"]["mean"] == pytest.approx(aucs[0] - aucs[1])
+    assert told["composition MAE (at.%)"]["low"] <= told["composition MAE (at.%)"]["high"]
+
+
+def test_every_lever_makes_another_model_that_can_be_declared():
+    default = ablation.changed(ModelSpec(), {})
+    assert default.training.members == ablation.MEMBERS
+    variants = [ablation.changed(ModelSpec(), change) for change in ablation.LEVERS.values()]
+    assert len({default, *variants}) == 1 + len(ablation.LEVERS)

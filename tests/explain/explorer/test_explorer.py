@@ -1,0 +1,227 @@
+import re
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_hea.errors import (
+    DataError,
+    MissingExtraError,
+    UnknownElementError,
+    UnknownTargetError,
+)
+from pyro_hea.explain.explorer import AlloyMap, Explorer
+from pyro_hea.explain.explorer.kinds import background_of
+from pyro_hea.spec import Categorical, Continuous, Prior
+
+pytest.importorskip("anywidget")
+
+
+@pytest.fixture(scope="module")
+def explorer(vae, alloys):
+    return vae.explore(alloys, member=1)
+
+
+@pytest.fixture
+def alloy_map(vae, alloys):
+    return AlloyMap(vae.ensemble, alloys, 1)
+
+
+def test_the_map_is_of_principal_components_and_features(alloy_map, vae, alloys):
+    z = vae.encode(alloys, 1).to_numpy()
+    first = alloy_map.coordinates["latent 1"].to_numpy()
+    values = np.linalg.eigvalsh(np.cov(z.T))
+    assert first.var(ddof=1) == pytest.approx(values[-1])
+    np.testing.assert_allclose(alloy_map.coordinates["omega"], alloys.features["omega"])
+
+
+def test_on_an_alloy_the_cursor_decodes_that_alloys_latent(alloy_map, vae, alloys):
+    for x, y in (("latent 1", "latent 2"), ("omega", "latent 1"), ("omega", "mixing_entropy")):
+        place = alloy_map.coordinates[[x, y]].iloc[[3]].to_numpy()
+        z = alloy_map.latents(x, y, place)
+        np.testing.assert_allclose(z, vae.encode(alloys, 1).iloc[[3]], atol=1e-6)
+
+
+def test_beside_an_alloy_only_what_is_shown_moves(alloy_map, vae, alloys):
+    place = alloy_map.coordinates[["latent 1", "latent 2"]].iloc[[0]].to_numpy() + 1e-3
+    z = alloy_map.latents("latent 1", "latent 2", place)
+    moved = z - vae.encode(alloys, 1).iloc[[0]].to_numpy()
+    assert np.linalg.norm(moved) == pytest.approx(1e-3 * 2**0.5, rel=1e-4)
+
+
+def test_the_answer_holds_prediction_and_the_nearest_known_alloys(explorer, vae, alloys):
+    answer = explorer.at(0.1, 0.2)
+    predicted = vae.predict(answer.fractions)
+    pd.testing.assert_frame_equal(answer.prediction, predicted)
+    distance = np.abs(alloys.fractions.to_numpy() - answer.fractions.to_numpy()).sum(1) / 2
+    np.testing.assert_allclose(answer.known["distance"], np.sort(distance)[:3])
+    assert list(answer.known.columns) == ["distance", "single_phase"]
+
+
+def test_the_answer_says_what_it_was_decoded_from(alloy_map, alloys):
+    third = alloys.formulas[3]
+    for (x, y), moved in {
+        ("latent 1", "latent 2"): ", moved along latent 1 and latent 2",
+        ("omega", "latent 1"): ", moved along latent 1",
+        ("omega", "mixing_entropy"): "",
+    }.items():
+        place = alloy_map.coordinates[[x, y]].iloc[3].to_numpy()
+        answer = alloy_map.at(x, y, place, {"single_phase": 1.0})
+        assert answer.origin == f"the latent of {third}, nearest here{moved}"
+
+
+def test_the_mouse_asks_for_the_alloy_or_moves_the_map(vae, alloys):
+    explorer = vae.explore(alloys)
+    _, pointer = explorer.panel.children[1].children[0].children
+    pointer.place = (0.3, -0.2)
+    pd.testing.assert_frame_equal(explorer.answer.fractions, explorer.at(0.3, -0.2).fractions)
+    mouse = explorer.panel.children[2].children[1]
+    assert (pointer.mode, explorer.figure.layout.dragmode) == ("press", False)
+    mouse.value = "moves the map"
+    assert (pointer.mode, explorer.figure.layout.dragmode) == ("off", "pan")
+
+
+def test_a_drag_is_answered_within_100_ms(explorer):
+    seconds = []  # of this thread, whatever else the machine does
+    for x in np.linspace(-1, 1, 15):
+        start = time.thread_time()
+        explorer.at(x, -x)
+        seconds.append(time.thread_time() - start)
+    assert np.median(seconds) < 0.1
+
+
+def test_what_was_kept_comes_back_as_a_table(vae, alloys):
+    explorer = vae.explore(alloys)
+    assert explorer.picked.empty
+    explorer.keep()
+    answer = explorer.at(0.5, 0.5)
+    explorer.keep()
+    table = explorer.picked
+    assert table["formula"].tolist()[1] == answer.fractions.index[0]
+    np.testing.assert_allclose(table[list(vae.ensemble.elements)].sum(axis=1), 1)
+    assert {"single_phase_low", "known", "novelty"} < set(table.columns)
+
+
+def test_a_slider_changes_the_target_and_a_menu_the_map(vae, alloys):
+    explorer = vae.explore(alloys)
+    before = explorer.figure.data[0].z.copy()
+    top, _, bottom = explorer.panel.children
+    bottom.children[0].value = 0.0
+    assert explorer.targets == {"single_phase": 0.0}
+    assert not np.array_equal(explorer.figure.data[0].z, before)
+    top.children[0].value = "omega"
+    np.testing.assert_allclose(explorer.figure.data[1].x, alloys.features["omega"])
+    assert explorer.figure.layout.xaxis.title.text == "omega (no unit)"
+    top.children[1].value = "mixing_enthalpy"
+    assert explorer.figure.layout.yaxis.title.text == "mixing enthalpy (kJ/mol)"
+    top.children[2].value = "single_phase (uncertainty)"
+    colours = vae.predict(alloys)["single_phase_sd"]
+    np.testing.assert_allclose(explorer.figure.data[1].marker.color, colours)
+    bottom.children[2].click()
+    assert len(explorer.picked) == 1
+
+
+def test_the_panel_says_what_lies_under_the_cursor(explorer):
+    answer = explorer.at(-0.5, 0.3)
+    words = explorer.panel.children[1].children[1]
+    row = answer.prediction.iloc[0]
+    assert f"<b>{row['single_phase']:.2f}</b>" in words.value
+    assert str(answer.known.index[0]) in words.value
+    amounts = [float(a) for a in re.findall(r"</div> ([0-9.]+)</td>", words.value)]
+    assert sum(amounts) == pytest.approx(100, abs=0.01)
+    assert amounts == sorted(amounts, reverse=True)
+    assert f"Decoded from {answer.origin}" in words.value
+
+
+def test_without_widgets_it_is_a_static_figure_that_still_answers(vae, alloys, monkeypatch):
+    monkeypatch.setattr("pyro_hea.explain.explorer.explorer.find_spec", lambda _: None)
+    explorer = vae.explore(alloys)
+    assert explorer.panel is None
+    assert type(explorer.figure).__name__ == "Figure"
+    assert "static, without widgets" in repr(explorer)
+    explorer.at(0, 0)
+    explorer.keep()
+    assert len(explorer.picked) == 1
+
+
+def test_without_plotly_there_is_one_clear_error(vae, alloys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(MissingExtraError, match=r'plotly.*pip install "pyro-hea\[notebooks\]"'):
+        vae.explore(alloys)
+
+
+def test_what_is_not_there_is_named(vae, alloys, explorer):
+    with pytest.raises(DataError, match=r"'omeg' is no coordinate.* Did you mean 'omega'"):
+        explorer.show(x="omeg")
+    with pytest.raises(DataError, match="no colour 'red'"):
+        explorer.show(colour="red")
+    with pytest.raises(DataError, match="no member 9"):
+        vae.explore(alloys, member=9)
+    outside = type(alloys).from_reports(
+        alloys.fractions.rename(columns={"Co": "Re"}), alloys.reports, alloys.targets
+    )
+    with pytest.raises(UnknownElementError, match="no training alloy holds"):
+        Explorer(vae.ensemble, outside)
+
+
+def test_targets_of_all_kinds_have_colours_sliders_and_words(vae_of_kinds, alloys_of_kinds):
+    explorer = vae_of_kinds.explore(alloys_of_kinds)
+    hardness = alloys_of_kinds.labels["hardness"]
+    assert explorer.targets == {
+        "single_phase": 1.0,
+        "phase": 0.0,
+        "hardness": hardness.median(),
+    }
+    _, middle, bottom = explorer.panel.children
+    _, phase, hard = bottom.children[:3]
+    assert (hard.min, hard.max) == (hardness.min(), hardness.max())
+    before = explorer.figure.data[0].z.copy()
+    phase.label = "bcc"
+    assert explorer.targets["phase"] == 1.0
+    assert not np.array_equal(explorer.figure.data[0].z, before)
+
+    explorer.show(colour="phase = bcc (label)")
+    told = alloys_of_kinds.labels["phase"] == "bcc"
+    np.testing.assert_array_equal(explorer.figure.data[1].marker.color, told)
+    explorer.show(colour="hardness (predicted, HV)")
+    predicted = vae_of_kinds.predict(alloys_of_kinds)
+    np.testing.assert_allclose(explorer.figure.data[1].marker.color, predicted["hardness"])
+    explorer.show(colour="phase (uncertainty)")
+    most = predicted[["phase[fcc]", "phase[bcc]", "phase[several]"]].max(axis=1)
+    np.testing.assert_allclose(explorer.figure.data[1].marker.color, 1 - most)
+
+    words = middle.children[1].value
+    row = explorer.answer.prediction.iloc[0]
+    assert f"phase: <b>{row['phase']}</b>" in words
+    assert f"hardness: <b>{row['hardness']:.4g}</b> HV" in words
+    assert f"phase = {explorer.answer.known['phase'].iloc[0]}" in words
+
+
+def test_the_background_is_of_the_first_target_whatever_its_kind():
+    phase = Categorical(name="phase", classes=("fcc", "bcc"))
+    hardness = Continuous(name="hardness", unit="HV", prior=Prior(dist="Normal", loc=0, scale=1))
+    assert background_of(phase, 1.0) == ("phase[bcc]", "phase = bcc", True)
+    assert background_of(hardness, 300.0) == ("hardness", "hardness (HV)", False)
+
+
+def test_targets_are_set_by_the_names_of_their_classes(vae_of_kinds, alloys_of_kinds):
+    explorer = vae_of_kinds.explore(alloys_of_kinds)
+    explorer.show(targets={"phase": "several", "hardness": 250})
+    assert explorer.targets == {"single_phase": 1.0, "phase": 2.0, "hardness": 250.0}
+    with pytest.raises(DataError, match=r"label 'bbc' of 'phase' .* Did you mean 'bcc'"):
+        explorer.show(targets={"phase": "bbc"})
+    with pytest.raises(UnknownTargetError, match="Did you mean 'hardness'"):
+        explorer.show(targets={"hardnes": 250})
+    assert explorer.targets["hardness"] == 250.0
+
+
+def test_a_number_without_labels_is_decoded_with_what_is_predicted(vae_of_kinds, alloys_of_kinds):
+    without = alloys_of_kinds.withheld()
+    explorer = vae_of_kinds.explore(without)
+    predicted = vae_of_kinds.predict(without)["hardness"]
+    assert explorer.targets["hardness"] == pytest.approx(predicted.median())
+    hard = explorer.panel.children[2].children[2]
+    assert (hard.min, hard.max) == pytest.approx((predicted.min(), predicted.max()))
+    assert hard.value == pytest.approx(explorer.targets["hardness"])

@@ -1,0 +1,199 @@
+import json
+
+import pytest
+import torch
+
+from pyro_hea.alloys.composition import load_tables
+from pyro_hea.errors import CheckpointError, MissingFileError, OutputError, PyroHEAError
+from pyro_hea.inference import checkpoint
+
+TENSORS = {
+    "a": torch.arange(6.0).view(2, 3),
+    "b": torch.tensor([True, False]),
+    "c": torch.tensor(3, dtype=torch.int64),
+    "d": torch.tensor([0.1, torch.inf], dtype=torch.float64),
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    checkpoint.write(tmp_path / "m", "model", TENSORS, {"note": "Δ", "list": [1, None, 0.1]})
+    return tmp_path / "m"
+
+
+def manifest_of(folder) -> dict:
+    return json.loads((folder / "model.json").read_text(encoding="utf-8"))
+
+
+def rewrite(folder, **changes) -> None:
+    body = manifest_of(folder) | changes
+    (folder / "model.json").write_text(json.dumps(body), encoding="utf-8")
+
+
+def test_what_is_written_is_read_again(saved):
+    tensors, manifest = checkpoint.read(saved, "model")
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert tensors[name].dtype == tensor.dtype
+        assert torch.equal(tensors[name], tensor)
+    assert manifest["note"] == "Δ"
+    assert manifest["list"] == [1, None, 0.1]
+    assert manifest["schema_version"] == checkpoint.SCHEMA_VERSION
+
+
+def test_a_view_that_is_not_contiguous_is_saved_by_value(tmp_path):
+    tensor = torch.arange(6.0).view(2, 3)
+    checkpoint.write(tmp_path, "m", {"t": tensor.T, "u": tensor[:, 1]}, {})
+    tensors, _ = checkpoint.read(tmp_path, "m")
+    assert torch.equal(tensors["t"], tensor.T)
+    assert torch.equal(tensors["u"], tensor[:, 1])
+
+
+def test_the_same_content_makes_the_same_bytes(saved, tmp_path):
+    checkpoint.write(tmp_path / "n", "model", TENSORS, {"note": "Δ", "list": [1, None, 0.1]})
+    for name in ("model.json", "model.safetensors"):
+        assert (saved / name).read_bytes() == (tmp_path / "n" / name).read_bytes()
+
+
+def test_the_tensors_are_safetensors_and_no_pickle(saved):
+    data = (saved / "model.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    assert set(header) - {"__metadata__"} == set(TENSORS)
+    assert sorted(p.name for p in saved.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_writing_again_replaces_and_leaves_no_temporary_file(saved):
+    checkpoint.write(saved, "model", {"a": torch.ones(1)}, {})
+    tensors, manifest = checkpoint.read(saved, "model")
+    assert tensors == {"a": torch.ones(1)}
+    assert "note" not in manifest
+    assert sorted(p.name for p in saved.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_a_failed_write_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(OutputError, match="cannot write into"):
+        checkpoint.write(tmp_path, "model", TENSORS, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("broken_at", ["model.safetensors", "model.json"])
+def test_a_write_that_is_cut_short_is_never_read_as_a_model(saved, monkeypatch, broken_at):
+    replace = checkpoint.os.replace
+
+    def cut(source, target):
+        if target.name == broken_at:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", cut)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(saved, "model", {"a": torch.ones(1)}, {})
+    monkeypatch.undo()
+    try:
+        tensors, _ = checkpoint.read(saved, "model")
+    except CheckpointError:
+        return
+    assert torch.equal(tensors["a"], TENSORS["a"])  # the model before, whole
+
+
+# Damage.
+
+
+@pytest.mark.parametrize("kept", [0, 7, 20, 0.5, -1])
+def test_truncated_tensors_are_refused(saved, kept):
+    path = saved / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
+    with pytest.raises(CheckpointError, match="truncated or was changed"):
+        checkpoint.read(saved, "model")
+
+
+@pytest.mark.parametrize("position", [0, 9, -1])
+def test_a_changed_byte_is_refused(saved, position):
+    path = saved / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="truncated or was changed"):
+        checkpoint.read(saved, "model")
+
+
+@pytest.mark.parametrize("version", [0, 2, "3", None])
+def test_another_schema_version_is_refused_by_name(saved, version):
+    rewrite(saved, schema_version=version)
+    with pytest.raises(CheckpointError, match=f"schema version {version}; this release reads 4"):
+        checkpoint.read(saved, "model")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no json", "{", "[]", '"text"', "3", "null", "{}", '{"schema_version": 4}']
+)
+def test_what_is_no_manifest_is_refused(saved, text):
+    (saved / "model.json").write_text(text)
+    with pytest.raises(CheckpointError, match="is no manifest of a model"):
+        checkpoint.read(saved, "model")
+
+
+def test_a_manifest_of_bytes_that_are_no_text_is_refused(saved):
+    (saved / "model.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="is no manifest of a model"):
+        checkpoint.read(saved, "model")
+
+
+def test_a_file_that_holds_no_tensors_is_refused_even_with_its_own_hash(saved):
+    import hashlib
+
+    (saved / "model.safetensors").write_bytes(b"no tensors at all")
+    rewrite(saved, tensors_sha256=hashlib.sha256(b"no tensors at all").hexdigest())
+    with pytest.raises(CheckpointError, match="holds no tensors"):
+        checkpoint.read(saved, "model")
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_missing_file_is_named(saved, name):
+    (saved / name).unlink()
+    with pytest.raises(MissingFileError, match=f"is no saved model: there is no '{name}' in it"):
+        checkpoint.read(saved, "model")
+
+
+def test_a_folder_that_is_missing_or_a_file_is_no_model(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in ("nowhere", "file"):
+        with pytest.raises(FileNotFoundError, match=f"{folder}' is no saved model"):
+            checkpoint.read(tmp_path / folder, "model")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for below in ("file", "file/model"):
+        with pytest.raises(OutputError, match=r"cannot write into .*file") as caught:
+            checkpoint.write(tmp_path / below, "model", TENSORS, {})
+        assert isinstance(caught.value, (PyroHEAError, OSError))
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_missing_parents_are_made(tmp_path):
+    checkpoint.write(str(tmp_path / "a" / "b"), "model", TENSORS, {})
+    assert checkpoint.read(str(tmp_path / "a" / "b"), "model")[0].keys() == TENSORS.keys()
+
+
+# The tables behind the features.
+
+
+def test_the_hash_tells_the_tables_apart_and_is_stable():
+    field, published = (load_tables(n) for n in ("field", "published"))
+    assert checkpoint.hash_of_tables(field) == checkpoint.hash_of_tables(load_tables("field"))
+    assert checkpoint.hash_of_tables(field) != checkpoint.hash_of_tables(published)
+
+
+@pytest.mark.parametrize("name", ["properties", "mixing_enthalpy"])
+def test_the_hash_sees_a_change_of_one_value(name):
+    from dataclasses import replace
+
+    tables = load_tables("field")
+    table = getattr(tables, name).copy()
+    table.iloc[3, 1] += 1e-3
+    changed = replace(tables, **{name: table})
+    assert checkpoint.hash_of_tables(changed) != checkpoint.hash_of_tables(tables)
