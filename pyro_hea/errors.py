@@ -91,6 +91,10 @@ class DesignWarning(PyroHEAWarning):
     """A design run returned less, or worse, than it was asked for."""
 
 
+class FormerKeyWarning(PyroHEAWarning, FutureWarning):
+    """A spec names a key as an earlier release did."""
+
+
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
 

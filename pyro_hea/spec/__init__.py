@@ -2,13 +2,13 @@
 
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
 from pyro_hea.spec.model import (
+    Distillation,
     Encoder,
     Features,
     Flow,
     Latent,
     ModelSpec,
     Network,
-    Teacher,
     Training,
     in_order,
 )
@@ -37,6 +37,7 @@ __all__ = [
     "Continuous",
     "Counts",
     "Dirichlet",
+    "Distillation",
     "Encoder",
     "Features",
     "Flow",
@@ -53,7 +54,6 @@ __all__ = [
     "Prior",
     "Reports",
     "Target",
-    "Teacher",
     "Training",
     "VampPrior",
     "in_order",

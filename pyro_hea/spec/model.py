@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_serializer, field_validator
 from pyro_hea.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES
 from pyro_hea.errors import MissingFileError, OutputError, SpecError, nearest
 from pyro_hea.spec.declaration import Declaration, Positive, Width, spec_error
+from pyro_hea.spec.former_keys import renamed
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
 from pyro_hea.spec.priors import (
     FeatureName,
@@ -177,21 +178,24 @@ class Encoder(Network):
     covariance: Literal["full", "diagonal"] = "full"
 
 
-class Teacher(Declaration):
-    """Trees and a line, fitted on the labels, that teach heads on alloys that were never made.
+class Distillation(Declaration):
+    """Heads learn from teachers: ensembles of trees and a logistic regression fitted on the labels.
+
+    Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, arXiv:1503.02531.
 
     Attributes
     ----------
-    alloys : int
-        Alloys that were never made, about which the teacher is asked.
+    synthetic_alloys : int
+        Compositions that no source reports, on which the heads also learn the probabilities of
+        their teacher.
     trees : int
-        Half of them extremely randomised, half of a random forest; divided among the members, each
-        of which has its own teacher.
+        Half of them extremely randomised, half of a random forest. They are divided among the
+        members, each of which has its own teacher.
     steps : int
-        In which the heads learn what the teacher says.
+        Optimiser steps of the heads.
     """
 
-    alloys: int = Field(default=30_000, ge=1)
+    synthetic_alloys: int = Field(default=30_000, ge=1)
     trees: int = Field(default=400, ge=1)
     steps: int = Field(default=1000, ge=1)
 
@@ -208,25 +212,27 @@ class Training(Declaration):
     batch_size : int
         Alloys in a step at most, labelled and unlabelled; an epoch has three steps or more.
     learning_rate, head_learning_rate : float
-        Peaks of the one-cycle schedule, for encoder, decoder and flow, and for heads that have no
-        teacher.
+        Peaks of the one-cycle schedule, for encoder, decoder and flow, and for heads without
+        distillation.
     weight_decay, head_weight_decay : float
         Decoupled (AdamW), for the same two.
     label_weight : float
-        Weight α of the own log loss of heads without a teacher on labels (Kingma et al. 2014).
-    teacher : Teacher or None
-        Of heads of classes with a plain prior, without parents and without `reports`.
+        Weight α of the log loss on labels of heads without distillation (Kingma et al. 2014).
+    distillation : Distillation or None
+        How heads of binary and categorical targets learn before the rest: those with a plain
+        prior, without parents and without `reports`.
     mixup : float
-        Parameter of the beta distribution by which their labelled inputs are mixed; 0 is off.
+        Parameter of the beta distribution by which labelled inputs of heads without distillation
+        are mixed; 0 is off.
     jitter : float
         Share of the atoms redistributed among the elements present, anew in each batch.
     clip_norm : float
         Largest gradient norm of a member's heads, and of the rest of its weights.
     patience : int
         Evaluations without a better validation loss after which a member stops.
-    sleep : float
-        How long the encoder alone is trained afterwards, on alloys drawn from the model, in shares
-        of the epochs; 0 is off.
+    wake_sleep : float
+        Length of the wake-sleep phase after training, as a share of the epochs; 0 is off. In it the
+        encoder alone is trained, on alloys drawn from the model and on training alloys.
     """
 
     members: int = Field(default=8, ge=1, le=1024)
@@ -237,12 +243,12 @@ class Training(Declaration):
     weight_decay: float = Field(default=1e-4, ge=0.0)
     head_weight_decay: float = Field(default=0.1, ge=0.0)
     label_weight: float = Field(default=1.0, ge=0.0)
-    teacher: Teacher | None = Teacher()
+    distillation: Distillation | None = Distillation()
     mixup: float = Field(default=1.0, ge=0.0)
     jitter: Fraction = 0.1
     clip_norm: Positive = 5.0
     patience: int = Field(default=30, ge=1)
-    sleep: float = Field(default=0.25, ge=0.0)
+    wake_sleep: float = Field(default=0.25, ge=0.0)
 
 
 class ModelSpec(Declaration):
@@ -259,8 +265,8 @@ class ModelSpec(Declaration):
     features : Features
         What the heads read of an alloy, and an expert's prior with them.
     head : Network
-        The network of each target's guide, from features to the target. Where it has a teacher
-        nothing is dropped out.
+        The network of each target's guide, from features to the target. It has no dropout where
+        it learns by distillation.
     encoder : Encoder
         From composition and targets to z.
     decoder : Network
@@ -345,18 +351,20 @@ class ModelSpec(Declaration):
         return tuple(target.name for target in self.targets)
 
     @property
-    def taught(self) -> tuple[str, ...]:
-        """Targets whose heads have a teacher, where `training` declares one.
+    def distilled_targets(self) -> tuple[str, ...]:
+        """Targets whose heads learn by distillation, where `training` declares one.
 
-        It can say what a class is by its features alone: not one that depends on other targets,
-        has an expert's prior, or whose reports may be wrong.
+        The teacher sees features alone. So these are binary and categorical targets that depend
+        on no other target, have no expert's prior, and no `reports`.
 
         Examples
         --------
-        >>> ModelSpec().taught, ModelSpec().with_(training__teacher=None).taught
-        (('single_phase',), ())
+        >>> ModelSpec().distilled_targets
+        ('single_phase',)
+        >>> ModelSpec().with_(training__distillation=None).distilled_targets
+        ()
         """
-        if self.training.teacher is None:
+        if self.training.distillation is None:
             return ()
         return tuple(
             target.name
@@ -418,6 +426,8 @@ class ModelSpec(Declaration):
     def from_mapping(cls, data: Any, where: str = "spec") -> Self:
         """Read a spec from plain dicts, lists and numbers.
 
+        Keys of earlier releases are read under their present name, with a `FormerKeyWarning`.
+
         Raises
         ------
         SpecError
@@ -426,7 +436,7 @@ class ModelSpec(Declaration):
         if not isinstance(data, dict):
             raise SpecError(f"{where}: a spec is a mapping of keys, not {type(data).__name__}")
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(renamed(data, where))
         except ValidationError as error:
             raise spec_error(error, where, cls, data) from None
 

@@ -9,6 +9,7 @@ from pyro_hea.spec import (
     Continuous,
     Counts,
     Dirichlet,
+    Distillation,
     Encoder,
     Features,
     Flow,
@@ -19,7 +20,6 @@ from pyro_hea.spec import (
     Network,
     Ordinal,
     Reports,
-    Teacher,
     Training,
 )
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
@@ -193,9 +193,9 @@ def latents(draw):
 
 hidden = st.lists(widths, max_size=4).map(tuple)
 activations = st.sampled_from(["silu", "softplus"])
-teachers = st.builds(
-    Teacher,
-    alloys=st.integers(1, 10**6),
+distillations = st.builds(
+    Distillation,
+    synthetic_alloys=st.integers(1, 10**6),
     trees=st.integers(1, 10**4),
     steps=st.integers(1, 10**5),
 )
@@ -240,12 +240,12 @@ def specs(draw):
                 weight_decay=share,
                 head_weight_decay=share,
                 label_weight=share,
-                teacher=st.none() | teachers,
+                distillation=st.none() | distillations,
                 mixup=share,
                 jitter=share,
                 clip_norm=positive,
                 patience=count,
-                sleep=share,
+                wake_sleep=share,
             )
         ),
     )
