@@ -110,6 +110,23 @@ class Prior(Declaration):
         return {"title": cls.__name__, "anyOf": [_json_schema(name) for name in DISTRIBUTIONS]}
 
 
+def format_prior(prior: Prior) -> str:
+    """A prior in short.
+
+    Examples
+    --------
+    >>> format_prior(Prior(dist="Normal", loc=0.0, scale=1.0))
+    'Normal(loc=0, scale=1)'
+    """
+
+    def number(value: float | tuple[float, ...]) -> str:
+        if isinstance(value, tuple):
+            return f"[{', '.join(f'{v:g}' for v in value)}]"
+        return f"{value:g}"
+
+    return f"{prior.dist}({', '.join(f'{name}={number(v)}' for name, v in prior.arguments)})"
+
+
 def _json_schema(name: str) -> dict[str, Any]:
     """What an editor is told of a distribution."""
     number, ranges, taken = {"type": "number"}, ranges_of(name), parameters(name)

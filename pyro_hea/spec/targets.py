@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from pyro_hea.errors import SpecError
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
 from pyro_hea.spec.experts import TargetPrior
 from pyro_hea.spec.priors import Prior, check_support
@@ -249,8 +250,9 @@ class Continuous(_Target):
         Whether values are above zero.
     transform : "log" or "identity"
         Whether the prior is of the value's logarithm or of the value itself.
-    prior : Prior
-        Of the logarithm or of the value; there is no default, because units differ.
+    prior : Prior or None
+        Of the logarithm or of the value. None is a normal that `fit` scales to the labels: at
+        their mean, twice as wide as they are.
     heteroscedastic : bool
         Whether the scatter of the values depends on the features.
     given : tuple of str
@@ -267,7 +269,7 @@ class Continuous(_Target):
     unit: str = ""
     positive: bool = True
     transform: Literal["log", "identity"] = "log"
-    prior: Prior
+    prior: Prior | None = None
     heteroscedastic: bool = True
     conditions: Frozen[str, float] = FrozenMapping({})
     calibration: Literal["temperature", "tails"] | None = "tails"
@@ -276,11 +278,29 @@ class Continuous(_Target):
     def _check_prior(self) -> Self:
         if self.transform == "log" and not self.positive:
             raise ValueError("transform: log needs positive: true")
+        if self.prior is None:
+            return self
         if self.transform == "log":
             check_support(self.prior, self.name, "real")
         else:
             check_support(self.prior, self.name, "positive" if self.positive else "number")
         return self
+
+    @property
+    def known_prior(self) -> Prior:
+        """The prior, declared or scaled to labels.
+
+        Raises
+        ------
+        SpecError
+            Where there is none yet.
+        """
+        if self.prior is None:
+            raise SpecError(
+                f"targets.{self.name}: there is no prior yet; fit scales one to the labels. "
+                "Declare one, or call spec.scaled_to(data)"
+            )
+        return self.prior
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -292,6 +312,8 @@ class Continuous(_Target):
         """What a value lies strictly between."""
         if self.positive:
             return 0.0, math.inf
+        if self.prior is None:
+            return -math.inf, math.inf
         support = self.prior.support
         low = getattr(support, "lower_bound", -math.inf)
         high = getattr(support, "upper_bound", math.inf)
@@ -304,7 +326,9 @@ class Continuous(_Target):
         above = f" above {low:g}" if low > -math.inf else ""
         below = f" below {high:g}" if high < math.inf else ""
         ends = f"{above} and{below}" if above and below else above or below
-        by_prior = "" if self.positive or not ends else f", by its prior {self.prior.dist}"
+        by_prior = ""
+        if not self.positive and ends and self.prior is not None:
+            by_prior = f", by its prior {self.prior.dist}"
         return f"a number{ends}{by_prior}"
 
 
