@@ -28,7 +28,8 @@ else:
 K = TypeVar("K")
 V = TypeVar("V")
 
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e30)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
 _REPR = reprlib.Repr()
@@ -43,7 +44,7 @@ class _DeclarationMeta(ModelMetaclass):
         try:
             return super().__call__(*args, **data)
         except ValidationError as error:
-            raise spec_error(error, self.__name__, cast("type[BaseModel]", self)) from None
+            raise spec_error(error, self.__name__, cast("type[BaseModel]", self), data) from None
 
 
 class Declaration(BaseModel, metaclass=_DeclarationMeta):
@@ -172,7 +173,7 @@ def _locate(
             continue
         elif isinstance(part, str) and re.search(r"[\[(]|^(number|str|int|float|bool)$", part):
             continue
-        if isinstance(data, dict) and isinstance(part, int):
+        if isinstance(data, dict) and isinstance(part, int) and keys == ["targets"]:
             part = list(data)[part]  # a mapping that was read as a sequence
         keys.append(part)
         data = data.get(part) if isinstance(data, dict) else None

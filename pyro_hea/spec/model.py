@@ -15,10 +15,11 @@ from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.former_keys import renamed
 from pyro_hea.spec.inferred import infer_targets, warn_of_few_labels, with_priors_of_data
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
+from pyro_hea.spec.names import check_names_of_targets
 from pyro_hea.spec.priors import Prior
 from pyro_hea.spec.schema import json_schema_of
 from pyro_hea.spec.settings import Encoder, Features, Latent, Network, Training
-from pyro_hea.spec.targets import Binary, Categorical, KindOfTarget, Target, in_order
+from pyro_hea.spec.targets import Binary, Categorical, Continuous, KindOfTarget, Target, in_order
 from pyro_hea.spec.variation import changed
 from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
@@ -100,6 +101,14 @@ class ModelSpec(Declaration):
             if isinstance(target, Categorical):
                 _check_only(target, by_name)
         in_order(targets)
+        check_names_of_targets(names, {t.name: _endings_of_sites(t) for t in targets})
+        for target in targets:
+            for condition in target.conditions if isinstance(target, Continuous) else ():
+                if condition in names:
+                    raise ValueError(
+                        f"'{target.name}' has the condition '{condition}', which is a target; "
+                        "call one of the two otherwise, or use given"
+                    )
         return targets
 
     @field_validator("features")
@@ -343,3 +352,9 @@ def _check_only(target: Categorical, by_name: dict[str, Target]) -> None:
                 f"'{target.name}': only: {parent}: say what is possible for each of "
                 f"{', '.join(declared.classes)}, and for nothing else"
             )
+
+
+def _endings_of_sites(target: Target) -> tuple[str, ...]:
+    """Endings of the sites of an expert's coefficients."""
+    prior = target.prior
+    return (*prior.features, "intercept") if isinstance(prior, Logistic) else ()

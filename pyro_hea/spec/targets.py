@@ -17,11 +17,11 @@ from pydantic import (
 from pyro_hea.errors import SpecError
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
 from pyro_hea.spec.experts import TargetPrior
-from pyro_hea.spec.priors import Prior, check_support
+from pyro_hea.spec.names import TargetName, check_classes, check_target_name, check_text
+from pyro_hea.spec.priors import Prior, check_support, format_prior
 
-_RESERVED = ("z", "composition", "formula", "members", "alloys", "draws")
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_MAX_LOGARITHM = 88.0
+"""The exponential of more is no number in single precision."""
 
 
 class Counts(Declaration):
@@ -54,6 +54,13 @@ class Reports(Counts):
 
     sources: Frozen[str, Counts] = FrozenMapping({})
 
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, sources: Mapping[str, Counts]) -> Mapping[str, Counts]:
+        for source in sources:
+            check_text(source, "source")
+        return sources
+
     def of(self, source: str) -> Counts:
         """Prior counts of a source."""
         return self.sources.get(source, self)
@@ -71,7 +78,7 @@ class _Target(Declaration):
         and the guide reads them.
     """
 
-    name: Name
+    name: TargetName
     given: tuple[str, ...] = ()
 
     @property
@@ -92,9 +99,7 @@ class _Target(Declaration):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if name in _RESERVED:
-            raise ValueError(f"'{name}' is a site or a column already; call the target otherwise")
-        return name
+        return check_target_name(name)
 
     @field_validator("given", mode="before")
     @classmethod
@@ -184,7 +189,7 @@ class Categorical(_Target):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        _check_distinct(self.classes, "classes")
+        check_classes(self.classes, "classes")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.classes))
         for parent, values in self.only.items():
@@ -226,7 +231,7 @@ class Ordinal(_Target):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        _check_distinct(self.levels, "levels")
+        check_classes(self.levels, "levels")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.levels))
         return self
@@ -282,9 +287,41 @@ class Continuous(_Target):
             return self
         if self.transform == "log":
             check_support(self.prior, self.name, "real")
+            self._check_logarithm(self.prior)
         else:
             check_support(self.prior, self.name, "positive" if self.positive else "number")
         return self
+
+    def _check_logarithm(self, prior: Prior) -> None:
+        """Refuse a prior whose exponential is no number in single precision."""
+        low, high = prior.central_range()
+        if max(-low, high) < _MAX_LOGARITHM:
+            return
+        unit = f" {self.unit}" if self.unit else ""
+        far = high if high >= _MAX_LOGARITHM else low
+        hint = (
+            f"; for values near {far:g}{unit} write their logarithm, {math.log(far):.3g}"
+            if far > 0
+            else ""
+        )
+        raise ValueError(
+            f"the prior of `{self.name}` is of the logarithm (transform: log), and "
+            f"{format_prior(prior)} reaches to exp({far:.3g}){hint}, or write transform: identity"
+        )
+
+    @field_validator("unit")
+    @classmethod
+    def _check_unit(cls, unit: str) -> str:
+        return check_text(unit, "unit") if unit else unit
+
+    @field_validator("conditions")
+    @classmethod
+    def _check_conditions(cls, conditions: Mapping[str, float]) -> Mapping[str, float]:
+        for name in conditions:
+            check_text(name, "condition")
+            if name in ("formula", "target", "value", "source"):
+                raise ValueError(f"condition '{name}' is another column of the reports already")
+        return conditions
 
     @property
     def known_prior(self) -> Prior:
@@ -349,11 +386,6 @@ KindOfTarget = Annotated[
     Discriminator(_kind),
 ]
 """A target of any kind, told apart by its `kind`; without one, `binary`."""
-
-
-def _check_distinct(names: tuple[str, ...], key: str) -> None:
-    if len(set(names)) < len(names):
-        raise ValueError(f"{key}: a name stands twice: {', '.join(names)}")
 
 
 def in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:

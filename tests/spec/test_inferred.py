@@ -131,9 +131,7 @@ def test_columns_and_values_can_be_chosen():
 def test_a_column_that_is_asked_for_and_cannot_be_is_refused():
     with pytest.raises(DataError, match="column 'furnace' cannot be a target: every value is 'v"):
         ModelSpec.for_data(dataset(COLUMNS), ["furnace"])
-    with pytest.raises(
-        DataError, match=r"'hardnes' is no measured .* mean 'hardness'"
-    ):
+    with pytest.raises(DataError, match=r"'hardnes' is no measured .* mean 'hardness'"):
         ModelSpec.for_data(dataset(COLUMNS), ["hardnes"])
 
 
