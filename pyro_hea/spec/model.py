@@ -345,12 +345,12 @@ def _check_only(target: Categorical, by_name: dict[str, Target]) -> None:
         declared = by_name[parent]
         if declared.kind == "continuous":
             raise ValueError(f"'{target.name}': only: '{parent}' is a number and has no classes")
-        missing = set(declared.classes) - set(values)
-        unknown = set(values) - set(declared.classes)
-        if missing or unknown:
+        unknown = [value for value in values if value not in declared.classes]
+        if unknown or len(values) < len(declared.classes):
+            hint = nearest(unknown[0], declared.classes) if unknown else ""
             raise ValueError(
                 f"'{target.name}': only: {parent}: say what is possible for each of "
-                f"{', '.join(declared.classes)}, and for nothing else"
+                f"{', '.join(declared.classes)}, and for nothing else.{hint}"
             )
 
 

@@ -24,15 +24,17 @@ from torch import Tensor
 
 from pyro_hea.devices import seeded
 from pyro_hea.errors import SpecError
-from pyro_hea.spec.declaration import Declaration, Width
+from pyro_hea.spec.declaration import Declaration, Width, name_by_position
 from pyro_hea.spec.distributions import (
     DISTRIBUTIONS,
     Argument,
     Fault,
     build,
+    name_of,
     parameters,
     ranges_of,
     read_arguments,
+    read_distribution,
     support_name,
     unknown_name,
 )
@@ -44,7 +46,8 @@ class Prior(Declaration):
     Attributes
     ----------
     dist : str
-        A distribution of one number or class, or one of your own (`register_distribution`).
+        A distribution of one number or class, or one of your own (`register_distribution`). In
+        Python also its class.
     arguments : tuple of (name, value)
         In the order of the distribution's constructor; each a key of its own in YAML and an
         argument of its own in Python.
@@ -61,6 +64,11 @@ class Prior(Declaration):
     Prior(dist='Normal', loc=0.0, scale=2.0)
     >>> prior.distribution(), prior.support
     (Normal(loc: 0.0, scale: 2.0), Real())
+    >>> import pyro.distributions as dist
+    >>> prior == Prior("Normal", 0.0, 2.0) == Prior(dist.Normal, scale=2.0, loc=0.0)
+    True
+
+    Where a spec takes a prior, it also takes a distribution of Pyro: `dist.Normal(0.0, 2.0)`.
     """
 
     dist: str
@@ -68,7 +76,14 @@ class Prior(Declaration):
 
     if TYPE_CHECKING:
 
-        def __init__(self, *, dist: str, **arguments: Any) -> None: ...
+        def __init__(self, dist: Any, *values: Any, **arguments: Any) -> None: ...
+
+    @classmethod
+    def name_arguments(cls, args: tuple[Any, ...], data: dict[str, Any]) -> dict[str, Any]:
+        """The distribution, then its arguments in the order of its constructor."""
+        name = name_of(args[0]) or args[0]
+        taken = parameters(name) if name in DISTRIBUTIONS else {}
+        return name_by_position(cls.__name__, ["dist", *taken], args, data)
 
     def distribution(self, like: Tensor | None = None) -> TorchDistribution:
         """The distribution itself, in the precision and on the device of `like`."""
@@ -91,9 +106,13 @@ class Prior(Declaration):
     def _read_arguments(cls, data: Any) -> Any:
         if isinstance(data, cls):
             return data
+        data = read_distribution(data)
         if not isinstance(data, dict):
-            raise ValueError("a prior is a dictionary such as {dist: Normal, loc: 0, scale: 1}")
-        name = data.get("dist")
+            raise ValueError(
+                "a prior is a dictionary such as {dist: Normal, loc: 0, scale: 1}, or a "
+                "distribution of Pyro such as Normal(0, 1)"
+            )
+        name = name_of(data.get("dist")) or data.get("dist")
         if name is None:
             raise ValueError("`dist` is missing: name a distribution, as {dist: Normal, …}")
         if not isinstance(name, str) or name not in DISTRIBUTIONS:

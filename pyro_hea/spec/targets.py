@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from pyro_hea.errors import SpecError
+from pyro_hea.errors import SpecError, nearest
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
 from pyro_hea.spec.experts import TargetPrior
 from pyro_hea.spec.names import TargetName, check_classes, check_target_name, check_text
@@ -194,12 +194,16 @@ class Categorical(_Target):
             check_support(self.prior, self.name, "classes", len(self.classes))
         for parent, values in self.only.items():
             if parent not in self.given:
-                raise ValueError(f"only: '{parent}' is not in given ({', '.join(self.given)})")
+                raise ValueError(
+                    f"only: '{parent}' is not in given.{nearest(parent, self.given)} Given: "
+                    f"{', '.join(self.given) or 'nothing'}"
+                )
             for value, classes in values.items():
                 for name in classes:
                     if name not in self.classes:
                         raise ValueError(
-                            f"only: {parent}: {value}: there is no class '{name}'; classes: "
+                            f"only: {parent}: {value}: there is no class '{name}'."
+                            f"{nearest(name, self.classes)} Classes: "
                             f"{', '.join(self.classes)}"
                         )
                 if not classes:
