@@ -127,7 +127,7 @@ class TestLessons:
         assert torch.equal(first.probabilities[name], again.probabilities[name])
 
     def test_alloys_that_were_made_come_first_labelled_or_not(self, alloys):
-        both = alloys.take(np.arange(30)) + alloys.take(np.arange(30, 60)).withheld()
+        both = alloys.take(np.arange(30)) + alloys.take(np.arange(30, 60)).without_labels()
         ensemble, said = taught(spec_of(), both)
         assert said.made == 60
         assert len(said.alloys) == 2060

@@ -108,7 +108,7 @@ def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) 
 
 def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     """-log q(z | x, y) of alloys dreamt with the features of a batch, (K, N), in nats."""
-    awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, half=None)
+    awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, report_half=None)
     with model.one_pass():
         with torch.no_grad():
             sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)

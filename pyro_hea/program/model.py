@@ -360,8 +360,8 @@ class AlloyModel(nn.Module):
     def _score_reports(self, name: str, y: Values, batch: AlloyBatch, shared: Shared) -> None:
         evidence = self.of_reports(name, batch, shared)
         if evidence is not None:
-            if batch.half is not None:  # a head knows by heart what it has learnt from
-                judges = cast("Reliability", self.reliabilities[name]).judges(batch.half)
+            if batch.report_half is not None:  # a head knows by heart what it has learnt from
+                judges = cast("Reliability", self.reliabilities[name]).judges(batch.report_half)
                 evidence = torch.where(judges.unsqueeze(-1), evidence, evidence.detach())
             true = one_hot(y[name].long(), evidence.shape[-1])
             pyro.factor(f"{name}_reports", (evidence * true).sum(-1))

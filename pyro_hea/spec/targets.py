@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -70,6 +71,21 @@ class _Target(Declaration):
 
     name: Name
     given: tuple[str, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What a number lies strictly between."""
+        return -math.inf, math.inf
+
+    @property
+    def allowed(self) -> str:
+        """What a label may be, in words."""
+        return ", ".join(getattr(self, "classes", ()))
+
+    @property
+    def classes_given(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """The classes that are possible for each value of another target."""
+        return {}
 
     @field_validator("name")
     @classmethod
@@ -146,6 +162,11 @@ class Categorical(_Target):
     prior: Prior | None = None
     reports: Reports | None = None
     calibration: Literal["temperature"] | None = None
+
+    @property
+    def classes_given(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """The classes that are possible for each value of another target."""
+        return self.only
 
     @field_validator("only", mode="before")
     @classmethod
@@ -259,6 +280,31 @@ class Continuous(_Target):
         else:
             check_support(self.prior, self.name, "positive" if self.positive else "number")
         return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Empty: a label is a number."""
+        return ()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What a value lies strictly between."""
+        if self.positive:
+            return 0.0, math.inf
+        support = self.prior.support
+        low = getattr(support, "lower_bound", -math.inf)
+        high = getattr(support, "upper_bound", math.inf)
+        return float(low), float(high)
+
+    @property
+    def allowed(self) -> str:
+        """What a label may be, in words."""
+        low, high = self.bounds
+        above = f" above {low:g}" if low > -math.inf else ""
+        below = f" below {high:g}" if high < math.inf else ""
+        ends = f"{above} and{below}" if above and below else above or below
+        by_prior = "" if self.positive or not ends else f", by its prior {self.prior.dist}"
+        return f"a number{ends}{by_prior}"
 
 
 def _kind(given: Any) -> Any:
