@@ -166,7 +166,7 @@ def _walk(
 ) -> dict[str, tuple[Marginal, Tensor]]:
     """Each target that is needed, with the log weight (B, K, N) of the events up to it."""
     needed = _with_ancestors(model, names)
-    read = model.read(batch)
+    read = model.head_inputs(batch)
     shape = (1, model.members, len(batch))
     log_weight = read.embedded.new_zeros(shape)
     values: dict[str, Tensor] = {}
