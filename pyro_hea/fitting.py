@@ -375,8 +375,8 @@ def _teach(
     A part of the steps, at a share of the learning rate.
     """
     spec = ensemble.spec
-    teacher = spec.training.teacher
-    if teacher is None or not spec.taught:
+    teacher = spec.training.distillation
+    if teacher is None or not spec.distilled_targets:
         return
     from pyro_hea.inference.teacher import (
         lessons,  # scikit-learn, which what is trained needs no more

@@ -28,7 +28,7 @@ ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
     settings = {
-        "teacher": {"trees": 60, "alloys": 6000, "steps": 400},
+        "distillation": {"trees": 60, "synthetic_alloys": 6000, "steps": 400},
         "members": 2,
         "epochs": 7,
         "batch_size": 12,

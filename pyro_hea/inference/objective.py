@@ -86,7 +86,7 @@ def _by_rows(model: AlloyModel) -> list[str]:
     if model.experts or model.reliabilities:
         return []
     parents = {name for target in model.targets for name in model.ancestors(target.name)}
-    return [name for name in model.spec.taught if name not in parents]
+    return [name for name in model.spec.distilled_targets if name not in parents]
 
 
 def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:

@@ -104,7 +104,7 @@ class Trainer:
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        taught = tuple(f"heads.{name}." for name in model.spec.taught)
+        taught = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
         self._moved = {n: p for n, p in model.named_parameters() if not n.startswith(taught)}
         heads = [p for n, p in self._moved.items() if n.startswith("heads.")]
         rest = [p for n, p in self._moved.items() if not n.startswith("heads.")]
@@ -267,7 +267,7 @@ class Trainer:
         shared = [
             loss
             for name, loss in losses.items()
-            if name not in (*self._numbers, *self.model.spec.taught)
+            if name not in (*self._numbers, *self.model.spec.distilled_targets)
         ]
         total = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
         better = self._keep_better(torch.stack([total, *alone]))

@@ -146,7 +146,7 @@ class AlloyModel(nn.Module):
         sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
         self.sites[name] = site
         # Of alloys that were never made there are as many as one likes: nothing is learnt by heart.
-        dropout = 0.0 if name in spec.taught else spec.head.dropout
+        dropout = 0.0 if name in spec.distilled_targets else spec.head.dropout
         self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)
@@ -289,7 +289,9 @@ class AlloyModel(nn.Module):
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
         # The bound would pull a taught head towards what the decoder finds easy: it only listens.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.spec.taught):
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and name not in self.spec.distilled_targets
+        ):
             outputs = self.head(name, read, self.given(name, y, batch))
         evidence = self.evidence(name, batch, shared)
         if evidence is not None and name in batch.reports:

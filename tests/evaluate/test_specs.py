@@ -19,7 +19,7 @@ SMALL = {
     "encoder": {"hidden": [6]},
     "decoder": {"hidden": [6]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 32,
