@@ -23,7 +23,8 @@ from pyro_hea.spec import (
     Training,
 )
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
-from pyro_hea.spec.priors import FlowPrior, HumeRothery, Logistic, Mixture, Prior, VampPrior
+from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
 
 REAL = ("AsymmetricLaplace", "Cauchy", "Gumbel", "Laplace", "Logistic", "Normal", "StudentT")
 POSITIVE = ("Chi2", "Exponential", "Gamma", "HalfNormal", "InverseGamma", "LogNormal", "Weibull")
