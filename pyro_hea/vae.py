@@ -535,18 +535,18 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Flip an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
+        """Change an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
         return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
 
     def nearest(
         self,
         alloy: Alloys,
-        change: Mapping[str, Any],
+        targets: Mapping[str, Any],
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Find the smallest change that flips targets; see `pyro_hea.design.nearest_alloy`."""
-        return designing.nearest_alloy(self.ensemble, alloy, change, constraints, **settings)
+        """Find the smallest change that fulfils the wishes; see `pyro_hea.design.nearest_alloy`."""
+        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **settings)
 
     def _member(self, member: int) -> int:
         if not 0 <= member < self.ensemble.members:

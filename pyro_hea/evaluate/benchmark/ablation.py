@@ -15,7 +15,7 @@ from pyro_hea.evaluate.folds import FOLDS, folds
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.measures import composition_metrics, label_from_latent, paired_difference
 from pyro_hea.plots import interval_panels
-from pyro_hea.posterior import encoded
+from pyro_hea.posterior import encode_and_decode
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
@@ -128,7 +128,7 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> dict[str, Any]:
     true, y = vae.ensemble.fractions(known), known.labels[TARGET].to_numpy()
     rows = [
         composition_metrics(true, made) | label_from_latent(z, y)
-        for z, made in zip(*encoded(vae.ensemble, known), strict=True)
+        for z, made in zip(*encode_and_decode(vae.ensemble, known), strict=True)
     ]
     errors = pd.DataFrame(rows)[list(_ERRORS)].mean()
     return {

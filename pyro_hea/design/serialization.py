@@ -2,8 +2,8 @@
 
 Examples
 --------
->>> constraints_from([{"max_elements": 5}, {"element_bounds": {"element": "Co", "high": 0.05}}])
-(MaxElements(count=5), ElementBounds(element='Co', low=0.0, high=0.05))
+>>> constraints_from_list([{"max_elements": 5}, {"element_bounds": {"element": "Co", "low": 0.1}}])
+(MaxElements(count=5), ElementBounds(element='Co', low=0.1, high=1.0))
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from pyro_hea.design import constraints as kinds
-from pyro_hea.design.region import All, Constraint
+from pyro_hea.design.constraints.base import Constraint, Constraints
 from pyro_hea.errors import ConstraintError, DataError, MissingFileError, nearest
 from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
@@ -32,7 +32,7 @@ _KINDS: dict[str, Any] = {
 """Each constraint by its name in a file, such as `element_bounds`."""
 
 
-def constraints_from(entries: Any, where: str = "constraints") -> All:
+def constraints_from_list(entries: Any, where: str = "constraints") -> Constraints:
     """Read constraints from plain values.
 
     Parameters
@@ -50,15 +50,15 @@ def constraints_from(entries: Any, where: str = "constraints") -> All:
     """
     if not isinstance(entries, list):
         raise ConstraintError(f"{where}: constraints are a list, not {type(entries).__name__}")
-    return All(_read(entry, f"{where}, entry {i + 1}") for i, entry in enumerate(entries))
+    return Constraints(_read(entry, f"{where}, entry {i + 1}") for i, entry in enumerate(entries))
 
 
-def to_entries(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:
-    """The same as plain values, which `constraints_from` reads back."""
+def constraints_to_list(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:
+    """The same as plain values, which `constraints_from_list` reads back."""
     return [_write(constraint) for constraint in constraints]
 
 
-def read_constraints(path: str | Path) -> All:
+def read_constraints(path: str | Path) -> Constraints:
     """Read constraints from a YAML file.
 
     Raises
@@ -66,12 +66,12 @@ def read_constraints(path: str | Path) -> All:
     MissingFileError, ConstraintError
     """
     entries = read_yaml(path, "constraints", ConstraintError)
-    return constraints_from(entries, str(path))
+    return constraints_from_list(entries, str(path))
 
 
 def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> None:
     """Write constraints to a YAML file; `read_constraints` reads the same back."""
-    write_yaml(path, to_entries(constraints))
+    write_yaml(path, constraints_to_list(constraints))
 
 
 def read_prices(path: str | Path) -> dict[str, float]:
