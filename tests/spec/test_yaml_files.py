@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pyro_hea.design.declared import read_constraints
+from pyro_hea.design.serialization import read_constraints
 from pyro_hea.errors import ConstraintError, MissingFileError, SpecError
 from pyro_hea.spec import ModelSpec
 from pyro_hea.spec.yaml_files import read_yaml
