@@ -17,7 +17,7 @@ BAD = {
     "bomb": (BOMB, "more than 10000 values"),
     "itself": ("&a [*a]", "more than 10000 values, or one that holds itself"),
     "twice": ("- {max_elements: 5, max_elements: 4}", "key 'max_elements' stands twice"),
-    "deep": ("[" * 20_000, "nested too deep"),
+    "deep": ("[" * 20_000, "nested deeper than 50 levels"),
     "tag": ("- !!python/object/apply:os.abort []", "not YAML"),
     "long": ("# " + "a" * 300_000, "characters are too long"),
     "digits": ("- " + "9" * 5000, "not YAML"),
