@@ -170,6 +170,19 @@ def excerpt(value: object, position: int = 0, length: int = 60) -> str:
     return repr(shown) if isinstance(value, str) else shown
 
 
+def listing(names: Iterable[object], limit: int = 12) -> str:
+    """List names in a message of bounded length.
+
+    Examples
+    --------
+    >>> listing(["a", "b", "c"], limit=2)
+    'a, b, … (3 in all)'
+    """
+    every = list(names)
+    shown = [excerpt(str(name), length=40)[1:-1] for name in every[:limit]]
+    return ", ".join([*shown, f"… ({len(every)} in all)"] if len(every) > limit else shown)
+
+
 def missing_extra(package: str, extra: str) -> MissingExtraError:
     """Make the error for a missing optional dependency.
 

@@ -422,8 +422,10 @@ def _normalise(
     if table.index.name == "formula":
         index = table.index
     else:
-        rows = (dict(zip(columns, row, strict=True)) for row in fractions.tolist())
-        index = pd.Index([format_formula(row) for row in rows], name="formula")
+        distinct, inverse = np.unique(fractions, axis=0, return_inverse=True)
+        rows = (dict(zip(columns, row, strict=True)) for row in distinct.tolist())
+        formulas = np.array([format_formula(row) for row in rows], dtype=object)
+        index = pd.Index(formulas[inverse.reshape(-1)], name="formula")
     for element in present:
         if element not in wanted:
             row = int(np.argmax(fractions[:, position[element]] > 0))
