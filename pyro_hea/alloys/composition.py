@@ -161,13 +161,14 @@ def format_formula(fractions: Alloy) -> str:
     >>> format_formula({"Al": 0.085, "Co": 0.235, "Cr": 0.245, "Fe": 0.215, "Ni": 0.22})
     'Al8.5Co23.5Cr24.5Fe21.5Ni22'
     """
-    formula = _format(parse_composition(fractions, "at"))
+    formula, amounts = _format(parse_composition(fractions, "at"))
     # Rounding to six digits changes the fractions a little, and perhaps their formula: repeat
     # until a formula returns, and take the first of a cycle.
     seen: list[str] = []
     while formula not in seen:
         seen.append(formula)
-        formula = _format(parse_composition(formula))
+        total = sum(amounts.values())
+        formula, amounts = _format({e: amount / total for e, amount in amounts.items()})
     return min(seen[seen.index(formula) :])
 
 
@@ -372,23 +373,21 @@ def _quoted(alloy: Alloy) -> str:
     return excerpt(alloy if isinstance(alloy, str) else {str(e): a for e, a in alloy.items()})
 
 
-def _format(fractions: Mapping[str, float]) -> str:
+def _format(fractions: Mapping[str, float]) -> tuple[str, dict[str, float]]:
+    """The formula of fractions, and the amounts in it."""
     least = LEAST_FRACTION * 1.0001  # above the limit of a formula after rounding, too
-    fractions = {element: f for element, f in fractions.items() if f >= least}
-    counts = Counter(f"{fraction:.6g}" for fraction in fractions.values())
-    unit = max(fractions.values(), key=lambda fraction: (counts[f"{fraction:.6g}"], fraction))
-    formulas = []
+    present = {element: f for element, f in fractions.items() if f >= least}
+    counts = Counter(f"{fraction:.6g}" for fraction in present.values())
+    unit = max(present.values(), key=lambda fraction: (counts[f"{fraction:.6g}"], fraction))
+    found = []
     for scale in (1 / unit, 100):
-        amounts = {element: fraction * scale for element, fraction in fractions.items()}
-        rounded = any(abs(float(f"{a:.6g}") / a - 1) > 1e-9 for a in amounts.values())
-        text = "".join(element + _digits(amount) for element, amount in amounts.items())
-        formulas.append((rounded, len(text), text))
-    return min(formulas, key=lambda formula: formula[:2])[-1]
-
-
-def _digits(amount: float) -> str:
-    digits = f"{amount:.6g}"
-    return "" if digits == "1" else digits
+        exact = {element: fraction * scale for element, fraction in present.items()}
+        digits = {element: f"{amount:.6g}" for element, amount in exact.items()}
+        amounts = {element: float(text) for element, text in digits.items()}
+        rounded = any(abs(amounts[element] / exact[element] - 1) > 1e-9 for element in exact)
+        formula = "".join(e + ("" if text == "1" else text) for e, text in digits.items())
+        found.append((rounded, len(formula), formula, amounts))
+    return min(found, key=lambda entry: entry[:2])[2:]
 
 
 def _normalise(

@@ -24,6 +24,9 @@ from pyro_hea.errors import (
     missing_extra,
 )
 
+MAX_COLUMNS = 2000
+"""Columns of the widest table that is read."""
+
 _COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _EXCEL = {".xlsx", ".xlsm"}
 _UNSUPPORTED = {".xls", ".xlsb", ".ods", ".zip", ".tar", ".7z", ".json"}
@@ -143,6 +146,8 @@ def _header_and_rows(
 
 def _checked(header: Sequence[object], frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """The cells under stripped, distinct names; blank cells are None."""
+    if len(header) > MAX_COLUMNS:
+        raise DataError(f"{where}: {len(header)} columns; at most {MAX_COLUMNS} are read")
     columns: dict[str, list[object]] = {}
     for i, given in enumerate(header):
         name = "" if _is_blank(given) else str(given).strip()

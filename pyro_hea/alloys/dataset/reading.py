@@ -136,14 +136,15 @@ def _dataset(found: Columns, fractions: pd.DataFrame, origin: str) -> AlloyDatas
     keys = composition_keys(fractions)
     first = dict(zip(keys[::-1], range(len(keys))[::-1], strict=True))  # row of each composition
     formulas = dict(zip(first, _formulas(fractions.iloc[list(first.values())]), strict=True))
-    reported = fractions.index.tolist()
-    fractions = fractions.set_axis(pd.Index([formulas[key] for key in keys], name="formula"))
+    canonical = pd.Index([formulas[key] for key in keys], name="formula")
+    written = fractions.index if fractions.index.dtype == object else canonical
+    fractions = fractions.set_axis(canonical)
     targets = list(found.named("target").values())
     names = found.named("target", "condition", "source", "kept")
     rows = found.rows[list(names)].rename(columns=names)
     for name in rows.columns[rows.columns.duplicated()]:
         raise DataError(f"{found.where}: two columns are both '{name}'; rename one with columns=")
-    rows = rows.assign(reported_formula=reported, formula=fractions.index)
+    rows = rows.assign(reported_formula=written, formula=canonical)
     rows["source"] = rows["source"].fillna(origin) if "source" in rows else origin
     reports = rows.melt(
         [c for c in rows.columns if c not in targets], targets, "target", "value"
@@ -164,7 +165,7 @@ def _formulas(fractions: pd.DataFrame) -> list[str]:
 
 
 def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.DataFrame:
-    """Fractions of each row under its formula; the columns read get their role."""
+    """Fractions of each row, under its formula where it has one; the columns get their role."""
     column = _formula_column(found, formula_column)
     matches = {c: match for c in found.left if (match := _FRACTION.fullmatch(c))}
     elements = {c: match for c, match in matches.items() if match[1] in SYMBOLS}
@@ -217,7 +218,7 @@ def _formula_column(found: Columns, wanted: str) -> str | None:
 
 
 def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Unit) -> pd.DataFrame:
-    """Fractions from columns of elements, a blank being 0."""
+    """Fractions of each row, by its number, from columns of elements; a blank is 0."""
     cells = found.rows[list(elements)].rename(columns=dict(elements))
     amounts = cells.apply(pd.to_numeric, errors="coerce").astype(float)
     for row, i in np.argwhere((cells.notna() & amounts.isna()).to_numpy())[:1]:
@@ -239,6 +240,6 @@ def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Uni
                 stacklevel=4,
             )
     try:
-        return fraction_table(amounts, unit=unit)
+        return fraction_table(amounts.rename_axis(index="formula"), unit=unit)
     except FormulaError as error:
         raise type(error)(f"{found.where}: {error}") from None

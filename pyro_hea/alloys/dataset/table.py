@@ -58,7 +58,8 @@ def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFram
             columns[target] = _majority(rows)
             tied += int(columns[target].isna().sum())
         else:
-            columns[target] = rows.groupby("formula", sort=False)["value"].median()
+            numbers = pd.to_numeric(rows["value"])
+            columns[target] = numbers.groupby(rows["formula"], sort=False).median()
     conflicting = _conflicts(reports)
     if conflicting > expected:
         warnings.warn(
