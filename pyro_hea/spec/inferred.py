@@ -272,13 +272,23 @@ def _conditions(data: AlloyDataset, name: str) -> dict[str, float]:
 
 
 def _other_columns(data: AlloyDataset, conditions: set[str]) -> Iterator[Column]:
-    """Columns of the reports that are no targets."""
+    """Columns of the table, or of the reports, that are no targets."""
+    if data.columns_report is not None:
+        for name, row in data.columns_report.iterrows():
+            if row["role"] == "composition":
+                yield Column(str(name), "composition", int(row["count"]), "", "", row["reason"])
+            elif row["role"] != "target":
+                used = row["name"] in conditions
+                why = "targets measured at several values" if used else row["reason"]
+                role = "condition" if used else "ignored"
+                yield Column(str(name), role, int(row["count"]), "", "", why)
+        return
     for name in map(str, data.reports.columns):
         if name in _OF_REPORTS:
             continue
         known = int((data.reports[name].notna() & (data.reports[name] != "")).sum())
         if name in conditions:
-            yield Column(name, "condition", known, "°C", "", "targets measured at several values")
+            yield Column(name, "condition", known, "", "", "targets measured at several values")
         else:
             yield Column(name, "ignored", known, "", "", "kept with the reports, no target")
 
