@@ -52,15 +52,16 @@ def _api_pages(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path, title in _PAGES.items():
         module = import_module(path)
-        lines = [f"# {title}", "", "```{eval-rst}", f".. automodule:: {path}", "   :noindex:", ""]
+        lines = [f"# {title}", "", "```{eval-rst}", f".. automodule:: {path}", ""]
         for name in _public(module):
             value = getattr(module, name)
             if inspect.isclass(value):
                 lines.append(f".. autoclass:: {path}.{name}")
                 lines += ["   :members:"] * (not issubclass(value, BaseException))
-            else:
-                kind = "autofunction" if inspect.isfunction(value) else "autodata"
-                lines.append(f".. {kind}:: {path}.{name}")
+            elif inspect.isfunction(value):
+                lines.append(f".. autofunction:: {path}.{name}")
+            else:  # autodoc would give the docstring of its type
+                lines.append(f".. py:data:: {path}.{name}")
             lines.append("")
         text = "\n".join([*lines, "```", ""])
         (folder / f"{path.removeprefix('pyro_hea.')}.md").write_text(text, encoding="utf-8")
