@@ -25,7 +25,15 @@ from pyro_hea.alloys.dataset import (
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
 from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
-from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, checkpoint, learn, sleep
+from pyro_hea.inference import (
+    LABEL_FOLDS,
+    EpochRecord,
+    Measurements,
+    Trainer,
+    checkpoint,
+    learn,
+    sleep,
+)
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import link_of
@@ -121,7 +129,7 @@ class TrainingRun:
             _check_labels(data, spec)
         ensemble = _new_ensemble(spec, data, seed, device)
         stopping = _stopping_batch(ensemble, validation)
-        batch = _in_parts(ensemble, ensemble.batch(data))
+        batch = _with_label_folds(ensemble, ensemble.batch(data))
         trainer = Trainer(
             ensemble.model,
             batch,
@@ -342,16 +350,16 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
     return found
 
 
-def _in_parts(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
-    """Deal the labels of each number into parts, of which every member is not shown another."""
-    rng, parts = np.random.default_rng(ensemble.seed), {}
+def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
+    """Deal the labels of each number into folds; each member leaves out another fold."""
+    rng, folds = np.random.default_rng(ensemble.seed), {}
     for target in ensemble.spec.targets:
         rows = batch.known(target.name).nonzero()[:, 0].cpu()
-        if isinstance(target, Continuous) and len(rows) >= PARTS:
-            part = torch.full((len(batch),), -1)
-            part[rows] = torch.tensor(rng.permutation(len(rows)) % PARTS)
-            parts[target.name] = part.to(ensemble.device)
-    return batch.replaced(parts=parts)
+        if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
+            fold = torch.full((len(batch),), -1)
+            fold[rows] = torch.tensor(rng.permutation(len(rows)) % LABEL_FOLDS)
+            folds[target.name] = fold.to(ensemble.device)
+    return batch.replaced(label_folds=folds)
 
 
 def _teach(
@@ -367,8 +375,8 @@ def _teach(
     A part of the steps, at a share of the learning rate.
     """
     spec = ensemble.spec
-    teacher = spec.training.teacher
-    if teacher is None or not spec.taught:
+    teacher = spec.training.distillation
+    if teacher is None or not spec.distilled_targets:
         return
     from pyro_hea.inference.teacher import (
         lessons,  # scikit-learn, which what is trained needs no more

@@ -634,7 +634,7 @@ def test_the_sum_over_patterns_is_the_loss_of_the_whole_batch_on_average():
     assert error < 0.01 * np.mean(whole)
 
 
-TAUGHT = {"members": K, "teacher": {}}
+TAUGHT = {"members": K, "distillation": {}}
 
 
 @pytest.mark.usefixtures("without_chance")

@@ -61,7 +61,7 @@ def spec_of(**training) -> ModelSpec:
             "encoder": {"hidden": [32], "reads": "fractions"},
             "decoder": {"hidden": [4]},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": K,
                 "epochs": 100,
                 "jitter": 0.0,
@@ -96,7 +96,7 @@ def weights(model: AlloyModel) -> dict[str, torch.Tensor]:
 
 
 def slept(seed: int = 0, **training) -> AlloyModel:
-    spec = spec_of(sleep=0.5, **training)
+    spec = spec_of(wake_sleep=0.5, **training)
     model = model_of(spec)
     sleep(model, batch_of(model), spec.training, seed)
     return model
@@ -148,7 +148,7 @@ def test_it_is_the_same_for_a_seed_and_leaves_the_global_random_state_alone():
 
 
 def test_placeholders_under_the_mask_have_no_influence():
-    spec = spec_of(sleep=0.5, epochs=10)
+    spec = spec_of(wake_sleep=0.5, epochs=10)
     found = []
     for placeholder in (0.0, 1.0):
         model = model_of(spec)
@@ -162,7 +162,7 @@ def test_placeholders_under_the_mask_have_no_influence():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"training__sleep": 0.0}, {"latent__prior": {"dist": "VampPrior"}}]
+    "changes", [{"training__wake_sleep": 0.0}, {"latent__prior": {"dist": "VampPrior"}}]
 )
 def test_without_sleep_or_where_the_encoder_is_the_prior_nothing_is_done(changes):
     spec = spec_of().with_(**changes)
@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_leaves_the_encoder_as_it_was():
     model = model_of(spec)
     batch, before = batch_of(model), weights(model)
     batch.fractions[3] = torch.nan
-    with pytest.raises(TrainingDivergedError, match=r"set training\.sleep: 0"):
+    with pytest.raises(TrainingDivergedError, match=r"set training\.wake_sleep: 0"):
         sleep(model, batch, spec.training, 0)
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
     assert all(p.requires_grad for p in model.parameters())

@@ -26,7 +26,7 @@ SMALL = {
         "members": 2,
         "epochs": 4,
         "batch_size": 32,
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
     },
 }
 PHASE = {"kind": "categorical", "classes": ["fcc", "hcp", "bcc", "several"]}
@@ -127,7 +127,7 @@ class TestLessons:
         assert torch.equal(first.probabilities[name], again.probabilities[name])
 
     def test_alloys_that_were_made_come_first_labelled_or_not(self, alloys):
-        both = alloys.take(np.arange(30)) + alloys.take(np.arange(30, 60)).withheld()
+        both = alloys.take(np.arange(30)) + alloys.take(np.arange(30, 60)).without_labels()
         ensemble, said = taught(spec_of(), both)
         assert said.made == 60
         assert len(said.alloys) == 2060
@@ -135,7 +135,7 @@ class TestLessons:
         torch.testing.assert_close(made, ensemble.batch(both).composition)
 
     def test_of_many_that_were_made_no_more_are_asked_of_than_of_others(self, alloys):
-        _, said = taught(spec_of(teacher={"trees": 20, "alloys": 40}), alloys)
+        _, said = taught(spec_of(distillation={"trees": 20, "synthetic_alloys": 40}), alloys)
         assert said.made == 40
         assert len(said.alloys) == 80
         assert len(set(map(tuple, said.alloys.composition[:40].tolist()))) == 40
@@ -159,22 +159,22 @@ class TestLessons:
 )
 def test_what_is_taught(body, expected):
     alone = ModelSpec(targets={"one": body})
-    assert alone.taught == (("one",) if expected else ())
-    assert alone.with_(training__teacher=None).taught == ()
+    assert alone.distilled_targets == (("one",) if expected else ())
+    assert alone.with_(training__distillation=None).distilled_targets == ()
     given_another = ModelSpec(targets={"other": None, "one": {**body, "given": ["other"]}})
-    assert given_another.taught == ("other",)
+    assert given_another.distilled_targets == ("other",)
 
 
 def test_the_bound_moves_no_head_that_is_taught(alloys):
     def moved(teacher):
-        trainer = prepared(spec_of(teacher=teacher), alloys).trainer
+        trainer = prepared(spec_of(distillation=teacher), alloys).trainer
         batch = trainer.data.replaced(targets={}, labelled={})
         elbo_loss(trainer.model, batch).backward()
         heads = trainer.model.heads.parameters()
         return any(p.grad is not None and p.grad.abs().sum() > 0 for p in heads)
 
     assert moved(None)
-    assert not moved({"trees": 20, "alloys": 1})
+    assert not moved({"trees": 20, "synthetic_alloys": 1})
 
 
 @pytest.mark.parametrize("name", ["single_phase", "phase"])
@@ -213,7 +213,7 @@ def same(before, after):
 @pytest.mark.parametrize(
     "spec",
     [
-        spec_of(teacher=None),
+        spec_of(distillation=None),
         spec_of().with_prior("single_phase", {"rule": "hume_rothery"}),
     ],
     ids=["no teacher", "an expert's"],
@@ -225,11 +225,11 @@ def test_nothing_is_taught_without_a_teacher_or_a_head_that_can_be(spec, alloys)
 
 
 def test_a_published_model_has_no_teacher():
-    assert ModelSpec.shipped("published").training.teacher is None
+    assert ModelSpec.shipped("published").training.distillation is None
 
 
 def test_heads_come_to_say_what_the_teacher_says(alloys):
-    spec = spec_of(teacher={"trees": 40, "alloys": 500, "steps": 400})
+    spec = spec_of(distillation={"trees": 40, "synthetic_alloys": 500, "steps": 400})
     ensemble, said = taught(spec, alloys)
     model = ensemble.model
     before = weights(model)
@@ -281,7 +281,7 @@ def test_validation_alloys_that_are_passed_are_not_taught(alloys_of_kinds):
     few = alloys_of_kinds
     known = (few.labels["phase"] != "bcc").to_numpy()
     options = {"seed": 0, "device": torch.device("cpu"), "folder": None, "resume": False}
-    spec = spec_of(["phase"], teacher={"trees": 20, "alloys": 500, "steps": 300})
+    spec = spec_of(["phase"], distillation={"trees": 20, "synthetic_alloys": 500, "steps": 300})
     run = TrainingRun.prepare(spec, few.take(known), few.take(~known), **options)
     batch = run.trainer.data
     with torch.no_grad():

@@ -70,7 +70,7 @@ def smooth_program(problem: Problem, draws: int) -> Tensor:
         presence = faded(decoded, problem)
         composition = pyro.deterministic("composition", _filled(decoded, presence, problem))
         flat, there = composition.flatten(0, 1), presence.flatten(0, 1)
-        features = problem.ensemble.feature_map.faded(flat.double(), there.double())
+        features = problem.ensemble.feature_map.relaxed(flat.double(), there.double())
         agreement_factor(problem, features.to(decoded.dtype), decoded.shape[:-1])
         bent = misfit(decoded, composition) + _beyond(composition, problem) / _SOFTNESS
         few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)

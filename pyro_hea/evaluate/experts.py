@@ -43,7 +43,7 @@ ALONE = "rule alone"
 FEW = (25, 50, 100)
 """Numbers of labels, the other training alloys being unlabelled."""
 
-SIZE = {"training__members": 2, "training__epochs": 100, "training__teacher": None}
+SIZE = {"training__members": 2, "training__epochs": 100, "training__distillation": None}
 """Of every model here, smaller than the default: sixty and more are trained. A head with an
 expert's prior has no teacher, so the flat prior has none here either."""
 

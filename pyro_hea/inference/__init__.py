@@ -3,7 +3,7 @@
 from pyro_hea.inference.distillation import learn, lesson_loss
 from pyro_hea.inference.heads import Measurements
 from pyro_hea.inference.objective import (
-    PARTS,
+    LABEL_FOLDS,
     HeldOut,
     elbo_loss,
     held_out,
@@ -15,7 +15,7 @@ from pyro_hea.inference.wake_sleep import sleep
 
 __all__ = [
     "EVALUATE_EVERY",
-    "PARTS",
+    "LABEL_FOLDS",
     "EpochRecord",
     "HeldOut",
     "Measurements",

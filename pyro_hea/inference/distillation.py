@@ -83,7 +83,7 @@ def _train(model: AlloyModel, lessons: Lessons, steps: int, share: float, progre
         raise TrainingDivergedError(
             "the lessons of the heads diverged: their loss is not finite. The heads are left as "
             "they were before; look for features that are not finite, or set "
-            "training.teacher: null"
+            "training.distillation: null"
         )
 
 

@@ -47,7 +47,9 @@ class HeadLoss:
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
         self.measurements = measurements
-        names = [name for name in model.spec.target_names if name not in model.spec.taught]
+        names = [
+            name for name in model.spec.target_names if name not in model.spec.distilled_targets
+        ]
         told_of = {name: is_told(data, name).nonzero()[:, 0] for name in names}
         self._told = {name: rows for name, rows in told_of.items() if len(rows)}
 

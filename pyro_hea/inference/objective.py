@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out; where none is, there is nothing to enumerate."""
 
-PARTS = 10
+LABEL_FOLDS = 10
 """Of the labels of a number, each of which another member is not shown."""
 
 _AS_EXPECTED = 4
@@ -86,7 +86,7 @@ def _by_rows(model: AlloyModel) -> list[str]:
     if model.experts or model.reliabilities:
         return []
     parents = {name for target in model.targets for name in model.ancestors(target.name)}
-    return [name for name in model.spec.taught if name not in parents]
+    return [name for name in model.spec.distilled_targets if name not in parents]
 
 
 def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
@@ -181,19 +181,21 @@ def nats(
     evidence = model.of_reports(name, batch)
     if evidence is None:
         loss = site.nats(outputs, batch.targets[name], values)
-        hidden = name in batch.parts
+        hidden = name in batch.label_folds
         return loss.masked_fill(unseen(batch, name, model.members), 0.0) if hidden else loss
     assert not isinstance(site, ContinuousSite)
     loss = -(site.log_classes(outputs, values) + evidence).logsumexp(-1)
-    if batch.half is None:
+    if batch.report_half is None:
         return loss
-    return loss.masked_fill(cast("Reliability", model.reliabilities[name]).judges(batch.half), 0.0)
+    return loss.masked_fill(
+        cast("Reliability", model.reliabilities[name]).judges(batch.report_half), 0.0
+    )
 
 
 def unseen(batch: AlloyBatch, name: str, members: int) -> Tensor:
     """Which labels of a number each member is not shown in training, (K, N)."""
-    part = torch.arange(members, device=batch.parts[name].device) % PARTS
-    return batch.parts[name] == part.unsqueeze(-1)
+    part = torch.arange(members, device=batch.label_folds[name].device) % LABEL_FOLDS
+    return batch.label_folds[name] == part.unsqueeze(-1)
 
 
 class HeldOut(NamedTuple):
@@ -208,10 +210,10 @@ def held_out(
 ) -> list[HeldOut]:
     """What can be said of a target by heads that have not seen the label."""
     found = []
-    if name in data.parts:
+    if name in data.label_folds:
         members = unseen(data, name, model.members)
         rows = members.any(0)
-        found.append(HeldOut(data.take(rows).replaced(parts={}), members[:, rows]))
+        found.append(HeldOut(data.take(rows).replaced(label_folds={}), members[:, rows]))
     if validation is not None:
         rows = is_told(validation, name)
         members = rows[rows].expand(model.members, -1)

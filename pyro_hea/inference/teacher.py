@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.alloys.features import FeatureMap
-    from pyro_hea.spec import ModelSpec, Teacher
+    from pyro_hea.spec import Distillation, ModelSpec
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -81,18 +81,18 @@ def lessons(
         Over the elements of the batches.
     seed : int
     """
-    teacher, members = spec.training.teacher, spec.training.members
+    teacher, members = spec.training.distillation, spec.training.members
     assert teacher is not None
     rng = np.random.default_rng(seed)
     made = torch.cat([batch.composition for batch in batches]).double().cpu().numpy()
-    never = never_made(made, teacher.alloys, rng)
-    if len(made) > teacher.alloys:
-        made = made[rng.choice(len(made), teacher.alloys, replace=False)]
+    never = never_made(made, teacher.synthetic_alloys, rng)
+    if len(made) > teacher.synthetic_alloys:
+        made = made[rng.choice(len(made), teacher.synthetic_alloys, replace=False)]
     fractions = np.vstack([made, never])
     like = batches[0].features
     features = feature_map(torch.tensor(fractions)).to(like)
     probabilities = {}
-    for name in spec.taught:
+    for name in spec.distilled_targets:
         told = [batch for batch in batches if name in batch.targets]
         if told:
             target = spec.target(name)
@@ -156,7 +156,7 @@ def _asked(
     asked: tuple[Floats, Floats],
     *,
     classes: int,
-    teacher: Teacher,
+    teacher: Distillation,
     members: int,
     rng: np.random.Generator,
 ) -> Floats:

@@ -72,7 +72,7 @@ class Trainer:
     validation : AlloyBatch, optional
         Alloys whose loss decides when a member stops and which weights it keeps. Without them the
         last weights are kept. The heads of a number go by `number_loss` alone, over all members
-        and all labels that they are not trained on: of these alloys, and by `data.parts`.
+        and all labels that they are not trained on: of these alloys, and by `data.label_folds`.
         Heads that have a teacher stay as they are.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
@@ -99,12 +99,12 @@ class Trainer:
         if model.reliabilities:
             generator = torch.Generator().manual_seed(seed)
             half = torch.randperm(len(data), generator=generator) % 2 == 1
-            data = data.replaced(half=half.to(data.features.device))
+            data = data.replaced(report_half=half.to(data.features.device))
         self.model, self.data, self.validation = model, data, validation
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        taught = tuple(f"heads.{name}." for name in model.spec.taught)
+        taught = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
         self._moved = {n: p for n, p in model.named_parameters() if not n.startswith(taught)}
         heads = [p for n, p in self._moved.items() if n.startswith("heads.")]
         rest = [p for n, p in self._moved.items() if not n.startswith("heads.")]
@@ -267,7 +267,7 @@ class Trainer:
         shared = [
             loss
             for name, loss in losses.items()
-            if name not in (*self._numbers, *self.model.spec.taught)
+            if name not in (*self._numbers, *self.model.spec.distilled_targets)
         ]
         total = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
         better = self._keep_better(torch.stack([total, *alone]))

@@ -48,7 +48,7 @@ def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) ->
     data : AlloyBatch
         The training alloys.
     settings : Training
-        `settings.sleep` says how long.
+        `settings.wake_sleep` says how long.
     seed : int
         The global random state is left as it was found.
 
@@ -57,7 +57,7 @@ def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) ->
     TrainingDivergedError
         If a loss is not finite; the encoder is then as before, as after any other error.
     """
-    steps = math.ceil(settings.sleep * settings.epochs * steps_of(len(data), settings))
+    steps = math.ceil(settings.wake_sleep * settings.epochs * steps_of(len(data), settings))
     if not steps or isinstance(model.spec.latent.prior, VampPrior):
         return
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
@@ -102,13 +102,13 @@ def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) 
     if not total.isfinite():
         raise TrainingDivergedError(
             "the sleep of the encoder diverged: its loss is not finite. The encoder is left as it "
-            "was before; lower training.learning_rate, or set training.sleep: 0"
+            "was before; lower training.learning_rate, or set training.wake_sleep: 0"
         )
 
 
 def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     """-log q(z | x, y) of alloys dreamt with the features of a batch, (K, N), in nats."""
-    awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, half=None)
+    awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, report_half=None)
     with model.one_pass():
         with torch.no_grad():
             sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)

@@ -146,7 +146,7 @@ class AlloyModel(nn.Module):
         sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
         self.sites[name] = site
         # Of alloys that were never made there are as many as one likes: nothing is learnt by heart.
-        dropout = 0.0 if name in spec.taught else spec.head.dropout
+        dropout = 0.0 if name in spec.distilled_targets else spec.head.dropout
         self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)
@@ -289,7 +289,9 @@ class AlloyModel(nn.Module):
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
         # The bound would pull a taught head towards what the decoder finds easy: it only listens.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.spec.taught):
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and name not in self.spec.distilled_targets
+        ):
             outputs = self.head(name, read, self.given(name, y, batch))
         evidence = self.evidence(name, batch, shared)
         if evidence is not None and name in batch.reports:
@@ -358,8 +360,8 @@ class AlloyModel(nn.Module):
     def _score_reports(self, name: str, y: Values, batch: AlloyBatch, shared: Shared) -> None:
         evidence = self.of_reports(name, batch, shared)
         if evidence is not None:
-            if batch.half is not None:  # a head knows by heart what it has learnt from
-                judges = cast("Reliability", self.reliabilities[name]).judges(batch.half)
+            if batch.report_half is not None:  # a head knows by heart what it has learnt from
+                judges = cast("Reliability", self.reliabilities[name]).judges(batch.report_half)
                 evidence = torch.where(judges.unsqueeze(-1), evidence, evidence.detach())
             true = one_hot(y[name].long(), evidence.shape[-1])
             pyro.factor(f"{name}_reports", (evidence * true).sum(-1))

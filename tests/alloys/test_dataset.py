@@ -16,7 +16,7 @@ from pyro_hea.alloys.dataset import (
     PARTS,
     AlloyDataset,
     composition_keys,
-    label_of_reports,
+    labels_from_reports,
     load_alloys,
     quantile_edges,
     read_alloys,
@@ -176,20 +176,20 @@ class TestLabelOfReports:
     @pytest.mark.filterwarnings("ignore::pyro_hea.errors.ConflictingReportsWarning")
     def test_class_is_the_majority(self, values, label):
         rows = [("NiTi", "single_phase", value) for value in values]
-        assert label_of_reports(reports_of(*rows)).loc["NiTi", "single_phase"] == label
+        assert labels_from_reports(reports_of(*rows)).loc["NiTi", "single_phase"] == label
 
     @pytest.mark.parametrize("values", [[0, 1], [1, 0, 0, 1]])
     @pytest.mark.filterwarnings("ignore::pyro_hea.errors.ConflictingReportsWarning")
     def test_tie_leaves_the_alloy_unlabelled(self, values):
         rows = [("NiTi", "single_phase", value) for value in values]
-        assert np.isnan(label_of_reports(reports_of(*rows)).loc["NiTi", "single_phase"])
+        assert np.isnan(labels_from_reports(reports_of(*rows)).loc["NiTi", "single_phase"])
 
     @pytest.mark.parametrize(
         ("values", "label"), [([500.0], 500), ([500, 300], 400), ([500, 300, 310], 310)]
     )
     def test_number_is_the_median_and_no_conflict(self, values, label):
         rows = [("NiTi", "hardness", value) for value in values]
-        assert label_of_reports(reports_of(*rows)).loc["NiTi", "hardness"] == label
+        assert labels_from_reports(reports_of(*rows)).loc["NiTi", "hardness"] == label
 
     def test_warning_counts_conflicts_and_ties(self):
         rows = [
@@ -201,7 +201,7 @@ class TestLabelOfReports:
         ]
         message = r"^3 alloys have reports that disagree.*majority.*2 ties are left unlabelled"
         with pytest.warns(ConflictingReportsWarning, match=message):
-            table = label_of_reports(reports_of(*rows))
+            table = labels_from_reports(reports_of(*rows))
         assert table["single_phase"].dropna().to_dict() == {"CoFe": 0, "AlFe": 1}
         assert table["hardness"].dropna().to_dict() == {"NiTi": 400}
 
@@ -218,7 +218,7 @@ class TestLabelOfReports:
         ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConflictingReportsWarning)
-            table = label_of_reports(reports_of(*rows))
+            table = labels_from_reports(reports_of(*rows))
         for formula in {f for f, _ in phases}:
             votes = Counter(v for f, v in phases if f == formula)
             label = table.loc[formula, "single_phase"]
@@ -450,7 +450,7 @@ class TestAdd:
             assert labels(a + b) == {"NiTi": None}
 
     def test_a_label_withheld_is_supplied_by_the_other(self):
-        a = dataset(("NiTi", "single_phase", 1)).withheld()
+        a = dataset(("NiTi", "single_phase", 1)).without_labels()
         assert labels(a + dataset(("NiTi", "single_phase", 0))) == {"NiTi": 0}
 
     @pytest.mark.parametrize("formula", ["NiTi", "AlFe"], ids=["overlapping", "disjoint"])
@@ -539,7 +539,7 @@ class TestRows:
         assert taken.features.shape == (len(formulas), len(RICH_FEATURES))
 
     def test_withheld_holds_no_label_and_no_report(self, few):
-        withheld = few.withheld()
+        withheld = few.without_labels()
         assert withheld.formulas == few.formulas
         assert withheld.labels.isna().all(axis=None)
         assert len(withheld.reports) == 0
@@ -562,7 +562,7 @@ class TestRows:
         assert composition_keys(table) == composition_keys(permuted)
 
     def test_repr_and_html_say_the_counts(self, few):
-        mixed = few + dataset(("MgZn", "single_phase", 1)).withheld()
+        mixed = few + dataset(("MgZn", "single_phase", 1)).without_labels()
         said = "AlloyDataset(4 alloys of 7 elements; single_phase: 3 labelled)"
         assert repr(mixed) == said
         assert said in mixed._repr_html_()

@@ -56,7 +56,7 @@ def many(few_elements):
         encoder=small,
         decoder=small,
         training={
-            "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
             "members": 2,
             "epochs": 30,
             "batch_size": 64,

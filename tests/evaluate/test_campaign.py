@@ -15,7 +15,11 @@ TINY = ModelSpec(
     head={"hidden": (16,)},
     encoder={"hidden": (16,)},
     decoder={"hidden": (16,)},
-    training={"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 2, "epochs": 4},
+    training={
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 4,
+    },
 )
 
 

@@ -22,7 +22,7 @@ E, FEATURES, K = 4, 3, 2
 
 def spec_of(dropout: float = 0.2, **training) -> ModelSpec:
     settings = {
-        "teacher": None,
+        "distillation": None,
         "members": K,
         "epochs": 8,
         "batch_size": 10,
@@ -179,7 +179,7 @@ def test_an_epoch_has_three_steps_or_more(count, size, steps):
 def test_a_training_loss_is_bound_and_label_loss_per_alloy_and_member(monkeypatch):
     monkeypatch.setattr(schedule, "_LEAST_STEPS", 1)
     one_step = {"mixup": 0.0, "jitter": 0.0, "batch_size": 100, "label_weight": 3.0, "epochs": 1}
-    spec = spec_of(dropout=0.0, teacher=None, **one_step)
+    spec = spec_of(dropout=0.0, distillation=None, **one_step)
     trainer = trainer_of(spec, validation=None)
     untrained = model_of(spec)
     record = next(trainer.epochs())
@@ -324,7 +324,9 @@ def test_a_stopped_training_stays_stopped_when_it_is_resumed():
 
 def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine_to_zero():
     peaks = {"learning_rate": 0.02, "head_learning_rate": 0.01}
-    trainer = trainer_of(spec_of(epochs=10, batch_size=6, teacher=None, **peaks), validation=None)
+    trainer = trainer_of(
+        spec_of(epochs=10, batch_size=6, distillation=None, **peaks), validation=None
+    )
     rates = []
     trainer._optimizer.register_step_pre_hook(
         lambda optimizer, *_: rates.append([g["lr"] for g in optimizer.param_groups])
@@ -344,7 +346,7 @@ def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine_to_zero():
 @pytest.mark.parametrize("teacher", [None, {}], ids=["not taught", "taught"])
 def test_heads_and_the_rest_have_their_own_rates_and_decay(teacher):
     settings = {"weight_decay": 0.25, "head_weight_decay": 0.5, "learning_rate": 0.02}
-    trainer = trainer_of(spec_of(head_learning_rate=0.01, teacher=teacher, **settings))
+    trainer = trainer_of(spec_of(head_learning_rate=0.01, distillation=teacher, **settings))
     trained, rest = trainer._optimizer.param_groups
     heads = {id(p) for p in trainer.model.heads.parameters()}
     assert {id(p) for p in trained["params"]} == (heads if teacher is None else set())

@@ -192,7 +192,7 @@ def test_nothing_tells_two_runs_of_one_seed_apart(ensemble, alloys, idata):
 def test_drawing_in_chunks_changes_no_shape_and_no_statistic(
     ensemble, alloys, many, monkeypatch, chunk
 ):
-    monkeypatch.setattr(draws, "_CHUNK", chunk)
+    monkeypatch.setattr(draws, "_FRACTIONS_PER_CHUNK", chunk)
     count = 150 if chunk < 1000 else 600
     chunked = draw(ensemble, alloys, count, "ignore")
     for group in ("posterior", "posterior_predictive", "prior", "log_likelihood"):

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import joint_probability, marginals
-from pyro_hea.posterior.draws import repeated
+from pyro_hea.posterior.draws import vectorized
 from pyro_hea.posterior.marginals import _log_normal_between
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
@@ -78,7 +78,7 @@ def draws_of(model: AlloyModel, batch: AlloyBatch, count: int) -> dict[str, torc
     """From the guide itself, (count, K, N) a target."""
     with torch.random.fork_rng([]):
         torch.manual_seed(7)
-        sites = repeated(model.guide, count)(batch)
+        sites = vectorized(model.guide, count)(batch)
     return {n: sites[n].expand(count, K, len(batch)) for n in model.spec.target_names}
 
 

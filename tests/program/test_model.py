@@ -42,7 +42,7 @@ def spec_of(
             "head": {"hidden": [6]},
             "encoder": {"hidden": [7], "covariance": covariance},
             "decoder": {"hidden": [5]},
-            "training": {"members": members, "teacher": None},
+            "training": {"members": members, "distillation": None},
         }
     )
 

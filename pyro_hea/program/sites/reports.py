@@ -62,7 +62,7 @@ class Reliability(nn.Module):
         return pyro.sample(self.site, dist.Dirichlet(self.concentration).to_event(2))
 
     def judges(self, half: Tensor) -> Tensor:
-        """By which alloys each member judges the sources, (K, N); see `AlloyBatch.half`."""
+        """By which alloys each member judges the sources, (K, N); see `AlloyBatch.report_half`."""
         return half == (torch.arange(len(self.raw), device=half.device) % 2 == 1).unsqueeze(-1)
 
     def log_evidence(self, reliability: Tensor, counts: Tensor) -> Tensor:

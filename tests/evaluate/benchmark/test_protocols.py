@@ -22,7 +22,7 @@ SPEC = ModelSpec(
     encoder=SMALL,
     decoder=SMALL,
     training={
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 512,
@@ -198,7 +198,7 @@ def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
 
 @pytest.mark.slow
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
-    monkeypatch.setattr(ablation, "LEVERS", {"teacher off": {"training": {"teacher": None}}})
+    monkeypatch.setattr(ablation, "LEVERS", {"teacher off": {"training": {"distillation": None}}})
     outcome = benchmark.ablation(bench, 1)
     units = [path.stem for path in sorted(bench.folder.glob("ablation-*.json"))]
     assert len(units) == 2 * 5
