@@ -672,7 +672,7 @@ def interrupt(monkeypatch, where: str, call: int) -> None:
         pytest.param("progress", 3, id="between epochs"),
         pytest.param("progress", 5, id="after an evaluation"),
         pytest.param("elbo_loss", 6, id="amid an epoch"),
-        pytest.param("clip_by_member", 8, id="amid a step"),
+        pytest.param("clip_member_gradients", 8, id="amid a step"),
         pytest.param("label_loss", 1, id="amid an evaluation"),
         pytest.param("label_loss", 2, id="amid the last evaluation"),
     ],

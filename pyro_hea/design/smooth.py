@@ -24,7 +24,7 @@ from pyro_hea.design.program import (
     misfit,
     plates,
 )
-from pyro_hea.program.networks import BlurredLinear, PiecewiseLinear
+from pyro_hea.program.networks import PiecewiseLinear, SmoothedPiecewiseLinear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def relaxed(problem: Problem) -> Problem:
     """
     model = copy.deepcopy(problem.ensemble.model).requires_grad_(False)
     if isinstance(model.embedding, PiecewiseLinear):
-        model.embedding = BlurredLinear(model.embedding.edges, _BLUR)
+        model.embedding = SmoothedPiecewiseLinear(model.embedding.edges, _BLUR)
     rest = tuple(c for c in problem.constraints if c.tighten(problem.region) is problem.region)
     return replace(problem, ensemble=replace(problem.ensemble, model=model), constraints=rest)
 

@@ -78,7 +78,7 @@ class TestLabelDensity:
         model, batch = ensemble.model, ensemble.batch(alloys)
         site = model.site("hardness")
         with torch.no_grad():
-            read = model.read(batch)
+            read = model.head_inputs(batch)
             one = torch.sigmoid(model.head("single_phase", read, None))[..., 0].numpy()
             density = 0.0
             for value, share in ((0.0, 1 - one), (1.0, one)):

@@ -68,7 +68,7 @@ def batch_of(name: str, rows: int, labels=None) -> AlloyBatch:
 
 
 def outputs_of(model: AlloyModel, batch: AlloyBatch, name: str) -> np.ndarray:
-    return model.head(name, model.read(batch), None).numpy()
+    return model.head(name, model.head_inputs(batch), None).numpy()
 
 
 def factor(model: AlloyModel, name: str) -> np.ndarray:
@@ -309,10 +309,10 @@ def test_training_does_not_see_it(name):
     model, batch = model_of(name), batch_of(name, 12)
     site, y = model.site(name), batch.targets[name]
     outputs = torch.tensor(outputs_of(model, batch, name))
-    before = site.train().nats(outputs, y, {})
+    before = site.train().log_loss(outputs, y, {})
     site.calibration.mul_(2.0)
-    assert torch.equal(site.nats(outputs, y, {}), before)
-    assert not torch.allclose(site.eval().nats(outputs, y, {}), before)
+    assert torch.equal(site.log_loss(outputs, y, {}), before)
+    assert not torch.allclose(site.eval().log_loss(outputs, y, {}), before)
 
 
 def test_one_member_has_the_calibration_of_all():
