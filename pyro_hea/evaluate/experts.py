@@ -106,7 +106,7 @@ def _predicted(
     name: str, count: int, seed: int, spec: ModelSpec, device: str
 ) -> dict[str, list[float]]:
     """Labels of the test part, and what the model and the rule say of them."""
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     train = keep_labels(parts["labelled"], TARGET, count, seed) + parts["unlabelled"]
     test = parts["test"].take(parts["test"].labels[TARGET].notna().to_numpy())
     spec = spec.with_(**SIZE).with_prior(TARGET, EXPERTS[name])

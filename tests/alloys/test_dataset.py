@@ -62,7 +62,7 @@ def labels(alloys, target="single_phase"):
 
 @pytest.fixture(scope="module")
 def alloys():
-    return load_alloys()
+    return load_alloys("zeng2024")
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +103,25 @@ class TestLoadAlloys:
         assert alloys.number_of_elements.between(2, 10).all()
 
     def test_every_source_together(self):
-        everything = load_alloys(None)
+        everything = load_alloys(["zeng2024", "borg2020"])
         assert len(everything) == 1495
         assert set(everything.targets) >= {"single_phase", "hardness", "elongation"}
         assert everything.labels["hardness"].count() == 259
         assert set(everything.reports["source"]) == {"zeng2024", "borg2020"}
 
+    def test_every_source_is_the_default(self):
+        sources = {"zeng2024", "borg2020"}
+        assert sources <= set(load_alloys().reports["source"])
+
     def test_one_source(self):
-        borg = load_alloys(["borg2020"])
+        borg = load_alloys("borg2020")
         assert set(borg.reports["source"]) == {"borg2020"}
         assert set(borg.formulas) == set(borg.reports["formula"])
 
     def test_unknown_source_names_what_is_there(self):
-        with pytest.raises(DataError, match=r"'zeng'; allowed: zeng2024, borg2020"):
+        with pytest.raises(
+            DataError, match=r"'zeng'\. Did you mean 'zeng2024'\? Allowed: zeng2024"
+        ):
             load_alloys(["zeng"])
 
 
@@ -149,7 +155,7 @@ class TestPublishedSplit:
         assert len(parts["unlabelled"].reports) == 0
         assert parts["unlabelled"].targets == ("single_phase",)
 
-    @pytest.mark.parametrize("sources", [("zeng2024",), None])
+    @pytest.mark.parametrize("sources", ["zeng2024", None])
     def test_parts_hold_out_every_report_from_every_source(self, sources):
         parts = load_alloys(sources).split("published")
         for name, part in parts.items():
@@ -164,7 +170,9 @@ class TestPublishedSplit:
             alloys.split("publish")
 
     def test_alloys_of_ones_own_have_no_published_split(self):
-        with pytest.raises(DataError, match=r"not in the published split; use load_alloys\(\)"):
+        with pytest.raises(
+            DataError, match=r"not in the published split; use load_alloys\('zeng2024'\)"
+        ):
             dataset(("NiTi", "single_phase", 1)).split("published")
 
 

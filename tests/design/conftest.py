@@ -9,7 +9,7 @@ ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
 @pytest.fixture(scope="session")
 def few_elements() -> AlloyDataset:
     """The published labelled alloys of eight elements."""
-    alloys = load_alloys().split("published")["labelled"]
+    alloys = load_alloys("zeng2024").split("published")["labelled"]
     others = alloys.fractions.drop(columns=list(ELEMENTS))
     return alloys.take((others.sum(axis=1) == 0).to_numpy())
 

@@ -26,7 +26,7 @@ from pyro_hea.evaluate.rediscovery import (
 
 @pytest.fixture(scope="module")
 def alloys():
-    return load_alloys()
+    return load_alloys("zeng2024")
 
 
 @pytest.fixture(scope="module")

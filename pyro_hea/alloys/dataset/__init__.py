@@ -2,7 +2,7 @@
 
 Examples
 --------
->>> alloys = load_alloys()
+>>> alloys = load_alloys("zeng2024")
 >>> list(alloys.split("published"))
 ['labelled', 'unlabelled', 'validation', 'test']
 """

@@ -52,14 +52,14 @@ class _SinglePhase:
         return self
 
 
-def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDataset:
+def load_alloys(sources: str | Sequence[str] | None = None) -> AlloyDataset:
     """Load the embedded experimental alloys.
 
     Parameters
     ----------
-    sources : sequence of str, optional
-        Whose reports count: `zeng2024` (single phase or not, the alloys of arXiv:2409.06740) and
-        `borg2020` (phases and mechanical properties). `None` takes all.
+    sources : str or sequence of str, optional
+        Whose reports are read: `"zeng2024"` (single phase or not, the alloys of
+        arXiv:2409.06740), `"borg2020"` (phases and mechanical properties). All by default.
 
     Returns
     -------
@@ -77,9 +77,13 @@ def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDat
     with (folder / "alloys.csv").open(encoding="utf-8") as file:
         alloys = pd.read_csv(file).set_index("formula")
     known = list(dict.fromkeys(reports["source"]))
+    sources = [sources] if isinstance(sources, str) else sources
     for source in known if sources is None else sources:
         if source not in known:
-            raise DataError(f"there is no source '{source}'; allowed: {', '.join(known)}")
+            raise DataError(
+                f"there is no source '{source}'.{nearest(source, known)} Allowed: "
+                f"{', '.join(known)}"
+            )
     if sources is not None:
         reports = reports[reports["source"].isin(sources)]
     numbers = pd.to_numeric(reports["value"], errors="coerce")

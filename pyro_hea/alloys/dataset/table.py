@@ -266,7 +266,9 @@ class AlloyDataset:
         if name != "published":
             raise DataError(f"there is no split '{name}'; allowed: published")
         if not self.parts.isin(PARTS).any():
-            raise DataError("these alloys are not in the published split; use load_alloys()")
+            raise DataError(
+                "these alloys are not in the published split; use load_alloys('zeng2024')"
+            )
         parts = {part: self.take((self.parts == part).to_numpy()) for part in PARTS}
         return parts | {"unlabelled": parts["unlabelled"].without_labels()}
 

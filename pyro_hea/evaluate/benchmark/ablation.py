@@ -117,7 +117,7 @@ def changed(spec: ModelSpec, change: Mapping[str, Any]) -> ModelSpec:
 
 
 def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> dict[str, Any]:
-    labelled = load_alloys().split("published")["labelled"]
+    labelled = load_alloys("zeng2024").split("published")["labelled"]
     train, test = folds(labelled, TARGET, "grouped", seed)[fold]
     vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
     labels = test.labels[TARGET].to_numpy()
