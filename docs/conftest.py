@@ -11,7 +11,7 @@ def small_model():
     """A model that is trained in seconds, and what it was trained on."""
     from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     spec = ModelSpec(training={"members": 2, "epochs": 5})
     return DisentangledVAE(spec).fit(alloys, seed=0, progress=False), alloys
 
