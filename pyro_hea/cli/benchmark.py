@@ -62,15 +62,15 @@ def _protocol(name: str, seeds: int, about: str) -> None:
     def command(
         seeds: int, out: Path, jobs: int, spec: Path | None, device: str, quiet: bool
     ) -> None:
-        from pyro_hea.evaluate import Bench
+        from pyro_hea.evaluate import Runner
         from pyro_hea.spec import ModelSpec
 
-        bench = Bench(read_spec(spec) or ModelSpec(), out / "cache", device, jobs, not quiet)
-        outcome = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)(
-            bench, seeds
+        runner = Runner(read_spec(spec) or ModelSpec(), out / "cache", device, jobs, not quiet)
+        result = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)(
+            runner, seeds
         )
-        outcome.write(out)
-        for title, table in outcome.tables.items():
+        result.write(out)
+        for title, table in result.tables.items():
             show(title, table)
 
 

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.simulation import rank_data as rank_data
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
-    from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
-    from pyro_hea.evaluate.specs import compare_specs as compare_specs
-    from pyro_hea.evaluate.units import Bench as Bench
+    from pyro_hea.evaluate.spec_comparison import SpecComparison as SpecComparison
+    from pyro_hea.evaluate.spec_comparison import compare_specs as compare_specs
+    from pyro_hea.evaluate.runner import Runner as Runner
 
 _HOMES = {
     "BASELINES": "baselines",
-    "Bench": "units",
+    "Runner": "runner",
     "Judge": "judge",
     "PublishedRun": "protocols",
-    "SpecComparison": "specs",
-    "compare_specs": "specs",
+    "SpecComparison": "spec_comparison",
+    "compare_specs": "spec_comparison",
     "cross_validation": "comparison",
     "embedded_judge": "judge",
     "fit_predict": "baselines",

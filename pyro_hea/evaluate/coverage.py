@@ -25,7 +25,7 @@ from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
-    from pyro_hea.evaluate.units import Bench
+    from pyro_hea.evaluate.runner import Runner
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -36,12 +36,12 @@ QUANTILES = np.arange(1, 40) / 40
 """Levels of the quantiles behind intervals and scores; those of `NOMINAL` are among them."""
 
 
-def interval_coverage_benchmark(bench: Bench, *, seeds: int) -> dict[str, Any]:
+def interval_coverage_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
     """Five random folds of all alloys with a number; each label is predicted once a seed.
 
     Parameters
     ----------
-    bench : Bench
+    runner : Runner
         The numbers are those of its spec; where it has none, those of the spec `properties`,
         without the classes that they are given there.
     seeds : int
@@ -54,13 +54,13 @@ def interval_coverage_benchmark(bench: Bench, *, seeds: int) -> dict[str, Any]:
         and 95 % interval of a bootstrap over the alloys), the mean `width` of the 90 % interval,
         `mae` of the median and `crps`, the last three in the number's unit.
     """
-    spec = _of_numbers(bench.spec)
+    spec = _of_numbers(runner.spec)
     units = {
-        f"intervals-seed{seed}-fold{fold}": partial(_fold, seed, fold, spec, bench.device)
+        f"intervals-seed{seed}-fold{fold}": partial(_fold, seed, fold, spec, runner.device)
         for seed in range(seeds)
         for fold in range(FOLDS)
     }
-    table = pd.concat([pd.DataFrame(rows) for rows in bench.finish(units).values()])
+    table = pd.concat([pd.DataFrame(rows) for rows in runner.run(units).values()])
     targets: dict[str, dict[str, Any]] = {}
     for (target, model), rows in table.groupby(["target", "model"], sort=False):
         targets.setdefault(str(target), {})[str(model)] = _measured(rows)

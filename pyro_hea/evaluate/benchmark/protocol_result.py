@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ProtocolResult:
     """The result of a protocol.
 
     Attributes

@@ -22,7 +22,7 @@ Unit = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Bench:
+class Runner:
     """Where and how the units of a protocol are run.
 
     Attributes
@@ -62,7 +62,7 @@ class Bench:
 
         Examples
         --------
-        >>> Bench(progress=False).finish({"two": lambda: 1 + 1})
+        >>> Runner(progress=False).run({"two": lambda: 1 + 1})
         {'two': 2}
         """
         done = {name: self._kept(path) for name, path in self._files(units) if path.is_file()}
