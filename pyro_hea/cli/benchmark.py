@@ -30,7 +30,7 @@ PROTOCOLS = {
     "design": (5, "What a judge that never met the model says of its designs."),
     "rediscovery": (1, "How often designs come near alloys of element sets that were held out."),
     "campaign": (4, "Single-phase alloys found by picking, making and learning, round by round."),
-    "ablation": (1, "The default model with one lever changed at a time, on inner folds."),
+    "ablation": (1, "The default model with one setting changed at a time, on inner folds."),
     "speed": (1, "Time and memory of commands, training and answers, and how they grow."),
 }
 """Each with its number of seeds and what it measures."""

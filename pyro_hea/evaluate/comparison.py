@@ -35,7 +35,7 @@ BUDGETS = (25, 50, 100, 200, 400)
 """Numbers of labels, the other training alloys being unlabelled."""
 
 _FEWEST = {"all": 0, "≥ 4 elements": 4}
-"""Groups of alloys that differences are told of, with their least number of elements."""
+"""Groups of alloys whose differences are reported, with their smallest number of elements."""
 
 _DRAWS = 1000
 """Bootstrap samples of the alloys."""
@@ -64,14 +64,14 @@ def cross_validation(
         would lie, mean over the seeds. `differences`: model minus each baseline, with 95 %
         intervals of a bootstrap over the alloys, the same in every seed.
     """
-    units = {
+    tasks = {
         f"{kind}-seed{seed}-fold{fold}": partial(
             _fold, kind, seed, fold, runner.spec, baselines, runner.device
         )
         for seed in range(seeds)
         for fold in range(FOLDS)
     }
-    done = runner.run(units)
+    done = runner.run(tasks)
     runs = [
         pd.concat([pd.DataFrame(done[f"{kind}-seed{seed}-fold{fold}"]) for fold in range(FOLDS)])
         for seed in range(seeds)
@@ -96,14 +96,14 @@ def label_budget(
         `budgets`: by number of labels, each model's AUC and log loss (mean and 95 % interval over
         the seeds) and the paired difference of the AUC to each baseline, with its interval.
     """
-    units = {
+    tasks = {
         f"budget{count}-seed{seed}": partial(
             _budget, count, seed, runner.spec, baselines, runner.device
         )
         for count in budgets
         for seed in range(seeds)
     }
-    done = runner.run(units)
+    done = runner.run(tasks)
     models, found = [MODEL, *baselines], {}
     for count in budgets:
         runs = [pd.DataFrame(done[f"budget{count}-seed{seed}"]) for seed in range(seeds)]

@@ -66,7 +66,7 @@ def expert_priors(runner: Runner, *, seeds: int, budgets: Sequence[int] = FEW) -
         and 95 % interval over the seeds), and `differences` of each expert to the flat prior,
         paired by seed.
     """
-    units = {
+    tasks = {
         f"expert-{name}{count}-seed{seed}": partial(
             _predicted, name, count, seed, runner.spec, runner.device
         )
@@ -74,7 +74,7 @@ def expert_priors(runner: Runner, *, seeds: int, budgets: Sequence[int] = FEW) -
         for seed in range(seeds)
         for name in EXPERTS
     }
-    done = runner.run(units)
+    done = runner.run(tasks)
     first, *others = EXPERTS
     found = {}
     for count in budgets:

@@ -42,16 +42,16 @@ def published_benchmark(
         interval of the mean over the seeds; `models`, `ece_band` and `differences` as in
         `cross_validation`.
     """
-    units = {
+    tasks = {
         f"published-seed{seed}": partial(
             _published, seed, runner.spec, baselines, runner.device, runner.folder
         )
         for seed in range(seeds)
     }
-    done = list(runner.run(units).values())
-    runs = [unit["metrics"] for unit in done]
+    done = list(runner.run(tasks).values())
+    runs = [result["metrics"] for result in done]
     flat = pd.DataFrame([headline(run) for run in runs])
-    tables = [pd.DataFrame(unit["predictions"]) for unit in done]
+    tables = [pd.DataFrame(result["predictions"]) for result in done]
     return {
         "protocol": "published",
         "seeds": seeds,
@@ -90,5 +90,7 @@ def _published(
     parts = load_alloys().split("published")
     vae = cached_vae(seed, spec, device, folder)
     train = parts["labelled"] + parts["unlabelled"]
-    told = predictions(vae, train, parts["test"], seed=seed, baselines=baselines, device=device)
-    return {"metrics": published_metrics(vae, seed), "predictions": told}
+    test_predictions = predictions(
+        vae, train, parts["test"], seed=seed, baselines=baselines, device=device
+    )
+    return {"metrics": published_metrics(vae, seed), "predictions": test_predictions}

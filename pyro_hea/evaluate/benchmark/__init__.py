@@ -1,6 +1,6 @@
 """The benchmark: protocols of fixed seeds and folds, each with its tables and its figure.
 
-A protocol takes a `Runner`, which says what is measured and where finished units are kept, and a
+A protocol takes a `Runner`, which says what is measured and where finished tasks are kept, and a
 number of seeds, and gives an `ProtocolResult` that writes itself as JSON, Markdown and a figure.
 """
 

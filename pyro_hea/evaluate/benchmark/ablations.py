@@ -1,4 +1,4 @@
-"""What each lever of the default model earns, on inner folds of the published training part."""
+"""What each part of the default model contributes, on inner folds of the training part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from pyro_hea.alloys.dataset import load_alloys
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.comparison import MODEL, compare
 from pyro_hea.evaluate.folds import FOLDS, folds
 from pyro_hea.evaluate.protocols import TARGET
@@ -42,7 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Dirichlet likelihood": {"likelihood": {"kind": "dirichlet"}},
     "hurdle likelihood": {"likelihood": {"kind": "hurdle"}},
 }
-"""What is changed of the spec, one lever at a time."""
+"""Changes of the spec, one at a time."""
 
 _ERRORS = {
     "mae_at_pct": "composition MAE (at.%)",
@@ -53,9 +53,9 @@ _DRAWN = {"auc, all": "AUC", "log_loss, all": "log loss (nats)"}
 
 
 def ablation(runner: Runner, seeds: int) -> ProtocolResult:
-    """The default model with one lever changed at a time, paired with itself on inner folds."""
+    """The default model against itself with one setting changed, on inner folds."""
     variants = {MODEL: {}, **VARIANTS}
-    units = {
+    tasks = {
         f"ablation-{name.replace(' ', '_')}-seed{seed}-fold{fold}": partial(
             _fold, seed, fold, changed(runner.spec, change), runner.device
         )
@@ -63,7 +63,7 @@ def ablation(runner: Runner, seeds: int) -> ProtocolResult:
         for fold in range(FOLDS)
         for name, change in variants.items()
     }
-    done = iter(runner.run(units).values())
+    done = iter(runner.run(tasks).values())
     results = {
         (seed, fold, name): next(done)
         for seed in range(seeds)
@@ -87,7 +87,7 @@ def ablation(runner: Runner, seeds: int) -> ProtocolResult:
     ]
     table = pd.DataFrame(
         [
-            {"lever": name} | {measure: told(d) for measure, d in differences.items()}
+            {"variant": name} | {measure: format_interval(d) for measure, d in differences.items()}
             for name, differences in found["differences"].items()
         ]
     )

@@ -34,14 +34,14 @@ _FOUND = {
 
 def rediscovery(runner: Runner, seeds: int) -> ProtocolResult:
     """Whole sets of elements held out: whether designs come near their single-phase alloys."""
-    units = {
+    tasks = {
         f"rediscovery-seed{seed}-group{group}": partial(
             _rediscovered, group, seed, runner.spec, runner.device
         )
         for seed in range(seeds)
         for group in range(GROUPS)
     }
-    done = runner.run(units)
+    done = runner.run(tasks)
     table = pd.concat([pd.DataFrame(rows) for rows in done.values()], ignore_index=True)
     shares = table.drop(columns="group").groupby("set", as_index=False).mean()
     summary = rediscovery_summary(shares)
@@ -67,14 +67,14 @@ def rediscovery(runner: Runner, seeds: int) -> ProtocolResult:
 
 def campaign(runner: Runner, seeds: int) -> ProtocolResult:
     """Picking, making and learning, played on alloys whose labels are held back."""
-    units = {
+    tasks = {
         f"campaign-seed{seed}-{name.replace(', ', '-').replace(' ', '-')}": partial(
             _played, name, seed, affordable(runner.spec)
         )
         for seed in range(seeds)
         for name in STRATEGIES
     }
-    done = runner.run(units)
+    done = runner.run(tasks)
     table = pd.concat([pd.DataFrame(rows) for rows in done.values()], ignore_index=True)
     summary = campaign_summary(table)
     last = summary[summary["round"] == summary["round"].max()].drop(columns="round")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from pyro_hea.evaluate import cross_validation, label_budget, published_benchmark
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.plots import curve_panels, interval_panels
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ _MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
 def published(runner: Runner, seeds: int) -> ProtocolResult:
     """The published split: trained on its labelled and unlabelled parts, tested once."""
     found = published_benchmark(runner, seeds=seeds)
-    rows = [{"measure": m, "mean": told(values)} for m, values in found["summary"].items()]
+    rows = [
+        {"measure": m, "mean": format_interval(values)} for m, values in found["summary"].items()
+    ]
     first = f"Published split, mean over {seeds} seeds with its 95 % interval"
     tables = {first: pd.DataFrame(rows)} | _tables(found)
     return ProtocolResult("published", found, tables, _figure(found))
@@ -45,8 +47,8 @@ def budget(runner: Runner, seeds: int) -> ProtocolResult:
     for key, measure in _MEASURES.items():
         rows = []
         for labels, scores in found["budgets"].items():
-            told_of = scores["models"]
-            rows.append({"labels": labels} | {m: told_of[m][key]["mean"] for m in told_of})
+            models = scores["models"]
+            rows.append({"labels": labels} | {m: models[m][key]["mean"] for m in models})
             curves += [
                 {
                     "x_label": "labels",
@@ -55,11 +57,11 @@ def budget(runner: Runner, seeds: int) -> ProtocolResult:
                     "x": int(labels),
                     **values[key],
                 }
-                for model, values in told_of.items()
+                for model, values in models.items()
             ]
         tables[f"{measure} by number of labels, mean over {seeds} seeds"] = pd.DataFrame(rows)
     paired = [
-        {"labels": labels} | {b: told(d) for b, d in scores["auc_difference"].items()}
+        {"labels": labels} | {b: format_interval(d) for b, d in scores["auc_difference"].items()}
         for labels, scores in found["budgets"].items()
     ]
     tables["AUC, pyro_hea minus each baseline, paired by seed, 95 % interval"] = pd.DataFrame(
@@ -86,7 +88,7 @@ def _tables(found: dict[str, Any]) -> dict[str, pd.DataFrame]:
         table = pd.DataFrame(rows).T.rename_axis("model").reset_index().astype({"n": int})
         tables[f"Alloys: {group}; mean over {found['seeds']} seeds{note}"] = table
     paired = [
-        {"baseline": name} | {measure: told(d) for measure, d in differences.items()}
+        {"baseline": name} | {measure: format_interval(d) for measure, d in differences.items()}
         for name, differences in found["differences"].items()
     ]
     heading = "pyro_hea minus each baseline, paired, 95 % interval over the alloys"

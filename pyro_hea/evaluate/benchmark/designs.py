@@ -60,10 +60,10 @@ def design(runner: Runner, seeds: int) -> ProtocolResult:
     tables["Multi-phase alloys of the test part changed to a single phase, seed 0"] = (
         changed.rename_axis("workflow").reset_index()
     )
-    said = done["design-seed0-agreement"]
-    figure = design_judgement(said["predicted"], said["judged"]).figure
+    judged = done["design-seed0-agreement"]
+    figure = design_judgement(judged["predicted"], judged["judged"]).figure
     found = {"protocol": "design", "seeds": seeds, "runs": runs}
-    found |= {"changes": changed.to_dict("index"), "agreement": said}
+    found |= {"changes": changed.to_dict("index"), "agreement": judged}
     return ProtocolResult("design", found, tables, cast("Figure", figure))
 
 
@@ -82,5 +82,5 @@ def _agreement(model: partial[DisentangledVAE]) -> dict[str, Any]:
     """What model and judge say of designs, some hardly bound to the wish."""
     vae = model()
     tables = [judged_designs(vae, 1, n=_OF_EACH, agreement=kappa) for kappa in _AGREEMENT]
-    said = pd.concat(tables).round(4)
-    return {name: said[name].tolist() for name in ("predicted", "judged")}
+    judged = pd.concat(tables).round(4)
+    return {name: judged[name].tolist() for name in ("predicted", "judged")}

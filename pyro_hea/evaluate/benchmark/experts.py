@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from pyro_hea.evaluate import expert_priors
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.plots import curve_panels
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ def experts(runner: Runner, seeds: int) -> ProtocolResult:
         of_models = {n: scores["models"] for n, scores in found["budgets"].items()}
         tables[f"{measure}, mean over {seeds} seeds with its 95 % interval"] = pd.DataFrame(
             [
-                {"labels": labels} | {name: told(values[key]) for name, values in models.items()}
+                {"labels": labels}
+                | {name: format_interval(values[key]) for name, values in models.items()}
                 for labels, models in of_models.items()
             ]
         )
         tables[f"{measure}, expert minus flat, paired by seed, 95 % interval"] = pd.DataFrame(
             [
-                {"labels": n} | {name: told(d[key]) for name, d in scores["differences"].items()}
+                {"labels": n}
+                | {name: format_interval(d[key]) for name, d in scores["differences"].items()}
                 for n, scores in found["budgets"].items()
             ]
         )

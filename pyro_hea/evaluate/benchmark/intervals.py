@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from pyro_hea.evaluate import interval_coverage_benchmark
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def intervals(runner: Runner, seeds: int) -> ProtocolResult:
     for target, models in found["targets"].items():
         rows = []
         for name, scores in models.items():
-            coverage = {f"{float(p):.0%}": told(c) for p, c in scores["coverage"].items()}
+            coverage = {
+                f"{float(p):.0%}": format_interval(c) for p, c in scores["coverage"].items()
+            }
             rest = {"width of 90%": scores["width"], "MAE": scores["mae"], "CRPS": scores["crps"]}
             rows.append({"model": name} | coverage | rest)
             measure = f"coverage of the 90 % intervals of {target}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pyro_hea import explain
 from pyro_hea.alloys.dataset import load_alloys
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import bootstrap_interval, composition_metrics, label_from_latent
@@ -41,13 +41,13 @@ _AXES = ("disentanglement", "completeness", "informativeness", "mig", "sap")
 
 def disentanglement(runner: Runner, seeds: int) -> ProtocolResult:
     """How much of the label, and of families of elements, is in the latent."""
-    units = {
+    tasks = {
         f"disentanglement-seed{seed}": partial(
             _measured, seed, runner.spec, runner.device, runner.folder
         )
         for seed in range(seeds)
     }
-    runs = list(runner.run(units).values())
+    runs = list(runner.run(tasks).values())
     summary = {
         part: {name: bootstrap_interval([run[part][name] for run in runs]) for name in names}
         for part, names in (
@@ -64,11 +64,13 @@ def disentanglement(runner: Runner, seeds: int) -> ProtocolResult:
     table = pd.DataFrame(
         [
             {"measure": label}
-            | {part: told(summary[part][name]) for part in (_HELD_OUT, _TRAINING)}
+            | {part: format_interval(summary[part][name]) for part in (_HELD_OUT, _TRAINING)}
             for name, label in _MEASURES.items()
         ]
     )
-    axes = pd.DataFrame([{"score": name, "mean": told(summary["axes"][name])} for name in _AXES])
+    axes = pd.DataFrame(
+        [{"score": name, "mean": format_interval(summary["axes"][name])} for name in _AXES]
+    )
     tables = {
         f"Mean over {seeds} seeds with its 95 % interval; members measured one by one": table,
         "Axes of z and families of elements, training alloys (DCI, MIG, SAP)": axes,

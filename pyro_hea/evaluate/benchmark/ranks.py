@@ -24,20 +24,20 @@ Method = Literal["guide", "importance"]
 SIMULATIONS: dict[Method, int] = {"guide": 1000, "importance": 500}
 """Alloys drawn from one member of each seed: weighing them takes long."""
 
-_TOLD = 0.01
+_SIGNIFICANCE = 0.01
 """P-value below which ranks count as not uniform."""
 
 
 def calibration(runner: Runner, seeds: int) -> ProtocolResult:
     """Ranks of what models of the published split drew among the draws of their posteriors."""
-    units = {
+    tasks = {
         f"calibration-seed{seed}-{method}": partial(
             _ranks, seed, method, runner.spec, runner.device, runner.folder
         )
         for seed in range(seeds)
         for method in SIMULATIONS
     }
-    done = runner.run(units)
+    done = runner.run(tasks)
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     content, tables = {}, {}
     for ax, (method, simulations) in zip(
@@ -52,7 +52,7 @@ def calibration(runner: Runner, seeds: int) -> ProtocolResult:
         content[method] = {
             "simulations": simulations,
             "p_values": p.to_dict("list"),
-            f"share below {_TOLD}": float((p < _TOLD).to_numpy().mean()),
+            f"share below {_SIGNIFICANCE}": float((p < _SIGNIFICANCE).to_numpy().mean()),
         }
     found = {"protocol": "calibration", "seeds": seeds, "methods": content}
     return ProtocolResult("calibration", found, tables, figure)

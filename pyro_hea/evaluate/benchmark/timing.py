@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate import Runner
 
 REPEATS = 3
-"""Of each measurement but a whole training; the median is told."""
+"""Of each measurement but a whole training; the median is reported."""
 
 TRAINED = (1, 8, 64)
 """Members trained at once; the last on CUDA alone."""
@@ -65,7 +65,7 @@ _SCREENED = {
 
 _LABELLED = 1_000
 _LEAST = 0.1
-"""MiB; less is not told from nothing, and has no place on a logarithmic axis."""
+"""MiB; less cannot be measured, and zero has no place on a logarithmic axis."""
 
 _MIB = 2**20
 
@@ -73,8 +73,8 @@ _MIB = 2**20
 def speed(runner: Runner, seeds: int) -> ProtocolResult:
     """How long it takes, how much memory it needs, and how both grow; trained once a seed."""
     cuda = choose_device(runner.device).type == "cuda"
-    units: dict[str, Any] = {"speed-commands": partial(_commands, runner.spec, runner.folder)}
-    units |= {
+    tasks: dict[str, Any] = {"speed-commands": partial(_commands, runner.spec, runner.folder)}
+    tasks |= {
         f"speed-train{members}-seed{seed}": partial(
             _training, runner.spec, members, seed, runner.device
         )
@@ -82,24 +82,24 @@ def speed(runner: Runner, seeds: int) -> ProtocolResult:
         if members <= 8 or cuda
         for seed in range(seeds)
     }
-    units |= {
+    tasks |= {
         f"speed-profile{members}": partial(_profile, runner.spec, members, runner.device)
         for members in _PROFILED
     }
-    units |= {f"speed-targets{members}": partial(_targets, members) for members in _COMPARED}
-    units["speed-answers"] = partial(_answers, runner.spec, runner.device, runner.folder)
-    units |= {
+    tasks |= {f"speed-targets{members}": partial(_targets, members) for members in _COMPARED}
+    tasks["speed-answers"] = partial(_answers, runner.spec, runner.device, runner.folder)
+    tasks |= {
         f"speed-screen-{name}": partial(
             _screening, runner.spec, runner.device, runner.folder, elements
         )
         for name, elements in _SCREENED.items()
     }
     points = [(axis, size) for axis, sizes in GROWTH.items() for size in sizes]
-    units |= {
+    tasks |= {
         f"speed-{axis}{size}": partial(_growth, runner.spec, _START | {axis: size}, runner.device)
         for axis, size in points
     }
-    done = runner.run(units, alone=True)
+    done = runner.run(tasks, alone=True)
     trained = pd.DataFrame([u for name, u in done.items() if name.startswith("speed-train")])
     trained = trained.groupby("members", as_index=False).median()
     grown = pd.DataFrame(
@@ -112,9 +112,9 @@ def speed(runner: Runner, seeds: int) -> ProtocolResult:
         [{"axis": axis, **_exponents(rows)} for axis, rows in grown.groupby("axis", sort=False)]
     )
     tables = {
-        "Commands, median": _listed(done["speed-commands"]),
+        "Commands, median": _as_rows(done["speed-commands"]),
         "Training on the published split to the end": trained,
-        "Answers of the default ensemble, median": _listed(done["speed-answers"]),
+        "Answers of the default ensemble, median": _as_rows(done["speed-answers"]),
         "Screening, median": screened,
         "Milliseconds of a training step by part; the floor is its matrix products": parts,
         "Processor seconds of an epoch, four targets against one": targets,
@@ -339,7 +339,7 @@ def _exponents(rows: pd.DataFrame) -> dict[str, float]:
     return dict(zip(map(str, costs), exponents.tolist(), strict=True))
 
 
-def _listed(values: dict[str, float]) -> pd.DataFrame:
+def _as_rows(values: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame({"what": list(values), "value": list(values.values())})
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, load_alloys
 from pyro_hea.evaluate import Runner, benchmark
-from pyro_hea.evaluate.benchmark import ablation, campaigns, comparisons, designs, latent, ranks
+from pyro_hea.evaluate.benchmark import ablations, campaigns, comparisons, designs, latent, ranks
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import composition_metrics, label_from_latent
@@ -60,9 +60,9 @@ def test_comparisons_show_the_model_beside_the_baselines(
 @pytest.mark.slow
 def test_intervals_of_each_number_stand_beside_the_baselines(runner):
     result = benchmark.intervals(runner, 1)
-    units = [path.stem for path in sorted(runner.folder.glob("intervals-*.json"))]
-    assert len(units) == 5
-    done = runner.run({name: lambda: pytest.fail("ran again") for name in units})
+    tasks = [path.stem for path in sorted(runner.folder.glob("intervals-*.json"))]
+    assert len(tasks) == 5
+    done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     rows = pd.concat([pd.DataFrame(part) for part in done.values()])
     labels = load_alloys(None).labels
     assert list(result.content["targets"]) == ["hardness", "yield_strength"]
@@ -96,9 +96,9 @@ def test_the_budget_is_drawn_by_number_of_labels(runner, monkeypatch):
 def test_ranks_of_both_inferences_are_counted_and_drawn(runner, monkeypatch):
     monkeypatch.setattr(ranks, "SIMULATIONS", {"guide": 60, "importance": 20})
     result = benchmark.calibration(runner, 2)
-    units = [path.stem for path in sorted(runner.folder.glob("calibration-*.json"))]
-    assert len(units) == 2 * 2
-    done = runner.run({name: lambda: pytest.fail("ran again") for name in units})
+    tasks = [path.stem for path in sorted(runner.folder.glob("calibration-*.json"))]
+    assert len(tasks) == 2 * 2
+    done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     sites = {"guide": ["z0", "z1"], "importance": ["z0", "z1", "single_phase"]}
     assert [table["seed"].tolist() for table in result.tables.values()] == [[0, 1]] * 2
     for (method, names), ax in zip(sites.items(), result.figure.axes, strict=True):
@@ -192,19 +192,19 @@ def test_a_campaign_is_told_by_strategy_and_round(runner, monkeypatch):
     (last,) = result.tables.values()
     assert last["strategy"].tolist() == list(campaigns.STRATEGIES)
     assert last["mean"].tolist() == [len(name) + 1 for name in campaigns.STRATEGIES]
-    units = {path.stem for path in runner.folder.glob("campaign-*.json")}
-    assert len(units) == 3 * len(campaigns.STRATEGIES)
+    tasks = {path.stem for path in runner.folder.glob("campaign-*.json")}
+    assert len(tasks) == 3 * len(campaigns.STRATEGIES)
 
 
 @pytest.mark.slow
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
     runner, monkeypatch
 ):
-    monkeypatch.setattr(ablation, "VARIANTS", {"teacher off": {"training": {"teacher": None}}})
+    monkeypatch.setattr(ablations, "VARIANTS", {"teacher off": {"training": {"teacher": None}}})
     result = benchmark.ablation(runner, 1)
-    units = [path.stem for path in sorted(runner.folder.glob("ablation-*.json"))]
-    assert len(units) == 2 * 5
-    done = runner.run({name: lambda: pytest.fail("ran again") for name in units})
+    tasks = [path.stem for path in sorted(runner.folder.glob("ablation-*.json"))]
+    assert len(tasks) == 2 * 5
+    done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     pooled = {
         name: pd.concat(
             pd.DataFrame({key: unit[key] for key in ("formula", "label", "prediction")})
@@ -224,7 +224,7 @@ def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
 
 
 def test_every_lever_makes_another_model_that_can_be_declared():
-    default = ablation.changed(ModelSpec(), {})
-    assert default.training.members == ablation.MEMBERS
-    variants = [ablation.changed(ModelSpec(), change) for change in ablation.VARIANTS.values()]
-    assert len({default, *variants}) == 1 + len(ablation.VARIANTS)
+    default = ablations.changed(ModelSpec(), {})
+    assert default.training.members == ablations.MEMBERS
+    variants = [ablations.changed(ModelSpec(), change) for change in ablations.VARIANTS.values()]
+    assert len({default, *variants}) == 1 + len(ablations.VARIANTS)

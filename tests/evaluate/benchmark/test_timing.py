@@ -37,9 +37,9 @@ def test_exponents_are_those_of_a_power_law():
 
 @pytest.mark.slow
 def test_a_small_run_times_everything(tmp_path, monkeypatch):
-    def here(_, units, *, alone=False):
+    def here(_, tasks, *, alone=False):
         """A process for each unit, as `test_units` has it, would mostly import."""
-        return {name: unit() for name, unit in units.items()}
+        return {name: unit() for name, unit in tasks.items()}
 
     monkeypatch.setattr(Runner, "finish", here)
     monkeypatch.setattr(timing, "REPEATS", 1)
