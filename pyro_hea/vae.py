@@ -531,7 +531,7 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Change an alloy's targets at its latent, then search nearby; see `pyro_hea.design.invert`."""
+        """Change an alloy's targets at its latent; see `pyro_hea.design.invert`."""
         return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
 
     def nearest(
@@ -541,7 +541,7 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Find the smallest change of composition that changes targets; see `pyro_hea.design.nearest_alloy`."""
+        """Find the smallest change that changes targets; see `pyro_hea.design.nearest_alloy`."""
         return designing.nearest_alloy(self.ensemble, alloy, change, constraints, **settings)
 
     def _member(self, member: int) -> int:

@@ -121,8 +121,8 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> list[dict[Hasha
         formulas = np.array(test.formulas)[known]
         for model, quantiles in answers.items():
             scores = quantile_scores(y[known], quantiles[target][:, known])
-            labelled = scores.assign(target=target, model=model, formula=formulas)
-            rows += labelled.to_dict("records")
+            scored = scores.assign(target=target, model=model, formula=formulas)
+            rows += scored.to_dict("records")
     return rows
 
 

@@ -24,7 +24,7 @@ VERMILION, PURPLE, YELLOW, BLACK = "#D55E00", "#CC79A7", "#F0E442", "#222222"
 LIGHT_GREY = "0.72"
 """Of what is context and not data, such as unlabelled alloys."""
 
-REFERENCE = {"color": "0.45", "linewidth": 1.0, "linestyle": ":"}
+REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": ":"}
 """Look of a reference line: chance, zero, the identity."""
 
 LINES = ("-", "--", "-.", ":")
