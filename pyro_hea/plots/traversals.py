@@ -64,7 +64,11 @@ def traversal_plot(
     with house_style():
         above, below = new_panels((6.4, 5.2), 2, sharex=True, height_ratios=(2, 1))
         drawn = above.stackplot(
-            position, bands.to_numpy().T, labels=[str(name) for name in bands], edgecolor="0.4", linewidth=0.5
+            position,
+            bands.to_numpy().T,
+            labels=[str(name) for name in bands],
+            edgecolor="0.4",
+            linewidth=0.5,
         )
         for i, band in enumerate(drawn):
             turn, tint = divmod(i, len(_TINTS))  # a tint comes again with another hatch
