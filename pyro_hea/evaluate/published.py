@@ -87,7 +87,7 @@ def cached_vae(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> 
 def _published(
     seed: int, spec: ModelSpec, baselines: Sequence[str], device: str, folder: Path | None
 ) -> dict[str, Any]:
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     vae = cached_vae(seed, spec, device, folder)
     train = parts["labelled"] + parts["unlabelled"]
     test_predictions = predictions(

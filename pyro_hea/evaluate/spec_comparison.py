@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
-from pyro_hea.posterior.program import COMPOSITION
-from pyro_hea.posterior.psis import TRUSTED
+from pyro_hea.posterior.psis import K_HAT_LIMIT
+from pyro_hea.posterior.traces import COMPOSITION
 from pyro_hea.spec import Categorical, Continuous, Hurdle, ModelSpec, Multinomial, Ordinal
 from pyro_hea.vae import DisentangledVAE
 
@@ -237,7 +237,7 @@ def _table(pointwise: pd.DataFrame, k_hat: pd.DataFrame, specs: list[str]) -> pd
     tables = {}
     for about in dict.fromkeys(pointwise.index.get_level_values("about")):
         rows = pointwise.loc[about]
-        doubtful = k_hat > TRUSTED if about == COMPOSITION else k_hat.iloc[:0] > TRUSTED
+        doubtful = k_hat > K_HAT_LIMIT if about == COMPOSITION else k_hat.iloc[:0] > K_HAT_LIMIT
         elpds = {s: _elpd(rows[s].to_numpy(), bool(doubtful[s].any())) for s in specs}
         tables[about] = az.compare(elpds)
     return pd.concat(tables, names=["about", "spec"])

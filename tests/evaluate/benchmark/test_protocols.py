@@ -15,6 +15,7 @@ from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import composition_metrics, label_from_latent
 
+_NO_TEACHER = {"teacher off": {"training": {"distillation": None}}}
 SMALL = {"hidden": [8]}
 SPEC = ModelSpec(
     latent={"dim": 2},
@@ -22,7 +23,7 @@ SPEC = ModelSpec(
     encoder=SMALL,
     decoder=SMALL,
     training={
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 512,
@@ -64,7 +65,7 @@ def test_intervals_of_each_number_stand_beside_the_baselines(runner):
     assert len(tasks) == 5
     done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     rows = pd.concat([pd.DataFrame(part) for part in done.values()])
-    labels = load_alloys(None).labels
+    labels = load_alloys(["zeng2024", "borg2020"]).labels
     assert list(result.content["targets"]) == ["hardness", "yield_strength"]
     for target, models in result.content["targets"].items():
         assert list(models) == [MODEL, "extra_trees", "ridge"]
@@ -117,7 +118,7 @@ def test_the_latent_is_measured_member_by_member_on_both_parts(runner):
     result = benchmark.disentanglement(runner, 1)
     (run,) = result.content["runs"]
     vae = cached_vae(0, SPEC, "cpu", runner.folder)
-    test = load_alloys().split("published")["test"]
+    test = load_alloys("zeng2024").split("published")["test"]
     test = test.take(test.labels["single_phase"].notna().to_numpy())
     true, y = vae.ensemble.fractions(test), test.labels["single_phase"]
     read = [label_from_latent(vae.encode(test, k), y)["worse_auc"] for k in range(2)]
@@ -140,7 +141,7 @@ def test_designs_of_both_wishes_are_told_seed_by_seed(runner, monkeypatch):
         return table
 
     def changed(vae, alloys, workflow):
-        assert len(alloys) == len(load_alloys().split("published")["test"])
+        assert len(alloys) == len(load_alloys("zeng2024").split("published")["test"])
         moved = {"nearest": 0.1, "invert": 0.2}[workflow]
         return pd.DataFrame(
             {"formula": ["a", None], "judged": [0.9, 0.0], "moved": [moved, np.nan]}
@@ -200,7 +201,9 @@ def test_a_campaign_is_told_by_strategy_and_round(runner, monkeypatch):
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
     runner, monkeypatch
 ):
-    monkeypatch.setattr(ablations, "VARIANTS", {"teacher off": {"training": {"teacher": None}}})
+    monkeypatch.setattr(
+        ablations, "VARIANTS", {"teacher off": {"training": {"distillation": None}}}
+    )
     result = benchmark.ablation(runner, 1)
     tasks = [path.stem for path in sorted(runner.folder.glob("ablation-*.json"))]
     assert len(tasks) == 2 * 5
@@ -213,7 +216,7 @@ def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
         )
         for name in (MODEL, "teacher_off")
     }
-    labelled = load_alloys().split("published")["labelled"]
+    labelled = load_alloys("zeng2024").split("published")["labelled"]
     known = sorted(labelled.labels["single_phase"].dropna().index)
     for table in pooled.values():
         assert sorted(table["formula"]) == known

@@ -1,8 +1,8 @@
-"""The No-U-Turn sampler for many densities side by side, each with steps and trees of its own.
+"""The No-U-Turn sampler for many densities side by side, each with its own steps and trees.
 
-Pyro's NUTS takes all that it moves as one point: a hundred independent posteriors share one step
-size and one trajectory, and the least normal of them sets both. Here each has its own, and all
-their gradients are still computed at once. The algorithm is that of Stan: trajectories double
+Pyro's NUTS treats all coordinates as one point: a hundred independent posteriors share one step
+size and one trajectory. Here each has its own, and all gradients are computed at once.
+The algorithm is that of Stan: trajectories double
 until they turn back, and a draw is picked from them by weight (Hoffman and Gelman, JMLR 15 (2014)
 1593; Betancourt, arXiv:1701.02434). Between trajectories a point may jump to a draw of a proposal,
 taken or left by Metropolis' rule, which leads from one mode to another.
@@ -31,7 +31,7 @@ _DIVERGED = 1000.0
 """Loss of log density, in nats, at which a trajectory is given up."""
 
 
-class Trees(NamedTuple):
+class NUTSDraws(NamedTuple):
     """Draws, (draws, C, ..., d), and of each draw whether its trajectory diverged.
 
     `diverging` and `steps`, how many gradients a draw took, are (draws, C, ...); `step_size` is
@@ -49,24 +49,24 @@ class _Point(NamedTuple):
 
     u: Tensor
     p: Tensor
-    slope: Tensor
-    height: Tensor
+    gradient: Tensor
+    log_p: Tensor
 
     @property
     def joint(self) -> Tensor:
         """Log density of position and momentum, (C, ...)."""
-        return self.height - self.p.square().sum(-1) / 2
+        return self.log_p - self.p.square().sum(-1) / 2
 
     def where(self, chosen: Tensor, other: _Point) -> _Point:
         """The same where `chosen` (C, ...), else the other."""
-        u, p, slope = (
+        u, p, gradient = (
             torch.where(chosen.unsqueeze(-1), a, b)
             for a, b in zip(self[:3], other[:3], strict=True)
         )
-        return _Point(u, p, slope, torch.where(chosen, self.height, other.height))
+        return _Point(u, p, gradient, torch.where(chosen, self.log_p, other.log_p))
 
 
-def sample(
+def sample_nuts(
     log_density: LogDensity,
     start: Tensor,
     proposal: TorchDistribution,
@@ -76,7 +76,7 @@ def sample(
     jumps: int,
     deepest: int,
     accepted: float,
-) -> Trees:
+) -> NUTSDraws:
     """Draw from each density by NUTS, C chains of each.
 
     Parameters
@@ -99,7 +99,7 @@ def sample(
 
     Returns
     -------
-    Trees
+    NUTSDraws
 
     Examples
     --------
@@ -107,7 +107,7 @@ def sample(
     >>> _ = torch.manual_seed(0)
     >>> sd = torch.tensor([[0.5, 1.0], [1.0, 2.0]])  # of two densities
     >>> wide = pyro.distributions.Normal(torch.zeros(2, 2), 3.0).to_event(1)
-    >>> found = sample(lambda u: -(u / sd).square().sum(-1) / 2, torch.zeros(4, 2, 2), wide,
+    >>> found = sample_nuts(lambda u: -(u / sd).square().sum(-1) / 2, torch.zeros(4, 2, 2), wide,
     ...                draws=500, warmup=100, jumps=8, deepest=5, accepted=0.8)
     >>> (found.draws.std((0, 1)) / sd - 1).abs().max() < 0.1
     tensor(True)
@@ -126,14 +126,14 @@ def sample(
         else:
             kept.append((point.u, diverging, steps))
     u, diverged, taken = (torch.stack(column) for column in zip(*kept, strict=True))
-    return Trees(u, diverged, taken, step)
+    return NUTSDraws(u, diverged, taken, step)
 
 
 def _at(log_density: LogDensity, u: Tensor, p: Tensor) -> _Point:
     u = u.detach().requires_grad_()
-    height = log_density(u)
-    (slope,) = torch.autograd.grad(height.sum(), u)
-    return _Point(u.detach(), p, slope, height.detach())
+    log_p = log_density(u)
+    (gradient,) = torch.autograd.grad(log_p.sum(), u)
+    return _Point(u.detach(), p, gradient, log_p.detach())
 
 
 def _jump(
@@ -143,7 +143,7 @@ def _jump(
     with torch.no_grad():  # all that are proposed are weighed at once
         proposed = proposal.sample(torch.Size([jumps * chains]))
         weights = log_density(proposed) - proposal.log_prob(proposed)
-        u, weight = point.u, point.height - proposal.log_prob(point.u)
+        u, weight = point.u, point.log_p - proposal.log_prob(point.u)
         for other, of_other in zip(proposed.split(chains), weights.split(chains), strict=True):
             taken = torch.rand_like(weight).log() < of_other - weight
             u = torch.where(taken.unsqueeze(-1), other, u)
@@ -153,9 +153,9 @@ def _jump(
 
 def _leap(log_density: LogDensity, point: _Point, step: Tensor) -> _Point:
     """One step of the leapfrog, by `step` (C, ..., 1), back in time where it is negative."""
-    half = point.p + step / 2 * point.slope
+    half = point.p + step / 2 * point.gradient
     after = _at(log_density, point.u + step * half, half)
-    return after._replace(p=half + step / 2 * after.slope)
+    return after._replace(p=half + step / 2 * after.gradient)
 
 
 def _turns(first: Tensor, last: Tensor, total: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ def _transition(
     """The next draw; mean acceptance, number of gradients and divergence, (C, ...)."""
     start = point._replace(p=torch.randn_like(point.u))
     left = right = chosen = start
-    total, zero = start.p, torch.zeros_like(start.height)
+    total, zero = start.p, torch.zeros_like(start.log_p)
     log_weight, accepted, steps = zero, zero, zero
     growing, diverging = zero == 0, zero != 0
     for depth in range(deepest):

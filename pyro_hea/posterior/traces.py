@@ -1,8 +1,7 @@
-"""Runs of the whole program: what the guide draws, and how the model weighs it.
+"""Traces of the program: draws from the guide and their log densities by guide and model.
 
-Each alloy is weighed by itself. What all alloys share (coefficients of an expert's prior, the
-reliability of reports) is no matter of one alloy: it is fixed where the guide centres it, and not
-scored.
+Each alloy is scored by itself. Sites that all alloys share (coefficients of an expert prior, the
+reliability of reports) are fixed at the centre of the guide and not scored.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from pyro_hea.program.model import AlloyModel
 
 DRAWS_DIM = -3
-"""Plate of the draws, outside members and alloys."""
+"""Dimension of the plate of draws, outside members and alloys."""
 
 COMPOSITION = "composition"
 """The site that is observed."""
 
 
-class Weighted(NamedTuple):
-    """Draws from the guide, weighed by the model.
+class WeightedDraws(NamedTuple):
+    """Draws from the guide with their log weights.
 
     `sites` maps each target and `z` to (S, K, N, ...); `log_weight` is log p(x, y, z) - log q(y, z)
     of each draw, (S, K, N), in nats, where a label that is known is given and not drawn;
@@ -43,7 +42,7 @@ class Weighted(NamedTuple):
 
 
 @torch.no_grad()
-def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> Weighted:
+def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> WeightedDraws:
     """Draw targets and latents from the guide; score them by model and guide.
 
     Parameters
@@ -56,7 +55,7 @@ def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> Weighted
 
     Returns
     -------
-    Weighted
+    WeightedDraws
     """
     with pyro.validation_enabled(False):
         guide = poutine.trace(_of_alloys(model, model.guide, draws)).get_trace(batch)
@@ -65,14 +64,14 @@ def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> Weighted
         shape = torch.Size((draws, model.members, len(batch)))
         sites: dict[str, Any] = dict(joint.nodes)
         names = (*model.spec.target_names, "z")
-        return Weighted(
+        return WeightedDraws(
             {n: sites[n]["value"].expand(*shape, *_event(sites[n]["value"], n)) for n in names},
-            (_score(joint) - _score(guide)).expand(shape),
+            (_sum_log_prob(joint) - _sum_log_prob(guide)).expand(shape),
             _log_prob(sites[COMPOSITION]).expand(shape),
         )
 
 
-def score(model: AlloyModel, batch: AlloyBatch, z: Tensor) -> tuple[Tensor, Tensor]:
+def log_densities(model: AlloyModel, batch: AlloyBatch, z: Tensor) -> tuple[Tensor, Tensor]:
     """Log p(x, y, z) and log p(x | y, z) at given latents and targets.
 
     Parameters
@@ -90,16 +89,16 @@ def score(model: AlloyModel, batch: AlloyBatch, z: Tensor) -> tuple[Tensor, Tens
     with pyro.validation_enabled(False):
         program = poutine.condition(_of_alloys(model, model.model, len(z)), data={"z": z})
         joint = poutine.trace(program).get_trace(batch)
-        return _score(joint), _log_prob(dict(joint.nodes)[COMPOSITION])
+        return _sum_log_prob(joint), _log_prob(dict(joint.nodes)[COMPOSITION])
 
 
 def in_double_precision(model: AlloyModel, batch: AlloyBatch) -> tuple[AlloyModel, AlloyBatch]:
-    """Copies of both: differences of log densities of some hundred nats are wanted exactly."""
+    """Copies in double precision, for differences of log densities of hundreds of nats."""
     double = batch.map(lambda t: t.double() if t.is_floating_point() else t)
     return deepcopy(model).double().requires_grad_(False), double
 
 
-def repeated(program: Callable[..., Any], draws: int) -> Callable[..., Any]:
+def vectorized(program: Callable[..., Any], draws: int) -> Callable[..., Any]:
     """The same program under a plate of draws."""
 
     def run(*args: Any) -> Any:
@@ -110,12 +109,12 @@ def repeated(program: Callable[..., Any], draws: int) -> Callable[..., Any]:
 
 
 def _of_alloys(model: AlloyModel, program: Callable[..., Any], draws: int) -> Callable[..., Any]:
-    """`repeated`, with what all alloys share fixed and out of sight."""
-    fixed = poutine.condition(repeated(program, draws), data=model.centres)
+    """`vectorized`, with what all alloys share fixed and hidden."""
+    fixed = poutine.condition(vectorized(program, draws), data=model.centres)
     return poutine.block(fixed, hide=list(model.centres))
 
 
-def _score(trace: Any) -> Tensor:
+def _sum_log_prob(trace: Any) -> Tensor:
     """Sum of the log densities of a trace's sites, draw by draw and alloy by alloy."""
     nodes: dict[str, Any] = dict(trace.nodes)
     sites = [s for s in nodes.values() if s["type"] == "sample"]

@@ -1,4 +1,4 @@
-"""Alloys that were never made, what forests say of them, and how heads learn it."""
+"""Synthetic alloys, their class probabilities by a teacher, and the heads that learn these."""
 
 from dataclasses import replace
 
@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy
 from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.fitting import TrainingRun, untrained_ensemble
-from pyro_hea.inference import elbo_loss, learn, lesson_loss, teacher
-from pyro_hea.inference.teacher import lessons, never_made
+from pyro_hea.inference import distil_heads, distillation_loss, elbo_loss
+from pyro_hea.inference import distillation_set as module
+from pyro_hea.inference.distillation_set import distillation_set, synthetic_compositions
 
 SMALL = {
     "latent": {"dim": 2, "flow": None},
@@ -26,7 +27,7 @@ SMALL = {
         "members": 2,
         "epochs": 4,
         "batch_size": 32,
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
     },
 }
 PHASE = {"kind": "categorical", "classes": ["fcc", "hcp", "bcc", "several"]}
@@ -46,99 +47,101 @@ def prepared(spec, data, seed=0):
     )
 
 
-def taught(spec, data, seed=0):
-    ensemble = untrained_ensemble(spec, data, seed)
-    return ensemble, lessons(spec, [ensemble.batch(data)], ensemble.feature_map, seed)
+def untrained_and_data(spec, alloys, seed=0):
+    ensemble = untrained_ensemble(spec, alloys, seed)
+    return ensemble, distillation_set(spec, [ensemble.batch(alloys)], ensemble.feature_map, seed)
 
 
 def amounts(fractions):
     return np.sort(fractions, axis=1)
 
 
-class TestNeverMade:
+class TestSyntheticCompositions:
     @settings(deadline=None, max_examples=30)
     @given(st.integers(1, 6), st.integers(1, 7), st.integers(0, 2**32 - 1))
-    def test_they_have_as_many_elements_as_one_that_was_made(self, rows, elements, seed):
+    def test_they_have_as_many_elements_as_a_real_alloy(self, rows, elements, seed):
         rng = np.random.default_rng(seed)
         made = rng.exponential(size=(rows, elements)) * (rng.random((rows, elements)) < 0.5)
         made[:, 0] += 0.1
         made /= made.sum(1, keepdims=True)
-        new = never_made(made, 40, rng)
+        new = synthetic_compositions(made, 40, rng)
         np.testing.assert_allclose(new.sum(1), 1)
         assert set((new > 0).sum(1)) <= set((made > 0).sum(1))
         assert not new[:, (made == 0).all(0)].any()
 
-    def test_amounts_stay_and_elements_give_way_to_others(self, alloys):
+    def test_amounts_stay_and_elements_are_replaced(self, alloys):
         made = alloys.fractions.to_numpy()
-        new = never_made(made, 500, np.random.default_rng(0))
+        new = synthetic_compositions(made, 500, np.random.default_rng(0))
         known = {tuple(row) for row in amounts(made).round(9)}
         assert all(tuple(row) in known for row in amounts(new).round(9))
         sets = {tuple(row) for row in made > 0}
         assert np.mean([tuple(row) not in sets for row in new > 0]) > 0.5
 
-    def test_frequent_elements_come_in_more_often(self):
+    def test_frequent_elements_are_chosen_more_often(self):
         made = np.repeat(np.eye(3), [90, 9, 1], axis=0)
-        new = never_made(made, 20_000, np.random.default_rng(0)).sum(0)
+        new = synthetic_compositions(made, 20_000, np.random.default_rng(0)).sum(0)
         # From the first: 36 % give way, nine to one; the others add to both about alike.
         assert 7 < new[1] / new[2] < 11
 
 
-class TestLessons:
-    def test_forests_say_what_the_labels_say(self, alloys):
-        ensemble, said = taught(spec_of(), alloys)
-        light = said.alloys.fractions[
+class TestDistillationSet:
+    def test_probabilities_of_the_teacher_agree_with_the_labels(self, alloys):
+        ensemble, data = untrained_and_data(spec_of(), alloys)
+        light = data.alloys.fractions[
             :, [list(ensemble.elements).index(e) for e in ("Al", "W", "Nb")]
         ]
         rule = (light.sum(1) < 0.2).numpy()
-        for probabilities in said.probabilities["single_phase"]:
+        for probabilities in data.probabilities["single_phase"]:
             torch.testing.assert_close(probabilities.sum(1), torch.ones(len(rule)))
             assert roc_auc_score(rule, probabilities[:, 1]) > 0.7
 
     def test_each_member_has_a_forest_of_its_own(self, alloys):
-        first, second = taught(spec_of(), alloys)[1].probabilities["single_phase"]
+        first, second = untrained_and_data(spec_of(), alloys)[1].probabilities["single_phase"]
         assert (first != second).any()
 
     def test_features_are_those_of_the_compositions(self, alloys):
-        ensemble, said = taught(spec_of(), alloys)
-        expected = ensemble.feature_map(said.alloys.composition.double())
-        torch.testing.assert_close(said.alloys.features.double(), expected, rtol=1e-3, atol=1e-3)
+        ensemble, data = untrained_and_data(spec_of(), alloys)
+        expected = ensemble.feature_map(data.alloys.composition.double())
+        torch.testing.assert_close(data.alloys.features.double(), expected, rtol=1e-3, atol=1e-3)
 
-    def test_a_class_that_no_alloy_has_is_never_said(self, alloys_of_kinds):
-        _, said = taught(spec_of(["phase"]), alloys_of_kinds)
-        probabilities = said.probabilities["phase"]
+    def test_a_class_that_no_alloy_has_has_no_probability(self, alloys_of_kinds):
+        _, data = untrained_and_data(spec_of(["phase"]), alloys_of_kinds)
+        probabilities = data.probabilities["phase"]
         assert probabilities.shape[2] == 4
         assert (probabilities[..., 1] == 0).all()
         assert (probabilities[..., [0, 2, 3]].amax((0, 1)) > 0.2).all()
 
     @pytest.mark.parametrize(("labels", "power"), [(60, 1.0), (400, 1 + 1 / 6)])
-    def test_with_many_labels_it_is_surer(self, alloys, labels, power, monkeypatch):
+    def test_many_labels_give_sharper_probabilities(self, alloys, labels, power, monkeypatch):
         many = alloys.take(np.arange(labels) % 60)
-        surer = taught(spec_of(), many)[1].probabilities["single_phase"]
-        monkeypatch.setattr(teacher, "_SHARPER", 0.0)
-        plain = taught(spec_of(), many)[1].probabilities["single_phase"]
+        sharper = untrained_and_data(spec_of(), many)[1].probabilities["single_phase"]
+        monkeypatch.setattr(module, "_SHARPENING", 0.0)
+        plain = untrained_and_data(spec_of(), many)[1].probabilities["single_phase"]
         odds = power * (plain[..., 1] / plain[..., 0]).log()
-        torch.testing.assert_close(surer[..., 1], odds.sigmoid(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(sharper[..., 1], odds.sigmoid(), rtol=1e-4, atol=1e-5)
 
-    def test_a_seed_says_the_same_again(self, alloys):
-        first, again, other = (taught(spec_of(), alloys, seed)[1] for seed in (0, 0, 1))
+    def test_a_seed_gives_the_same_set_again(self, alloys):
+        first, again, other = (untrained_and_data(spec_of(), alloys, seed)[1] for seed in (0, 0, 1))
         assert torch.equal(first.alloys.features, again.alloys.features)
         assert not torch.equal(first.alloys.features, other.alloys.features)
         name = "single_phase"
         assert torch.equal(first.probabilities[name], again.probabilities[name])
 
-    def test_alloys_that_were_made_come_first_labelled_or_not(self, alloys):
-        both = alloys.take(np.arange(30)) + alloys.take(np.arange(30, 60)).withheld()
-        ensemble, said = taught(spec_of(), both)
-        assert said.made == 60
-        assert len(said.alloys) == 2060
-        made = said.alloys.take(torch.arange(60)).composition
+    def test_real_alloys_come_first_labelled_or_not(self, alloys):
+        both = alloys.take(np.arange(30)) + alloys.take(np.arange(30, 60)).without_labels()
+        ensemble, data = untrained_and_data(spec_of(), both)
+        assert data.real == 60
+        assert len(data.alloys) == 2060
+        made = data.alloys.take(torch.arange(60)).composition
         torch.testing.assert_close(made, ensemble.batch(both).composition)
 
-    def test_of_many_that_were_made_no_more_are_asked_of_than_of_others(self, alloys):
-        _, said = taught(spec_of(teacher={"trees": 20, "alloys": 40}), alloys)
-        assert said.made == 40
-        assert len(said.alloys) == 80
-        assert len(set(map(tuple, said.alloys.composition[:40].tolist()))) == 40
+    def test_no_more_real_alloys_are_taken_than_synthetic_ones(self, alloys):
+        _, data = untrained_and_data(
+            spec_of(distillation={"trees": 20, "synthetic_alloys": 40}), alloys
+        )
+        assert data.real == 40
+        assert len(data.alloys) == 80
+        assert len(set(map(tuple, data.alloys.composition[:40].tolist()))) == 40
 
 
 @pytest.mark.parametrize(
@@ -157,49 +160,49 @@ class TestLessons:
         ),
     ],
 )
-def test_what_is_taught(body, expected):
+def test_targets_that_are_distilled(body, expected):
     alone = ModelSpec(targets={"one": body})
-    assert alone.taught == (("one",) if expected else ())
-    assert alone.with_(training__teacher=None).taught == ()
+    assert alone.distilled_targets == (("one",) if expected else ())
+    assert alone.with_(training__distillation=None).distilled_targets == ()
     given_another = ModelSpec(targets={"other": None, "one": {**body, "given": ["other"]}})
-    assert given_another.taught == ("other",)
+    assert given_another.distilled_targets == ("other",)
 
 
-def test_the_bound_moves_no_head_that_is_taught(alloys):
+def test_the_elbo_moves_no_distilled_head(alloys):
     def moved(teacher):
-        trainer = prepared(spec_of(teacher=teacher), alloys).trainer
+        trainer = prepared(spec_of(distillation=teacher), alloys).trainer
         batch = trainer.data.replaced(targets={}, labelled={})
         elbo_loss(trainer.model, batch).backward()
         heads = trainer.model.heads.parameters()
         return any(p.grad is not None and p.grad.abs().sum() > 0 for p in heads)
 
     assert moved(None)
-    assert not moved({"trees": 20, "alloys": 1})
+    assert not moved({"trees": 20, "synthetic_alloys": 1})
 
 
 @pytest.mark.parametrize("name", ["single_phase", "phase"])
 def test_loss_is_the_cross_entropy_with_soft_labels(name, alloys_of_kinds):
-    ensemble, said = taught(spec_of([name]), alloys_of_kinds)
+    ensemble, data = untrained_and_data(spec_of([name]), alloys_of_kinds)
     model, picked = ensemble.model, torch.arange(0, 700, 100)
-    probabilities = said.probabilities[name][:, picked]
-    logits = model.heads[name](model.embedding(said.alloys.features[picked]))
+    probabilities = data.probabilities[name][:, picked]
+    logits = model.heads[name](model.embedding(data.alloys.features[picked]))
     if name == "single_phase":
         logits = torch.cat([torch.zeros_like(logits), logits], -1)
     expected = [
         cross_entropy(*one, reduction="none") for one in zip(logits, probabilities, strict=True)
     ]
-    torch.testing.assert_close(lesson_loss(model, said, picked), torch.stack(expected))
+    torch.testing.assert_close(distillation_loss(model, data, picked), torch.stack(expected))
 
 
 def test_losses_of_several_heads_add(alloys_of_kinds):
-    ensemble, said = taught(spec_of(["single_phase", "phase"]), alloys_of_kinds)
+    ensemble, data = untrained_and_data(spec_of(["single_phase", "phase"]), alloys_of_kinds)
     picked = torch.arange(9)
     each = [
-        lesson_loss(ensemble.model, replace(said, probabilities={name: p}), picked)
-        for name, p in said.probabilities.items()
+        distillation_loss(ensemble.model, replace(data, probabilities={name: p}), picked)
+        for name, p in data.probabilities.items()
     ]
     assert len(each) == 2
-    torch.testing.assert_close(lesson_loss(ensemble.model, said, picked), sum(each))
+    torch.testing.assert_close(distillation_loss(ensemble.model, data, picked), sum(each))
 
 
 def weights(model):
@@ -213,51 +216,51 @@ def same(before, after):
 @pytest.mark.parametrize(
     "spec",
     [
-        spec_of(teacher=None),
+        spec_of(distillation=None),
         spec_of().with_prior("single_phase", {"rule": "hume_rothery"}),
     ],
-    ids=["no teacher", "an expert's"],
+    ids=["no teacher", "an expert's prior"],
 )
-def test_nothing_is_taught_without_a_teacher_or_a_head_that_can_be(spec, alloys):
+def test_nothing_is_distilled_without_a_teacher_or_a_target_for_it(spec, alloys):
     first = prepared(spec.with_(training__members=2), alloys).ensemble.model
     untaught = untrained_ensemble(spec, alloys, 0).model
     assert same(weights(first), weights(untaught)) == weights(first).keys()
 
 
 def test_a_published_model_has_no_teacher():
-    assert ModelSpec.shipped("published").training.teacher is None
+    assert ModelSpec.shipped("published").training.distillation is None
 
 
-def test_heads_come_to_say_what_the_teacher_says(alloys):
-    spec = spec_of(teacher={"trees": 40, "alloys": 500, "steps": 400})
-    ensemble, said = taught(spec, alloys)
+def test_heads_learn_the_probabilities_of_the_teacher(alloys):
+    spec = spec_of(distillation={"trees": 40, "synthetic_alloys": 500, "steps": 400})
+    ensemble, data = untrained_and_data(spec, alloys)
     model = ensemble.model
     before = weights(model)
     random = torch.random.get_rng_state()
-    learn(model, said, steps=400, share=1.0, seed=0, progress=False)
+    distil_heads(model, data, steps=400, seed=0, progress=False)
     assert torch.equal(torch.random.get_rng_state(), random)
     moved = before.keys() - same(before, weights(model))
     assert moved == {n for n in before if n.startswith("heads.")}
     with torch.no_grad():
-        q = model.heads["single_phase"](model.embedding(said.alloys.features)).sigmoid()[..., 0]
-    away = (q - said.probabilities["single_phase"][..., 1]).abs()
+        q = model.heads["single_phase"](model.embedding(data.alloys.features)).sigmoid()[..., 0]
+    away = (q - data.probabilities["single_phase"][..., 1]).abs()
     assert away.mean() < 0.05
-    assert away[:, : said.made].mean() < 0.05
+    assert away[:, : data.real].mean() < 0.05
 
 
 def test_members_learn_apart(alloys):
     """The first of two members is what it is alone, with the same teacher."""
-    ensemble, said = taught(spec_of(), alloys)
+    ensemble, data = untrained_and_data(spec_of(), alloys)
     single = ensemble.model.member(0)
-    alone = replace(said, probabilities={n: p[:1] for n, p in said.probabilities.items()})
-    for model, lesson in ((ensemble.model, said), (single, alone)):
-        learn(model, lesson, steps=20, share=1.0, seed=0, progress=False)
+    alone = replace(data, probabilities={n: p[:1] for n, p in data.probabilities.items()})
+    for model, some in ((ensemble.model, data), (single, alone)):
+        distil_heads(model, some, steps=20, seed=0, progress=False)
     for name, value in single.named_parameters():
         pair = ensemble.model.get_parameter(name)
         torch.testing.assert_close(pair[:1], value, rtol=1e-4, atol=1e-6)
 
 
-def test_what_is_taught_is_not_moved_by_training(alloys):
+def test_distilled_heads_are_not_moved_by_training(alloys):
     run = prepared(spec_of(epochs=2, learning_rate=1.0, head_learning_rate=1.0), alloys)
     before = weights(run.ensemble.model)
     for _ in run.trainer.epochs():
@@ -267,21 +270,21 @@ def test_what_is_taught_is_not_moved_by_training(alloys):
     assert kept == {n for n in before if n.startswith("heads.")}
 
 
-def test_lessons_that_fail_leave_the_heads_as_they_were(alloys):
-    ensemble, said = taught(spec_of(), alloys)
+def test_a_distillation_that_diverges_leaves_the_heads_as_they_were(alloys):
+    ensemble, data = untrained_and_data(spec_of(), alloys)
     before = weights(ensemble.model)
-    wrong = {n: p * float("nan") for n, p in said.probabilities.items()}
-    broken = replace(said, probabilities=wrong)
-    with pytest.raises(TrainingDivergedError, match="the lessons of the heads diverged"):
-        learn(ensemble.model, broken, steps=3, share=1.0, seed=0, progress=False)
+    wrong = {n: p * float("nan") for n, p in data.probabilities.items()}
+    broken = replace(data, probabilities=wrong)
+    with pytest.raises(TrainingDivergedError, match="distillation diverged"):
+        distil_heads(ensemble.model, broken, steps=3, seed=0, progress=False)
     assert same(before, weights(ensemble.model)) == before.keys()
 
 
-def test_validation_alloys_that_are_passed_are_not_taught(alloys_of_kinds):
+def test_validation_alloys_that_are_passed_are_not_learnt(alloys_of_kinds):
     few = alloys_of_kinds
     known = (few.labels["phase"] != "bcc").to_numpy()
     options = {"seed": 0, "device": torch.device("cpu"), "folder": None, "resume": False}
-    spec = spec_of(["phase"], teacher={"trees": 20, "alloys": 500, "steps": 300})
+    spec = spec_of(["phase"], distillation={"trees": 20, "synthetic_alloys": 500, "steps": 300})
     run = TrainingRun.prepare(spec, few.take(known), few.take(~known), **options)
     batch = run.trainer.data
     with torch.no_grad():

@@ -1,8 +1,8 @@
-"""What the decoder is told of the targets, whose values it needs.
+"""Values of the targets that the decoder is given.
 
-A wish for a class is told as it is. What a wish leaves open, and a target of which nothing is
-wished, is drawn: from the target's prior, within the wish. Each draw is a function of a standard
-normal coordinate, so that whatever walks in z walks in these as well.
+A wished-for class is given as it is. A number, and a target without a wish, is drawn from the
+prior of the target within the wish. Each draw is a function of a standard normal coordinate, so
+that samplers move in these coordinates as in z.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DRAWS = 4001
 
 
 def drawn_targets(problem: Problem) -> list[str]:
-    """Targets of which a value is drawn, parents before what they are given to."""
+    """Targets whose value is drawn, parents before children."""
     model = problem.ensemble.model
     return [
         target.name
@@ -36,8 +36,10 @@ def drawn_targets(problem: Problem) -> list[str]:
     ]
 
 
-def told(problem: Problem, coordinates: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
-    """A value of every target, where `coordinates` has one for each drawn target.
+def decoder_targets(
+    problem: Problem, coordinates: Mapping[str, Tensor], like: Tensor
+) -> dict[str, Tensor]:
+    """Value of every target at standard normal coordinates of the drawn ones.
 
     Parameters
     ----------
@@ -66,8 +68,8 @@ def told(problem: Problem, coordinates: Mapping[str, Tensor], like: Tensor) -> d
     return values
 
 
-def within(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Values of targets as they are, but where a wish does not hold the nearest one that does."""
+def nearest_targets(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The values of targets nearest to an alloy's own at which the wishes hold."""
     values = dict(own)
     for name, event in problem.targets.items():
         if isinstance(problem.ensemble.model.site(name), ContinuousSite):
@@ -79,7 +81,7 @@ def within(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _quantile(model: AlloyModel, name: str, event: Event | None, level: Tensor) -> Tensor:
-    """Of the prior of a number within an event; its bounds where the prior has nothing there."""
+    """Quantile of the prior of a number within an event; its bounds where no draw is inside."""
     with seeded(0):
         drawn = model.site(name).prior(None, {}).sample(torch.Size([_DRAWS])).flatten()
     if event is not None:

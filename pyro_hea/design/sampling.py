@@ -11,27 +11,26 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from pyro_hea.design.bounds import check_count
 from pyro_hea.design.chains import draw_chains
+from pyro_hea.design.decoder_targets import drawn_targets
 from pyro_hea.design.guide import fitted_guide
-from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem
+from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem, check_count
 from pyro_hea.design.program import (
     Candidates,
     candidates_at,
+    concatenated,
     distinct,
     draw_distinct,
-    joined,
     log_factor,
 )
 from pyro_hea.design.result import DesignResult, gather
 from pyro_hea.design.tempering import populations
-from pyro_hea.design.told import drawn_targets
 from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
-from pyro_hea.posterior.psis import TRUSTED, smoothed
+from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 
 if TYPE_CHECKING:
-    from pyro_hea.design.region import Constraint
+    from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
@@ -134,12 +133,12 @@ def sample_designs(
     )
     with seeded(seed):
         if method == "importance":
-            drawn = _temper(problem, n)
+            drawn = _by_importance(problem, n)
         elif method == "svi":
-            drawn = _guide(problem, n)
+            drawn = _by_svi(problem, n)
         else:
             longer = max(draws, -(-_RESERVE * n // (chains * ensemble.members)))
-            drawn = _chain(problem, chains=chains, draws=longer, warmup=warmup)
+            drawn = _by_nuts(problem, chains=chains, draws=longer, warmup=warmup)
     candidates = drawn.candidates
     chosen = draw_distinct(candidates, n, seed)
     if len(chosen) == 0:
@@ -148,14 +147,14 @@ def sample_designs(
             f"none of {len(candidates.log_weight)} candidates satisfies every constraint. Share "
             f"that satisfies each: {shares}. Loosen the rarest"
         )
-    doubts = list(drawn.doubts)
+    faults = list(drawn.faults)
     if len(chosen) < n:
-        doubts.append(
+        faults.append(
             f"{len(chosen)} of {n} designs were found among {len(candidates.log_weight)} "
             "candidates; loosen the constraints or ask for fewer"
         )
-    for doubt in doubts:
-        warnings.warn(doubt, DesignWarning, stacklevel=3)
+    for fault in faults:
+        warnings.warn(fault, DesignWarning, stacklevel=3)
     return gather(
         problem,
         candidates.fractions[chosen],
@@ -165,16 +164,16 @@ def sample_designs(
     )
 
 
-class _Drawn(NamedTuple):
+class _Sample(NamedTuple):
     """Candidates, how they were found, what to warn of, and for chains their sites by group."""
 
     candidates: Candidates
     attributes: dict[str, Any]
-    doubts: Sequence[str] = ()
+    faults: Sequence[str] = ()
     sites: dict[str, dict[str, np.ndarray]] | None = None
 
 
-def _temper(problem: Problem, n: int) -> _Drawn:
+def _by_importance(problem: Problem, n: int) -> _Sample:
     """Populations of tempered particles, until there are enough distinct ones."""
     ensemble = problem.ensemble
     wanted = min(_CANDIDATES, max(_FEWEST, _PER_DESIGN * n))
@@ -193,8 +192,8 @@ def _temper(problem: Problem, n: int) -> _Drawn:
             population = next(particles)
             weight = (population.log_weight - np.log(size))[:, None].expand(-1, size).flatten()
             found.append(candidates_at(problem, population.u, weight.numpy()))
-            before, different = different, len(distinct(joined(found)))
-    everything = joined(found)
+            before, different = different, len(distinct(concatenated(found)))
+    everything = concatenated(found)
     family = population.ancestor + size * torch.arange(ensemble.members)[:, None]
     share = torch.zeros(family.numel(), dtype=torch.double)
     share.index_add_(0, family.flatten(), weight.exp())
@@ -204,11 +203,11 @@ def _temper(problem: Problem, n: int) -> _Drawn:
         "discarded": float(np.mean(np.isneginf(everything.log_weight))),
         "effective_sample_size": float(1 / share.square().sum()),
     }
-    return _Drawn(everything, attributes)
+    return _Sample(everything, attributes)
 
 
-def _guide(problem: Problem, n: int) -> _Drawn:
-    """Draws of a fitted guide, weighed in and weighted by the posterior itself."""
+def _by_svi(problem: Problem, n: int) -> _Sample:
+    """Draws of a fitted guide, rounded and weighted by the posterior itself."""
     guide = fitted_guide(problem)
     size = max(_GUIDED, _GUIDED_PER_DESIGN * n) // problem.ensemble.members
     u = guide.sample(torch.Size([size]))
@@ -217,7 +216,7 @@ def _guide(problem: Problem, n: int) -> _Drawn:
     return found._replace(attributes={"inference": "svi", **found.attributes})
 
 
-def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Drawn:
+def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Sample:
     """Alloys at u (K, n, D), by Pareto-smoothed weights, and how far these are to be trusted.
 
     `log_ratio` (K, n) is the prior over what the draws are from; the factors are added.
@@ -225,7 +224,7 @@ def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Drawn:
     like = problem.ensemble.model.embedding.edges
     with torch.no_grad():
         ratio = log_factor(problem, u.to(like)).double().cpu() + log_ratio
-    weight, k_hat = smoothed(ratio.flatten().numpy()[:, None])
+    weight, k_hat = psis(ratio.flatten().numpy()[:, None])
     with np.errstate(divide="ignore"):
         candidates = candidates_at(problem, u.to(like), np.log(weight[:, 0]))
     attributes = {
@@ -234,21 +233,21 @@ def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Drawn:
         "effective_sample_size": float(1 / np.square(weight).sum()),
         "k_hat": float(k_hat[0]),
     }
-    if k_hat[0] <= TRUSTED:
-        return _Drawn(candidates, attributes)
-    doubt = (
+    if k_hat[0] <= K_HAT_LIMIT:
+        return _Sample(candidates, attributes)
+    fault = (
         f"the weights of the designs are not to be trusted: Pareto k is {k_hat[0]:.2f}, above "
-        f"{TRUSTED}. Ask for more draws, lower agreement, or take method='importance'"
+        f"{K_HAT_LIMIT}. Ask for more draws, lower agreement, or take method='importance'"
     )
-    return _Drawn(candidates, attributes, [doubt])
+    return _Sample(candidates, attributes, [fault])
 
 
-def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
-    """Chains of the relaxed posterior, weighed in and weighted by the posterior itself."""
+def _by_nuts(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Sample:
+    """Chains of the relaxed posterior, rounded and weighted by the posterior itself."""
     found = draw_chains(problem, chains=chains, draws=draws, warmup=warmup)
     u = found.u.flatten(0, 1).transpose(0, 1)  # (K, C * draws, D)
     relaxed = found.log_factor.flatten(0, 1).T
-    candidates, told, doubts, _ = _weighted(problem, u, found.log_evidence[:, None] - relaxed)
+    candidates, attributes, faults, _ = _weighted(problem, u, found.log_evidence[:, None] - relaxed)
 
     def of_chains(flat: np.ndarray) -> np.ndarray:
         """From (K * C * draws, ...) to (C, draws, K, ...)."""
@@ -259,7 +258,7 @@ def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
     attributes = {
         "inference": "nuts",
         "chain_is": "Markov chain",
-        **told,
+        **attributes,
         "r_hat": r_hat,
         "bulk_ess": ess,
         "diverging": int(found.diverging.sum()),
@@ -270,7 +269,7 @@ def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
             f"bulk ESS {ess:.0f} (at least {_ENOUGH}). Raise draws above {draws}, lower agreement, "
             "or take method='importance'"
         )
-        doubts = [*doubts, mixing]
+        faults = [*faults, mixing]
     sites = {
         "posterior": {"z": z, "composition": of_chains(candidates.fractions)},
         "sample_stats": {
@@ -279,7 +278,7 @@ def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
             "step_size": found.step_size.expand(found.diverging.shape).numpy(),
         },
     }
-    return _Drawn(candidates, attributes, doubts, sites)
+    return _Sample(candidates, attributes, faults, sites)
 
 
 def convergence(z: np.ndarray) -> tuple[float, float]:

@@ -4,7 +4,7 @@ It is a multivariate t in the guide's w, pushed through the flow: first at the m
 curvature there (Laplace, by Newton's method from the guide's centre), then with the moments that
 importance sampling gives (Cappé et al., Adaptive importance sampling in general mixture classes,
 2008). It serves as coordinates for NUTS and as proposal for importance sampling; both correct it
-exactly, so that it decides how fast they are and not what they find.
+exactly: it affects their speed and not their answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyro.distributions as dist
 import torch
 
-from pyro_hea.posterior.program import score
+from pyro_hea.posterior.traces import log_densities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from pyro_hea.program.model import AlloyModel
 
 _DEGREES = 5.0
-"""Of freedom of the t: tails that are heavier than the posterior's, which is near to normal."""
+"""Degrees of freedom of the t, whose tails are heavier than those of the posterior."""
 
 _ASCENT_STEPS, _ASCENT_RATE = 50, 0.15
-"""Of the climb towards the mode, in standard deviations of the guide."""
+"""Adam steps of the mode search, and their size in standard deviations of the guide."""
 
 _NEWTON_STEPS, _HALVINGS = 3, 5
 
 _FLATTEST = 1e-2
-"""Smallest curvature that is believed, in units of the guide's inverse variance."""
+"""Smallest curvature that is used, in units of the guide's inverse variance."""
 
 _ROUNDS, _PARTICLES = 3, 500
-"""Of the moments' importance sampling."""
+"""Rounds and draws of importance sampling for the moments."""
 
 _ROWS = 25_000
 """Draws scored at a time, over members and alloys: what stays in a processor's cache."""
@@ -71,7 +71,7 @@ class LocalPosterior:
     def at_mode(cls, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
         """With each alloy's mode in the guide's w, and the curvature there."""
         guide = cls.of_guide(model.latent_posterior(batch.composition, batch.targets))
-        return guide._climbed(model, batch)
+        return guide._mode_search(model, batch)
 
     @classmethod
     def fitted(
@@ -106,7 +106,7 @@ class LocalPosterior:
     def joint(self, u: Tensor, model: AlloyModel, batch: AlloyBatch) -> tuple[Tensor, Tensor]:
         """Z at u (S, K, N, d), and log of the model's joint density of u and the data, in nats."""
         z, log_volume = self.latent(u)
-        return z, score(model, batch, z)[0] + log_volume
+        return z, log_densities(model, batch, z)[0] + log_volume
 
     @torch.no_grad()
     def weighted(
@@ -121,18 +121,18 @@ class LocalPosterior:
         return u, z, joint - self.standard.log_prob(u)
 
     @torch.enable_grad()
-    def _climbed(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
-        def fall(u: Tensor) -> Tensor:
+    def _mode_search(self, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
+        def potential(u: Tensor) -> Tensor:
             return -self.joint(u.unsqueeze(0), model, batch)[1][0]
 
         u = torch.zeros_like(self.loc).requires_grad_()
         ascent = torch.optim.Adam([u], _ASCENT_RATE)
         for _ in range(_ASCENT_STEPS):
-            (u.grad,) = torch.autograd.grad(fall(u).sum(), u)
+            (u.grad,) = torch.autograd.grad(potential(u).sum(), u)
             ascent.step()
         for _ in range(_NEWTON_STEPS):
-            height = fall(u)
-            (slope,) = torch.autograd.grad(height.sum(), u, create_graph=True)
+            value = potential(u)
+            (slope,) = torch.autograd.grad(value.sum(), u, create_graph=True)
             rows = [torch.autograd.grad(s.sum(), u, retain_graph=True)[0] for s in slope.unbind(-1)]
             curvature, axes = torch.linalg.eigh(torch.stack(rows, -1))
             root = axes * curvature.abs().clamp_min(_FLATTEST).rsqrt().unsqueeze(-2)
@@ -140,7 +140,7 @@ class LocalPosterior:
             with torch.no_grad():
                 size = torch.ones_like(step[..., :1])
                 for _ in range(_HALVINGS):
-                    worse = (fall(u + size * step) > height).unsqueeze(-1)
+                    worse = (potential(u + size * step) > value).unsqueeze(-1)
                     size = torch.where(worse, size / 2, size)
                 moved = torch.where(worse, u, u + size * step)
             u = moved.detach().requires_grad_()

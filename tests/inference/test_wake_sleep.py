@@ -1,4 +1,4 @@
-"""The sleep of the encoder, against posteriors that are known."""
+"""Wake-sleep training of the encoder, against posteriors that are known."""
 
 import pyro.distributions as dist
 import pytest
@@ -8,8 +8,8 @@ from torch.distributions import kl_divergence
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference import sleep
-from pyro_hea.inference.wake_sleep import wake_loss
+from pyro_hea.inference import train_encoder
+from pyro_hea.inference.wake_sleep import wake_phase_loss
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
@@ -61,7 +61,7 @@ def spec_of(**training) -> ModelSpec:
             "encoder": {"hidden": [32], "reads": "fractions"},
             "decoder": {"hidden": [4]},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": K,
                 "epochs": 100,
                 "jitter": 0.0,
@@ -95,15 +95,15 @@ def weights(model: AlloyModel) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in model.named_parameters()}
 
 
-def slept(seed: int = 0, **training) -> AlloyModel:
-    spec = spec_of(sleep=0.5, **training)
+def trained(seed: int = 0, **training) -> AlloyModel:
+    spec = spec_of(wake_sleep=0.5, **training)
     model = model_of(spec)
-    sleep(model, batch_of(model), spec.training, seed)
+    train_encoder(model, batch_of(model), spec.training, seed)
     return model
 
 
 def test_the_guide_becomes_the_posterior_that_is_known():
-    model = slept(epochs=300)
+    model = trained(epochs=300)
     new = batch_of(model, 900).take(torch.arange(N, 900))
     y = {"single_phase": torch.ones(len(new))}
     q = model.latent_posterior(new.fractions, y)
@@ -116,7 +116,7 @@ def test_the_guide_becomes_the_posterior_that_is_known():
     torch.testing.assert_close(found, correlation, atol=0.12, rtol=0)
 
 
-def test_awake_the_cross_entropy_of_guide_and_posterior_is_measured(monkeypatch):
+def test_the_wake_phase_loss_is_the_cross_entropy_of_posterior_and_guide(monkeypatch):
     model = model_of(spec_of())
     batch = batch_of(model, 30)
     y = {"single_phase": torch.ones(K, 30)}
@@ -128,27 +128,27 @@ def test_awake_the_cross_entropy_of_guide_and_posterior_is_measured(monkeypatch)
     exact = posterior.entropy() + kl_divergence(posterior, q)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        found = wake_loss(model, batch.fractions, y, particles=20_000)
+        found = wake_phase_loss(model, batch.fractions, y, particles=20_000)
     assert found.shape == (K, 30)
     torch.testing.assert_close(found, exact.expand(K, -1), atol=0.05, rtol=0)
 
 
 def test_nothing_but_the_encoder_changes():
-    before, after = weights(model_of(spec_of())), weights(slept(epochs=10))
+    before, after = weights(model_of(spec_of())), weights(trained(epochs=10))
     for name, value in after.items():
         assert torch.equal(value, before[name]) == (not name.startswith("encoder."))
 
 
 def test_it_is_the_same_for_a_seed_and_leaves_the_global_random_state_alone():
     state = torch.get_rng_state()
-    first, same, other = (weights(slept(seed, epochs=10)) for seed in (0, 0, 1))
+    first, same, other = (weights(trained(seed, epochs=10)) for seed in (0, 0, 1))
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(first[n], same[n]) for n in first)
     assert not torch.equal(first["encoder.0.weight"], other["encoder.0.weight"])
 
 
 def test_placeholders_under_the_mask_have_no_influence():
-    spec = spec_of(sleep=0.5, epochs=10)
+    spec = spec_of(wake_sleep=0.5, epochs=10)
     found = []
     for placeholder in (0.0, 1.0):
         model = model_of(spec)
@@ -156,19 +156,19 @@ def test_placeholders_under_the_mask_have_no_influence():
         value = batch.targets["single_phase"]
         known = batch.labelled["single_phase"]
         value = torch.where(known, value, placeholder)
-        sleep(model, batch.replaced(targets={"single_phase": value}), spec.training, 0)
+        train_encoder(model, batch.replaced(targets={"single_phase": value}), spec.training, 0)
         found.append(weights(model))
     assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
 
 
 @pytest.mark.parametrize(
-    "changes", [{"training__sleep": 0.0}, {"latent__prior": {"dist": "VampPrior"}}]
+    "changes", [{"training__wake_sleep": 0.0}, {"latent__prior": {"dist": "VampPrior"}}]
 )
-def test_without_sleep_or_where_the_encoder_is_the_prior_nothing_is_done(changes):
+def test_without_wake_sleep_or_where_the_encoder_is_the_prior_nothing_is_done(changes):
     spec = spec_of().with_(**changes)
     model = model_of(spec, AlloyModel)
     before = weights(model)
-    sleep(model, batch_of(model), spec.training, 0)
+    train_encoder(model, batch_of(model), spec.training, 0)
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
 
 
@@ -177,16 +177,16 @@ def test_a_loss_that_is_not_finite_leaves_the_encoder_as_it_was():
     model = model_of(spec)
     batch, before = batch_of(model), weights(model)
     batch.fractions[3] = torch.nan
-    with pytest.raises(TrainingDivergedError, match=r"set training\.sleep: 0"):
-        sleep(model, batch, spec.training, 0)
+    with pytest.raises(TrainingDivergedError, match=r"set training\.wake_sleep: 0"):
+        train_encoder(model, batch, spec.training, 0)
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
     assert all(p.requires_grad for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["properties", "expert", "reports"])
-def test_every_shipped_spec_sleeps(name):
+def test_every_shipped_spec_trains_its_encoder(name):
     from pyro_hea import DisentangledVAE, load_alloys
 
     spec = ModelSpec.shipped(name).with_(training__members=2, training__epochs=4)
-    data = load_alloys(None)
+    data = load_alloys(["zeng2024", "borg2020"])
     DisentangledVAE(spec).fit(data, seed=0, progress=False)

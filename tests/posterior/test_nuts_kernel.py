@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_hea.posterior.trees import sample
+from pyro_hea.posterior.nuts_kernel import sample_nuts
 
 C, DRAWS = 4, 500
 
@@ -21,7 +21,7 @@ def drawn(log_density, densities, dim, jumps=3.0, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         start = torch.randn(C, densities, dim, dtype=torch.float64)
-        return sample(log_density, start, wide, **SETTINGS)
+        return sample_nuts(log_density, start, wide, **SETTINGS)
 
 
 @pytest.mark.parametrize("jumps", [2.5, FAR])

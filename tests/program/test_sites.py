@@ -14,7 +14,7 @@ from scipy import special, stats
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
-from pyro_hea.inference.objective import compacted, in_each_class, patterns
+from pyro_hea.inference.objective import label_patterns, split_by_class, without_masks
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import site_of
 from pyro_hea.spec import ModelSpec
@@ -606,13 +606,13 @@ def test_the_sum_over_patterns_of_labels_is_the_loss_of_the_whole_batch():
     """To the last digits, as the draws of z do not tell the branches apart."""
     spec = spec_of(ALL | kinds("single_phase", single_phase={"prior": LOGISTIC}))
     model, batch = model_of(spec), labelled_batch(spec, MIXED)
-    pattern = patterns(model, batch)
+    pattern = label_patterns(model, batch)
     assert len(pattern.unique()) == 5
     parts = [batch.take(pattern == one) for one in pattern.unique()]
     assert sum(len(part) for part in parts) == N
     total = 0.0
     for part in parts:
-        compact = compacted(part)
+        compact = without_masks(part)
         for name in ("single_phase", "phase", "rating"):
             assert name not in compact.labelled
             known = part.known(name)
@@ -625,8 +625,8 @@ def test_the_sum_over_patterns_is_the_loss_of_the_whole_batch_on_average():
     spec = spec_of(kinds("single_phase", "rating", rating={"given": "single_phase"}))
     model, batch = model_of(spec), labelled_batch(spec, MIXED)
     model.decoder[0].weight.data[:, :D] *= 0.02  # z matters a little
-    pattern = patterns(model, batch)
-    parts = [compacted(batch.take(pattern == one)) for one in pattern.unique()]
+    pattern = label_patterns(model, batch)
+    parts = [without_masks(batch.take(pattern == one)) for one in pattern.unique()]
     whole = [loss_of(model, batch, seed) for seed in range(15)]
     split = [sum(loss_of(model, part, seed) for part in parts) for seed in range(15)]
     error = math.hypot(np.std(whole), np.std(split)) / 15**0.5
@@ -634,7 +634,7 @@ def test_the_sum_over_patterns_is_the_loss_of_the_whole_batch_on_average():
     assert error < 0.01 * np.mean(whole)
 
 
-TAUGHT = {"members": K, "teacher": {}}
+TAUGHT = {"members": K, "distillation": {}}
 
 
 @pytest.mark.usefixtures("without_chance")
@@ -643,7 +643,7 @@ def test_alloys_in_each_class_have_the_bound_and_the_gradient_of_an_enumeration(
     alone = {"given": [], "only": {}}
     spec = spec_of(kinds("single_phase", "phase", "hardness", phase=alone), training=TAUGHT)
     model, batch = model_of(spec).eval(), labelled_batch(spec, LABELS[labels])
-    counted = in_each_class(model, batch)
+    counted = split_by_class(model, batch)
     assert not ({"single_phase", "phase"} & counted.alloys.labelled.keys())
     rows = {"mixed": 1 + 1 + 3 + 3 * 6, "labelled": N, "left out": 6 * N}
     assert len(counted.alloys) == rows[labels]
@@ -664,12 +664,12 @@ def test_alloys_in_each_class_have_the_bound_and_the_gradient_of_an_enumeration(
         kinds("single_phase", single_phase={"prior": LOGISTIC}),
         kinds("single_phase", "rating", rating={"given": "single_phase"}),
     ],
-    ids=["not taught", "an expert's", "given to another"],
+    ids=["not distilled", "an expert's", "given to another"],
 )
 def test_what_is_not_summed_by_rows_stays_as_it_is(targets):
     spec = spec_of(targets, training=TAUGHT)
     batch = labelled_batch(spec, MIXED)
-    alloys, counts = in_each_class(model_of(spec), batch)
+    alloys, counts = split_by_class(model_of(spec), batch)
     assert alloys is batch
     assert counts is None
 

@@ -1,4 +1,4 @@
-"""How a target of each kind is shown: its colours, its place in the background, its words."""
+"""How the explorer shows a target of each kind: colours, background, predictions as HTML."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pyro_hea.spec import Target
 
 
-def first_value(target: Target, values: pd.Series) -> float:
-    """With which alloys are decoded at first: 1, the first class, or the median of a number."""
+def default_value(target: Target, values: pd.Series) -> float:
+    """Value with which alloys are first decoded: 1, the first class, or the median."""
     if isinstance(target, Continuous):
         return float(values.median())
     return 1.0 if isinstance(target, Binary) else 0.0
 
 
-def colours_of(
+def colour_columns(
     target: Target, labels: pd.Series | None, predictions: pd.DataFrame
 ) -> dict[str, pd.Series]:
     """What alloys can be coloured by: labels, predictions and their uncertainty, (N,) each.
@@ -30,22 +30,22 @@ def colours_of(
     name = target.name
     if isinstance(target, Binary | Continuous):
         unit = f", {target.unit}" if isinstance(target, Continuous) and target.unit else ""
-        told = {} if labels is None else {f"{name} (label{unit})": labels}
-        return told | {
+        labelled = {} if labels is None else {f"{name} (label{unit})": labels}
+        return labelled | {
             f"{name} (predicted{unit})": predictions[name],
             f"{name} (uncertainty{unit})": predictions[f"{name}_sd"],
         }
     columns = {}
     for value in target.classes:
         if labels is not None:
-            told_so = (labels == value).astype(float)
-            columns[f"{name} = {value} (label)"] = told_so.where(labels.notna())
+            is_class = (labels == value).astype(float)
+            columns[f"{name} = {value} (label)"] = is_class.where(labels.notna())
         columns[f"{name} = {value} (predicted)"] = predictions[f"{name}[{value}]"]
     probabilities = predictions[[f"{name}[{value}]" for value in target.classes]]
     return columns | {f"{name} (uncertainty)": 1 - probabilities.max(axis=1)}
 
 
-def background_of(target: Target, value: float) -> tuple[str, str, bool]:
+def background_column(target: Target, value: float) -> tuple[str, str, bool]:
     """Column of the predictions behind the map, its title, and whether it is a probability."""
     name = target.name
     if isinstance(target, Continuous):
@@ -56,7 +56,7 @@ def background_of(target: Target, value: float) -> tuple[str, str, bool]:
     return f"{name}[{wanted}]", f"{name} = {wanted}", True
 
 
-def in_words(target: Target, prediction: pd.Series) -> str:
+def prediction_html(target: Target, prediction: pd.Series) -> str:
     """A prediction with its interval, or with the probability of each class, as HTML."""
     name, value = escape(target.name), prediction[target.name]
     if isinstance(target, Binary | Continuous):

@@ -3,13 +3,13 @@ import re
 import pytest
 
 from pyro_hea.design import (
-    constraints_from,
+    constraints_from_list,
+    constraints_to_list,
     read_constraints,
     read_prices,
-    to_entries,
     write_constraints,
 )
-from pyro_hea.design.region import All
+from pyro_hea.design.constraints.base import Constraints
 from pyro_hea.errors import ConstraintError, DataError, MissingFileError, OutputError
 
 from .test_constraints import ONE_OF_EACH
@@ -18,13 +18,13 @@ from .test_constraints import ONE_OF_EACH
 def test_every_constraint_comes_back_from_yaml(tmp_path):
     write_constraints(ONE_OF_EACH, tmp_path / "wishes.yaml")
     read = read_constraints(tmp_path / "wishes.yaml")
-    assert isinstance(read, All)
+    assert isinstance(read, Constraints)
     assert list(read) == ONE_OF_EACH
 
 
 @pytest.mark.parametrize("constraint", ONE_OF_EACH, ids=repr)
 def test_every_constraint_comes_back_from_plain_values(constraint):
-    assert constraints_from(to_entries([constraint])) == (constraint,)
+    assert constraints_from_list(constraints_to_list([constraint])) == (constraint,)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_every_constraint_comes_back_from_plain_values(constraint):
 )
 def test_faults_are_named(entries, message):
     with pytest.raises(ConstraintError, match=re.escape(message)):
-        constraints_from(entries)
+        constraints_from_list(entries)
 
 
 def test_files_that_are_none_are_named(tmp_path):

@@ -1,8 +1,8 @@
-"""Mend rounded alloys that miss bounds on sums, ratios or distances, by exchanging elements.
+"""Repair rounded compositions that miss bounds on sums, ratios or distances.
 
-Bounds on single elements and on their number hold before and after. Each alloy makes the exchange
-of one element for another that mends most, again and again, until it satisfies every bound or no
-exchange helps.
+Bounds on single elements and on their number hold before and after. Each round moves whole steps
+from one element to another, the transfer that reduces the excess most, until every bound holds or
+no transfer helps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.design.bounds import TOLERANCE, Near, Sum
+from pyro_hea.design.region import TOLERANCE, Near, Sum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from pyro_hea.design.region import Region
 
 _SIZES = 4 ** np.arange(4)
-"""Steps of an exchange that are tried."""
+"""Sizes of a transfer that are tried, in steps."""
 
 _ROUNDS = 60
 
 _CHUNK = 256
-"""Alloys mended at a time, which bounds the memory."""
+"""Alloys repaired at a time, which bounds the memory."""
 
 
-def exchange(
+def repair(
     whole: NDArray[np.float64],
     region: Region,
     step: float,
     minimum: float,
     wanted: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Exchange elements in place until the bounds on several of them together hold.
+    """Transfer amounts between elements, in place, until the bounds on several of them hold.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def exchange(
         Steps of each element, within the bounds on single elements; changed in place.
     region : Region
     step, minimum : float
-        As of `weigh_in`.
+        As of `round_compositions`.
     wanted : ndarray of bool, shape (N,)
-        Alloys to mend; the others are left alone.
+        Alloys to repair; the others are left alone.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def exchange(
             rows = rows[~done[rows]]
             if not len(rows):
                 break
-            moved, better = _best_exchange(whole[rows], region, step, minimum)
+            moved, better = _best_transfer(whole[rows], region, step, minimum)
             whole[rows] = moved
             done[rows] = _missed(moved * step, region) <= TOLERANCE
             rows = rows[better]
@@ -71,10 +71,10 @@ def _missed(fractions: NDArray[np.float64], region: Region) -> NDArray[np.float6
     return np.sum([bound.excess(fractions) for bound in region.linear], axis=0)
 
 
-def _best_exchange(
+def _best_transfer(
     whole: NDArray[np.float64], region: Region, step: float, minimum: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Each alloy after its best exchange, and whether that was better than none."""
+    """Each alloy after its best transfer, and whether that was better than none."""
     fewest, most = region.amounts(minimum, step)
     rows, receivers = np.arange(len(whole)), np.flatnonzero(most >= fewest)
     number = (whole > 0).sum(1)
@@ -99,7 +99,7 @@ def _best_exchange(
     after = _after(whole * step, givers, receivers, size * step, region)
     before = _missed(whole * step, region)
     gain = (before[:, None, None, None] - after) / np.maximum(size, 1)[..., None]
-    # of exchanges that mend as much for each step moved, the largest
+    # of transfers that gain as much for each step, the largest
     score = np.where(allowed, gain + 1e-12 * size[..., None], -np.inf).reshape(len(whole), -1)
     best = score.argmax(1)
     g, s, r = np.unravel_index(best, after.shape[1:])
@@ -119,7 +119,7 @@ def _after(
     size: NDArray[np.float64],
     region: Region,
 ) -> NDArray[np.float64]:
-    """Total excess after each exchange, (n, g, s, r)."""
+    """Total excess after each transfer, (n, g, s, r)."""
     total = np.zeros((*size.shape, len(receivers)))
     for bound in region.linear:
         if isinstance(bound, Sum):

@@ -1,4 +1,4 @@
-"""What lies under the cursor of a map of alloys; knows no widgets."""
+"""Alloys on a map of latent components or features, decoded under the cursor; no widgets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.explain.explorer.decoding import decode_alloys
-from pyro_hea.explain.explorer.kinds import colours_of
+from pyro_hea.explain.explorer.target_display import colour_columns
 from pyro_hea.posterior import encode, predict
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ _NEIGHBOURS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Selection:
     """The alloy under the cursor.
 
     Attributes
     ----------
     fractions : DataFrame, shape (1, E)
-        By formula, as one would weigh it in.
+        By formula, rounded to a tenth of an at.%.
     prediction : DataFrame, shape (1, ...)
         As `predict` gives it.
     known : DataFrame
         The nearest alloys of the data: `distance` (total variation) and their labels.
     origin : str
-        The latent that it was decoded from, in words.
+        Description of the latent that it was decoded from.
     """
 
     fractions: pd.DataFrame
@@ -76,7 +76,7 @@ class AlloyMap:
         """What the alloys can be coloured by: labels, predictions and their uncertainty."""
         columns: dict[str, pd.Series] = {}
         for target in self.ensemble.spec.targets:
-            columns |= colours_of(target, self.labels(target.name), self.predictions)
+            columns |= colour_columns(target, self.labels(target.name), self.predictions)
         return columns
 
     def labels(self, target: str) -> pd.Series | None:
@@ -102,7 +102,7 @@ class AlloyMap:
             Coordinates of the map.
         points : array, shape (S, 2)
         """
-        near = self._below(x, y, points)
+        near = self._nearest_on_map(x, y, points)
         shown = self.coordinates[[x, y]].to_numpy(float)
         z = self._z[near].copy()
         for column, name in enumerate((x, y)):
@@ -119,7 +119,7 @@ class AlloyMap:
         fractions = decode_alloys(self.ensemble, z, targets, self.member)
         return fractions, predict(self.ensemble, fractions)
 
-    def at(self, x: str, y: str, point: Floats, targets: Mapping[str, float]) -> Answer:
+    def at(self, x: str, y: str, point: Floats, targets: Mapping[str, float]) -> Selection:
         """The alloy under one place of the map.
 
         Parameters
@@ -132,29 +132,34 @@ class AlloyMap:
 
         Returns
         -------
-        Answer
+        Selection
         """
         points = np.reshape(point, (1, 2))
         fractions, prediction = self.alloys(x, y, points, targets)
-        origin = f"the latent of {self.fractions.index[self._below(x, y, points)[0]]}, nearest here"
+        near = self.fractions.index[self._nearest_on_map(x, y, points)[0]]
+        origin = f"the latent of {near}, nearest here"
         if moved := [name for name in (x, y) if name in COMPONENTS]:
             origin += f", moved along {' and '.join(moved)}"
-        return Answer(fractions, prediction, self._nearest(fractions.to_numpy()[0]), origin)
+        return Selection(
+            fractions, prediction, self._nearest_known(fractions.to_numpy()[0]), origin
+        )
 
-    def _below(self, x: str, y: str, points: Floats) -> NDArray[np.intp]:
+    def _nearest_on_map(self, x: str, y: str, points: Floats) -> NDArray[np.intp]:
         """Row of the alloy that lies nearest on the map, (S,)."""
-        shown = self.coordinates[[self.checked(x), self.checked(y)]].to_numpy(float)
+        shown = self.coordinates[[self.check_coordinate(x), self.check_coordinate(y)]].to_numpy(
+            float
+        )
         scale = np.where(shown.std(0) > 0, shown.std(0), 1.0)
         return np.square((points[:, None] - shown) / scale).sum(-1).argmin(1)
 
-    def _nearest(self, fractions: Floats) -> pd.DataFrame:
+    def _nearest_known(self, fractions: Floats) -> pd.DataFrame:
         distance = np.abs(self.fractions.to_numpy() - fractions).sum(1) / 2
         rows = np.argsort(distance, kind="stable")[:_NEIGHBOURS]
         table = self.data.labels.iloc[rows].copy()
         table.insert(0, "distance", distance[rows])
         return table
 
-    def checked(self, name: str) -> str:
+    def check_coordinate(self, name: str) -> str:
         """A coordinate's name; an error where there is none of that name."""
         if name not in self.coordinates:
             raise DataError(

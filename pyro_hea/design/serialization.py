@@ -2,8 +2,8 @@
 
 Examples
 --------
->>> constraints_from([{"max_elements": 5}, {"element_bounds": {"element": "Co", "high": 0.05}}])
-(MaxElements(count=5), ElementBounds(element='Co', low=0.0, high=0.05))
+>>> constraints_from_list([{"max_elements": 5}, {"element_bounds": {"element": "Co", "low": 0.1}}])
+(MaxElements(count=5), ElementBounds(element='Co', low=0.1, high=1.0))
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from pyro_hea.design import constraints as kinds
-from pyro_hea.design.region import All, Constraint
-from pyro_hea.errors import ConstraintError, DataError, MissingFileError, OutputError, nearest
+from pyro_hea.design.constraints.base import Constraint, Constraints
+from pyro_hea.errors import ConstraintError, DataError, MissingFileError, nearest
+from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
 _KINDS: dict[str, Any] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
@@ -32,7 +32,7 @@ _KINDS: dict[str, Any] = {
 """Each constraint by its name in a file, such as `element_bounds`."""
 
 
-def constraints_from(entries: Any, where: str = "constraints") -> All:
+def constraints_from_list(entries: Any, where: str = "constraints") -> Constraints:
     """Read constraints from plain values.
 
     Parameters
@@ -50,38 +50,28 @@ def constraints_from(entries: Any, where: str = "constraints") -> All:
     """
     if not isinstance(entries, list):
         raise ConstraintError(f"{where}: constraints are a list, not {type(entries).__name__}")
-    return All(_read(entry, f"{where}, entry {i + 1}") for i, entry in enumerate(entries))
+    return Constraints(_read(entry, f"{where}, entry {i + 1}") for i, entry in enumerate(entries))
 
 
-def to_entries(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:
-    """The same as plain values, which `constraints_from` reads back."""
+def constraints_to_list(constraints: Iterable[Constraint]) -> list[dict[str, Any]]:
+    """The same as plain values, which `constraints_from_list` reads back."""
     return [_write(constraint) for constraint in constraints]
 
 
-def read_constraints(path: str | Path) -> All:
+def read_constraints(path: str | Path) -> Constraints:
     """Read constraints from a YAML file.
 
     Raises
     ------
     MissingFileError, ConstraintError
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"constraints file '{path}' does not exist")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConstraintError(f"{path}: not YAML: {error}") from None
-    return constraints_from(entries, str(path))
+    entries = read_yaml(path, "constraints", ConstraintError)
+    return constraints_from_list(entries, str(path))
 
 
 def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> None:
     """Write constraints to a YAML file; `read_constraints` reads the same back."""
-    text = yaml.safe_dump(to_entries(constraints), sort_keys=False, allow_unicode=True)
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+    write_yaml(path, constraints_to_list(constraints))
 
 
 def read_prices(path: str | Path) -> dict[str, float]:
