@@ -108,6 +108,10 @@ class DesignWarning(PyroHEAWarning):
     """A design run returned fewer alloys, or worse ones, than requested."""
 
 
+class FormerKeyWarning(PyroHEAWarning, FutureWarning):
+    """A spec names a key as an earlier release did."""
+
+
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
 

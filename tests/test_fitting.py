@@ -62,7 +62,7 @@ def spec_of(targets=None, latent=None, epochs: int = 6) -> ModelSpec:
             "encoder": {"hidden": [8]},
             "decoder": {"hidden": [8]},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": 2,
                 "epochs": epochs,
                 "batch_size": 20,

@@ -28,7 +28,7 @@ ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
     settings = {
-        "teacher": {"trees": 60, "alloys": 6000, "steps": 400},
+        "distillation": {"trees": 60, "synthetic_alloys": 6000, "steps": 400},
         "members": 2,
         "epochs": 7,
         "batch_size": 12,
@@ -672,7 +672,7 @@ def interrupt(monkeypatch, where: str, call: int) -> None:
         pytest.param("progress", 3, id="between epochs"),
         pytest.param("progress", 5, id="after an evaluation"),
         pytest.param("elbo_loss", 6, id="amid an epoch"),
-        pytest.param("clip_by_member", 8, id="amid a step"),
+        pytest.param("clip_member_gradients", 8, id="amid a step"),
         pytest.param("label_loss", 1, id="amid an evaluation"),
         pytest.param("label_loss", 2, id="amid the last evaluation"),
     ],

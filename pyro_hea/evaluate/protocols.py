@@ -13,7 +13,7 @@ from pyro_hea.measures.classification import by_size
 from pyro_hea.measures.latent import label_from_latent
 from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
 from pyro_hea.measures.reliability import calibrated_ece_band
-from pyro_hea.posterior import encoded
+from pyro_hea.posterior import encode_and_decode
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def measure(vae: DisentangledVAE, test: AlloyDataset) -> dict[str, Any]:
     scores = by_size(y, p, test.number_of_elements[known])
     ensemble = vae.ensemble
     true = ensemble.fractions(test)
-    z, decoded = encoded(ensemble, test)
+    z, decoded = encode_and_decode(ensemble, test)
     compositions = [composition_metrics(true, made) for made in decoded]
     latents = [label_from_latent(of_member[known], y) for of_member in z]
     batch = ensemble.batch(test)

@@ -15,7 +15,8 @@ from pydantic import (
 )
 
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
-from pyro_hea.spec.priors import Prior, TargetPrior, check_support
+from pyro_hea.spec.experts import TargetPrior
+from pyro_hea.spec.priors import Prior, check_support
 
 _RESERVED = ("z", "composition", "formula", "members", "alloys", "draws")
 
@@ -89,14 +90,14 @@ class _Target(Declaration):
 
     @field_validator("name")
     @classmethod
-    def _free(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if name in _RESERVED:
             raise ValueError(f"'{name}' is a site or a column already; call the target otherwise")
         return name
 
     @field_validator("given", mode="before")
     @classmethod
-    def _several(cls, given: Any) -> Any:
+    def _one_or_several(cls, given: Any) -> Any:
         return (given,) if isinstance(given, str) else given
 
 
@@ -124,7 +125,7 @@ class Binary(_Target):
     calibration: Literal["temperature", "beta"] | None = None
 
     @model_validator(mode="after")
-    def _supported(self) -> Self:
+    def _check_prior(self) -> Self:
         check_support(self.prior, self.name, "boolean")
         return self
 
@@ -170,7 +171,7 @@ class Categorical(_Target):
 
     @field_validator("only", mode="before")
     @classmethod
-    def _keys_are_text(cls, only: Any) -> Any:
+    def _values_as_text(cls, only: Any) -> Any:
         if not isinstance(only, Mapping):
             return only
         return {
@@ -181,7 +182,7 @@ class Categorical(_Target):
         }
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_classes(self) -> Self:
         _check_distinct(self.classes, "classes")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.classes))
@@ -223,7 +224,7 @@ class Ordinal(_Target):
     calibration: Literal["temperature"] | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_classes(self) -> Self:
         _check_distinct(self.levels, "levels")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.levels))
@@ -272,7 +273,7 @@ class Continuous(_Target):
     calibration: Literal["temperature", "tails"] | None = "tails"
 
     @model_validator(mode="after")
-    def _supported(self) -> Self:
+    def _check_prior(self) -> Self:
         if self.transform == "log" and not self.positive:
             raise ValueError("transform: log needs positive: true")
         if self.transform == "log":
@@ -329,3 +330,31 @@ KindOfTarget = Annotated[
 def _check_distinct(names: tuple[str, ...], key: str) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"{key}: a name stands twice: {', '.join(names)}")
+
+
+def in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Targets with each after those that it is given, else as declared.
+
+    Raises
+    ------
+    ValueError
+        Naming the cycle, where there is one.
+    """
+    by_name = {target.name: target for target in targets}
+    placed: dict[str, Target] = {}
+    for target in targets:
+        path = [target.name]
+        while path:
+            name = path[-1]
+            parent = next((parent for parent in by_name[name].given if parent not in placed), None)
+            if parent is None:
+                placed.setdefault(name, by_name[name])
+                path.pop()
+            elif parent in path:
+                cycle = " -> ".join((*path[path.index(parent) :], parent))
+                raise ValueError(
+                    f"targets depend on each other in a cycle: {cycle}; break it in given"
+                )
+            else:
+                path.append(parent)
+    return tuple(placed.values())

@@ -24,7 +24,7 @@ def vae(few_elements) -> DisentangledVAE:
         encoder=small,
         decoder=small,
         training={
-            "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
             "members": 2,
             "epochs": 40,
             "batch_size": 64,

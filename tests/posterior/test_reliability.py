@@ -26,7 +26,7 @@ SPEC = {
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 80,
         "batch_size": 64,
@@ -83,7 +83,7 @@ def test_the_guide_finds_the_posterior_given_the_head_by_what_that_has_not_learn
     model, batch = run.ensemble.model, run.trainer.data
     channel = model.reliabilities["single_phase"]
     with torch.no_grad():
-        outputs = model.head("single_phase", model.read(batch), None)
+        outputs = model.head("single_phase", model.head_inputs(batch), None)
         heads = model.site("single_phase").log_classes(outputs, {}).exp().double().numpy()
         concentration = channel.concentration[:, 0].double().numpy()
     counts, prior = batch.reports["single_phase"].double().numpy(), channel.prior.double().numpy()
