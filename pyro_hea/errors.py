@@ -104,6 +104,10 @@ class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 
 
+class FewLabelsWarning(PyroHEAWarning):
+    """A target has fewer labels than can be learnt from with any trust."""
+
+
 class DesignWarning(PyroHEAWarning):
     """A design run returned fewer alloys, or worse ones, than requested."""
 
