@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.protocols import measure as measure
     from pyro_hea.evaluate.protocols import published_run as published_run
     from pyro_hea.evaluate.published import published_benchmark as published_benchmark
+    from pyro_hea.evaluate.runner import Runner as Runner
     from pyro_hea.evaluate.simulation import rank_data as rank_data
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
-    from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
-    from pyro_hea.evaluate.specs import compare_specs as compare_specs
-    from pyro_hea.evaluate.units import Bench as Bench
+    from pyro_hea.evaluate.spec_comparison import SpecComparison as SpecComparison
+    from pyro_hea.evaluate.spec_comparison import compare_specs as compare_specs
 
 _HOMES = {
     "BASELINES": "baselines",
-    "Bench": "units",
+    "Runner": "runner",
     "Judge": "judge",
     "PublishedRun": "protocols",
-    "SpecComparison": "specs",
-    "compare_specs": "specs",
+    "SpecComparison": "spec_comparison",
+    "compare_specs": "spec_comparison",
     "cross_validation": "comparison",
     "embedded_judge": "judge",
     "fit_predict": "baselines",

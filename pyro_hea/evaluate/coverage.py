@@ -25,7 +25,7 @@ from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
-    from pyro_hea.evaluate.units import Bench
+    from pyro_hea.evaluate.runner import Runner
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -36,12 +36,12 @@ QUANTILES = np.arange(1, 40) / 40
 """Levels of the quantiles behind intervals and scores; those of `NOMINAL` are among them."""
 
 
-def interval_coverage_benchmark(bench: Bench, *, seeds: int) -> dict[str, Any]:
+def interval_coverage_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
     """Five random folds of all alloys with a number; each label is predicted once a seed.
 
     Parameters
     ----------
-    bench : Bench
+    runner : Runner
         The numbers are those of its spec; where it has none, those of the spec `properties`,
         without the classes that they are given there.
     seeds : int
@@ -54,16 +54,16 @@ def interval_coverage_benchmark(bench: Bench, *, seeds: int) -> dict[str, Any]:
         and 95 % interval of a bootstrap over the alloys), the mean `width` of the 90 % interval,
         `mae` of the median and `crps`, the last three in the number's unit.
     """
-    spec = _of_numbers(bench.spec)
-    units = {
-        f"intervals-seed{seed}-fold{fold}": partial(_fold, seed, fold, spec, bench.device)
+    spec = _continuous_only(runner.spec)
+    tasks = {
+        f"intervals-seed{seed}-fold{fold}": partial(_fold, seed, fold, spec, runner.device)
         for seed in range(seeds)
         for fold in range(FOLDS)
     }
-    table = pd.concat([pd.DataFrame(rows) for rows in bench.finish(units).values()])
+    table = pd.concat([pd.DataFrame(rows) for rows in runner.run(tasks).values()])
     targets: dict[str, dict[str, Any]] = {}
     for (target, model), rows in table.groupby(["target", "model"], sort=False):
-        targets.setdefault(str(target), {})[str(model)] = _measured(rows)
+        targets.setdefault(str(target), {})[str(model)] = _scores(rows)
     return {"protocol": "intervals", "seeds": seeds, "targets": targets}
 
 
@@ -85,16 +85,16 @@ def quantile_scores(y: Floats, quantiles: Floats) -> pd.DataFrame:
     """
     level, over = QUANTILES[:, None], y - quantiles
     pinball = np.maximum(level * over, (level - 1) * over)
-    columns = {"error": np.abs(over[_at(0.0)[0]]), "crps": 2 * pinball.mean(0)}
-    low, high = _at(0.9)
+    columns = {"error": np.abs(over[_bound_rows(0.0)[0]]), "crps": 2 * pinball.mean(0)}
+    low, high = _bound_rows(0.9)
     columns["width"] = quantiles[high] - quantiles[low]
     for nominal in NOMINAL:
-        low, high = _at(nominal)
+        low, high = _bound_rows(nominal)
         columns[str(nominal)] = ((y >= quantiles[low]) & (y <= quantiles[high])).astype(float)
     return pd.DataFrame(columns)
 
 
-def _of_numbers(spec: ModelSpec) -> ModelSpec:
+def _continuous_only(spec: ModelSpec) -> ModelSpec:
     if any(isinstance(target, Continuous) for target in spec.targets):
         return spec
     shipped = ModelSpec.shipped("properties").targets
@@ -121,8 +121,8 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> list[dict[Hasha
         formulas = np.array(test.formulas)[known]
         for model, quantiles in answers.items():
             scores = quantile_scores(y[known], quantiles[target][:, known])
-            told = scores.assign(target=target, model=model, formula=formulas)
-            rows += told.to_dict("records")
+            scored = scores.assign(target=target, model=model, formula=formulas)
+            rows += scored.to_dict("records")
     return rows
 
 
@@ -172,7 +172,7 @@ BASELINES: dict[str, Baseline] = {"extra_trees": _extra_trees, "ridge": _ridge}
 """From features and logarithms of labels to quantiles (levels, N) of new alloys."""
 
 
-def _measured(rows: pd.DataFrame) -> dict[str, Any]:
+def _scores(rows: pd.DataFrame) -> dict[str, Any]:
     alloys = rows.drop(columns=["target", "model"]).groupby("formula").mean()
     return {
         "alloys": len(alloys),
@@ -183,7 +183,7 @@ def _measured(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _at(central: float) -> tuple[int, int]:
+def _bound_rows(central: float) -> tuple[int, int]:
     """Rows of the bounds of a central interval."""
     low = round((1 - central) / 2 * (len(QUANTILES) + 1)) - 1
     return low, len(QUANTILES) - 1 - low

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pyro_hea.plots._style import BLACK, BLUE, VERMILION, house_style, require, words
+from pyro_hea.plots._labels import readable
+from pyro_hea.plots._style import BLACK, BLUE, VERMILION, house_style, require_columns
 
 if TYPE_CHECKING:
     import arviz as az
@@ -77,7 +78,7 @@ def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> list[Axes]:
         target (pale histogram, diamonds), which features and other targets may have moved. Then
         the number of elements of an imagined alloy, and the amounts of each element.
     """
-    require(table, ("site", "what", "support", "kind", "value", "label", "density"))
+    require_columns(table, ("site", "what", "support", "kind", "value", "label", "density"))
     priors = [rows for _, rows in table.groupby(["site", "what"], sort=False)]
     rows_of_panels = -(-(len(priors) + 1) // _COLUMNS)
     with house_style():
@@ -129,8 +130,8 @@ def _draw_prior(panel: Axes, rows: pd.DataFrame, drawn: np.ndarray | None) -> No
         panel.grid(visible=False, axis="x")
     if drawn is not None:
         panel.legend(loc="upper right")
-    panel.set_xlabel(words(str(rows["what"].iloc[0])), fontsize=8.5)
-    panel.set_title(f"{words(site)}: {rows['support'].iloc[0]}", loc="left", fontsize=9)
+    panel.set_xlabel(readable(str(rows["what"].iloc[0])), fontsize=8.5)
+    panel.set_title(f"{readable(site)}: {rows['support'].iloc[0]}", loc="left", fontsize=9)
 
 
 def _draw_sizes(panel: Axes, amounts: np.ndarray) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pyro_hea.plots._style import BLUE, VERMILION, house_style, require
+from pyro_hea.plots._style import BLUE, VERMILION, house_style, new_panels, require_columns
 
 
 def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
@@ -37,11 +36,12 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> t
     >>> lower.get_ylabel()
     'log loss (nats per label)'
     """
-    require(history, ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss"))
+    require_columns(
+        history, ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss")
+    )
     with house_style():
         if ax is None:
-            figure = Figure(figsize=(6.0, 5.0), layout="constrained")
-            ax = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+            ax = new_panels((6.0, 5.0), 2, sharex=True, height_ratios=(3, 2))
         upper, lower = ax
         _band(upper, history, "loss", "training", BLUE, "-", "//")
         _band(upper, history, "validation_elbo_loss", "validation", VERMILION, "--", "\\\\")

@@ -109,10 +109,6 @@ class TestLoadAlloys:
         assert everything.labels["hardness"].count() == 259
         assert set(everything.reports["source"]) == {"zeng2024", "borg2020"}
 
-    def test_every_source_is_the_default(self):
-        sources = {"zeng2024", "borg2020"}
-        assert sources <= set(load_alloys().reports["source"])
-
     def test_one_source(self):
         borg = load_alloys("borg2020")
         assert set(borg.reports["source"]) == {"borg2020"}

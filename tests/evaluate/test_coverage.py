@@ -10,7 +10,7 @@ from pyro_hea.evaluate.coverage import (
     BASELINES,
     NOMINAL,
     QUANTILES,
-    _of_numbers,
+    _continuous_only,
     _quantiles,
     quantile_scores,
 )
@@ -55,12 +55,12 @@ def test_a_forest_says_the_quantiles_of_the_labels_in_its_leaves():
 
 
 def test_numbers_are_those_of_the_spec_or_of_the_shipped_properties():
-    spec = _of_numbers(ModelSpec(training={"members": 3}))
+    spec = _continuous_only(ModelSpec(training={"members": 3}))
     assert spec.target_names == ("hardness", "yield_strength")
     assert spec.training.members == 3
     assert all(not t.given and list(t.conditions) for t in spec.targets)
     own = ModelSpec.shipped("properties")
-    assert _of_numbers(own) == own
+    assert _continuous_only(own) == own
 
 
 def test_quantiles_of_the_model_are_its_interval_bounds():
@@ -73,7 +73,7 @@ def test_quantiles_of_the_model_are_its_interval_bounds():
         training={"members": 2, "epochs": 1, "batch_size": 1024},
     )
     data = load_alloys(["zeng2024", "borg2020"])
-    vae = DisentangledVAE(_of_numbers(spec)).fit(data, progress=False)
+    vae = DisentangledVAE(_continuous_only(spec)).fit(data, progress=False)
     some = data.take(range(20))
     quantiles = _quantiles(vae, some, ["hardness"])["hardness"]
     assert (np.diff(quantiles, axis=0) > 0).all()
