@@ -224,7 +224,9 @@ def load_model(folder: Path | None) -> DisentangledVAE:
     """The model in a folder, without one the default model."""
     from pyro_hea.vae import DisentangledVAE
 
-    return DisentangledVAE.default() if folder is None else DisentangledVAE.load(folder)
+    if folder is None:
+        return DisentangledVAE.default()  # type: ignore[attr-defined, unused-ignore]
+    return DisentangledVAE.load(folder)
 
 
 def show(title: str, table: pd.DataFrame) -> None:
