@@ -23,6 +23,7 @@ from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
 from pyro_hea.spec import ModelSpec
+from pyro_hea.spec.inferred import warn_of_few_labels
 
 if TYPE_CHECKING:
     import arviz as az
@@ -126,6 +127,7 @@ class DisentangledVAE:
         LeakWarning
             Counting the training alloys that are validation alloys too.
         """
+        warn_of_few_labels(self.spec.targets, data)
         run = TrainingRun.prepare(
             self.spec,
             data,

@@ -184,7 +184,9 @@ def test_every_workflow_takes_them(many):
 def test_they_can_be_asked_on_the_command_line(many, tmp_path):
     many.save(tmp_path / "model")
     wishes = ["--target", "hardness>300", "--target", "lattice=close", "--target", "mix=mixed"]
-    result = CliRunner().invoke(main, ["design", str(tmp_path / "model"), *wishes, "-n", "3"])
+    result = CliRunner().invoke(
+        main, ["design", "--model", str(tmp_path / "model"), *wishes, "-n", "3"]
+    )
     assert result.exit_code == 0, result.output
     assert "all_wishes" in result.output
     for text, message in {
