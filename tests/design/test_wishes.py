@@ -194,7 +194,7 @@ def test_they_can_be_asked_on_the_command_line(many, tmp_path):
         "hardness": "NAME=VALUE",
         "hardness=soft": "wish for an inequality",
     }.items():
-        arguments = ["design", str(tmp_path / "model"), "--target", text]
+        arguments = ["design", "--model", str(tmp_path / "model"), "--target", text]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code != 0
         assert message in result.output
