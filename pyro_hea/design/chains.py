@@ -16,7 +16,7 @@ from torch import Tensor
 from pyro_hea.design.guide import NormalMixture
 from pyro_hea.design.smooth import smooth_factor
 from pyro_hea.design.tempering import populations
-from pyro_hea.posterior.trees import sample
+from pyro_hea.posterior.nuts_kernel import sample_nuts
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem
@@ -77,7 +77,7 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
         tempered = [next(walking) for _ in range(_POPULATIONS)]
     particles = torch.cat([population.u for population in tempered], 1).double()
     mixture = NormalMixture(particles, _WIDTH * particles.std(1, keepdim=True))
-    found = sample(
+    found = sample_nuts(
         density,
         particles[:, -chains:].transpose(0, 1).contiguous(),
         mixture,

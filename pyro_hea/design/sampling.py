@@ -28,7 +28,7 @@ from pyro_hea.design.result import DesignResult
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
-from pyro_hea.posterior.psis import TRUSTED, smoothed
+from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 
 if TYPE_CHECKING:
     from pyro_hea.design.constraints.base import Constraint
@@ -278,7 +278,7 @@ def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Sample:
     like = problem.ensemble.model.embedding.edges
     with torch.no_grad():
         ratio = log_factor(problem, u.to(like)).double().cpu() + log_ratio
-    weight, k_hat = smoothed(ratio.flatten().numpy()[:, None])
+    weight, k_hat = psis(ratio.flatten().numpy()[:, None])
     with np.errstate(divide="ignore"):
         candidates = candidates_at(problem, u.to(like), np.log(weight[:, 0]))
     attributes = {
@@ -287,11 +287,11 @@ def _weighted(problem: Problem, u: Tensor, log_ratio: Tensor) -> _Sample:
         "effective_sample_size": float(1 / np.square(weight).sum()),
         "k_hat": float(k_hat[0]),
     }
-    if k_hat[0] <= TRUSTED:
+    if k_hat[0] <= K_HAT_LIMIT:
         return _Sample(candidates, attributes)
     fault = (
         f"the weights of the designs are not to be trusted: Pareto k is {k_hat[0]:.2f}, above "
-        f"{TRUSTED}. Ask for more draws, lower agreement, or take method='importance'"
+        f"{K_HAT_LIMIT}. Ask for more draws, lower agreement, or take method='importance'"
     )
     return _Sample(candidates, attributes, [fault])
 

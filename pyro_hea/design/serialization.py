@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from pyro_hea.design import constraints as kinds
 from pyro_hea.design.constraints.base import Constraint, Constraints
-from pyro_hea.errors import ConstraintError, DataError, MissingFileError, OutputError, nearest
+from pyro_hea.errors import ConstraintError, DataError, MissingFileError, nearest
+from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
 _KINDS: dict[str, Any] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
@@ -65,23 +65,13 @@ def read_constraints(path: str | Path) -> Constraints:
     ------
     MissingFileError, ConstraintError
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"constraints file '{path}' does not exist")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConstraintError(f"{path}: not YAML: {error}") from None
+    entries = read_yaml(path, "constraints", ConstraintError)
     return constraints_from_list(entries, str(path))
 
 
 def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> None:
     """Write constraints to a YAML file; `read_constraints` reads the same back."""
-    text = yaml.safe_dump(constraints_to_list(constraints), sort_keys=False, allow_unicode=True)
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+    write_yaml(path, constraints_to_list(constraints))
 
 
 def read_prices(path: str | Path) -> dict[str, float]:

@@ -25,7 +25,7 @@ from pyro_hea.design.program import (
     plates,
 )
 from pyro_hea.design.region import Sum
-from pyro_hea.program.networks import BlurredLinear, PiecewiseLinear
+from pyro_hea.program.networks import PiecewiseLinear, SmoothedPiecewiseLinear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def relaxed(problem: Problem) -> Problem:
     """
     model = copy.deepcopy(problem.ensemble.model).requires_grad_(False)
     if isinstance(model.embedding, PiecewiseLinear):
-        model.embedding = BlurredLinear(model.embedding.edges, _BLUR)
+        model.embedding = SmoothedPiecewiseLinear(model.embedding.edges, _BLUR)
     rest = tuple(c for c in problem.constraints if c.tighten(problem.region) is problem.region)
     return replace(problem, ensemble=replace(problem.ensemble, model=model), constraints=rest)
 
@@ -71,7 +71,7 @@ def smooth_program(problem: Problem, draws: int) -> Tensor:
         presence = faded(decoded, problem)
         composition = pyro.deterministic("composition", _filled(decoded, presence, problem))
         flat, there = composition.flatten(0, 1), presence.flatten(0, 1)
-        features = problem.ensemble.feature_map.faded(flat.double(), there.double())
+        features = problem.ensemble.feature_map.relaxed(flat.double(), there.double())
         agreement_factor(problem, features.to(decoded.dtype), decoded.shape[:-1])
         bent = misfit(decoded, composition) + _beyond(composition, problem) / _SOFTNESS
         few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)

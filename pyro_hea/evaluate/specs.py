@@ -20,9 +20,9 @@ from pyro_hea.alloys.dataset import encode_values
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.posterior import marginals
-from pyro_hea.posterior.local import LocalPosterior
-from pyro_hea.posterior.program import COMPOSITION, repeated
-from pyro_hea.posterior.psis import TRUSTED, smoothed
+from pyro_hea.posterior.local_posterior import LocalPosterior
+from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
+from pyro_hea.posterior.traces import COMPOSITION, vectorized
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Categorical, Continuous, Hurdle, ModelSpec, Multinomial, Ordinal
 from pyro_hea.vae import DisentangledVAE
@@ -209,14 +209,14 @@ def composition_density(
     model, batch = _counted_once(ensemble.model), ensemble.batch(alloys, labels=False)
     each = -(-draws // _PARTS)
     step = max(1, _ROWS // (_PARTS * model.members * len(batch)))
-    with seeded(seed), pyro.validation_enabled(False), model.one_pass():
+    with seeded(seed), pyro.validation_enabled(False), model.cached_flow():
         local = _fitted(model, batch, ensemble.most_probable(batch))
         log_weight = torch.cat(
             [_weighed(model, batch, local, min(step, each - at)) for at in range(0, each, step)]
         ).flatten(0, 1)  # the members too are a mixture with equal shares
     density = log_weight.logsumexp(0) - np.log(len(log_weight))
     with np.errstate(over="ignore"):  # of a share that is then 0
-        k_hat = smoothed(log_weight.cpu().numpy())[1]
+        k_hat = psis(log_weight.cpu().numpy())[1]
     columns = {"density": density.cpu().numpy(), "k_hat": k_hat}
     return pd.DataFrame(columns, alloys.fractions.index)
 
@@ -243,17 +243,17 @@ def _weighed(model: AlloyModel, batch: AlloyBatch, local: Any, each: int) -> Ten
     weighed: it was learnt from other alloys.
     """
     targets = model.spec.target_names
-    guide = _sites(poutine.trace(repeated(model.guide, 2 * each)).get_trace(batch))
+    guide = _sites(poutine.trace(vectorized(model.guide, 2 * each)).get_trace(batch))
     drawn = {name: site["value"] for name, site in guide.items()}
     from_local = _over_z(local, guide["z"]["fn"]).sample()
     drawn["z"] = torch.cat([drawn["z"][:each], from_local[each:]])
     shared = {name: v[:each] for name, v in drawn.items() if name not in (*targets, "z")}
-    program = poutine.condition(repeated(model.model, each), data=shared)
+    program = poutine.condition(vectorized(model.model, each), data=shared)
     prior = _sites(poutine.trace(program).get_trace(batch))
     values = {name: torch.cat([v, prior[name]["value"]]) for name, v in drawn.items()}
 
     def scored(part: Any) -> dict[str, Any]:
-        program = poutine.condition(repeated(part, _PARTS * each), data=values)
+        program = poutine.condition(vectorized(part, _PARTS * each), data=values)
         return _sites(poutine.trace(program).get_trace(batch))
 
     p, q = scored(model.model), scored(model.guide)
@@ -375,7 +375,7 @@ def _table(pointwise: pd.DataFrame, k_hat: pd.DataFrame, specs: list[str]) -> pd
     tables = {}
     for about in dict.fromkeys(pointwise.index.get_level_values("about")):
         rows = pointwise.loc[about]
-        doubtful = k_hat > TRUSTED if about == COMPOSITION else k_hat.iloc[:0] > TRUSTED
+        doubtful = k_hat > K_HAT_LIMIT if about == COMPOSITION else k_hat.iloc[:0] > K_HAT_LIMIT
         elpds = {s: _elpd(rows[s].to_numpy(), bool(doubtful[s].any())) for s in specs}
         tables[about] = az.compare(elpds)
     return pd.concat(tables, names=["about", "spec"])

@@ -35,7 +35,7 @@ def importance_bars(
     ----------
     importance : DataFrame
         As `Attributions.importance` gives it: `mean`, `low`, `high` by feature or group. With a
-        column `published`, as `beside_published` adds it, that is drawn beside.
+        column `published`, as `compare_with_published` adds it, that is drawn beside.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     unit : str

@@ -1,4 +1,4 @@
-"""Draws from the guide and from the prior of every member, gathered as InferenceData."""
+"""Draws from the guide and from the prior of every member, as InferenceData."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
-from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
-from pyro_hea.posterior.program import repeated
+from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
+from pyro_hea.posterior.traces import vectorized
 
 if TYPE_CHECKING:
     import arviz as az
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.composition import Alloys
     from pyro_hea.alloys.dataset import AlloyBatch
 
-_CHUNK = 1_000_000
-"""Fractions drawn at a time: what stays in a processor's cache."""
+_FRACTIONS_PER_CHUNK = 1_000_000
+"""Fractions drawn at a time, so that a chunk stays in the processor's cache."""
 
 GROUPS = ("posterior", "posterior_predictive", "log_likelihood", "prior", "prior_predictive")
-"""What can be drawn."""
+"""Groups that can be drawn."""
 
 Groups = dict[str, dict[str, "Tensor"]]
 
@@ -77,7 +77,7 @@ def draw_posterior(
     size = ensemble.members * len(batch) * len(ensemble.elements)
     gathered: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
     with torch.no_grad(), seeded(seed), pyro.validation_enabled(False):
-        for start in range(0, draws, step := max(1, _CHUNK // size)):
+        for start in range(0, draws, step := max(1, _FRACTIONS_PER_CHUNK // size)):
             count = min(step, draws - start)
             drawn = _posterior(ensemble, batch, labels, count, groups)
             drawn |= _prior(ensemble, batch, count, groups)
@@ -88,11 +88,11 @@ def draw_posterior(
                     into = gathered[group].setdefault(name, np.empty(shape, chunk.dtype))
                     into[:, start : start + count] = chunk
     attributes = {"inference": "variational", "chain_is": "member", "seed": seed}
-    return gather(ensemble, alloys, batch, gathered, attributes)
+    return alloy_idata(ensemble, alloys, batch, gathered, attributes)
 
 
 def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
-    """Draw alloys from the model before it sees any, as `Predictive` would.
+    """Draw alloys from the prior predictive, as `pyro.infer.Predictive` would.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
     )
 
 
-def gather(
+def alloy_idata(
     ensemble: Ensemble,
     alloys: AlloyDataset | Alloys,
     batch: AlloyBatch,
@@ -144,7 +144,7 @@ def gather(
     constant: Mapping[str, np.ndarray] | None = None,
     **coords: Any,
 ) -> az.InferenceData:
-    """Draws of given alloys beside what is known of these.
+    """InferenceData of draws of given alloys, with their observed and constant data.
 
     Parameters
     ----------
@@ -154,9 +154,9 @@ def gather(
         The same alloys.
     drawn : mapping of group to mapping of site to array of shape (chain, draw, alloy, ...)
     attributes : mapping
-        What the draws are.
+        Of every group.
     constant : mapping of str to array of shape (alloy,), optional
-        What else goes into `constant_data`.
+        Further variables of `constant_data`.
     **coords
         Further coordinates.
     """
@@ -164,7 +164,7 @@ def gather(
         drawn,
         observed=_observed(alloys, batch, ensemble),
         constant={"features": batch.features.cpu().numpy(), **(constant or {})},
-        dims=OF_ALLOYS,
+        dims=ALLOY_DIMS,
         default_dims=["alloy"],
         coords={
             "alloy": list(as_fractions(alloys).index),
@@ -184,7 +184,7 @@ def _posterior(
         return {}
     model, shape = ensemble.model, (draws, ensemble.members, len(batch))
     known = batch if labels == "use" else batch.without_labels()
-    sites = repeated(model.guide, draws)(known)
+    sites = vectorized(model.guide, draws)(known)
     z = sites["z"].expand(*shape, -1)
     y = {name: value.expand(shape) for name, value in sites.items() if name != "z"}
     drawn: Groups = {"posterior": {**y, "z": z}}
@@ -203,7 +203,7 @@ def _prior(ensemble: Ensemble, batch: AlloyBatch, draws: int, groups: Sequence[s
     unknown = batch.without_labels()
     if "prior_predictive" in groups:  # else the compositions are left as they are: quicker
         unknown = unknown.replaced(fractions=None)
-    trace = poutine.trace(repeated(model.model, draws)).get_trace(unknown)
+    trace = poutine.trace(vectorized(model.model, draws)).get_trace(unknown)
     nodes: dict[str, Any] = dict(trace.nodes)
     drawn: Groups = {"prior": {"z": nodes["z"]["value"].expand(*shape, -1)}}
     for name in ensemble.spec.target_names:

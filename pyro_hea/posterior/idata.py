@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, np.ndarray]
 
-OF_ALLOYS = {
+ALLOY_DIMS = {
     "composition": ["alloy", "element"],
     "z": ["alloy", "latent"],
     "features": ["alloy", "feature"],

@@ -1,4 +1,4 @@
-"""The declared priors as a table: what each site can be, and how probable, before any data."""
+"""The declared priors as a table of densities and probabilities."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-TRUSTED = 0.7
+K_HAT_LIMIT = 0.7
 """k-hat above which importance weights, and the proposal behind them, are not to be trusted."""
 
 
-def smoothed(log_weight: Floats) -> tuple[Floats, Floats]:
+def psis(log_weight: Floats) -> tuple[Floats, Floats]:
     """Smooth the largest weights by a generalised Pareto distribution.
 
     Parameters
@@ -34,7 +34,7 @@ def smoothed(log_weight: Floats) -> tuple[Floats, Floats]:
     --------
     >>> rng = np.random.default_rng(0)
     >>> u = 1.5 * rng.standard_normal((4000, 1))            # draws wider than what is asked for
-    >>> weight, k_hat = smoothed(-u**2 / 2 + (u / 1.5) ** 2 / 2)
+    >>> weight, k_hat = psis(-u**2 / 2 + (u / 1.5) ** 2 / 2)
     >>> bool(k_hat[0] < 0.5), bool(abs((weight * u**2).sum() - 1) < 0.1)
     (True, True)
     """

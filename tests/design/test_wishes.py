@@ -71,7 +71,7 @@ def test_wishes_are_judged_together_where_one_is_given_another(many):
     ensemble, model = many.ensemble, many.ensemble.model
     known = torch.tensor(ensemble.known.to_numpy(float)[:7])
     batch = ensemble.batch(ensemble.known.iloc[:7])
-    read, site = model.read(batch), model.site("hardness")
+    read, site = model.head_inputs(batch), model.site("hardness")
     one = torch.ones(ensemble.members, 7)
     q = model.head("single_phase", read, None)[..., 0].sigmoid()
     outputs = model.head("hardness", read, model.given("hardness", {"single_phase": one}, batch))

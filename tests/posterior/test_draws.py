@@ -117,7 +117,9 @@ def test_known_labels_are_used_or_inferred(idata, many, alloys):
 def test_inferred_targets_follow_the_head_of_each_member(many, ensemble, alloys):
     batch = ensemble.batch(alloys)
     with torch.no_grad():
-        logits = ensemble.model.head("single_phase", ensemble.model.read(batch), None)[..., 0]
+        logits = ensemble.model.head("single_phase", ensemble.model.head_inputs(batch), None)[
+            ..., 0
+        ]
     p = torch.sigmoid(logits).numpy()
     shares = many.posterior["single_phase"].mean("draw").to_numpy()
     assert (np.abs(shares - p) < 4.5 * np.sqrt(p * (1 - p) / 600)).all()
@@ -192,7 +194,7 @@ def test_nothing_tells_two_runs_of_one_seed_apart(ensemble, alloys, idata):
 def test_drawing_in_chunks_changes_no_shape_and_no_statistic(
     ensemble, alloys, many, monkeypatch, chunk
 ):
-    monkeypatch.setattr(draws, "_CHUNK", chunk)
+    monkeypatch.setattr(draws, "_FRACTIONS_PER_CHUNK", chunk)
     count = 150 if chunk < 1000 else 600
     chunked = draw(ensemble, alloys, count, "ignore")
     for group in ("posterior", "posterior_predictive", "prior", "log_likelihood"):

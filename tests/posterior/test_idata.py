@@ -34,7 +34,7 @@ def idata(adapter):
         },
         observed={"composition": rng.dirichlet(np.ones(4), 3)},
         constant={"k_hat": np.ones((2, 3))},
-        dims=adapter.OF_ALLOYS,
+        dims=adapter.ALLOY_DIMS,
         default_dims=["alloy"],
         coords={
             "alloy": ["AlNi", "CoNi", "CrNi"],

@@ -7,7 +7,7 @@ import torch
 
 from pyro_hea.errors import DataError, GuideWarning
 from pyro_hea.posterior import check_guide, nuts_posterior
-from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts import fixed_targets
 
 N, DRAWS, CHAINS = 3, 150, 2

@@ -15,7 +15,7 @@ from pyro_hea.evaluate.folds import FOLDS, folds
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.measures import composition_metrics, label_from_latent, paired_difference
 from pyro_hea.plots import interval_panels
-from pyro_hea.posterior import encoded
+from pyro_hea.posterior import encode_and_decode
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
@@ -29,13 +29,13 @@ MEMBERS = 2
 
 LEVERS: dict[str, dict[str, Any]] = {
     "numeric embedding off": {"features": {"bins": 1}},
-    "teacher off": {"training": {"teacher": None}},
-    "a fifth of the taught alloys": {"training": {"teacher": {"alloys": 6000}}},
-    "a third of the lessons": {"training": {"teacher": {"steps": 333}}},
+    "teacher off": {"training": {"distillation": None}},
+    "a fifth of the taught alloys": {"training": {"distillation": {"synthetic_alloys": 6000}}},
+    "a third of the lessons": {"training": {"distillation": {"steps": 333}}},
     "jitter off": {"training": {"jitter": 0.0}},
     "flow off": {"latent": {"flow": None}},
     "diagonal guide": {"encoder": {"covariance": "diagonal"}},
-    "sleep off": {"training": {"sleep": 0.0}},
+    "sleep off": {"training": {"wake_sleep": 0.0}},
     "ensemble of one": {"training": {"members": 1}},
     "published features": {"features": {"names": "published"}},
     "weight decay off": {"training": {"weight_decay": 0.0}},
@@ -117,7 +117,7 @@ def changed(spec: ModelSpec, change: Mapping[str, Any]) -> ModelSpec:
 
 
 def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> dict[str, Any]:
-    labelled = load_alloys().split("published")["labelled"]
+    labelled = load_alloys("zeng2024").split("published")["labelled"]
     train, test = folds(labelled, TARGET, "grouped", seed)[fold]
     vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
     labels = test.labels[TARGET].to_numpy()
@@ -128,7 +128,7 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> dict[str, Any]:
     true, y = vae.ensemble.fractions(known), known.labels[TARGET].to_numpy()
     rows = [
         composition_metrics(true, made) | label_from_latent(z, y)
-        for z, made in zip(*encoded(vae.ensemble, known), strict=True)
+        for z, made in zip(*encode_and_decode(vae.ensemble, known), strict=True)
     ]
     errors = pd.DataFrame(rows)[list(_ERRORS)].mean()
     return {

@@ -15,7 +15,7 @@ from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.published import kept_vae
 from pyro_hea.measures import bootstrap_interval, composition_metrics, label_from_latent
 from pyro_hea.plots import interval_panels
-from pyro_hea.posterior import encoded
+from pyro_hea.posterior import encode_and_decode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def disentanglement(bench: Bench, seeds: int) -> Outcome:
 
 def _measured(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> dict[str, Any]:
     vae = kept_vae(seed, spec, device, folder)
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     training = parts["labelled"]
     return {
         _HELD_OUT: _of_alloys(vae, parts["test"]),
@@ -94,7 +94,7 @@ def _of_alloys(vae: DisentangledVAE, alloys: AlloyDataset) -> dict[str, float]:
     alloys = alloys.take(alloys.labels[TARGET].notna().to_numpy())
     y, true = alloys.labels[TARGET].to_numpy(), vae.ensemble.fractions(alloys)
     rows = []
-    for member, (z, made) in enumerate(zip(*encoded(vae.ensemble, alloys), strict=True)):
+    for member, (z, made) in enumerate(zip(*encode_and_decode(vae.ensemble, alloys), strict=True)):
         kl = float(np.sum(explain.axis_kl(vae, alloys, member)))
         rows.append(label_from_latent(z, y) | composition_metrics(true, made) | {"kl": kl})
     return {str(name): float(value) for name, value in pd.DataFrame(rows).mean().items()}
