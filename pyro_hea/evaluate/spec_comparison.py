@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from pyro_hea.errors import DataError, SpecError
+from pyro_hea.evaluate.folds import assign_folds
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
 from pyro_hea.posterior.psis import K_HAT_LIMIT
 from pyro_hea.posterior.traces import COMPOSITION
@@ -128,7 +129,7 @@ def compare_specs(
     """
     _check(specs, folds, compositions)
     targets = _common_targets(specs)
-    fold_of = _folds(data, targets, folds, seed)
+    fold_of = assign_folds(data, targets, folds, seed=seed)
     parts: list[pd.DataFrame] = []
     k_hats: list[pd.DataFrame] = []
     left_out: list[str] = []
@@ -201,22 +202,6 @@ def _values(target: Target) -> tuple[str, ...]:
     if isinstance(target, Continuous):
         return target.kind, target.unit
     return (target.kind, *target.classes) if isinstance(target, Categorical | Ordinal) else ("0/1",)
-
-
-def _folds(
-    data: AlloyDataset, targets: Sequence[Target], folds: int, seed: int
-) -> NDArray[np.intp]:
-    """The fold of each alloy; those with the same classes, or any number at all, spread evenly."""
-    pattern = np.full(len(data), "", object)
-    for target in targets:
-        labels = data.labels[target.name]
-        known_or_class = labels.notna() if isinstance(target, Continuous) else labels
-        pattern += "|" + known_or_class.astype(str).to_numpy()
-    shuffled = np.random.default_rng(seed).permutation(len(data))
-    ordered = shuffled[np.argsort(pattern.astype(str)[shuffled], kind="stable")]
-    fold = np.empty(len(data), np.intp)
-    fold[ordered] = np.arange(len(data)) % folds
-    return fold
 
 
 def _known(alloys: AlloyDataset, ensembles: Sequence[Ensemble]) -> NDArray[np.bool_]:
