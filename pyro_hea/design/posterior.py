@@ -28,6 +28,7 @@ from pyro_hea.design.tempering import populations
 from pyro_hea.design.told import drawn_targets
 from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.posterior.idata import load_arviz
 from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 
 if TYPE_CHECKING:
@@ -284,8 +285,7 @@ def _chain(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Drawn:
 
 def convergence(z: np.ndarray) -> tuple[float, float]:
     """Largest R-hat and smallest bulk ESS of any coordinate of any member, z (C, draws, K, d)."""
-    import arviz as az
-
+    arviz = load_arviz()
     columns = z.reshape(*z.shape[:2], -1)
     each = [columns[..., i] for i in range(columns.shape[-1])]
-    return max(float(az.rhat(x)) for x in each), min(float(az.ess(x)) for x in each)
+    return max(float(arviz.rhat(x)) for x in each), min(float(arviz.ess(x)) for x in each)
