@@ -57,10 +57,10 @@ class SpecComparison:
     table : DataFrame
         By what is predicted (each target, and "composition") and by spec, the best first, the
         columns of `arviz.compare` 0.2x: `elpd_loo`, the sum over the held-out alloys of the log
-        predictive density in nats (from folds, whatever the column's name says); `elpd_diff`, what it is
-        below the best, and `dse`, the standard error of that from the same alloys' differences;
-        `weight` (stacking), `se`, and `warning` where a k-hat is above 0.7. `p_loo` is NaN: folds
-        count no parameters. `plots.comparison_panels` draws the table.
+        predictive density in nats (from folds, whatever the column's name says); `elpd_diff`, what
+        it is below the best, and `dse`, the standard error of that from the differences alloy by
+        alloy; `weight` (stacking), `se`, and `warning` where a k-hat is above 0.7. `p_loo` is NaN:
+        folds count no parameters. `plots.comparison_panels` draws the table.
     pointwise : DataFrame
         The log predictive densities themselves, in nats, by what is predicted and by formula, with
         the `fold` and one column for each spec.

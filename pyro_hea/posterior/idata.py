@@ -36,6 +36,8 @@ ALLOY_DIMS = {
 
 _DATA = ("observed_data", "constant_data")
 
+_OF_DATA = ("observed_data", "posterior_predictive", "prior_predictive", "log_likelihood")
+
 
 def to_inference_data(
     drawn: Mapping[str, Arrays],
@@ -43,6 +45,7 @@ def to_inference_data(
     observed: Arrays,
     constant: Arrays,
     dims: Mapping[str, list[str]],
+    data_dims: Mapping[str, list[str]] | None = None,
     default_dims: list[str],
     coords: Mapping[str, Any],
     attributes: Mapping[str, Any],
@@ -55,6 +58,9 @@ def to_inference_data(
     observed, constant : mapping of site to array of shape (alloy, ...)
     dims : mapping of site to dimensions
         After `chain` and `draw`.
+    data_dims : mapping of site to dimensions, optional
+        The same in the groups of observed data, predictive draws and log likelihoods, where they
+        differ from `dims`.
     default_dims : list of str
         Of a site that `dims` does not name, and of every site's log likelihood.
     coords : mapping of dimension to labels
@@ -69,7 +75,9 @@ def to_inference_data(
     """
     groups: dict[str, Any] = {}
     for group, sites in (*drawn.items(), *zip(_DATA, (observed, constant), strict=True)):
-        named = {} if group == "log_likelihood" else dims  # of an alloy, not of its elements
+        named = {} if group == "log_likelihood" else dict(dims)  # of alloys, not of elements
+        if group in _OF_DATA:
+            named |= data_dims or {}
         unnamed = [] if group == "sample_stats" else default_dims  # of a draw of all alloys
         leading = () if group in _DATA else ("chain", "draw")
         arrays = {
