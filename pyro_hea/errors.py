@@ -1,7 +1,6 @@
-"""Exceptions and warnings of the package, and the hints that go into their messages.
+"""Exceptions and warnings of the package, and hints for their messages.
 
-Each exception derives from `PyroHEAError` and from the builtin that a caller would expect, so
-both ``except PyroHEAError`` and ``except ValueError`` read naturally.
+Each exception derives from `PyroHEAError` and from the builtin that a caller would expect.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class UnknownElementError(FormulaError):
 
 
 class DataError(PyroHEAError, ValueError):
-    """A table holds something that it must not hold."""
+    """A table, or a value in it, is not valid."""
 
 
 class SpecError(PyroHEAError, ValueError):
@@ -48,7 +47,7 @@ class UnknownTargetError(PyroHEAError, KeyError):
 
 
 class NotFittedError(PyroHEAError, RuntimeError):
-    """A model is asked for something before it was fitted."""
+    """A model is used before it was fitted."""
 
 
 class TrainingDivergedError(PyroHEAError, RuntimeError):
@@ -60,7 +59,7 @@ class ConstraintError(PyroHEAError, ValueError):
 
 
 class OutputError(PyroHEAError, OSError):
-    """Nothing can be written to that place."""
+    """A file cannot be written."""
 
 
 class MissingFileError(PyroHEAError, FileNotFoundError):
@@ -76,7 +75,7 @@ class PyroHEAWarning(UserWarning):
 
 
 class ConflictingReportsWarning(PyroHEAWarning):
-    """Reports on one alloy tie, and the alloy is left without a label."""
+    """Reports on one alloy disagree."""
 
 
 class UnseenElementWarning(PyroHEAWarning):
@@ -88,7 +87,11 @@ class LeakWarning(PyroHEAWarning):
 
 
 class DesignWarning(PyroHEAWarning):
-    """A design run returned less, or worse, than it was asked for."""
+    """A design run returned fewer alloys, or worse ones, than requested."""
+
+
+class FormerKeyWarning(PyroHEAWarning, FutureWarning):
+    """A spec names a key as an earlier release did."""
 
 
 class GuideWarning(PyroHEAWarning):
@@ -96,14 +99,14 @@ class GuideWarning(PyroHEAWarning):
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Hint at the allowed word that `word` was probably meant to be.
+    """Suggest the allowed word that is nearest to `word`.
 
     Parameters
     ----------
     word : str
         What was written.
     allowed : iterable of str
-        What could have been written; case is not held against `word`.
+        What could have been written; case is ignored.
 
     Returns
     -------
@@ -123,7 +126,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
 
 def missing_extra(package: str, extra: str) -> MissingExtraError:
-    """Make the error for a package that comes with an optional extra.
+    """Make the error for a missing optional dependency.
 
     Parameters
     ----------

@@ -25,7 +25,15 @@ from pyro_hea.alloys.dataset import (
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
 from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
-from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, checkpoint, learn, sleep
+from pyro_hea.inference import (
+    LABEL_FOLDS,
+    EpochRecord,
+    Measurements,
+    Trainer,
+    checkpoint,
+    distil_heads,
+    train_encoder,
+)
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import link_of
@@ -37,20 +45,20 @@ if TYPE_CHECKING:
 
 _NAME = "training"
 
-_GENTLER = 0.2
-"""Share of the learning rates with which a trained model is trained further."""
+_UPDATE_RATE = 0.2
+"""Factor on the learning rates in further training of a trained model."""
 
 _SAVE_EVERY = 25
 """Epochs between saves."""
 
 _HELD_OUT = 0.1
-"""Share of the labelled alloys that decides when to stop, where none are given for that."""
+"""Share of the labelled alloys held out for early stopping, where no validation is passed."""
 
 _ENOUGH_LABELS = 100
-"""Fewer labelled alloys than these are all trained on, to the last epoch."""
+"""With fewer labelled alloys nothing is held out, and training goes to the last epoch."""
 
 _PRIOR_DRAWS = 4001
-"""Behind the scale of a number whose labels are not looked at."""
+"""Draws of a prior from which the scale of an untrained number is taken."""
 
 _HISTORY = ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss", "best")
 
@@ -88,20 +96,21 @@ class TrainingRun:
         resume: bool,
         progress: bool = False,
     ) -> TrainingRun:
-        """Check the data, make the first weights and teach the heads, or read the saved state.
+        """Check the data, then initialise and distil, or read the saved state.
 
         Parameters
         ----------
         spec : ModelSpec
         data : AlloyDataset
         validation : AlloyDataset or None
-            None holds out a part of `data`, by which no taught head is stopped: it is taught, too.
+            None holds out a part of `data` for early stopping; heads with a teacher learn from that
+            part too.
         seed : int
         device : torch.device
         folder : path or None
         resume : bool
         progress : bool
-            Show a progress bar of the lessons.
+            Show a progress bar of the distillation.
 
         Raises
         ------
@@ -121,7 +130,7 @@ class TrainingRun:
             _check_labels(data, spec)
         ensemble = _new_ensemble(spec, data, seed, device)
         stopping = _stopping_batch(ensemble, validation)
-        batch = _in_parts(ensemble, ensemble.batch(data))
+        batch = _with_label_folds(ensemble, ensemble.batch(data))
         trainer = Trainer(
             ensemble.model,
             batch,
@@ -133,7 +142,7 @@ class TrainingRun:
         if resume:
             run._resume()
         else:
-            _teach(ensemble, [batch, stopping if held_out else None], seed, progress)
+            _distil(ensemble, [batch, stopping if held_out else None], seed, progress)
         run._save()
         return run
 
@@ -159,19 +168,19 @@ class TrainingRun:
         settings = training.model_copy(
             update={
                 "epochs": epochs,
-                "learning_rate": _GENTLER * training.learning_rate,
-                "head_learning_rate": _GENTLER * training.head_learning_rate,
+                "learning_rate": _UPDATE_RATE * training.learning_rate,
+                "head_learning_rate": _UPDATE_RATE * training.head_learning_rate,
             }
         )
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
         batch, measured = copied.batch(data), _measurements(copied, data)
-        part = min(1.0, epochs / training.epochs)
-        _teach(copied, [batch], seed, progress, part=part, gentleness=_GENTLER)
+        share = min(1.0, epochs / training.epochs)
+        _distil(copied, [batch], seed, progress, share, _UPDATE_RATE)
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
     def train(self, progress: bool) -> None:
-        """Train to the end; an interrupt, too, leaves the best weights and a saved state."""
+        """Train to the end; an interrupt too keeps the best weights and saves the state."""
         try:
             with tqdm(
                 total=self.trainer.settings.epochs,
@@ -196,9 +205,9 @@ class TrainingRun:
         finally:
             self.trainer.keep_best()
             calibrate(self.ensemble.model, self.trainer.data, self.trainer.validation)
-        # The guide of the weights that are kept; of these and the seed alone, so nothing is saved.
+        # A function of the best weights and the seed, so a resumed training needs no state of it.
         trainer = self.trainer
-        sleep(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+        train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
 
     def _identity(self) -> dict[str, Any]:
         """What tells one training from another."""
@@ -254,27 +263,27 @@ def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
 
 
 def untrained_ensemble(spec: ModelSpec, alloys: AlloyDataset | Alloys, seed: int) -> Ensemble:
-    """Members with their first weights, that have seen no label.
+    """Members with their initial weights, which have seen no label.
 
     Parameters
     ----------
     spec : ModelSpec
     alloys : alloys
-        Give the elements, and the features that priors may read; their labels are not looked at.
-        What the labels of a training would scale is scaled by the priors.
+        Give the elements and the features that priors read; their labels are not used. Numbers are
+        scaled by their priors in place of labels.
     seed : int
     """
     fractions = as_fractions(alloys)
-    ensemble = _first_weights(spec, fractions, _declared_scales(spec), seed, torch.device("cpu"))
+    ensemble = _initialised(spec, fractions, _declared_scales(spec), seed, torch.device("cpu"))
     ensemble.model.eval()
     return ensemble
 
 
 def _new_ensemble(spec: ModelSpec, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
-    return _first_weights(spec, data.fractions, _scales(spec, data), seed, device)
+    return _initialised(spec, data.fractions, _scales(spec, data), seed, device)
 
 
-def _first_weights(
+def _initialised(
     spec: ModelSpec,
     table: pd.DataFrame,
     scales: dict[str, Any],
@@ -292,7 +301,7 @@ def _first_weights(
 
 
 def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
-    """Scales of labels, conditions and sources as far as a spec alone tells them."""
+    """Scales of labels and conditions, and the sources, from the spec alone."""
     scales: dict[str, Any] = {}
     conditions, sources = {}, {}
     for target in spec.targets:
@@ -342,51 +351,47 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
     return found
 
 
-def _in_parts(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
-    """Deal the labels of each number into parts, of which every member is not shown another."""
-    rng, parts = np.random.default_rng(ensemble.seed), {}
+def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
+    """Deal the labels of each number into folds; each member leaves out another fold."""
+    rng, folds = np.random.default_rng(ensemble.seed), {}
     for target in ensemble.spec.targets:
         rows = batch.known(target.name).nonzero()[:, 0].cpu()
-        if isinstance(target, Continuous) and len(rows) >= PARTS:
-            part = torch.full((len(batch),), -1)
-            part[rows] = torch.tensor(rng.permutation(len(rows)) % PARTS)
-            parts[target.name] = part.to(ensemble.device)
-    return batch.replaced(parts=parts)
+        if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
+            fold = torch.full((len(batch),), -1)
+            fold[rows] = torch.tensor(rng.permutation(len(rows)) % LABEL_FOLDS)
+            folds[target.name] = fold.to(ensemble.device)
+    return batch.replaced(label_folds=folds)
 
 
-def _teach(
+def _distil(
     ensemble: Ensemble,
     batches: Sequence[AlloyBatch | None],
     seed: int,
     progress: bool,
-    part: float = 1.0,
-    gentleness: float = 1.0,
+    share: float = 1.0,
+    rate: float = 1.0,
 ) -> None:
-    """Teach the heads, where the spec declares a teacher and a head that can be taught.
-
-    A part of the steps, at a share of the learning rate.
-    """
+    """Distil the heads that have a teacher: a share of the steps, at a factor on the rate."""
     spec = ensemble.spec
-    teacher = spec.training.teacher
-    if teacher is None or not spec.taught:
+    settings = spec.training.distillation
+    if settings is None or not spec.distilled_targets:
         return
-    from pyro_hea.inference.teacher import (
-        lessons,  # scikit-learn, which what is trained needs no more
-    )
+    # Imports scikit-distil_heads, which a trained model does not need.
+    from pyro_hea.inference.distillation_set import distillation_set
 
     known = [batch for batch in batches if batch is not None]
-    learn(
+    distil_heads(
         ensemble.model,
-        lessons(spec, known, ensemble.feature_map, seed),
-        steps=math.ceil(part * teacher.steps),
-        share=gentleness,
+        distillation_set(spec, known, ensemble.feature_map, seed),
+        steps=math.ceil(share * settings.steps),
+        rate=rate,
         seed=seed,
         progress=progress,
     )
 
 
 def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:
-    """Validation alloys of the training elements; the others say nothing of the ELBO."""
+    """Validation alloys of the training elements; the others have no ELBO."""
     if validation is None:
         return None
     known = list(ensemble.elements)
@@ -421,9 +426,9 @@ def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
 def _hold_out(
     data: AlloyDataset, spec: ModelSpec, seed: int
 ) -> tuple[AlloyDataset, AlloyDataset | None]:
-    """Split off labelled alloys that decide when to stop, where there are enough.
+    """Hold out labelled alloys for early stopping, where there are enough.
 
-    Labels without which a target could not be learnt stay.
+    Alloys whose labels leave a target with one value only are not held out.
     """
     labels = data.labels[list(spec.target_names)]
     labelled = np.flatnonzero(labels.notna().any(axis=1))

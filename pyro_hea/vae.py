@@ -43,7 +43,7 @@ class DisentangledVAE:
     --------
     >>> from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
     >>> spec = ModelSpec(training={"members": 2, "epochs": 2})
-    >>> vae = DisentangledVAE(spec).fit(load_alloys(), seed=0, progress=False)
+    >>> vae = DisentangledVAE(spec).fit(load_alloys("zeng2024"), seed=0, progress=False)
     >>> vae.predict(["CoCrFeMnNi"]).columns.tolist()
     ['single_phase', 'single_phase_sd', 'single_phase_low', 'single_phase_high',
      'single_phase_epistemic', 'single_phase_aleatoric']
@@ -321,7 +321,9 @@ class DisentangledVAE:
     def _before_data(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
         """The members, trained or not, over alloys from which priors read features."""
         if self._ensemble is None:
-            return untrained_ensemble(self.spec, load_alloys() if alloys is None else alloys, seed)
+            return untrained_ensemble(
+                self.spec, load_alloys("zeng2024") if alloys is None else alloys, seed
+            )
         if alloys is None:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
@@ -532,18 +534,18 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Flip an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
+        """Change an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
         return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
 
     def nearest(
         self,
         alloy: Alloys,
-        change: Mapping[str, Any],
+        targets: Mapping[str, Any],
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Find the smallest change that flips targets; see `pyro_hea.design.nearest_alloy`."""
-        return designing.nearest_alloy(self.ensemble, alloy, change, constraints, **settings)
+        """Find the smallest change that fulfils the wishes; see `pyro_hea.design.nearest_alloy`."""
+        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **settings)
 
     def _member(self, member: int) -> int:
         if not 0 <= member < self.ensemble.members:

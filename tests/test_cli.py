@@ -444,7 +444,7 @@ class TestPredict:
         written = []
         for name in ("a.csv", "b.csv"):
             succeeds(
-                *("predict", model, "--csv", tmp_path / "asked.csv"),
+                *("predict", model, "--table", tmp_path / "asked.csv"),
                 *("--formula-column", "alloy", "--out", tmp_path / name),
             )
             written.append((tmp_path / name).read_bytes())
@@ -480,18 +480,18 @@ class TestPredict:
         assert message in fails("predict", model, "CoNi", formula, "--out", tmp_path / "p.csv")
         assert not (tmp_path / "p.csv").exists()
 
-    @pytest.mark.parametrize("arguments", [[], ["CoNi", "--csv", "x.csv"]])
+    @pytest.mark.parametrize("arguments", [[], ["CoNi", "--table", "x.csv"]])
     def test_takes_formulas_or_a_table(self, arguments, model):
         output = fails("predict", model, *arguments, code=2)
-        assert "give formulas, or a table with --csv, and not both" in output
+        assert "give formulas, or a table with --table, and not both" in output
 
     def test_a_table_of_nothing_is_refused(self, model, tmp_path):
         write_table(tmp_path / "none.csv", ["formula"])
-        assert "no alloy" in fails("predict", model, "--csv", tmp_path / "none.csv")
+        assert "no alloy" in fails("predict", model, "--table", tmp_path / "none.csv")
 
     def test_a_table_without_the_column_is_refused(self, model, tmp_path):
         write_table(tmp_path / "asked.csv", ["Formula", "CoNi"])
-        output = fails("predict", model, "--csv", tmp_path / "asked.csv")
+        output = fails("predict", model, "--table", tmp_path / "asked.csv")
         assert "there is no column 'formula'. Did you mean 'Formula'?" in output
 
     @pytest.mark.parametrize("where", ["not made", "a file", "a folder"])
@@ -548,7 +548,7 @@ class TestSavedModels:
 
 WISH = ("--target", "single_phase=1")
 LIMITS = (
-    *("--only", "Al,Co,Cr,Fe,Ni", "--require", "Fe", "--forbid", "Al"),
+    *("--allow", "Al,Co,Cr,Fe,Ni", "--require", "Fe", "--forbid", "Al"),
     *("--min-elements", 3, "--max-elements", 4, "--max-fraction", 0.5),
     *("--bounds", "Co=0.05:0.2", "--bounds", "Ni=0:0.4"),
     *("--feature", "valence_electron_concentration=7.5:8.5", "-n", 7),
@@ -621,7 +621,7 @@ class TestDesign:
 
     def test_says_when_it_finds_fewer_than_asked_for(self, model, tmp_path):
         out = tmp_path / "d.csv"
-        few = ("--only", "Co,Ni", "--max-elements", 1, "-n", 5, "--out", out)
+        few = ("--allow", "Co,Ni", "--max-elements", 1, "-n", 5, "--out", out)
         with pytest.warns(DesignWarning, match="2 of 5 designs were found"):
             succeeds("design", model, *WISH, *few)
         assert sorted(pd.read_csv(out)["formula"]) == ["Co", "Ni"]
@@ -632,8 +632,8 @@ class TestDesign:
             (["--target", "single_phas=1"], "Did you mean 'single_phase'?"),
             (["--target", "single_phase=2"], "target 'single_phase' is 0 or 1, not 2"),
             (["--target", "single_phase=yes"], "target 'single_phase' is 0 or 1, not 'yes'"),
-            ([*WISH, "--only", "Al,Zr"], "no training alloy holds 'Zr'"),
-            ([*WISH, "--only", ""], "no training alloy holds ''"),
+            ([*WISH, "--allow", "Al,Zr"], "no training alloy holds 'Zr'"),
+            ([*WISH, "--allow", ""], "no training alloy holds ''"),
             ([*WISH, "--feature", "mixing_entalpy=-5:5"], "Did you mean 'mixing_enthalpy'?"),
             ([*WISH, "--bounds", "Co=5:20"], "bounds are fractions from 0 to 1, not at.%"),
             ([*WISH, "--bounds", "Co=0.2:0.1"], "the lower bound 0.2 is above"),
@@ -644,7 +644,7 @@ class TestDesign:
             ([*WISH, "--agreement", "nan"], "agreement"),
             ([*WISH, "--agreement", "-1"], "agreement"),
             (
-                [*WISH, "--only", "Al,Co", "--require", "Ni", "--max-elements", "3"],
+                [*WISH, "--allow", "Al,Co", "--require", "Ni", "--max-elements", "3"],
                 "no alloy satisfies AllowedElements('Al', 'Co'), RequiredElements('Ni'): ",
             ),
             ([*WISH, "--feature", "mixing_enthalpy=500:600"], "satisfies every constraint"),

@@ -25,7 +25,7 @@ FLOORS = {
         "program.model",
         "program",
     ),
-    "inference": ("inference.teacher", "inference.checkpoint", "inference"),
+    "inference": ("inference.distillation_set", "inference.checkpoint", "inference"),
     "answers": (
         "posterior",
         "fitting",
@@ -55,7 +55,7 @@ NEVER = {
     "alloys": ("pyro",),
     "program.networks": ("pyro", "pandas"),
     "program.model": ("pandas", *OPTIMISERS, *FILES),
-    "inference.teacher": ("pyro", "pandas"),
+    "inference.distillation_set": ("pyro", "pandas"),
     "inference": ("pandas", "matplotlib"),
     "inference.checkpoint": PICKLES,
     "fitting": ("matplotlib", "click"),

@@ -28,7 +28,7 @@ ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
     settings = {
-        "teacher": {"trees": 60, "alloys": 6000, "steps": 400},
+        "distillation": {"trees": 60, "synthetic_alloys": 6000, "steps": 400},
         "members": 2,
         "epochs": 7,
         "batch_size": 12,
@@ -150,7 +150,7 @@ def test_alloys_given_in_any_way_have_the_same_predictions(model):
 
 
 def test_labels_of_a_dataset_have_no_influence_on_its_predictions(model):
-    pd.testing.assert_frame_equal(model.predict(DATA), model.predict(DATA.withheld()))
+    pd.testing.assert_frame_equal(model.predict(DATA), model.predict(DATA.without_labels()))
 
 
 def test_a_prediction_of_one_alloy_is_that_among_many(model):
@@ -385,7 +385,7 @@ def test_unlabelled_alloys_take_part():
 
 def test_a_table_without_labels_is_refused():
     with pytest.raises(DataError, match="no alloy is labelled with 'single_phase'"):
-        fitted(data=DATA.withheld())
+        fitted(data=DATA.without_labels())
     with pytest.raises(
         DataError, match=r"no alloy is labelled with 'ductile'\. Targets in the data: single_phase"
     ):
@@ -424,7 +424,7 @@ def test_labels_that_all_leak_are_refused():
 
 def test_a_validation_part_without_labels_decides_by_the_bound_or_is_refused():
     try:
-        one = fitted(validation=VALIDATION.withheld())
+        one = fitted(validation=VALIDATION.without_labels())
     except DataError:
         return
     assert one.history["best"].any()
@@ -672,7 +672,7 @@ def interrupt(monkeypatch, where: str, call: int) -> None:
         pytest.param("progress", 3, id="between epochs"),
         pytest.param("progress", 5, id="after an evaluation"),
         pytest.param("elbo_loss", 6, id="amid an epoch"),
-        pytest.param("clip_by_member", 8, id="amid a step"),
+        pytest.param("clip_member_gradients", 8, id="amid a step"),
         pytest.param("label_loss", 1, id="amid an evaluation"),
         pytest.param("label_loss", 2, id="amid the last evaluation"),
     ],

@@ -87,19 +87,25 @@ def train(
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("formulas", nargs=-1)
-@click.option("--csv", type=click.Path(path_type=Path), help="Table with a column of formulas.")
+@click.option(
+    "--table", type=click.Path(path_type=Path), help="CSV or Parquet with a column of formulas."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="CSV to write instead of printing.")
 @formula_column_option
 def predict(
-    model: Path, formulas: tuple[str, ...], csv: Path | None, out: Path | None, formula_column: str
+    model: Path,
+    formulas: tuple[str, ...],
+    table: Path | None,
+    out: Path | None,
+    formula_column: str,
 ) -> None:
     """Predict the targets of alloys with a saved model."""
     from pyro_hea.alloys.dataset import read_formulas
     from pyro_hea.vae import DisentangledVAE
 
-    if bool(formulas) == (csv is not None):
-        raise click.UsageError("give formulas, or a table with --csv, and not both")
-    alloys = list(formulas) if csv is None else read_formulas(csv, formula_column)
+    if bool(formulas) == (table is not None):
+        raise click.UsageError("give formulas, or a table with --table, and not both")
+    alloys = list(formulas) if table is None else read_formulas(table, formula_column)
     _write_or_show(DisentangledVAE.load(model).predict(alloys).reset_index(), out)
 
 

@@ -20,14 +20,14 @@ def spec() -> None:
 @spec.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--like", default="default", show_default=True, help="Spec of the package to begin with."
+    "--shipped", default="default", show_default=True, help="Spec of the package to start from."
 )
-def init(file: Path | None, like: str) -> None:
+def init(file: Path | None, shipped: str) -> None:
     """Write a spec to FILE, or print it: every key, with what it means."""
     from pyro_hea.spec import ModelSpec
     from pyro_hea.spec.annotated import annotated_yaml
 
-    text = annotated_yaml(ModelSpec.shipped(like))
+    text = annotated_yaml(ModelSpec.shipped(shipped))
     if file is None:
         click.echo(text, nl=False)
         return

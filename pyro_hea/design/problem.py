@@ -1,10 +1,11 @@
-"""What is asked for: wishes and constraints, checked before anything is sampled."""
+"""A design problem: wishes and constraints, checked before anything is sampled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,9 @@ import torch
 
 from pyro_hea.alloys.features import FEATURES, FeatureMap
 from pyro_hea.design.constraints import FeatureBounds, Novel, Soft
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint
+from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.region import Region
 from pyro_hea.design.wishes import Event, Wish, checked_wishes
 from pyro_hea.errors import ConstraintError
 
@@ -35,10 +38,10 @@ NOVELTY = 0.02
 """Designs are at least so far from known alloys, where no `Novel` says otherwise."""
 
 _STRICT = 0.1
-"""Share of a typical miss by which a constraint may be missed before an alloy is unlikely."""
+"""Share of a typical violation of a constraint that costs a nat."""
 
 _TYPICAL = 0.2
-"""A typical miss, where no known alloy misses the constraint."""
+"""Typical violation, where no known alloy violates the constraint."""
 
 _LARGEST_COST = 1e3
 
@@ -98,7 +101,7 @@ class Problem:
             )
         if not isinstance(constraints, Constraint):  # which `Region.of` refuses
             constraints = tuple(constraints)
-        region = Region.of(
+        region = feasible_region(
             constraints,
             ensemble.elements,
             minimum,
@@ -120,7 +123,7 @@ class Problem:
         }
 
     def cost(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Nats by which each alloy (N, E) is less welcome for what it misses, (N,)."""
+        """Penalty of each alloy (N, E) for violated constraints, nats, (N,)."""
         features = self._features(fractions)
         total = np.zeros(len(fractions))
         for constraint, scale in zip(self.constraints, self._scales, strict=True):
@@ -132,7 +135,7 @@ class Problem:
 
     @cached_property
     def _scales(self) -> list[float]:
-        """How far each constraint may be missed at the cost of a nat, by what known alloys miss."""
+        """Violation of each constraint that costs a nat, from the violations of known alloys."""
         known = self.region.known
         features = self._features(known)
         typical = []
@@ -156,3 +159,13 @@ def features_of(
         return pd.DataFrame(index=range(len(fractions)))
     values = FeatureMap(names, ensemble.tables, ensemble.elements)(torch.tensor(fractions))
     return pd.DataFrame(values.numpy(), columns=pd.Index(names))
+
+
+def check_count(n: int, seed: int) -> None:
+    """Refuse a number of alloys, or a seed, that is none."""
+    if not isinstance(n, Integral) or n < 1:
+        raise ConstraintError(
+            f"n={n!r} is not allowed; ask for at least one design, a whole number"
+        )
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ConstraintError(f"seed={seed!r} is not allowed; a seed is a whole number, 0 or more")

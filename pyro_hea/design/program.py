@@ -1,10 +1,10 @@
-"""The design posterior as a Pyro program, and what a draw of it is as an alloy.
+"""The design posterior as a Pyro program, and its draws as alloys.
 
     π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)),    x(z) = decode(z, y*)
 
 A member is as probable as any other; z lives in its space and is decoded by it. Agreement is the
-mean over all members of the probability that every wish holds, and is asked of the alloy as one
-would weigh it in, never of the decoded composition before it.
+mean over all members of the probability that every wish holds, predicted for the rounded
+composition, not for the decoded one before rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pyro import poutine
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_hea.design.rounding import weigh_in
-from pyro_hea.design.told import drawn_targets, told
+from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.wishes import probability
 from pyro_hea.program.model import ALLOYS_DIM, MEMBERS_DIM
 
@@ -35,14 +35,14 @@ _ATOMS, _SHAPE = 100.0, 5.0
 """Mean and shape of the gamma distribution of how many atoms of an alloy are counted."""
 
 _TRACE = 1e-5
-"""A smaller fraction that was decoded is as good as none."""
+"""Decoded fractions are taken to be at least this."""
 
 _IMPOSSIBLE = -1e4
-"""Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
+"""Log weight where no rounded composition exists; finite, so that tempering can start there."""
 
 
 class Candidates(NamedTuple):
-    """Alloys as weighed in, with the logarithm of their weights."""
+    """Rounded compositions with the logarithm of their weights."""
 
     z: np.ndarray
     fractions: np.ndarray
@@ -54,19 +54,19 @@ class Candidates(NamedTuple):
 def design_program(problem: Problem, draws: int) -> Tensor:
     """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
 
-    What no wish settles of a target is drawn as a function of a normal site, `<target>_coin`.
+    A target that no wish fixes is drawn as a function of a normal site, `<target>_noise`.
     """
     with plates(problem, draws):
         decoded = decoded_sites(problem)
-        alloys, possible = _weighed_in(decoded, problem)
+        alloys, possible = _rounded(decoded, problem)
         composition = pyro.deterministic("composition", alloys, event_dim=1)
         flat = composition.flatten(0, 1)
         features = problem.ensemble.feature_map(flat).to(decoded.dtype)
         agreement_factor(problem, features, possible.shape)
-        bent = misfit(decoded, composition)
-        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(bent)
-        welcome = -bent - cost.view(possible.shape)
-        pyro.factor("constraints", welcome.where(possible, _IMPOSSIBLE))
+        penalty = misfit(decoded, composition)
+        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(penalty)
+        log_density = -penalty - cost.view(possible.shape)
+        pyro.factor("constraints", log_density.where(possible, _IMPOSSIBLE))
     return composition
 
 
@@ -81,15 +81,15 @@ def plates(problem: Problem, draws: int) -> Iterator[None]:
 
 
 def decoded_sites(problem: Problem) -> Tensor:
-    """Draw z and what wishes leave open of the targets, and decode it, (K, draws, E)."""
+    """Draw z and the targets that no wish fixes, and decode them, (K, draws, E)."""
     model = problem.ensemble.model
     z = pyro.sample("z", model.latent_prior())
-    coins = {
-        name: pyro.sample(f"{name}_coin", Normal(z.new_zeros(()), 1.0))
+    noise = {
+        name: pyro.sample(f"{name}_noise", Normal(z.new_zeros(()), 1.0))
         for name in drawn_targets(problem)
     }
-    values = told(problem, coins, z)
-    for name in coins:
+    values = decoder_targets(problem, noise, z)
+    for name in noise:
         pyro.deterministic(name, values[name])
     return model.likelihood(z, values).typical
 
@@ -122,9 +122,9 @@ def misfit(decoded: Tensor, composition: Tensor) -> Tensor:
 def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
     """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
     mean, sd = problem.ensemble.latent_moments
-    z, coins = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
+    z, noise = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
     names = drawn_targets(problem)
-    sites = {f"{name}_coin": coin for name, coin in zip(names, coins.unbind(-1), strict=True)}
+    sites = {f"{name}_noise": coin for name, coin in zip(names, noise.unbind(-1), strict=True)}
     return {"z": mean[:, None] + sd[:, None] * z, **sites}
 
 
@@ -166,7 +166,7 @@ def candidates_at(problem: Problem, u: Tensor, log_weight: np.ndarray) -> Candid
     )
 
 
-def joined(found: Sequence[Candidates]) -> Candidates:
+def concatenated(found: Sequence[Candidates]) -> Candidates:
     """Populations together; the shares that satisfy each constraint are those of the last."""
     return Candidates(
         np.concatenate([c.z for c in found]),
@@ -193,9 +193,9 @@ def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
     return order[np.sort(first)][:n]
 
 
-def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
+def _rounded(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     flat = decoded.detach().double().cpu().numpy().reshape(-1, decoded.shape[-1])
-    alloys, possible = weigh_in(flat, problem.region, problem.step, problem.minimum)
+    alloys, possible = round_compositions(flat, problem.region, problem.step, problem.minimum)
     return (
         torch.tensor(alloys, device=decoded.device).view(decoded.shape),
         torch.tensor(possible, device=decoded.device).view(decoded.shape[:-1]),

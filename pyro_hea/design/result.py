@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DesignResult:
-    """Alloys that were asked for.
+    """Alloys returned by a design workflow.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ def gather(
     ----------
     problem : Problem
     fractions : ndarray, shape (N, E)
-        As weighed in.
+        Rounded compositions.
     attributes : mapping
     latents : mapping of {"z", "member"} to array of shape (N, ...), optional
         Where the alloys were decoded from.

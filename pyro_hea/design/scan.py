@@ -9,17 +9,17 @@ import numpy as np
 import torch
 
 from pyro_hea.design.constraints import Novel
+from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
 from pyro_hea.design.problem import MINIMUM, STEP, Problem
 from pyro_hea.design.result import DesignResult, gather
-from pyro_hea.design.rounding import weigh_in
-from pyro_hea.design.told import drawn_targets, told
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import ConstraintError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.alloys.composition import Alloys
-    from pyro_hea.design.region import Constraint
+    from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
@@ -138,8 +138,8 @@ def _decoded(
     ensemble = problem.ensemble
     every = z.expand(ensemble.members, *z.shape)
     middle = dict.fromkeys(drawn_targets(problem), every.new_zeros(every.shape[:-1]))
-    decoded = ensemble.decode(every, told(problem, middle, every))[member]
-    alloys, possible = weigh_in(
+    decoded = ensemble.decode(every, decoder_targets(problem, middle, every))[member]
+    alloys, possible = round_compositions(
         decoded.double().cpu().numpy(), problem.region, problem.step, problem.minimum
     )
     held = np.all([possible, *problem.holds(alloys).values()], axis=0)

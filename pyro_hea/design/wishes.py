@@ -1,4 +1,4 @@
-"""What is wished of the targets, and the probability that an alloy fulfils all of it.
+"""Wishes for targets, and the probability that an alloy fulfils all of them.
 
 A wish becomes an event, as `pyro_hea.posterior` knows it: the position of a class, or the two
 bounds between which a number lies.
@@ -134,6 +134,6 @@ def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event
 
 @torch.no_grad()
 def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, Event]) -> Tensor:
-    """`probability` of alloys as they are weighed in, fractions (N, E) in double precision."""
+    """`probability` of rounded compositions, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)
     return probability(ensemble, features, wishes)

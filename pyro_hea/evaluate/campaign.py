@@ -150,7 +150,7 @@ def campaign_summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def _labelled(pool: AlloyDataset | None) -> AlloyDataset:
     if pool is None:
-        pool = load_alloys()
+        pool = load_alloys("zeng2024")
         pool = pool.take((pool.number_of_elements >= 4).to_numpy())
     return pool.take(pool.labels[TARGET].notna().to_numpy())
 

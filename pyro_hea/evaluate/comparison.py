@@ -193,14 +193,14 @@ def compare(runs: Sequence[pd.DataFrame], models: Sequence[str]) -> dict[str, An
 def _fold(
     kind: Kind, seed: int, fold: int, spec: ModelSpec, baselines: Sequence[str], device: str
 ) -> dict[str, list[Any]]:
-    train, test = folds(load_alloys(), TARGET, kind, seed)[fold]
+    train, test = folds(load_alloys("zeng2024"), TARGET, kind, seed)[fold]
     return _trained(train, test, seed, spec, baselines, device)
 
 
 def _budget(
     count: int, seed: int, spec: ModelSpec, baselines: Sequence[str], device: str
 ) -> dict[str, list[Any]]:
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     train = keep_labels(parts["labelled"], TARGET, count, seed) + parts["unlabelled"]
     return _trained(train, parts["test"], seed, spec, baselines, device)
 

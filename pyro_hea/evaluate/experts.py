@@ -43,7 +43,7 @@ ALONE = "rule alone"
 FEW = (25, 50, 100)
 """Numbers of labels, the other training alloys being unlabelled."""
 
-SIZE = {"training__members": 2, "training__epochs": 100, "training__teacher": None}
+SIZE = {"training__members": 2, "training__epochs": 100, "training__distillation": None}
 """Of every model here, smaller than the default: sixty and more are trained. A head with an
 expert's prior has no teacher, so the flat prior has none here either."""
 
@@ -106,7 +106,7 @@ def _predicted(
     name: str, count: int, seed: int, spec: ModelSpec, device: str
 ) -> dict[str, list[float]]:
     """Labels of the test part, and what the model and the rule say of them."""
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     train = keep_labels(parts["labelled"], TARGET, count, seed) + parts["unlabelled"]
     test = parts["test"].take(parts["test"].labels[TARGET].notna().to_numpy())
     spec = spec.with_(**SIZE).with_prior(TARGET, EXPERTS[name])

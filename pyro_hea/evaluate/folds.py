@@ -99,4 +99,4 @@ def keep_labels(alloys: AlloyDataset, target: str, count: int, seed: int) -> All
         kept += rng.choice(rows, share, replace=False).tolist()
     mask = np.zeros(len(alloys), bool)
     mask[kept] = True
-    return alloys.take(mask) + alloys.take(~mask).withheld()
+    return alloys.take(mask) + alloys.take(~mask).without_labels()

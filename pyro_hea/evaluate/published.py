@@ -87,7 +87,7 @@ def kept_vae(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> Di
 def _published(
     seed: int, spec: ModelSpec, baselines: Sequence[str], device: str, folder: Path | None
 ) -> dict[str, Any]:
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     vae = kept_vae(seed, spec, device, folder)
     train = parts["labelled"] + parts["unlabelled"]
     told = predictions(vae, train, parts["test"], seed=seed, baselines=baselines, device=device)

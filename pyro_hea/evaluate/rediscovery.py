@@ -66,7 +66,7 @@ def rediscovery_group(
     DataFrame
         One row per set, as of `rediscovered`, with its `group`.
     """
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     held = rediscovery_sets(alloys)[group::GROUPS]
     own = np.array(element_sets(alloys.fractions))
     training = GROUPS * seed + group

@@ -209,7 +209,7 @@ def composition_density(
     model, batch = _counted_once(ensemble.model), ensemble.batch(alloys, labels=False)
     each = -(-draws // _PARTS)
     step = max(1, _ROWS // (_PARTS * model.members * len(batch)))
-    with seeded(seed), pyro.validation_enabled(False), model.one_pass():
+    with seeded(seed), pyro.validation_enabled(False), model.cached_flow():
         local = _fitted(model, batch, ensemble.most_probable(batch))
         log_weight = torch.cat(
             [_weighed(model, batch, local, min(step, each - at)) for at in range(0, each, step)]

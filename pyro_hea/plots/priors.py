@@ -56,7 +56,7 @@ def prior(
     from pyro_hea.posterior import prior_predictive
     from pyro_hea.posterior.prior_table import prior_table
 
-    ensemble = untrained_ensemble(spec, load_alloys() if alloys is None else alloys, seed)
+    ensemble = untrained_ensemble(spec, load_alloys("zeng2024") if alloys is None else alloys, seed)
     return prior_panels(prior_table(ensemble, seed), prior_predictive(ensemble, draws, seed))
 
 

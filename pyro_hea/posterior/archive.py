@@ -14,6 +14,7 @@ from pyro_hea.inference import checkpoint
 from pyro_hea.posterior import Ensemble
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import Continuous, ModelSpec
+from pyro_hea.spec.former_keys import renamed
 
 _NAME = "model"
 
@@ -58,7 +59,7 @@ def load_ensemble(directory: str | Path, device: torch.device) -> Ensemble:
     """
     tensors, manifest = checkpoint.read(directory, _NAME)
     try:
-        spec = ModelSpec.from_mapping(manifest["spec"], f"{directory}/{_NAME}.json")
+        spec = ModelSpec.from_mapping(renamed(manifest["spec"]), f"{directory}/{_NAME}.json")
         elements = tuple(manifest["elements"])
         formulas = pd.Index(manifest["known"], name="formula")
         known = pd.DataFrame(tensors.pop("known").numpy(), formulas, list(elements))

@@ -72,7 +72,7 @@ def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
     alloys, members = part
     own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
     log_weight, outputs = log_weight.double(), outputs.double()
-    evidence = model.of_reports(name, alloys)
+    evidence = model.report_evidence(name, alloys)
     if evidence is None:
         y = alloys.targets[name].double()
         if isinstance(own, ContinuousSite):
@@ -80,7 +80,7 @@ def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
 
     def loss(site: Site) -> Tensor:
         if evidence is None or isinstance(site, ContinuousSite):
-            log_q = -site.nats(outputs, y, parents)
+            log_q = -site.log_loss(outputs, y, parents)
         else:
             log_q = (site.log_classes(outputs, parents) + evidence.double()).logsumexp(-1)
         return np.log(model.members) - (log_q + log_weight).logsumexp((0, 1))

@@ -59,7 +59,7 @@ def guide_table(
     model, batch = _single_member(ensemble, alloys, member)
     with seeded(seed):
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
-        with pyro.validation_enabled(False), model.one_pass():
+        with pyro.validation_enabled(False), model.cached_flow():
             local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[2][:, 0]
     k_hat = psis(guide.cpu().numpy())[1]
     table = {

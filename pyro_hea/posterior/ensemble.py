@@ -178,7 +178,7 @@ class Ensemble:
 
         Reports count, and classes that labels of other targets rule out are left out.
         """
-        model, read = self.model, self.model.read(batch)
+        model, read = self.model, self.model.head_inputs(batch)
         values: dict[str, Tensor] = {}
         for target in model.targets:
             name = target.name
@@ -213,7 +213,7 @@ class Ensemble:
 
     def _modes(self, batch: AlloyBatch) -> Tensor:
         given = batch.replaced(targets=self.most_probable(batch), labelled={})
-        with self.model.one_pass():
+        with self.model.cached_flow():
             local = LocalPosterior.at_mode(self.model, given)
         return local.latent(torch.zeros_like(local.loc))[0].detach()
 

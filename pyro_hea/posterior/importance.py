@@ -86,7 +86,7 @@ def weighted_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[W
     for values in _combinations(model):
         known = numbers | {n: v * one for n, v in values.items()}
         given = replace(batch, targets=known, labelled={})
-        with pyro.validation_enabled(False), model.one_pass():
+        with pyro.validation_enabled(False), model.cached_flow():
             local = LocalPosterior.fitted(model, given)
             _, z, log_weight = local.weighted(model, given, draws)
         classes.append(WeightedClass(values, z, log_weight))

@@ -170,7 +170,7 @@ def _marginals_with_events(
 ) -> dict[str, tuple[Marginal, Tensor]]:
     """Marginal of each needed target, and the log weight (B, K, N) of the events so far."""
     needed = _with_ancestors(model, names)
-    read = model.read(batch)
+    read = model.head_inputs(batch)
     shape = (1, model.members, len(batch))
     log_weight = read.embedded.new_zeros(shape)
     values: dict[str, Tensor] = {}

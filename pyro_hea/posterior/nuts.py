@@ -148,7 +148,7 @@ def sample_latents(
     -------
     Chains
     """
-    with seeded(seed), pyro.validation_enabled(False), model.one_pass():
+    with seeded(seed), pyro.validation_enabled(False), model.cached_flow():
         local = LocalPosterior.fitted(model, batch, *_FIT)
         prior = model.latent_prior()
 

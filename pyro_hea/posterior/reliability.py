@@ -13,7 +13,7 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.predictions import INTERVAL
-from pyro_hea.program.model import Shared
+from pyro_hea.program.model import GlobalLatents
 from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _class_probabilities(
     total = torch.zeros_like(head[0], dtype=torch.float64)
     with seeded(seed):
         for shared in _sample_reliability(_channel(ensemble, name), draws):
-            evidence = model.evidence(name, batch, Shared({}, {name: shared}))
+            evidence = model.evidence(name, batch, GlobalLatents({}, {name: shared}))
             assert evidence is not None
             total += (head + evidence).softmax(-1).double().mean(0)
     return (total / draws).cpu().numpy()

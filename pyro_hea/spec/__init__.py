@@ -1,25 +1,18 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
+from pyro_hea.spec.distributions import register_distribution
+from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
-from pyro_hea.spec.model import (
+from pyro_hea.spec.model import ModelSpec
+from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
+from pyro_hea.spec.settings import (
+    Distillation,
     Encoder,
     Features,
     Flow,
     Latent,
-    ModelSpec,
     Network,
-    Teacher,
     Training,
-    in_order,
-)
-from pyro_hea.spec.priors import (
-    FlowPrior,
-    HumeRothery,
-    Logistic,
-    Mixture,
-    Prior,
-    VampPrior,
-    register_distribution,
 )
 from pyro_hea.spec.targets import (
     Binary,
@@ -29,6 +22,7 @@ from pyro_hea.spec.targets import (
     Ordinal,
     Reports,
     Target,
+    in_order,
 )
 
 __all__ = [
@@ -37,6 +31,7 @@ __all__ = [
     "Continuous",
     "Counts",
     "Dirichlet",
+    "Distillation",
     "Encoder",
     "Features",
     "Flow",
@@ -53,7 +48,6 @@ __all__ = [
     "Prior",
     "Reports",
     "Target",
-    "Teacher",
     "Training",
     "VampPrior",
     "in_order",

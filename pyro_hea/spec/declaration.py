@@ -31,12 +31,12 @@ V = TypeVar("V")
 Positive = Annotated[float, Field(gt=0.0)]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
-"""Quotes what was given, of which there may be much."""
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 2, 80, 80
+"""Shortens what was given in messages."""
 
 
-class _Refusing(ModelMetaclass):
+class _DeclarationMeta(ModelMetaclass):
     """Faults of a declaration made in Python are told like those of one read from YAML."""
 
     def __call__(self, *args: Any, **data: Any) -> Any:
@@ -46,7 +46,7 @@ class _Refusing(ModelMetaclass):
             raise spec_error(error, self.__name__, cast("type[BaseModel]", self)) from None
 
 
-class Declaration(BaseModel, metaclass=_Refusing):
+class Declaration(BaseModel, metaclass=_DeclarationMeta):
     """Frozen, hashable, equal by value; faults are a `SpecError` that names each key."""
 
     model_config = ConfigDict(
@@ -55,8 +55,8 @@ class Declaration(BaseModel, metaclass=_Refusing):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = _types_in(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and bool not in kinds and {int, float} & {*kinds}:
             raise ValueError(
                 f"{'an integer' if int in kinds else 'a number'} is needed, not a boolean"
@@ -122,10 +122,10 @@ def spec_error(
             continue  # of what is there some is faulty, and was told
         if fault["type"] in ("extra_forbidden", "invalid_key"):
             key = at.pop()
-        place, kinds = _at(declaration, at, data)
+        place, kinds = _locate(declaration, at, data)
         message = fault["msg"].removeprefix("Value error, ")
         given = (
-            "" if isinstance(fault["input"], dict) else f" (given: {_SHORT.repr(fault['input'])})"
+            "" if isinstance(fault["input"], dict) else f" (given: {_REPR.repr(fault['input'])})"
         )
         if key is not None:
             allowed = list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
@@ -153,7 +153,7 @@ def unknown_key(key: str, allowed: list[str]) -> str:
     return f"unknown key '{key}'.{nearest(key, allowed)} Allowed: {', '.join(allowed)}"
 
 
-def _at(
+def _locate(
     declaration: type[BaseModel], place: Iterable[int | str], data: Any
 ) -> tuple[list[int | str], list[type[BaseModel]]]:
     """The keys of a place within a declaration, and what stands there.
@@ -188,15 +188,15 @@ def _tags(kind: type[BaseModel]) -> set[Any]:
 
 def declarations_in(annotation: Any) -> list[type[BaseModel]]:
     """The declarations that an annotation names, in its order."""
-    kinds = [kind for kind in _kinds(annotation) if isinstance(kind, type)]
+    kinds = [kind for kind in _types_in(annotation) if isinstance(kind, type)]
     return [kind for kind in kinds if issubclass(kind, BaseModel)]
 
 
-def _kinds(annotation: Any) -> list[Any]:
+def _types_in(annotation: Any) -> list[Any]:
     """Every type that an annotation names, in its order."""
     if get_origin(annotation) is Literal:
         return []
     parts = get_args(annotation)
     if get_origin(annotation) is Annotated:
         parts = parts[:1]
-    return [kind for part in parts for kind in _kinds(part)] if parts else [annotation]
+    return [kind for part in parts for kind in _types_in(part)] if parts else [annotation]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -14,7 +15,8 @@ from pydantic import (
 )
 
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
-from pyro_hea.spec.priors import Prior, TargetPrior, check_support
+from pyro_hea.spec.experts import TargetPrior
+from pyro_hea.spec.priors import Prior, check_support
 
 _RESERVED = ("z", "composition", "formula", "members", "alloys", "draws")
 
@@ -71,16 +73,31 @@ class _Target(Declaration):
     name: Name
     given: tuple[str, ...] = ()
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What a number lies strictly between."""
+        return -math.inf, math.inf
+
+    @property
+    def allowed(self) -> str:
+        """What a label may be, in words."""
+        return ", ".join(getattr(self, "classes", ()))
+
+    @property
+    def classes_given(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """The classes that are possible for each value of another target."""
+        return {}
+
     @field_validator("name")
     @classmethod
-    def _free(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if name in _RESERVED:
             raise ValueError(f"'{name}' is a site or a column already; call the target otherwise")
         return name
 
     @field_validator("given", mode="before")
     @classmethod
-    def _several(cls, given: Any) -> Any:
+    def _one_or_several(cls, given: Any) -> Any:
         return (given,) if isinstance(given, str) else given
 
 
@@ -108,7 +125,7 @@ class Binary(_Target):
     calibration: Literal["temperature", "beta"] | None = None
 
     @model_validator(mode="after")
-    def _supported(self) -> Self:
+    def _check_prior(self) -> Self:
         check_support(self.prior, self.name, "boolean")
         return self
 
@@ -147,9 +164,14 @@ class Categorical(_Target):
     reports: Reports | None = None
     calibration: Literal["temperature"] | None = None
 
+    @property
+    def classes_given(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """The classes that are possible for each value of another target."""
+        return self.only
+
     @field_validator("only", mode="before")
     @classmethod
-    def _keys_are_text(cls, only: Any) -> Any:
+    def _values_as_text(cls, only: Any) -> Any:
         if not isinstance(only, Mapping):
             return only
         return {
@@ -160,7 +182,7 @@ class Categorical(_Target):
         }
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_classes(self) -> Self:
         _check_distinct(self.classes, "classes")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.classes))
@@ -202,7 +224,7 @@ class Ordinal(_Target):
     calibration: Literal["temperature"] | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_classes(self) -> Self:
         _check_distinct(self.levels, "levels")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.levels))
@@ -251,7 +273,7 @@ class Continuous(_Target):
     calibration: Literal["temperature", "tails"] | None = "tails"
 
     @model_validator(mode="after")
-    def _supported(self) -> Self:
+    def _check_prior(self) -> Self:
         if self.transform == "log" and not self.positive:
             raise ValueError("transform: log needs positive: true")
         if self.transform == "log":
@@ -259,6 +281,31 @@ class Continuous(_Target):
         else:
             check_support(self.prior, self.name, "positive" if self.positive else "number")
         return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Empty: a label is a number."""
+        return ()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What a value lies strictly between."""
+        if self.positive:
+            return 0.0, math.inf
+        support = self.prior.support
+        low = getattr(support, "lower_bound", -math.inf)
+        high = getattr(support, "upper_bound", math.inf)
+        return float(low), float(high)
+
+    @property
+    def allowed(self) -> str:
+        """What a label may be, in words."""
+        low, high = self.bounds
+        above = f" above {low:g}" if low > -math.inf else ""
+        below = f" below {high:g}" if high < math.inf else ""
+        ends = f"{above} and{below}" if above and below else above or below
+        by_prior = "" if self.positive or not ends else f", by its prior {self.prior.dist}"
+        return f"a number{ends}{by_prior}"
 
 
 def _kind(given: Any) -> Any:
@@ -283,3 +330,31 @@ KindOfTarget = Annotated[
 def _check_distinct(names: tuple[str, ...], key: str) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"{key}: a name stands twice: {', '.join(names)}")
+
+
+def in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Targets with each after those that it is given, else as declared.
+
+    Raises
+    ------
+    ValueError
+        Naming the cycle, where there is one.
+    """
+    by_name = {target.name: target for target in targets}
+    placed: dict[str, Target] = {}
+    for target in targets:
+        path = [target.name]
+        while path:
+            name = path[-1]
+            parent = next((parent for parent in by_name[name].given if parent not in placed), None)
+            if parent is None:
+                placed.setdefault(name, by_name[name])
+                path.pop()
+            elif parent in path:
+                cycle = " -> ".join((*path[path.index(parent) :], parent))
+                raise ValueError(
+                    f"targets depend on each other in a cycle: {cycle}; break it in given"
+                )
+            else:
+                path.append(parent)
+    return tuple(placed.values())

@@ -9,7 +9,7 @@ ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
 @pytest.fixture(scope="session")
 def few_elements() -> AlloyDataset:
     """The published labelled alloys of eight elements."""
-    alloys = load_alloys().split("published")["labelled"]
+    alloys = load_alloys("zeng2024").split("published")["labelled"]
     others = alloys.fractions.drop(columns=list(ELEMENTS))
     return alloys.take((others.sum(axis=1) == 0).to_numpy())
 
@@ -24,7 +24,7 @@ def vae(few_elements) -> DisentangledVAE:
         encoder=small,
         decoder=small,
         training={
-            "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
             "members": 2,
             "epochs": 40,
             "batch_size": 64,

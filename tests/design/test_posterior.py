@@ -21,14 +21,14 @@ from pyro_hea.design import (
     MinElements,
     Novel,
     RequiredElements,
-    posterior,
     sample_designs,
+    sampling,
 )
 from pyro_hea.design import wishes as wished
+from pyro_hea.design.feasibility import feasible_region
 from pyro_hea.design.problem import Problem, features_of
 from pyro_hea.design.program import Candidates, design_program, draw_distinct
-from pyro_hea.design.region import Region
-from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import (
     ConstraintError,
     DataError,
@@ -57,8 +57,8 @@ def designs(vae) -> DesignResult:
 @pytest.fixture
 def few_candidates(monkeypatch):
     """Give up sooner than a user would want."""
-    monkeypatch.setattr(posterior, "_CANDIDATES", 256)
-    monkeypatch.setattr(posterior, "_ROUNDS", 3)
+    monkeypatch.setattr(sampling, "_CANDIDATES", 256)
+    monkeypatch.setattr(sampling, "_ROUNDS", 3)
 
 
 def fractions_of(result, vae) -> pd.DataFrame:
@@ -87,7 +87,7 @@ class TestTable:
         pd.testing.assert_frame_equal(read, fractions, rtol=0, atol=1e-5)
         assert [format_formula(formula) for formula in fractions.index] == list(fractions.index)
 
-    def test_alloys_are_as_one_would_weigh_them_in(self, designs, vae):
+    def test_alloys_are_rounded_compositions(self, designs, vae):
         fractions = fractions_of(designs, vae).to_numpy()
         np.testing.assert_allclose(fractions.sum(1), 1, atol=1e-9)
         np.testing.assert_allclose(fractions * 200, (fractions * 200).round(), atol=1e-9)
@@ -154,7 +154,7 @@ class TestConstraints:
         table = vae.design(WISH, constraints, n=3, seed=seed).table
         fractions = table[list(vae.ensemble.elements)].to_numpy()
         features = features_of(fractions, vae.ensemble)
-        region = Region.of(constraints, vae.ensemble.elements)
+        region = feasible_region(constraints, vae.ensemble.elements)
         for constraint in constraints:
             assert constraint.holds(fractions, features, region).all(), constraint
         np.testing.assert_allclose(fractions.sum(1), 1, atol=1e-9)
@@ -224,7 +224,7 @@ def random_constraints(rng, elements):
         ]
         chosen = [wish for wish in wishes if rng.random() < 0.5]
         try:
-            Region.of(chosen, elements, 0.01, 0.005)
+            feasible_region(chosen, elements, 0.01, 0.005)
         except ConstraintError:
             continue
         return chosen
@@ -293,7 +293,7 @@ def problem_of(ensemble, targets=WISH, constraints=(), kappa=1.0):
 
 
 class TestDesignPosterior:
-    """π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)), with x as one would weigh it in."""
+    """π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)), with x the rounded composition."""
 
     @pytest.mark.parametrize("wish", [0, 1])
     def test_agreement_is_the_mean_over_all_members_of_each_alloy(self, judged, wish):
@@ -323,7 +323,7 @@ class TestDesignPosterior:
         assert z.shape == (2, 30, 2)
         for member in range(2):
             decoded = vae.decode(z[member].numpy(), WISH, member=member).to_numpy(float)
-            expected, _ = weigh_in(decoded, problem.region, 0.005, 0.01)
+            expected, _ = round_compositions(decoded, problem.region, 0.005, 0.01)
             # a remainder may fall to the other side in another batch
             assert np.abs(alloys[member].numpy() - expected).max() < 0.006
 
@@ -340,7 +340,7 @@ class TestDesignPosterior:
         for draw in range(10):
             member = int(draws["member"][0, draw])
             decoded = vae.decode(draws["z"][0, draw].to_numpy(), WISH, member=member)
-            rounded, _ = weigh_in(
+            rounded, _ = round_compositions(
                 decoded.to_numpy(float), problem_of(vae.ensemble).region, 0.005, 0.01
             )
             assert np.abs(rounded[0] - draws["composition"][0, draw].to_numpy()).max() < 0.006
@@ -354,15 +354,15 @@ class TestDesignPosterior:
         line = torch.linspace(-4, 4, 81)
         z = torch.cartesian_prod(line, line)
         decoded = judged.decode(z.expand(2, *z.shape), WISH).flatten(0, 1).double().numpy()
-        alloys, possible = weigh_in(decoded, problem.region, 0.005, 0.01)
+        alloys, possible = round_compositions(decoded, problem.region, 0.005, 0.01)
         alloys, decoded = alloys[possible], decoded[possible]
         density = torch.exp(-z.square().sum(1) / 2).double().numpy()
         prior = np.tile(density, 2)[possible]
         bent = rel_entr(alloys, np.maximum(decoded, 1e-5)).sum(1)
         weight = prior * judged.agreement(alloys) ** kappa * (1 + 20 * bent) ** -5
 
-        monkeypatch.setattr(posterior, "_CANDIDATES", 16384)
-        monkeypatch.setattr(posterior, "_FEWEST", 16384)
+        monkeypatch.setattr(sampling, "_CANDIDATES", 16384)
+        monkeypatch.setattr(sampling, "_FEWEST", 16384)
         n = 250
         result = sample_designs(judged, WISH, wishes, n=n, seed=1, agreement=kappa)
         drawn = result.table[list(judged.elements)].to_numpy()

@@ -15,13 +15,17 @@ TINY = ModelSpec(
     head={"hidden": (16,)},
     encoder={"hidden": (16,)},
     decoder={"hidden": (16,)},
-    training={"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 2, "epochs": 4},
+    training={
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 4,
+    },
 )
 
 
 @pytest.fixture(scope="module")
 def pool():
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     wide = alloys.take((alloys.number_of_elements >= 4).to_numpy())
     return wide.take(wide.labels["single_phase"].notna().to_numpy())
 
@@ -81,7 +85,7 @@ def test_what_cannot_be_played_is_refused(pool):
 
 def test_elements_of_candidates_alone_are_no_obstacle():
     rare = ["Re", "Rh", "Ru", "Pt", "Pd", "Ir", "Os", "Sc", "Y", "La", "Ce", "Nd", "Gd", "Er"]
-    common = load_alloys().split("published")["labelled"].take(np.arange(100))
+    common = load_alloys("zeng2024").split("published")["labelled"].take(np.arange(100))
     formulas = [*(f"Ni2{x}" for x in rare), *common.formulas]
     labels = pd.DataFrame({"formula": formulas, "target": "single_phase"})
     labels["value"] = np.arange(len(formulas)) % 2

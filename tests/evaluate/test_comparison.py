@@ -12,7 +12,11 @@ TINY = ModelSpec(
     encoder={"hidden": [8]},
     decoder={"hidden": [8]},
     latent={"dim": 2, "flow": None},
-    training={"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 2, "epochs": 4},
+    training={
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 4,
+    },
 )
 BASELINES = ("extra_trees", "logistic_regression")
 

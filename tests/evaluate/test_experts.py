@@ -25,7 +25,7 @@ def test_every_prior_is_measured_and_the_rule_without_labels(found):
 
 
 def test_the_rule_alone_is_scored_as_the_share_of_pairs_that_it_orders_rightly(found):
-    test = load_alloys().split("published")["test"]
+    test = load_alloys("zeng2024").split("published")["test"]
     x, y = test.features, test.labels["single_phase"]
     met = (x["atomic_size_difference"] <= 6.6) & x["mixing_enthalpy"].between(-15, 5)
     ones, zeros = met[y == 1].mean(), met[y == 0].mean()

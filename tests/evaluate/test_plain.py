@@ -17,7 +17,7 @@ SPEC = ModelSpec(
 
 @pytest.fixture(scope="module")
 def alloys():
-    return load_alloys().take(slice(0, 1368, 3))
+    return load_alloys("zeng2024").take(slice(0, 1368, 3))
 
 
 def test_its_latent_says_nothing_of_a_label_but_keeps_the_composition(alloys):

@@ -14,7 +14,7 @@ SPEC = ModelSpec(
     encoder=SMALL,
     decoder=SMALL,
     training={
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 512,

@@ -19,7 +19,7 @@ SMALL = {
     "encoder": {"hidden": [6]},
     "decoder": {"hidden": [6]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 32,
@@ -78,7 +78,7 @@ class TestLabelDensity:
         model, batch = ensemble.model, ensemble.batch(alloys)
         site = model.site("hardness")
         with torch.no_grad():
-            read = model.read(batch)
+            read = model.head_inputs(batch)
             one = torch.sigmoid(model.head("single_phase", read, None))[..., 0].numpy()
             density = 0.0
             for value, share in ((0.0, 1 - one), (1.0, one)):
@@ -92,7 +92,7 @@ class TestLabelDensity:
         assert told.to_numpy() == pytest.approx(np.log(density.mean(0)), abs=1e-4)
 
     def test_leaves_out_what_has_no_label(self, vae, alloys):
-        assert label_density(vae.ensemble, alloys.withheld(), "single_phase").empty
+        assert label_density(vae.ensemble, alloys.without_labels(), "single_phase").empty
 
 
 class TestCompositionDensity:

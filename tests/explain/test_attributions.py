@@ -88,7 +88,7 @@ def test_a_head_with_a_known_formula_gives_the_values_worked_out_by_hand(alloys)
             "features": {"names": ["mixing_entropy", "largest_fraction"], "bins": 1},
             "head": {"hidden": []},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": 1,
                 "epochs": 1,
             },

@@ -68,7 +68,7 @@ def batch_of(name: str, rows: int, labels=None) -> AlloyBatch:
 
 
 def outputs_of(model: AlloyModel, batch: AlloyBatch, name: str) -> np.ndarray:
-    return model.head(name, model.read(batch), None).numpy()
+    return model.head(name, model.head_inputs(batch), None).numpy()
 
 
 def factor(model: AlloyModel, name: str) -> np.ndarray:
@@ -180,7 +180,7 @@ def test_a_label_held_out_from_one_member_is_judged_around_that_member():
         return total
 
     best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
-    calibrate(model, batch.replaced(parts={"hardness": part}), None)
+    calibrate(model, batch.replaced(label_folds={"hardness": part}), None)
     assert factor(model, "hardness") == pytest.approx([np.exp(best.x)], rel=1e-4)
 
 
@@ -193,7 +193,9 @@ def test_intervals_of_all_hold_though_each_label_was_held_out_from_one_member():
     noise = np.random.default_rng(0).normal(size=2 * half)
     labels = centres.mean(0) + 2 * centres.std(0).mean() * noise
     batch = batch_of(name, 2 * half, torch.tensor(np.exp(6 + 0.5 * labels)))
-    judged = batch.take(torch.arange(half)).replaced(parts={name: torch.arange(half) % members})
+    judged = batch.take(torch.arange(half)).replaced(
+        label_folds={name: torch.arange(half) % members}
+    )
     calibrate(model, judged, None)
     fresh = batch.take(torch.arange(half, 2 * half))
     answer, y = marginals(model, fresh)[name], fresh.targets[name]
@@ -307,10 +309,10 @@ def test_training_does_not_see_it(name):
     model, batch = model_of(name), batch_of(name, 12)
     site, y = model.site(name), batch.targets[name]
     outputs = torch.tensor(outputs_of(model, batch, name))
-    before = site.train().nats(outputs, y, {})
+    before = site.train().log_loss(outputs, y, {})
     site.calibration.mul_(2.0)
-    assert torch.equal(site.nats(outputs, y, {}), before)
-    assert not torch.allclose(site.eval().nats(outputs, y, {}), before)
+    assert torch.equal(site.log_loss(outputs, y, {}), before)
+    assert not torch.allclose(site.eval().log_loss(outputs, y, {}), before)
 
 
 def test_one_member_has_the_calibration_of_all():

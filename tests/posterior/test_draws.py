@@ -128,7 +128,9 @@ def test_known_labels_are_used_or_inferred(idata, many, alloys):
 def test_inferred_targets_follow_the_head_of_each_member(many, ensemble, alloys):
     batch = ensemble.batch(alloys)
     with torch.no_grad():
-        logits = ensemble.model.head("single_phase", ensemble.model.read(batch), None)[..., 0]
+        logits = ensemble.model.head("single_phase", ensemble.model.head_inputs(batch), None)[
+            ..., 0
+        ]
     p = torch.sigmoid(logits).numpy()
     shares = many.posterior["single_phase"].mean("draw").to_numpy()
     assert (np.abs(shares - p) < 4.5 * np.sqrt(p * (1 - p) / 600)).all()

@@ -49,7 +49,7 @@ SPEC = {
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 16,

@@ -86,7 +86,7 @@ def log_q(model: AlloyModel, batch: AlloyBatch, name: str, **parents: float) -> 
     """Of each class, given values of what it is given, (K, N, C)."""
     y = {n: torch.full((len(batch),), v, dtype=torch.float64) for n, v in parents.items()}
     with torch.no_grad():
-        outputs = model.head(name, model.read(batch), model.given(name, y, batch))
+        outputs = model.head(name, model.head_inputs(batch), model.given(name, y, batch))
         return model.site(name).log_classes(outputs, y)
 
 
@@ -280,7 +280,7 @@ def test_the_quadrature_over_a_number_misses_less_than_two_in_a_thousand():
         values = q.site.natural(normal.icdf(levels))
         with torch.no_grad():
             y = {"hardness": values}
-            head = model.head("ductile", model.read(batch), model.given("ductile", y, batch))
+            head = model.head("ductile", model.head_inputs(batch), model.given("ductile", y, batch))
         exact = head.sigmoid()[..., 0].mean(0)
         got = marginals(model, batch)["ductile"].probabilities()[..., 1]
         assert (got - exact).abs().max() < 2e-3

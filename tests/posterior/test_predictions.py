@@ -148,7 +148,9 @@ def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_cla
 
 def test_a_label_moves_the_latent_and_withholding_it_leaves_the_predicted_class(ensemble, alloys):
     flipped = type(alloys)(alloys.fractions, 1 - alloys.labels, alloys.reports, alloys.parts)
-    a, b, c = (encode(ensemble, d, 0).to_numpy() for d in (alloys, flipped, alloys.withheld()))
+    a, b, c = (
+        encode(ensemble, d, 0).to_numpy() for d in (alloys, flipped, alloys.without_labels())
+    )
     known = alloys.labels["single_phase"].notna().to_numpy()
     assert (a[known] != b[known]).any(axis=1).all()
     np.testing.assert_array_equal(a[~known], b[~known])

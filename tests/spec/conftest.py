@@ -9,6 +9,7 @@ from pyro_hea.spec import (
     Continuous,
     Counts,
     Dirichlet,
+    Distillation,
     Encoder,
     Features,
     Flow,
@@ -19,11 +20,11 @@ from pyro_hea.spec import (
     Network,
     Ordinal,
     Reports,
-    Teacher,
     Training,
 )
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
-from pyro_hea.spec.priors import FlowPrior, HumeRothery, Logistic, Mixture, Prior, VampPrior
+from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
 
 REAL = ("AsymmetricLaplace", "Cauchy", "Gumbel", "Laplace", "Logistic", "Normal", "StudentT")
 POSITIVE = ("Chi2", "Exponential", "Gamma", "HalfNormal", "InverseGamma", "LogNormal", "Weibull")
@@ -193,9 +194,9 @@ def latents(draw):
 
 hidden = st.lists(widths, max_size=4).map(tuple)
 activations = st.sampled_from(["silu", "softplus"])
-teachers = st.builds(
-    Teacher,
-    alloys=st.integers(1, 10**6),
+distillations = st.builds(
+    Distillation,
+    synthetic_alloys=st.integers(1, 10**6),
     trees=st.integers(1, 10**4),
     steps=st.integers(1, 10**5),
 )
@@ -240,12 +241,12 @@ def specs(draw):
                 weight_decay=share,
                 head_weight_decay=share,
                 label_weight=share,
-                teacher=st.none() | teachers,
+                distillation=st.none() | distillations,
                 mixup=share,
                 jitter=share,
                 clip_norm=positive,
                 patience=count,
-                sleep=share,
+                wake_sleep=share,
             )
         ),
     )

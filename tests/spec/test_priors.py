@@ -15,19 +15,9 @@ from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import SpecError
 from pyro_hea.spec import distributions
 from pyro_hea.spec.declaration import Declaration
-from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters
-from pyro_hea.spec.priors import (
-    FlowPrior,
-    HumeRothery,
-    LatentPrior,
-    Logistic,
-    Mixture,
-    Prior,
-    TargetPrior,
-    VampPrior,
-    check_support,
-    register_distribution,
-)
+from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, register_distribution
+from pyro_hea.spec.experts import HumeRothery, Logistic, TargetPrior
+from pyro_hea.spec.priors import FlowPrior, LatentPrior, Mixture, Prior, VampPrior, check_support
 
 
 class Target(Declaration):

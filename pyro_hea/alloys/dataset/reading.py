@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.dataset.labels import allowed_values, nearest_class, numbers_of_values
+from pyro_hea.alloys.dataset.labels import Target, numbers_of_values
 from pyro_hea.alloys.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.errors import DataError, FormulaError, MissingFileError, missing_extra, nearest
-from pyro_hea.spec import Binary, Continuous, ModelSpec
-
-if TYPE_CHECKING:
-    from pyro_hea.spec import Target
 
 PUBLISHED_SOURCE = "zeng2024"
 """The reports that the published model was trained and tested on."""
@@ -26,14 +23,43 @@ PUBLISHED_SOURCE = "zeng2024"
 _REPORT_COLUMNS = ("reported_formula", "target", "value")
 
 
-def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDataset:
+class TargetDeclarations(Protocol):
+    """What reading a table needs to know of a `ModelSpec`: its targets."""
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Their names."""
+
+    def target(self, name: str) -> Target:
+        """The target of that name."""
+
+
+@dataclass(frozen=True)
+class _SinglePhase:
+    """The target of a table that comes without declarations: `single_phase`, 0 or 1."""
+
+    name: str = "single_phase"
+    classes: tuple[str, ...] = ("0", "1")
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    allowed: str = "0, 1"
+    target_names: tuple[str, ...] = ("single_phase",)
+
+    @property
+    def classes_given(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        return {}
+
+    def target(self, name: str) -> Target:
+        return self
+
+
+def load_alloys(sources: str | Sequence[str] | None = None) -> AlloyDataset:
     """Load the embedded experimental alloys.
 
     Parameters
     ----------
-    sources : sequence of str, optional
-        Whose reports count: `zeng2024` (single phase or not, the alloys of arXiv:2409.06740) and
-        `borg2020` (phases and mechanical properties). `None` takes all.
+    sources : str or sequence of str, optional
+        Whose reports are read: `"zeng2024"` (single phase or not, the alloys of
+        arXiv:2409.06740), `"borg2020"` (phases and mechanical properties). All by default.
 
     Returns
     -------
@@ -51,9 +77,13 @@ def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDat
     with (folder / "alloys.csv").open(encoding="utf-8") as file:
         alloys = pd.read_csv(file).set_index("formula")
     known = list(dict.fromkeys(reports["source"]))
+    sources = [sources] if isinstance(sources, str) else sources
     for source in known if sources is None else sources:
         if source not in known:
-            raise DataError(f"there is no source '{source}'; allowed: {', '.join(known)}")
+            raise DataError(
+                f"there is no source '{source}'.{nearest(source, known)} Allowed: "
+                f"{', '.join(known)}"
+            )
     if sources is not None:
         reports = reports[reports["source"].isin(sources)]
     numbers = pd.to_numeric(reports["value"], errors="coerce")
@@ -71,7 +101,7 @@ def load_alloys(sources: Sequence[str] | None = (PUBLISHED_SOURCE,)) -> AlloyDat
 
 
 def read_alloys(
-    path: str | Path, *, spec: ModelSpec | None = None, formula_column: str = "formula"
+    path: str | Path, *, spec: TargetDeclarations | None = None, formula_column: str = "formula"
 ) -> AlloyDataset:
     """Read a user's own table; each row is a report, and equal compositions make one alloy.
 
@@ -82,7 +112,7 @@ def read_alloys(
         name of a class or of a level, or a number in the target's unit. A blank is an alloy
         without that label. Other columns are kept with the reports.
     spec : ModelSpec, optional
-        Declares the targets (`ModelSpec()` by default).
+        Declares the targets (`single_phase`, 0 or 1, by default).
     formula_column : str
 
     Returns
@@ -103,7 +133,7 @@ def read_alloys(
     ConflictingReportsWarning
         Where reports on one composition disagree.
     """
-    path, spec = Path(path), spec or ModelSpec()
+    path, spec = Path(path), spec or _SinglePhase()
     rows = _read_table(path)
     _require_column(rows, formula_column, path)
     for column in {*_REPORT_COLUMNS, "formula"} - {formula_column}:
@@ -180,9 +210,9 @@ def _labels_of_column(column: pd.Series, target: Target, where: str) -> pd.Serie
         row = int(np.flatnonzero(faulty)[0])
         raise DataError(
             f"{where}, row {row + 1}: label '{text.iloc[row]}' is not allowed; write "
-            f"{allowed_values(target)} or leave it blank for an alloy that nobody looked at."
-            f"{nearest_class(text.iloc[row], target)}"
+            f"{target.allowed} or leave it blank for an unlabelled alloy."
+            f"{nearest(text.iloc[row], target.classes)}"
         )
-    if isinstance(target, Binary | Continuous):
+    if target.classes in {(), ("0", "1")}:
         return numbers
     return numbers.map(lambda position: target.classes[int(position)], na_action="ignore")

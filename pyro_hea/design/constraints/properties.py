@@ -12,8 +12,8 @@ import numpy as np
 
 from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.features import FEATURES
-from pyro_hea.design.bounds import TOLERANCE, Sum, check_bounds, outside
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint, check_bounds, outside
+from pyro_hea.design.region import TOLERANCE, Region, Sum
 from pyro_hea.errors import ConstraintError, nearest
 
 if TYPE_CHECKING:

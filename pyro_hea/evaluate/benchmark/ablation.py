@@ -29,13 +29,13 @@ MEMBERS = 2
 
 LEVERS: dict[str, dict[str, Any]] = {
     "numeric embedding off": {"features": {"bins": 1}},
-    "teacher off": {"training": {"teacher": None}},
-    "a fifth of the taught alloys": {"training": {"teacher": {"alloys": 6000}}},
-    "a third of the lessons": {"training": {"teacher": {"steps": 333}}},
+    "teacher off": {"training": {"distillation": None}},
+    "a fifth of the taught alloys": {"training": {"distillation": {"synthetic_alloys": 6000}}},
+    "a third of the lessons": {"training": {"distillation": {"steps": 333}}},
     "jitter off": {"training": {"jitter": 0.0}},
     "flow off": {"latent": {"flow": None}},
     "diagonal guide": {"encoder": {"covariance": "diagonal"}},
-    "sleep off": {"training": {"sleep": 0.0}},
+    "sleep off": {"training": {"wake_sleep": 0.0}},
     "ensemble of one": {"training": {"members": 1}},
     "published features": {"features": {"names": "published"}},
     "weight decay off": {"training": {"weight_decay": 0.0}},
@@ -117,7 +117,7 @@ def changed(spec: ModelSpec, change: Mapping[str, Any]) -> ModelSpec:
 
 
 def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> dict[str, Any]:
-    labelled = load_alloys().split("published")["labelled"]
+    labelled = load_alloys("zeng2024").split("published")["labelled"]
     train, test = folds(labelled, TARGET, "grouped", seed)[fold]
     vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
     labels = test.labels[TARGET].to_numpy()

@@ -73,7 +73,7 @@ def _designed(model: partial[DisentangledVAE], seed: int, wish: int) -> dict[str
 def _changed(
     model: partial[DisentangledVAE], workflow: Literal["nearest", "invert"]
 ) -> dict[str, float]:
-    test = load_alloys().split("published")["test"]
+    test = load_alloys("zeng2024").split("published")["test"]
     return summary_of_changes([judged_changes(model(), test, workflow)])
 
 

@@ -80,7 +80,7 @@ def disentanglement(bench: Bench, seeds: int) -> Outcome:
 
 def _measured(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> dict[str, Any]:
     vae = kept_vae(seed, spec, device, folder)
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     training = parts["labelled"]
     return {
         _HELD_OUT: _of_alloys(vae, parts["test"]),

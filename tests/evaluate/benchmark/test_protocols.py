@@ -22,7 +22,7 @@ SPEC = ModelSpec(
     encoder=SMALL,
     decoder=SMALL,
     training={
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 512,
@@ -64,7 +64,7 @@ def test_intervals_of_each_number_stand_beside_the_baselines(bench):
     assert len(units) == 5
     done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
     rows = pd.concat([pd.DataFrame(part) for part in done.values()])
-    labels = load_alloys(None).labels
+    labels = load_alloys(["zeng2024", "borg2020"]).labels
     assert list(outcome.content["targets"]) == ["hardness", "yield_strength"]
     for target, models in outcome.content["targets"].items():
         assert list(models) == [MODEL, "extra_trees", "ridge"]
@@ -117,7 +117,7 @@ def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
     outcome = benchmark.disentanglement(bench, 1)
     (run,) = outcome.content["runs"]
     vae = kept_vae(0, SPEC, "cpu", bench.folder)
-    test = load_alloys().split("published")["test"]
+    test = load_alloys("zeng2024").split("published")["test"]
     test = test.take(test.labels["single_phase"].notna().to_numpy())
     true, y = vae.ensemble.fractions(test), test.labels["single_phase"]
     read = [label_from_latent(vae.encode(test, k), y)["worse_auc"] for k in range(2)]
@@ -140,7 +140,7 @@ def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
         return table
 
     def changed(vae, alloys, workflow):
-        assert len(alloys) == len(load_alloys().split("published")["test"])
+        assert len(alloys) == len(load_alloys("zeng2024").split("published")["test"])
         moved = {"nearest": 0.1, "invert": 0.2}[workflow]
         return pd.DataFrame(
             {"formula": ["a", None], "judged": [0.9, 0.0], "moved": [moved, np.nan]}
@@ -198,7 +198,7 @@ def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
 
 @pytest.mark.slow
 def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
-    monkeypatch.setattr(ablation, "LEVERS", {"teacher off": {"training": {"teacher": None}}})
+    monkeypatch.setattr(ablation, "LEVERS", {"teacher off": {"training": {"distillation": None}}})
     outcome = benchmark.ablation(bench, 1)
     units = [path.stem for path in sorted(bench.folder.glob("ablation-*.json"))]
     assert len(units) == 2 * 5
@@ -211,7 +211,7 @@ def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
         )
         for name in (MODEL, "teacher_off")
     }
-    labelled = load_alloys().split("published")["labelled"]
+    labelled = load_alloys("zeng2024").split("published")["labelled"]
     known = sorted(labelled.labels["single_phase"].dropna().index)
     for table in pooled.values():
         assert sorted(table["formula"]) == known

@@ -12,7 +12,11 @@ SPEC = ModelSpec(
     head=SMALL,
     encoder=SMALL,
     decoder=SMALL,
-    training={"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 2, "epochs": 10},
+    training={
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 10,
+    },
 )
 
 

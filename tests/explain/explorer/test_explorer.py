@@ -218,7 +218,7 @@ def test_targets_are_set_by_the_names_of_their_classes(vae_of_kinds, alloys_of_k
 
 
 def test_a_number_without_labels_is_decoded_with_what_is_predicted(vae_of_kinds, alloys_of_kinds):
-    without = alloys_of_kinds.withheld()
+    without = alloys_of_kinds.without_labels()
     explorer = vae_of_kinds.explore(without)
     predicted = vae_of_kinds.predict(without)["hardness"]
     assert explorer.targets["hardness"] == pytest.approx(predicted.median())
