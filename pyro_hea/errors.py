@@ -86,6 +86,10 @@ class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 
 
+class ResumeWarning(PyroHEAWarning):
+    """There is no training to resume, and a new one starts."""
+
+
 class DesignWarning(PyroHEAWarning):
     """A design run returned fewer alloys, or worse ones, than requested."""
 

@@ -77,7 +77,11 @@ def train(
             resume=resume,
         )
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted; the state is in {out}. Continue with --resume.", err=True)
+        saved = checkpoint.exists(out, "training")
+        what = (
+            f"the state is in {out}. Continue with --resume" if saved else "nothing was saved yet"
+        )
+        click.echo(f"\nInterrupted; {what}.", err=True)
         sys.exit(130)
     vae.save(out)
     checkpoint.remove(out, "training")
