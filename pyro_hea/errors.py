@@ -108,6 +108,10 @@ class FewLabelsWarning(PyroHEAWarning):
     """A target has fewer labels than can be learnt from with any trust."""
 
 
+class ResumeWarning(PyroHEAWarning):
+    """There is no training to resume, and a new one starts."""
+
+
 class DesignWarning(PyroHEAWarning):
     """A design run returned fewer alloys, or worse ones, than requested."""
 
