@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyro_hea.design import MaxElements as MaxElements
     from pyro_hea.design import MinElements as MinElements
     from pyro_hea.design import RequiredElements as RequiredElements
+    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
 
@@ -40,6 +41,7 @@ _HOMES = {
     "MinElements": "design",
     "ModelSpec": "spec",
     "RequiredElements": "design",
+    "cross_validate": "evaluate",
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
     "parse_composition": "alloys.composition",

@@ -14,8 +14,8 @@ PACKAGE = "pyro_hea"
 # from the rooms before it. A room is a module or a subpackage, by its dotted name; a room inside
 # another one is named before or after it, as the imports ask.
 FLOORS = {
-    "foundations": ("errors", "devices", "measures"),
-    "materials": ("alloys.composition", "alloys.features", "alloys"),
+    "foundations": ("errors", "files", "devices", "measures"),
+    "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys"),
     "declarations": ("spec",),
     "program": (
         "program.networks",
@@ -50,6 +50,7 @@ PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torc
 FILES = ("pathlib", "io", "json", "yaml", "safetensors", "h5netcdf", "torch.save", "torch.load")
 OPTIMISERS = ("torch.optim", "pyro.optim", "pyro.infer.SVI")
 NEVER = {
+    "alloys.formula": ("torch", "pyro", "pandas"),
     "alloys.composition": ("torch", "pyro"),
     "measures": ("torch", "pyro"),
     "alloys.features": ("pyro",),

@@ -154,13 +154,13 @@ def rediscovery_summary(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     values = table[columns].to_numpy(float)
     rows = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
     means = values[rows].mean(1)
-    told = {
+    summary = {
         name: _interval(float(values[:, i].mean()), means[:, i]) for i, name in enumerate(columns)
     }
     floor = 1e-12  # of sets in which no uniform composition comes near
     ratio = float(values[:, 0].mean() / max(values[:, 1].mean(), floor))
-    told["times uniform"] = _interval(ratio, means[:, 0] / np.maximum(means[:, 1], floor))
-    return told
+    summary["times uniform"] = _interval(ratio, means[:, 0] / np.maximum(means[:, 1], floor))
+    return summary
 
 
 def _interval(mean: float, resampled: NDArray[np.float64]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 
 from pyro_hea import ModelSpec
 from pyro_hea.errors import CheckpointError
-from pyro_hea.evaluate import Bench
+from pyro_hea.evaluate import Runner
 
 
 def doubled(number):
@@ -19,37 +19,37 @@ def failing():
 
 
 def test_a_finished_unit_is_not_run_again(tmp_path):
-    bench = Bench(folder=tmp_path, progress=False)
-    first = bench.finish({"one": partial(doubled, 1)})
-    again = bench.finish({"one": failing, "two": partial(doubled, 2)})
+    runner = Runner(folder=tmp_path, progress=False)
+    first = runner.run({"one": partial(doubled, 1)})
+    again = runner.run({"one": failing, "two": partial(doubled, 2)})
     assert again["one"] == first["one"]
     assert again["two"]["double"] == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
 
 
 def test_what_was_finished_before_a_failure_is_kept(tmp_path):
-    bench = Bench(folder=tmp_path, progress=False)
+    runner = Runner(folder=tmp_path, progress=False)
     with pytest.raises(ArithmeticError):
-        bench.finish({"one": partial(doubled, 1), "bad": failing})
+        runner.run({"one": partial(doubled, 1), "bad": failing})
     assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
 
 
 def test_results_of_another_spec_are_not_taken_for_ones_own(tmp_path):
-    Bench(folder=tmp_path, progress=False).finish({"one": partial(doubled, 1)})
-    other = Bench(ModelSpec(training={"members": 3}), folder=tmp_path, progress=False)
+    Runner(folder=tmp_path, progress=False).run({"one": partial(doubled, 1)})
+    other = Runner(ModelSpec(training={"members": 3}), folder=tmp_path, progress=False)
     with pytest.raises(CheckpointError, match=r"one\.json' is a result of another spec"):
-        other.finish({"one": partial(doubled, 1)})
+        other.run({"one": partial(doubled, 1)})
 
 
 def test_several_jobs_give_the_same_results_in_the_same_order(tmp_path):
-    units = {f"unit{i}": partial(operator.mul, i, 2) for i in range(3)}
-    alone = Bench(progress=False).finish(units)
-    bench = Bench(folder=tmp_path, jobs=2, progress=False)
-    assert list(bench.finish(units).items()) == list(alone.items())
-    assert bench.finish({"process": os.getpid})["process"] != os.getpid()
+    tasks = {f"unit{i}": partial(operator.mul, i, 2) for i in range(3)}
+    alone = Runner(progress=False).run(tasks)
+    runner = Runner(folder=tmp_path, jobs=2, progress=False)
+    assert list(runner.run(tasks).items()) == list(alone.items())
+    assert runner.run({"process": os.getpid})["process"] != os.getpid()
     assert json.loads((tmp_path / "unit2.json").read_text())["result"] == 4
 
 
 def test_units_that_are_to_be_alone_each_have_a_fresh_process():
-    done = Bench(progress=False).finish({"one": os.getpid, "two": os.getpid}, alone=True)
+    done = Runner(progress=False).run({"one": os.getpid, "two": os.getpid}, alone=True)
     assert len({os.getpid(), *done.values()}) == 3

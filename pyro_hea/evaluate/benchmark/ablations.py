@@ -1,4 +1,4 @@
-"""What each lever of the default model earns, on inner folds of the published training part."""
+"""What each part of the default model contributes, on inner folds of the training part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from pyro_hea.alloys.dataset import load_alloys
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.comparison import MODEL, compare
 from pyro_hea.evaluate.folds import FOLDS, folds
 from pyro_hea.evaluate.protocols import TARGET
@@ -22,12 +22,12 @@ from pyro_hea.vae import DisentangledVAE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
 
 MEMBERS = 2
 """Of every variant, so that a table of many is affordable."""
 
-LEVERS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "numeric embedding off": {"features": {"bins": 1}},
     "teacher off": {"training": {"distillation": None}},
     "a fifth of the taught alloys": {"training": {"distillation": {"synthetic_alloys": 6000}}},
@@ -42,7 +42,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "Dirichlet likelihood": {"likelihood": {"kind": "dirichlet"}},
     "hurdle likelihood": {"likelihood": {"kind": "hurdle"}},
 }
-"""What is changed of the spec, one lever at a time."""
+"""Changes of the spec, one at a time."""
 
 _ERRORS = {
     "mae_at_pct": "composition MAE (at.%)",
@@ -52,18 +52,18 @@ _ERRORS = {
 _DRAWN = {"auc, all": "AUC", "log_loss, all": "log loss (nats)"}
 
 
-def ablation(bench: Bench, seeds: int) -> Outcome:
-    """The default model with one lever changed at a time, paired with itself on inner folds."""
-    variants = {MODEL: {}, **LEVERS}
-    units = {
+def ablation(runner: Runner, seeds: int) -> ProtocolResult:
+    """The default model against itself with one setting changed, on inner folds."""
+    variants = {MODEL: {}, **VARIANTS}
+    tasks = {
         f"ablation-{name.replace(' ', '_')}-seed{seed}-fold{fold}": partial(
-            _fold, seed, fold, changed(bench.spec, change), bench.device
+            _fold, seed, fold, changed(runner.spec, change), runner.device
         )
         for seed in range(seeds)
         for fold in range(FOLDS)
         for name, change in variants.items()
     }
-    done = iter(bench.finish(units).values())
+    done = iter(runner.run(tasks).values())
     results = {
         (seed, fold, name): next(done)
         for seed in range(seeds)
@@ -73,7 +73,7 @@ def ablation(bench: Bench, seeds: int) -> Outcome:
     runs = [_pooled(results, seed, list(variants)) for seed in range(seeds)]
     found = compare(runs, list(variants))
     folded = [(seed, fold) for seed in range(seeds) for fold in range(FOLDS)]
-    for name in LEVERS:
+    for name in VARIANTS:
         for key, label in _ERRORS.items():
             found["differences"][name][label] = paired_difference(
                 [results[seed, fold, MODEL][key] for seed, fold in folded],
@@ -87,7 +87,7 @@ def ablation(bench: Bench, seeds: int) -> Outcome:
     ]
     table = pd.DataFrame(
         [
-            {"lever": name} | {measure: told(d) for measure, d in differences.items()}
+            {"variant": name} | {measure: format_interval(d) for measure, d in differences.items()}
             for name, differences in found["differences"].items()
         ]
     )
@@ -97,7 +97,7 @@ def ablation(bench: Bench, seeds: int) -> Outcome:
     )
     content = {"protocol": "ablation", "seeds": seeds, "members": MEMBERS, **found}
     figure = cast("Figure", interval_panels(pd.DataFrame(rows), reference=0.0)[0].figure)
-    return Outcome("ablation", content, {heading: table}, figure)
+    return ProtocolResult("ablation", content, {heading: table}, figure)
 
 
 def changed(spec: ModelSpec, change: Mapping[str, Any]) -> ModelSpec:

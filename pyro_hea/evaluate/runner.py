@@ -1,4 +1,4 @@
-"""Units of work that are done once, kept on disk, and done several at a time."""
+"""Run the tasks of a protocol: each once, in several processes, with its result cached."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tqdm.auto import tqdm
 from pyro_hea.errors import CheckpointError
 from pyro_hea.spec import ModelSpec
 
-Unit = Callable[[], Any]
+Task = Callable[[], Any]
 """Takes nothing and returns what JSON can hold; for several jobs a partial of a named function."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Where and how the units of a protocol are run.
+class Runner:
+    """Where and how the tasks of a protocol are run.
 
     Attributes
     ----------
     spec : ModelSpec
         What is measured.
     folder : path, optional
-        Where the result of each unit is kept; one that is there is not run again.
+        Where the result of each task is cached; a cached task is not run again.
     device : str
     jobs : int
         Processes at a time, each of one thread. With 1 all is done in this process.
     progress : bool
-        Show a bar over the units.
+        Show a progress bar.
     """
 
     spec: ModelSpec = field(default_factory=ModelSpec)
@@ -44,42 +44,42 @@ class Bench:
     jobs: int = 1
     progress: bool = True
 
-    def finish(self, units: Mapping[str, Unit], *, alone: bool = False) -> dict[str, Any]:
-        """Do what is not done yet, and give the results in the order of the units.
+    def run(self, tasks: Mapping[str, Task], *, alone: bool = False) -> dict[str, Any]:
+        """Run the tasks that are not cached, and return all results in the order of the tasks.
 
         Parameters
         ----------
-        units : mapping of str to Unit
-            By the name of the file in which the result is kept.
+        tasks : mapping of str to Task
+            By the name of the file in which the result is cached.
         alone : bool
-            Each in a fresh process of all threads, one after the other, whatever the jobs: for
-            units that measure time or memory.
+            Run each in a fresh process with all threads, one after the other, whatever `jobs`
+            is: for tasks that measure time or memory.
 
         Raises
         ------
         CheckpointError
-            For a result of another spec or release.
+            For a cached result of another spec or release.
 
         Examples
         --------
-        >>> Bench(progress=False).finish({"two": lambda: 1 + 1})
+        >>> Runner(progress=False).run({"two": lambda: 1 + 1})
         {'two': 2}
         """
-        done = {name: self._kept(path) for name, path in self._files(units) if path.is_file()}
-        missing = {name: unit for name, unit in units.items() if name not in done}
+        done = {name: self._read(path) for name, path in self._paths(tasks) if path.is_file()}
+        missing = {name: task for name, task in tasks.items() if name not in done}
         with tqdm(
-            total=len(units), initial=len(done), disable=not self.progress, unit="unit"
+            total=len(tasks), initial=len(done), disable=not self.progress, unit="task"
         ) as bar:
-            for name, result in self._made(missing, alone):
-                done[name] = self._keep(name, result)
+            for name, result in self._run_missing(missing, alone):
+                done[name] = self._write(name, result)
                 bar.update()
                 bar.set_postfix_str(name)
-        return {name: done[name] for name in units}
+        return {name: done[name] for name in tasks}
 
-    def _made(self, units: Mapping[str, Unit], alone: bool) -> Iterator[tuple[str, Any]]:
+    def _run_missing(self, tasks: Mapping[str, Task], alone: bool) -> Iterator[tuple[str, Any]]:
         if self.jobs == 1 and not alone:
-            for name, unit in units.items():
-                yield name, unit()
+            for name, task in tasks.items():
+                yield name, task()
             return
         # a fresh interpreter each: a fork of a process that has used torch may hang
         how: dict[str, Any] = {"mp_context": get_context("spawn")}
@@ -88,7 +88,7 @@ class Bench:
         else:
             how |= {"max_workers": self.jobs, "initializer": _one_thread}
         with ProcessPoolExecutor(**how) as pool:
-            pending = {pool.submit(unit): name for name, unit in units.items()}
+            pending = {pool.submit(task): name for name, task in tasks.items()}
             try:
                 for future in as_completed(pending):
                     yield pending[future], future.result()
@@ -100,12 +100,12 @@ class Bench:
     def _about(self) -> dict[str, Any]:
         return {"spec": self.spec.to_mapping(), "version": version("pyro-hea")}
 
-    def _files(self, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    def _paths(self, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
         if self.folder is not None:
             for name in names:
                 yield name, self.folder / f"{name}.json"
 
-    def _kept(self, path: Path) -> Any:
+    def _read(self, path: Path) -> Any:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["about"] != self._about:
             raise CheckpointError(
@@ -114,9 +114,9 @@ class Bench:
             )
         return content["result"]
 
-    def _keep(self, name: str, result: Any) -> Any:
+    def _write(self, name: str, result: Any) -> Any:
         text = json.dumps({"about": self._about, "result": result}, ensure_ascii=False)
-        for _, path in self._files([name]):
+        for _, path in self._paths([name]):
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".partial")
             unfinished.write_text(text + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pyro_hea import ModelSpec, load_alloys
-from pyro_hea.evaluate import plain
+from pyro_hea.evaluate import plain_vae
 
 SPEC = ModelSpec(
     latent={"dim": 4},
@@ -21,10 +21,10 @@ def alloys():
 
 
 def test_its_latent_says_nothing_of_a_label_but_keeps_the_composition(alloys):
-    model = plain._fit(alloys.fractions, SPEC, 0, "cpu")
+    model = plain_vae._fit(alloys.fractions, SPEC, 0, "cpu")
     assert model.members == 1
     assert model.flow is None
-    batch = plain._batch(model, alloys.fractions)
+    batch = plain_vae._batch(model, alloys.fractions)
     with torch.no_grad():
         z = model.latent_mean(batch.composition, dict(batch.targets))
         made = model.likelihood(z, dict(batch.targets)).mean[0].double().numpy()
@@ -41,12 +41,12 @@ def test_labels_never_reach_the_vae(alloys, monkeypatch):
         seen.append((x_train, y_train, x_test))
         return np.zeros(len(x_test))
 
-    monkeypatch.setattr(plain, "fit_predict", spy)
+    monkeypatch.setattr(plain_vae, "fit_predict", spy)
     train, test = alloys.take(slice(0, 300)), alloys.take(slice(300, 400))
     turned = type(train)(train.fractions, 1 - train.labels, train.reports, train.parts)
     short = SPEC.model_copy(update={"training": SPEC.training.model_copy(update={"epochs": 2})})
     for part in (train, turned):
-        plain.plain_vae_predict(part, test, "single_phase", short, 0, "cpu")
+        plain_vae.plain_vae_predict(part, test, "single_phase", short, 0, "cpu")
     (x, y, new), (x_turned, y_turned, new_turned) = seen
     assert (x == x_turned).all()
     assert (new == new_turned).all()
