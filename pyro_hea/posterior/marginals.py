@@ -26,6 +26,9 @@ deviations of q that it covers, and those that it covers of a tail beyond. The e
 probability is below 0.0005 where it rises from 0.05 to 0.95 within one standard deviation, and the
 relative error of a variance below 0.0002."""
 
+_FAR = 40.0
+"""Standard deviations beyond which the tail of a normal is 0 in double precision."""
+
 _NODES = 24
 """Points of the Gauss-Hermite rule for mean and variance of a number."""
 
@@ -119,10 +122,16 @@ class Marginal(NamedTuple):
         return self.site
 
     def _standard_bounds(self, bounds: Event) -> tuple[Tensor, Tensor]:
-        """Bounds as deviations, (B, K, N)."""
+        """Bounds as deviations, (B, K, N); infinite ones would have no gradient and are cut."""
         site = self._continuous_site()
-        low, high = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
-        return site.deviations(self.outputs, low), site.deviations(self.outputs, high)
+        ends = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
+        low, high = (
+            site.deviations(self.outputs, end)
+            if end.isfinite()
+            else torch.full_like(self.outputs[..., 0], float(end.sign()) * _FAR)
+            for end in ends
+        )
+        return low, high
 
     def _log_classes(self, classes: Event) -> Tensor:
         """(classes, B, K, N)."""

@@ -1,5 +1,7 @@
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -513,3 +515,22 @@ def test_a_refusal_names_constraints_that_clash_by_themselves(case):
             if message.count(repr(left_out)) == 1:
                 rest = [c for c in named if c != left_out]
                 assert satisfying_alloy(rest, elements, 0.01, 0.005) is not None, left_out
+
+
+def test_distances_are_found_where_the_processor_takes_denormal_numbers_for_zero():
+    """In a process of its own: a tree that splits at them without end kills it."""
+    code = """
+import numpy as np, pandas as pd, torch
+from pyro_hea.design import Novel
+from pyro_hea.design.feasibility import feasible_region
+torch.set_flush_denormal(True)
+rng = np.random.default_rng(0)
+x = rng.dirichlet(np.ones(6), 400) * (rng.random((400, 6)) < 0.4)
+x[:, 0] += 1e-9
+known = (x / x.sum(1, keepdims=True)).round(3)
+known /= known.sum(1, keepdims=True)
+region = feasible_region([], "Al Co Cr Fe Ni Ti".split(), known=known)
+print(Novel(0.1).excess(known[:2], pd.DataFrame(), region))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[0.1 0.1]\n", done.stderr
