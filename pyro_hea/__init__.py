@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
+    from pyro_hea.campaign import Campaign as Campaign
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
+    "Campaign": "campaign",
     "DisentangledVAE": "vae",
     "ElementBounds": "design",
     "FeatureBounds": "design",

@@ -123,6 +123,7 @@ class TrainingRun:
             Where the folder cannot be written.
         """
         _check_labels(data, spec)
+        spec = spec.scaled_to(data)
         held_out = validation is None
         if validation is None:
             data, validation = _hold_out(data, spec, seed)
@@ -309,7 +310,7 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
     for target in spec.targets:
         if isinstance(target, Continuous):
             with seeded(0):
-                drawn = target.prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
+                drawn = target.known_prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
             unbounded = drawn if target.transform == "log" else link_of(target).inv(drawn)
             # Quantiles, for a prior that has no moments has these.
             low, centre, high = unbounded.quantile(torch.tensor([0.16, 0.5, 0.84])).tolist()

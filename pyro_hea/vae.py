@@ -137,6 +137,7 @@ class DisentangledVAE:
             progress=progress,
         )
         self._ensemble, self._records, self._data = run.ensemble, run.records, data
+        self.spec = run.ensemble.spec
         run.train(progress)
         return self
 

@@ -15,7 +15,7 @@ PACKAGE = "pyro_hea"
 # another one is named before or after it, as the imports ask.
 FLOORS = {
     "foundations": ("errors", "devices", "measures"),
-    "materials": ("alloys.composition", "alloys.features", "alloys"),
+    "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys"),
     "declarations": ("spec",),
     "program": (
         "program.networks",
@@ -33,6 +33,8 @@ FLOORS = {
         "design",
         "explain.explorer",
         "vae",
+        "campaign_folder",
+        "campaign",
         "explain",
         "evaluate",
         "evaluate.benchmark",
@@ -48,6 +50,7 @@ PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torc
 FILES = ("pathlib", "io", "json", "yaml", "safetensors", "h5netcdf", "torch.save", "torch.load")
 OPTIMISERS = ("torch.optim", "pyro.optim", "pyro.infer.SVI")
 NEVER = {
+    "alloys.formula": ("torch", "pyro", "pandas"),
     "alloys.composition": ("torch", "pyro"),
     "measures": ("torch", "pyro"),
     "alloys.features": ("pyro",),
@@ -60,6 +63,8 @@ NEVER = {
     "inference.checkpoint": PICKLES,
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
+    "campaign": ("matplotlib", "click"),
+    "campaign_folder": PICKLES,
     "explain.explorer": ("matplotlib",),
     "plots": ("torch", "pyro"),
     "cli": (f"{PACKAGE}.program",),

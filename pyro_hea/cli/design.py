@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from pyro_hea.cli.group import main
-from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
+from pyro_hea.cli.options import (
+    condition_option,
+    formula_column_option,
+    load_model,
+    model_option,
+    pair,
+    quiet_option,
+    seed_option,
+    show,
+    table_out_option,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,11 +29,7 @@ if TYPE_CHECKING:
     from pyro_hea.vae import DisentangledVAE
 
 _OUTPUT_OPTIONS = (
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        help="CSV or Parquet to write instead of printing.",
-    ),
+    table_out_option,
     click.option(
         "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
     ),
@@ -33,7 +40,18 @@ _QUESTION_OPTIONS = (
         "--target",
         multiple=True,
         required=True,
-        help="Wish: single_phase=1, phase=FCC, hardness>500 or 5:9.",
+        help="phase=FCC, single_phase=1, hardness>500, hardness=400:600, hardness=max.",
+    ),
+    condition_option,
+    click.option(
+        "--min-probability",
+        type=click.FloatRange(0, 1),
+        help="Least probability that all wishes hold.",
+    ),
+    click.option(
+        "--tolerance",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Weighing error of a fraction, as 0.005: how probably the wishes hold within it.",
     ),
     click.option("--allow", help="Allowed elements or groups, as Al,Co,Cr,Fe,Ni or refractory."),
     click.option("--require", help="Elements that must be present."),
@@ -69,7 +87,7 @@ def _design_options(command: Any) -> Any:
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_option
 @_design_options
 @click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
 @click.option("--batch", type=int, help="Keep this many designs, diverse and informative.")
@@ -93,7 +111,7 @@ def _design_options(command: Any) -> Any:
 )
 @seed_option
 def design(
-    model: Path,
+    model: Path | None,
     count: int,
     batch: int | None,
     agreement: float,
@@ -106,18 +124,16 @@ def design(
     **options: Any,
 ) -> None:
     """Propose new alloys with given properties, under constraints."""
-    from pyro_hea.vae import DisentangledVAE
-
     wishes, constraints = _read_wishes(options["target"]), _read_constraints(options)
-    vae = DisentangledVAE.load(model)
-    how = {"step": step, "minimum": minimum, "agreement": agreement}
+    vae = load_model(model)
+    how = {"step": step, "minimum": minimum, "agreement": agreement, **_asked(options)}
     result = vae.design(wishes, constraints, n=count, method=method, seed=seed, **how)
     result = result if batch is None else result.batch(batch)
     _write_result(result, vae, wishes, constraints, out, page)
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_option
 @_design_options
 @click.option("--step", default=0.05, show_default=True, help="Step of the grid, as a fraction.")
 @click.option(
@@ -137,7 +153,7 @@ def design(
 @seed_option
 @quiet_option
 def screen(
-    model: Path,
+    model: Path | None,
     step: float,
     minimum: float,
     candidates: Path | None,
@@ -153,11 +169,10 @@ def screen(
 ) -> None:
     """Rank every composition of a grid, or the alloys of a table."""
     from pyro_hea.alloys.dataset import read_formulas
-    from pyro_hea.vae import DisentangledVAE
 
     wishes, constraints = _read_wishes(options["target"]), _read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
-    vae = DisentangledVAE.load(model)
+    vae = load_model(model)
     result = vae.screen(
         wishes,
         constraints,
@@ -169,8 +184,15 @@ def screen(
         exhaustive=exhaustive,
         seed=seed,
         progress=not quiet,
+        **_asked(options),
     )
     _write_result(result, vae, wishes, constraints, out, page)
+
+
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for beside wishes and constraints, without what was left out."""
+    names = ("conditions", "min_probability", "tolerance")
+    return {name: options[name] for name in names if options[name] is not None}
 
 
 def _read_wishes(target: tuple[str, ...]) -> dict[str, Wish]:
@@ -184,11 +206,11 @@ def _read_wishes(target: tuple[str, ...]) -> dict[str, Wish]:
 
 
 def _read_wish(text: str) -> tuple[str, Wish]:
-    for sign in "<>":
+    for sign in (">=", "<=", ">", "<"):
         name, found, bound = text.partition(sign)
         if found:
             return name.strip(), (sign, _number(bound.strip(), f"--target {text}"))
-    name, value = _pair(text)
+    name, value = pair(text)
     if ":" in value:
         if value.count(":") > 1:
             raise click.UsageError(f"--target {text}: '{value}' is no range; write LOW:HIGH")
@@ -218,17 +240,17 @@ def _read_constraints(options: dict[str, Any]) -> list[Constraint]:
     ):
         if options[option] is not None:
             found.append(one(options[option]))
-    found += [d.ElementBounds(n, *_range(text)) for n, text in map(_pair, options["bounds"])]
+    found += [d.ElementBounds(n, *_range(text)) for n, text in map(pair, options["bounds"])]
     found += [
-        d.SumBounds(tuple(n.split("+")), *_range(text)) for n, text in map(_pair, options["sums"])
+        d.SumBounds(tuple(n.split("+")), *_range(text)) for n, text in map(pair, options["sums"])
     ]
-    found += [d.FeatureBounds(n, *_range(text)) for n, text in map(_pair, options["feature"])]
-    for name, text in map(_pair, options["ratio"]):
+    found += [d.FeatureBounds(n, *_range(text)) for n, text in map(pair, options["feature"])]
+    for name, text in map(pair, options["ratio"]):
         top, slash, bottom = name.partition("/")
         if not slash:
             raise click.UsageError(f"'{name}' is no ratio; write Al/Ni=1:3")
         found.append(d.Ratio(top, bottom, *_range(text)))
-    for name, text in map(_pair, options["near"]):
+    for name, text in map(pair, options["near"]):
         found.append(d.NearAlloy(name, _number(text, f"--near {name}")))
     if options["density"] is not None:
         found.append(d.Density(*_range(options["density"])))
@@ -251,10 +273,11 @@ def _write_result(
 ) -> None:
     if out is None:
         table = result.table[_columns_shown(vae.spec, wishes)]
-        show(repr(result), table.assign(known=table["known"].map(_short_formula)))
+        table = table.assign(known=table["known"].map(_short_formula))
+        bounds = {f"{n}_{end}": end for n in vae.spec.target_names for end in ("low", "high")}
+        show(repr(result), table.rename(columns=bounds))
     else:
-        write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
-        write(out)
+        write_table(result.table, out)
         click.echo(f"Wrote {result!r} to {out}")
     if page is not None:
         from pyro_hea.evaluate.report import write_designs
@@ -280,13 +303,6 @@ def _short_formula(formula: str) -> str:
 
     parts = parse_composition(formula).items()
     return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"'{text}' is not allowed; write NAME=VALUE")
-    return name.strip(), value.strip()
 
 
 def _number(text: str, where: str) -> float:

@@ -9,12 +9,14 @@ Examples
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from pyro_hea.design import constraints as kinds
 from pyro_hea.design.constraints.base import Constraint, Constraints
@@ -97,7 +99,9 @@ def read_prices(path: str | Path) -> dict[str, float]:
 
 def _read(entry: Any, where: str) -> Constraint:
     if not isinstance(entry, Mapping) or len(entry) != 1:
-        raise ConstraintError(f"{where}: {entry!r} is no mapping of one constraint to its values")
+        raise ConstraintError(
+            f"{where}: {reprlib.repr(entry)} is no mapping of one constraint to its values"
+        )
     ((name, given),) = entry.items()
     if name not in _KINDS:
         raise ConstraintError(
@@ -119,12 +123,25 @@ def _read(entry: Any, where: str) -> Constraint:
         missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in given]
         if missing:
             raise ConstraintError(f"missing: {', '.join(missing)}")
-        if kind is kinds.Soft:
-            given = {**given, "constraint": _read(given["constraint"], where)}
+        given = {key: _checked(key, value, kind, where) for key, value in given.items()}
         made: Constraint = kind(**given)
         return made
     except (ConstraintError, TypeError) as error:
         raise ConstraintError(f"{where}: {name}: {error}") from None
+
+
+def _checked(key: str, value: Any, kind: type[Constraint], where: str) -> Any:
+    """A value of the type that the constraint declares for its key."""
+    if kind is kinds.Soft and key == "constraint":
+        return _read(value, where)
+    declared = get_type_hints(kind)[key]
+    if isinstance(value, bool):
+        raise ConstraintError(f"{key}: a boolean is not allowed")
+    try:
+        return TypeAdapter(declared).validate_python(value)
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise ConstraintError(f"{key}: {fault} (given: {reprlib.repr(value)})") from None
 
 
 def _write(constraint: Constraint) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def run_study(
     """
     folder = _writable(out)
     run = published_run(spec, seed=seed, device=device, progress=progress)
-    designs = run.vae.design({TARGET: 1}, CONSTRAINTS, n=DESIGNS, seed=seed)
+    designs = run.vae.design({TARGET: 1}, CONSTRAINTS, n=DESIGNS, seed=seed, min_probability=0)
     judged = _judge(designs)
     study = Study(run, designs, judged)
     run.vae.save(folder / "model")

@@ -17,6 +17,7 @@ from pyro_hea.plots.designs import (
     design_chains,
     design_judgement,
     design_novelty,
+    design_pareto,
     design_trail,
 )
 from pyro_hea.plots.draws import (
@@ -50,6 +51,7 @@ __all__ = [
     "design_chains",
     "design_judgement",
     "design_novelty",
+    "design_pareto",
     "design_trail",
     "draws_bars",
     "element_map",

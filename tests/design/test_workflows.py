@@ -71,7 +71,7 @@ class TestScreen:
     def test_a_surrogate_loses_next_to_none_of_the_best_percent(self, vae, monkeypatch):
         monkeypatch.setattr(screening, "_SMALL", 1000)
         monkeypatch.setattr(screening, "_SAMPLE", 3000)
-        five = (AllowedElements("Al", "Co", "Cr", "Fe", "Ni"), Novel(0))
+        five = (AllowedElements("Al", "Co", "Cr", "Fe", "Ni"), MinElements(1), Novel(0))
         run = {"step": 0.04, "progress": False}
         two_passes = screen(vae.ensemble, WISH, five, n=237, **run)
         assert two_passes.attributes["predicted"] < 0.5
@@ -248,7 +248,7 @@ class TestBatch:
         assert diverse(x, quality, 5).tolist() == chosen
 
     def test_a_batch_is_distinct_and_of_the_designs(self, vae):
-        designs = vae.design(WISH, n=60)
+        designs = vae.design(WISH, n=60, min_probability=0)
         batch = designs.batch(10)
         assert len(batch) == 10
         assert set(batch.table["formula"]) < set(designs.table["formula"])
@@ -264,6 +264,6 @@ class TestBatch:
 
     def test_parquet_reads_back(self, vae, tmp_path):
         pytest.importorskip("pyarrow")
-        designs = vae.design(WISH, n=3)
+        designs = vae.design(WISH, n=3, min_probability=0)
         designs.to_parquet(tmp_path / "d.parquet")
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "d.parquet"), designs.table)

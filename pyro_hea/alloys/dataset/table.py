@@ -58,7 +58,8 @@ def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFram
             columns[target] = _majority(rows)
             tied += int(columns[target].isna().sum())
         else:
-            columns[target] = rows.groupby("formula", sort=False)["value"].median()
+            numbers = pd.to_numeric(rows["value"])
+            columns[target] = numbers.groupby(rows["formula"], sort=False).median()
     conflicting = _conflicts(reports)
     if conflicting > expected:
         warnings.warn(
@@ -134,12 +135,17 @@ class AlloyDataset:
         One row per report: `formula`, `target`, `value` and further columns, such as `source`.
     parts : Series, shape (N,)
         Part of the published split of each alloy, NaN outside it.
+    columns_report : DataFrame or None
+        What each column of the table that the alloys were read from became: `role`
+        (`composition`, `target`, `condition`, `source` or `kept`), `name` in the reports, `unit`,
+        `count` of its values, and the `reason`.
     """
 
     fractions: pd.DataFrame
     labels: pd.DataFrame
     reports: pd.DataFrame
     parts: pd.Series
+    columns_report: pd.DataFrame | None = None
 
     @classmethod
     def from_reports(
@@ -149,6 +155,7 @@ class AlloyDataset:
         targets: Sequence[str],
         parts: pd.Series | None = None,
         expected_conflicts: int = 0,
+        columns_report: pd.DataFrame | None = None,
     ) -> Self:
         """Gather reports into one label per alloy and target.
 
@@ -164,6 +171,8 @@ class AlloyDataset:
             Part of the published split, by formula.
         expected_conflicts : int
             Only more alloys whose reports disagree give a warning.
+        columns_report : DataFrame, optional
+            What each column of the table became.
         """
         wanted = reports[reports["target"].isin(targets)]
         labels = labels_from_reports(wanted, expected_conflicts)
@@ -173,7 +182,7 @@ class AlloyDataset:
         )
         if parts is None:
             parts = pd.Series(np.nan, fractions.index, dtype=object)
-        return cls(fractions, labels, reports, parts.reindex(fractions.index))
+        return cls(fractions, labels, reports, parts.reindex(fractions.index), columns_report)
 
     def __len__(self) -> int:
         return len(self.fractions)
