@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -161,11 +161,14 @@ def design_pareto(
     >>> design_pareto(table, "hardness", "density", [True, True]).get_ylabel()
     'density'
     """
-    require(table, [x, y])
+    require_columns(table, [x, y])
     best = np.asarray(best, bool)
     units = table.attrs.get("units", {})
-    with drawn_on(ax, (5.0, 3.8)) as ax:
-        for rows, color, label in ((~best, FAINT, "other designs"), (best, BLUE, "Pareto set")):
+    with styled_axes(ax, (5.0, 3.8)) as ax:
+        for rows, color, label in (
+            (~best, LIGHT_GREY, "other designs"),
+            (best, BLUE, "Pareto set"),
+        ):
             if rows.any():
                 error = {"xerr": _interval(table[rows], x), "yerr": _interval(table[rows], y)}
                 ax.errorbar(
@@ -180,9 +183,9 @@ def design_pareto(
                 )
         front = table[best].sort_values(x)
         ax.plot(front[x], front[y], color=BLUE, linewidth=1)
-        named = {name: f"{words(name)} ({units[name]})" for name in (x, y) if units.get(name)}
-        ax.set(xlabel=named.get(x, words(x)), ylabel=named.get(y, words(y)))
-        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+        named = {name: f"{readable(name)} ({units[name]})" for name in (x, y) if units.get(name)}
+        ax.set(xlabel=named.get(x, readable(x)), ylabel=named.get(y, readable(y)))
+        legend_right(ax)
     return ax
 
 
