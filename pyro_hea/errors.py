@@ -124,6 +124,10 @@ class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
 
 
+class CacheWarning(PyroHEAWarning):
+    """A default model cannot be kept in, or read from, the user's cache folder."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Suggest the allowed word that is nearest to `word`.
 
