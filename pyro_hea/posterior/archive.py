@@ -40,6 +40,10 @@ def save_ensemble(ensemble: Ensemble, directory: str | Path) -> None:
         },
         "label_scales": {name: list(scale) for name, scale in statistics.scales.items()},
         "condition_scales": {name: list(s) for name, s in statistics.conditions.items()},
+        "condition_ranges": {
+            name: [list(bounds) for bounds in ranges]
+            for name, ranges in statistics.condition_ranges.items()
+        },
         "sources": {name: list(sources) for name, sources in statistics.sources.items()},
         "alloys": ensemble.model.population,
         "tables_sha256": checkpoint.hash_of_tables(ensemble.tables),
@@ -70,6 +74,10 @@ def load_ensemble(directory: str | Path, device: torch.device) -> Ensemble:
             {name: (centre, spread) for name, (centre, spread) in manifest["label_scales"].items()},
             {name: tuple(scales) for name, scales in manifest["condition_scales"].items()},
             {name: tuple(sources) for name, sources in manifest["sources"].items()},
+            {
+                name: tuple((low, high) for low, high in ranges)
+                for name, ranges in manifest.get("condition_ranges", {}).items()
+            },
         )
         model = AlloyModel(spec, len(elements), statistics)
         model.population = manifest["alloys"]
