@@ -100,6 +100,10 @@ class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
 
 
+class ExtrapolationWarning(PyroHEAWarning):
+    """A prediction is asked at a condition outside the range that was measured."""
+
+
 class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 

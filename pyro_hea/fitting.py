@@ -359,7 +359,7 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
 
 def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
     scales: dict[str, Any] = {}
-    conditions, sources = {}, {}
+    conditions, sources, ranges = {}, {}, {}
     for target in spec.targets:
         if isinstance(target, Continuous):
             labels = encode_values(data.labels[target.name].dropna(), target)
@@ -369,10 +369,18 @@ def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
                 _, at, _ = measurements(data, target)
                 spread = at.std(0)
                 conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
+                ranges[target.name] = tuple(
+                    zip(at.min(0).tolist(), at.max(0).tolist(), strict=True)
+                )
         elif isinstance(target, Binary | Categorical) and target.reports is not None:
             reports = data.reports[data.reports["target"] == target.name]
             sources[target.name] = tuple(sorted(reports["source"].unique()))
-    return {"scales": scales, "conditions": conditions, "sources": sources}
+    return {
+        "scales": scales,
+        "conditions": conditions,
+        "sources": sources,
+        "condition_ranges": ranges,
+    }
 
 
 def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measurements]:

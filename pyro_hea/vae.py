@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.composition import Alloys
     from pyro_hea.explain.explorer import Explorer
+    from pyro_hea.posterior.conditions import Conditions
 
 
 class DisentangledVAE:
@@ -296,13 +297,19 @@ class DisentangledVAE:
 
     # Answers.
 
-    def predict(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+    def predict(
+        self, alloys: AlloyDataset | Alloys, *, conditions: Conditions | None = None
+    ) -> pd.DataFrame:
         """Predict each target of alloys, with its uncertainty.
 
         Parameters
         ----------
         alloys : formulas, mappings, pymatgen compositions, a fraction table or an AlloyDataset
             Of any elements of the packaged tables.
+        conditions : mapping of name to number or numbers, optional
+            At which numbers are predicted, such as `{"test_temperature_C": [20, 800]}`; those that
+            the spec declares by default. There is a row for each alloy and combination, and a
+            column for each condition.
 
         Returns
         -------
@@ -314,8 +321,10 @@ class DisentangledVAE:
         -----
         UnseenElementWarning
             For elements that no training alloy holds.
+        ExtrapolationWarning
+            For a condition outside the range in which a target was measured.
         """
-        return posterior.predict(self.ensemble, alloys)
+        return posterior.predict(self.ensemble, alloys, conditions=conditions)
 
     def posterior(
         self,
