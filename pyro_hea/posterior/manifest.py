@@ -81,7 +81,7 @@ def check_manifest(manifest: Manifest, spec: ModelSpec) -> None:
         "condition_scales": given == conditions
         and manifest.condition_scales.keys() <= numbers.keys(),
         "condition_ranges": all(
-            len(ranges) == conditions.get(name) and all(low <= high for low, high in ranges)
+            len(ranges) == conditions.get(name, 0) and all(low <= high for low, high in ranges)
             for name, ranges in manifest.condition_ranges.items()
         ),
         "sources": manifest.sources.keys() == reported
