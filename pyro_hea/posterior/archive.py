@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -152,5 +154,5 @@ def _ensemble(manifest: Manifest, tensors: dict[str, Tensor], where: str) -> Ens
     return Ensemble(model.eval(), manifest.elements, known, manifest.seed)
 
 
-def _present(row: dict[str, float]) -> dict[str, float]:
+def _present(row: Mapping[Any, float]) -> dict[str, float]:
     return {element: fraction for element, fraction in row.items() if fraction > 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -128,7 +129,7 @@ def classes_of(spec: ModelSpec) -> dict[str, list[str]]:
     return {t.name: list(t.classes) for t in spec.targets if not isinstance(t, Continuous)}
 
 
-def stands_for(name: Any, row: dict[str, float]) -> bool:
+def stands_for(name: Any, row: Mapping[Any, float]) -> bool:
     """Whether a name is a formula of the fractions."""
     try:
         fractions = parse_composition(name)
