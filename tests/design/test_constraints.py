@@ -17,6 +17,7 @@ from pyro_hea.design import (
     ElementBounds,
     FeatureBounds,
     ForbiddenElements,
+    IndicatorBounds,
     LargestFraction,
     MaxElements,
     MaxPrice,
@@ -51,6 +52,7 @@ ONE_OF_EACH = [
     Novel(0.02),
     Density(high=8),
     MaxPrice(10, {"Co": 30, "Ni": 15}),
+    IndicatorBounds("supply_risk", high=0.4),
     Soft(MaxElements(4), 2.0),
 ]
 
@@ -238,6 +240,7 @@ class TestMalformed:
             (lambda: LargestFraction(0), "above 0"),
             (lambda: LargestFraction("a"), r"high='a'.*a fraction above 0 and at most 1"),
             (lambda: Novel("a"), r"distance='a'.*a share of the atoms from 0 to 1"),
+            (lambda: IndicatorBounds("supplyrisk"), "no indicator. Did you mean 'supply_risk'"),
             (lambda: MaxPrice("a", {"Fe": 1.0}), "MaxPrice: bounds are numbers, not .* 'a'"),
             (lambda: MaxPrice(9.0, {"Fe": "a"}), "prices of 0 or more by element, not {'Fe': 'a'}"),
             (lambda: Soft(LargestFraction(0.4), "a"), "a constraint and a weight above 0"),
