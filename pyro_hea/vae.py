@@ -29,6 +29,7 @@ from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
 from pyro_hea.spec import Continuous, ModelSpec
+from pyro_hea.spec.inferred import warn_of_few_labels
 
 if TYPE_CHECKING:
     import arviz as az
@@ -150,6 +151,7 @@ class DisentangledVAE:
         _check_at_least("seed", seed, 0)
         if isinstance(data, pd.DataFrame):
             data = read_alloys(data, spec=self.spec)
+        warn_of_few_labels(self.spec.targets, data)
         try:
             run = TrainingRun.prepare(
                 self.spec,
