@@ -594,6 +594,7 @@ def designs(model, folder):
     return pd.read_csv(out)
 
 
+@pytest.mark.filterwarnings("ignore:.*less likely than not")
 class TestDesign:
     def test_every_constraint_holds_exactly(self, designs):
         x = designs[list(ELEMENTS)].to_numpy()
