@@ -14,7 +14,7 @@ PACKAGE = "pyro_hea"
 # from the rooms before it. A room is a module or a subpackage, by its dotted name; a room inside
 # another one is named before or after it, as the imports ask.
 FLOORS = {
-    "foundations": ("errors", "devices", "measures"),
+    "foundations": ("errors", "files", "devices", "measures"),
     "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys"),
     "declarations": ("spec",),
     "program": (
@@ -29,10 +29,14 @@ FLOORS = {
     "answers": (
         "posterior",
         "fitting",
+        "cache",
+        "model_card",
         "plots",
         "design",
         "explain.explorer",
         "vae",
+        "campaign_folder",
+        "campaign",
         "explain",
         "evaluate",
         "evaluate.benchmark",
@@ -61,6 +65,8 @@ NEVER = {
     "inference.checkpoint": PICKLES,
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
+    "campaign": ("matplotlib", "click"),
+    "campaign_folder": PICKLES,
     "explain.explorer": ("matplotlib",),
     "plots": ("torch", "pyro"),
     "cli": (f"{PACKAGE}.program",),

@@ -9,6 +9,8 @@ from pyro_hea.cli.design import _short_formula
 from pyro_hea.errors import DesignWarning
 from pyro_hea.evaluate.report import write_designs
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
+
 
 @pytest.fixture(scope="module")
 def model(vae, tmp_path_factory):
