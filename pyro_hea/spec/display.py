@@ -35,13 +35,13 @@ def targets_in_short(spec: ModelSpec) -> dict[str, dict[str, Any]]:
     >>> targets_in_short(ModelSpec())
     {'single_phase': {'kind': 'binary'}}
     """
-    return {
-        target.name: {
-            "kind": target.kind,
-            **target.model_dump(mode="json", exclude_defaults=True, exclude={"name"}),
-        }
-        for target in spec.targets
-    }
+    return {target.name: _target_in_short(target) for target in spec.targets}
+
+
+def _target_in_short(target: Target) -> dict[str, Any]:
+    changed = target.model_dump(exclude_defaults=True, exclude={"name"})
+    every = target.model_dump(mode="json")
+    return {"kind": target.kind, **{key: every[key] for key in changed}}
 
 
 def spec_repr(spec: ModelSpec) -> str:
