@@ -100,12 +100,20 @@ class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
 
 
+class ExtrapolationWarning(PyroHEAWarning):
+    """A prediction is asked at a condition outside the range that was measured."""
+
+
 class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 
 
 class FewLabelsWarning(PyroHEAWarning):
     """A target has fewer labels than can be learnt from with any trust."""
+
+
+class ResumeWarning(PyroHEAWarning):
+    """There is no training to resume, and a new one starts."""
 
 
 class DesignWarning(PyroHEAWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -20,6 +20,10 @@ from pyro_hea import posterior
 from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, read_alloys
 from pyro_hea.cache import VARIABLE, cache_folder, model_key, write_folder
 from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
+from pyro_hea.design.counterfactual import CONFIDENCE
+from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP
+from pyro_hea.design.sampling import CHAINS, DRAWS, WARMUP
+from pyro_hea.design.screening import LARGEST as LARGEST_GRID
 from pyro_hea.devices import choose_device
 from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
@@ -29,12 +33,14 @@ from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
 from pyro_hea.spec import Continuous, ModelSpec
+from pyro_hea.spec.inferred import warn_of_few_labels
 
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.composition import Alloy, Alloys
     from pyro_hea.explain.explorer import Explorer
+    from pyro_hea.posterior.conditions import Conditions
 
 
 class DisentangledVAE:
@@ -149,6 +155,7 @@ class DisentangledVAE:
         _check_at_least("seed", seed, 0)
         if isinstance(data, pd.DataFrame):
             data = read_alloys(data, spec=self.spec)
+        warn_of_few_labels(self.spec.targets, data)
         try:
             run = TrainingRun.prepare(
                 self.spec,
@@ -296,13 +303,19 @@ class DisentangledVAE:
 
     # Answers.
 
-    def predict(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+    def predict(
+        self, alloys: AlloyDataset | Alloys, *, conditions: Conditions | None = None
+    ) -> pd.DataFrame:
         """Predict each target of alloys, with its uncertainty.
 
         Parameters
         ----------
         alloys : formulas, mappings, pymatgen compositions, a fraction table or an AlloyDataset
             Of any elements of the packaged tables.
+        conditions : mapping of name to number or numbers, optional
+            At which numbers are predicted, such as `{"test_temperature_C": [20, 800]}`; those that
+            the spec declares by default. There is a row for each alloy and combination, and a
+            column for each condition.
 
         Returns
         -------
@@ -314,8 +327,10 @@ class DisentangledVAE:
         -----
         UnseenElementWarning
             For elements that no training alloy holds.
+        ExtrapolationWarning
+            For a condition outside the range in which a target was measured.
         """
-        return posterior.predict(self.ensemble, alloys)
+        return posterior.predict(self.ensemble, alloys, conditions=conditions)
 
     def posterior(
         self,
@@ -559,7 +574,15 @@ class DisentangledVAE:
         n: int = 100,
         method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
-        **settings: Any,
+        min_probability: float | None = None,
+        min_elements: int | None = None,
+        tolerance: float | None = None,
+        step: float = STEP,
+        minimum: float = MINIMUM,
+        agreement: float = AGREEMENT,
+        draws: int = DRAWS,
+        warmup: int = WARMUP,
+        chains: int = CHAINS,
     ) -> DesignResult:
         """Draw new alloys that are predicted to have the wished-for targets.
 
@@ -567,23 +590,50 @@ class DisentangledVAE:
         ----------
         targets : mapping of target to wish
             0 or 1 of a binary target, the name of a class or level, an inequality `(">", 500)` or
-            a range `(900, 1200)` of a number.
+            a range `(900, 1200)` of a number. "max" or "min" is an objective: of a number, a
+            probability, a feature, an indicator of the elements, or "density".
         constraints : sequence of Constraint
             Each holds exactly on every alloy returned.
         n : int
         method : {"importance", "nuts", "svi"}
             How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
-        **settings
-            `step`, `minimum` and `agreement` of `pyro_hea.design.sample_designs`, and for NUTS
-            `draws`, `warmup` and `chains`.
+        min_probability : float, optional
+            Leave out designs whose wishes hold with a lower probability. By default some that are
+            less likely than not give a warning; 0 gives none.
+        min_elements : int, optional
+            By default three, unless constraints say how many elements or allow fewer.
+        tolerance : float, optional
+            Largest error of a fraction in weighing, as 0.005, for one more column.
+        step, minimum, agreement, draws, warmup, chains
+            As of `pyro_hea.design.sample_designs`; the last three are of NUTS.
 
         Returns
         -------
         DesignResult
+
+        Warns
+        -----
+        DesignWarning
+            Where designs are fewer, less likely or less trustworthy than was asked.
         """
-        settings |= {"n": n, "method": method, "seed": seed}
-        return sample_designs(self.ensemble, targets, constraints, **settings)
+        return sample_designs(
+            self.ensemble,
+            targets,
+            constraints,
+            n=n,
+            seed=seed,
+            method=method,
+            min_probability=min_probability,
+            min_elements=min_elements,
+            tolerance=tolerance,
+            step=step,
+            minimum=minimum,
+            agreement=agreement,
+            draws=draws,
+            warmup=warmup,
+            chains=chains,
+        )
 
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.
@@ -611,48 +661,111 @@ class DisentangledVAE:
 
     def screen(
         self,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        candidates: Iterable[Alloy] | None = None,
+        step: float = 0.05,
+        minimum: float = MINIMUM,
+        n: int = 100,
+        limit: int = LARGEST_GRID,
+        exhaustive: bool = False,
+        min_probability: float | None = None,
+        min_elements: int | None = None,
+        tolerance: float | None = None,
+        seed: int = 0,
+        progress: bool = True,
     ) -> DesignResult:
         """Rank a grid of compositions, or a stream of them; see `pyro_hea.design.screen`."""
-        return designing.screen(self.ensemble, targets, constraints, **settings)
+        return designing.screen(
+            self.ensemble,
+            targets,
+            constraints,
+            candidates=candidates,
+            step=step,
+            minimum=minimum,
+            n=n,
+            limit=limit,
+            exhaustive=exhaustive,
+            min_probability=min_probability,
+            min_elements=min_elements,
+            tolerance=tolerance,
+            seed=seed,
+            progress=progress,
+        )
 
     def scan(
         self,
         alloys: Alloys | None,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        points: int | None = None,
+        member: int = 0,
+        axes: tuple[int, int] = (0, 1),
+        extent: float = 2.5,
+        centre: Alloys | None = None,
+        step: float = STEP,
+        minimum: float = MINIMUM,
     ) -> DesignResult:
         """Decode the path between two alloys, or without them a grid of a plane of z.
 
-        See `pyro_hea.design.scan_path` and `pyro_hea.design.scan_grid`.
+        `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
+        along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
         """
-        self._member(settings.get("member", 0))
+        self._member(member)
         if alloys is None:
-            return designing.scan_grid(self.ensemble, targets, constraints, **settings)
-        return designing.scan_path(self.ensemble, alloys, targets, constraints, **settings)
+            return designing.scan_grid(
+                self.ensemble,
+                targets,
+                constraints,
+                axes=axes,
+                extent=extent,
+                points=11 if points is None else points,
+                centre=centre,
+                member=member,
+                step=step,
+                minimum=minimum,
+            )
+        return designing.scan_path(
+            self.ensemble,
+            alloys,
+            targets,
+            constraints,
+            points=21 if points is None else points,
+            member=member,
+            step=step,
+            minimum=minimum,
+        )
 
     def invert(
         self,
         alloy: Alloys,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        confidence: float = CONFIDENCE,
+        seed: int = 0,
+        step: float = STEP,
+        minimum: float = MINIMUM,
     ) -> DesignResult:
         """Change an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
-        return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
+        how = {"confidence": confidence, "step": step, "minimum": minimum}
+        return designing.invert(self.ensemble, alloy, targets, constraints, seed=seed, **how)
 
     def nearest(
         self,
         alloy: Alloys,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        confidence: float = CONFIDENCE,
+        step: float = STEP,
+        minimum: float = MINIMUM,
     ) -> DesignResult:
         """Find the smallest change that fulfils the wishes; see `pyro_hea.design.nearest_alloy`."""
-        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **settings)
+        how = {"confidence": confidence, "step": step, "minimum": minimum}
+        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **how)
 
     def _check_value(self, name: str, value: str | float) -> None:
         """Refuse a target that there is not, or a position that is of no class of it."""

@@ -14,7 +14,7 @@ PACKAGE = "pyro_hea"
 # from the rooms before it. A room is a module or a subpackage, by its dotted name; a room inside
 # another one is named before or after it, as the imports ask.
 FLOORS = {
-    "foundations": ("errors", "devices", "measures"),
+    "foundations": ("errors", "files", "devices", "measures"),
     "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys"),
     "declarations": ("spec",),
     "program": (

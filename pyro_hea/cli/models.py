@@ -82,10 +82,13 @@ def train(
             resume=resume,
         )
     except KeyboardInterrupt:
-        if (out / "training.json").is_file():
-            click.echo(f"\nInterrupted; the state is in {out}. Continue with --resume.", err=True)
-        else:
-            click.echo("\nInterrupted before anything was saved. Start again.", err=True)
+        saved = checkpoint.exists(out, "training")
+        what = (
+            f"the state is in {out}. Continue with --resume"
+            if saved
+            else "nothing was saved yet. Start again"
+        )
+        click.echo(f"\nInterrupted; {what}.", err=True)
         sys.exit(130)
     vae.save(out)
     checkpoint.remove(out, "training")

@@ -28,6 +28,7 @@ from pyro_hea.design.result import DesignResult
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.posterior.idata import load_arviz
 from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 
 if TYPE_CHECKING:
@@ -337,8 +338,7 @@ def _by_nuts(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Samp
 
 def convergence(z: np.ndarray) -> tuple[float, float]:
     """Largest R-hat and smallest bulk ESS of any coordinate of any member, z (C, draws, K, d)."""
-    import arviz as az
-
+    arviz = load_arviz()
     columns = z.reshape(*z.shape[:2], -1)
     each = [columns[..., i] for i in range(columns.shape[-1])]
-    return max(float(az.rhat(x)) for x in each), min(float(az.ess(x)) for x in each)
+    return max(float(arviz.rhat(x)) for x in each), min(float(arviz.ess(x)) for x in each)

@@ -24,6 +24,7 @@ from pyro_hea.plots import (
     roc,
     training_curve,
 )
+from pyro_hea.posterior.idata import write_netcdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +97,7 @@ def run_study(
     run.predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
     designs.to_csv(folder / "designs.csv")
     idata = run.vae.posterior(run.parts["test"], draws=_DRAWS, seed=seed)
-    idata.to_netcdf(str(folder / "posterior.nc"), engine="h5netcdf", compress=True)
+    write_netcdf(idata, folder / "posterior.nc")
     write_report(
         folder / "report.html",
         title="pyro_hea: single-phase alloys, from data to designs",

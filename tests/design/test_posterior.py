@@ -39,6 +39,7 @@ from pyro_hea.errors import (
     UnknownTargetError,
 )
 from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior.idata import groups_of
 from pyro_hea.program.model import AlloyModel
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
@@ -546,7 +547,7 @@ class TestResult:
 
     def test_idata_holds_the_designs_as_draws_of_one_chain(self, designs, vae):
         draws = designs.idata.posterior
-        assert designs.idata.groups() == ["posterior"]
+        assert list(groups_of(designs.idata)) == ["posterior"]
         assert draws["z"].dims == ("chain", "draw", "latent")
         assert draws["composition"].dims == ("chain", "draw", "element")
         assert draws["single_phase"].dims == draws["member"].dims == ("chain", "draw")
