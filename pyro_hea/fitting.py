@@ -90,6 +90,7 @@ class TrainingRun:
     folder: Path | None
 
     @classmethod
+    @torch.inference_mode(False)
     def prepare(
         cls,
         spec: ModelSpec,
@@ -158,6 +159,7 @@ class TrainingRun:
         return run
 
     @classmethod
+    @torch.inference_mode(False)
     def continued(
         cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int, progress: bool
     ) -> TrainingRun:
@@ -190,6 +192,7 @@ class TrainingRun:
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
+    @torch.inference_mode(False)
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt too keeps the best weights and saves the state."""
         trainer = self.trainer

@@ -15,7 +15,7 @@ from pyro_hea import design as designing
 from pyro_hea import posterior
 from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
-from pyro_hea.devices import choose_device
+from pyro_hea.devices import check_torch_settings, choose_device
 from pyro_hea.errors import DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
@@ -72,6 +72,7 @@ class DisentangledVAE:
         """The trained members; an error before `fit` or `load`."""
         if self._ensemble is None:
             raise NotFittedError("this model is not trained yet: call fit(alloys) or load(folder)")
+        check_torch_settings()
         return self._ensemble
 
     # Training.
@@ -320,6 +321,7 @@ class DisentangledVAE:
 
     def _before_data(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
         """The members, trained or not, over alloys from which priors read features."""
+        check_torch_settings()
         if self._ensemble is None:
             return untrained_ensemble(self.spec, load_alloys() if alloys is None else alloys, seed)
         if alloys is None:
