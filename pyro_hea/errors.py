@@ -64,6 +64,10 @@ class TrainingDivergedError(PyroHEAError, RuntimeError):
     """The loss or a gradient stopped being finite."""
 
 
+class TorchSettingsError(PyroHEAError, RuntimeError):
+    """A global setting of torch does not allow what is asked."""
+
+
 class ConstraintError(PyroHEAError, ValueError):
     """Constraints are malformed, or no alloy satisfies them."""
 
@@ -100,8 +104,20 @@ class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
 
 
+class ExtrapolationWarning(PyroHEAWarning):
+    """A prediction is asked at a condition outside the range that was measured."""
+
+
 class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
+
+
+class FewLabelsWarning(PyroHEAWarning):
+    """A target has fewer labels than can be learnt from with any trust."""
+
+
+class ResumeWarning(PyroHEAWarning):
+    """There is no training to resume, and a new one starts."""
 
 
 class DesignWarning(PyroHEAWarning):
@@ -114,6 +130,10 @@ class FormerKeyWarning(PyroHEAWarning, FutureWarning):
 
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
+class CacheWarning(PyroHEAWarning):
+    """A default model cannot be kept in, or read from, the user's cache folder."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

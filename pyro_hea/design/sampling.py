@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from pyro_hea.design.chains import draw_chains
-from pyro_hea.design.decoder_targets import drawn_targets
+from pyro_hea.design.gathering import LIKELY, gather, likely_enough
 from pyro_hea.design.guide import fitted_guide
+from pyro_hea.design.objectives import ranked
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP, Problem, check_count
 from pyro_hea.design.program import (
     Candidates,
@@ -23,10 +24,11 @@ from pyro_hea.design.program import (
     draw_distinct,
     log_factor,
 )
-from pyro_hea.design.result import DesignResult, gather
+from pyro_hea.design.result import DesignResult
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.posterior.idata import load_arviz
 from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ _FEWEST, _PER_DESIGN = 1024, 16
 _ROUNDS = 12
 """Populations at most."""
 
+LARGEST = 10_000
+"""Designs at most."""
+
 _RESERVE = 3
 """Distinct candidates wanted for each design that is returned."""
 
@@ -72,23 +77,27 @@ def sample_designs(
     step: float = STEP,
     minimum: float = MINIMUM,
     agreement: float = AGREEMENT,
+    min_probability: float | None = None,
+    min_elements: int | None = None,
+    tolerance: float | None = None,
     draws: int = DRAWS,
     warmup: int = WARMUP,
     chains: int = CHAINS,
 ) -> DesignResult:
-    """Draw distinct alloys from the design posterior.
+    """Draw distinct alloys from the design posterior; of objectives, the best trade-offs.
 
     Parameters
     ----------
     ensemble : Ensemble
     targets : mapping of target to wish
         A binary target is 0 or 1; a class or level is named; a number has an inequality,
-        `(">", 500)`, or a range, `(900, 1200)`.
+        `(">", 500)`, or a range, `(900, 1200)`. Objectives are "max" or "min": of a number, of
+        the probability of a binary target, of a feature, or of "density" (g/cm³).
     constraints : sequence of Constraint
         All hold exactly on each alloy returned. Without a `Novel` among them designs are at
         least 2 at.% from every known alloy.
     n : int
-        Alloys wanted.
+        Alloys wanted, at most 10 000.
     seed : int
     method : {"importance", "nuts", "svi"}
         Importance sampling in small steps from the prior; Markov chains in every member; or
@@ -99,14 +108,23 @@ def sample_designs(
         Elements below this fraction are dropped.
     agreement : float
         The power κ of the predicted probability. At 1 an alloy is as welcome as it is probable
-        to be right; a higher power insists.
+        to be right; at a higher power the probable ones are preferred more. Objectives have the
+        same weight: nats for a standard deviation of the known alloys.
+    min_probability : float, optional
+        Designs whose wishes hold with a lower probability are left out. By default all are
+        returned, with a warning where some are less likely than not; 0 returns them without.
+    min_elements : int, optional
+        Fewest elements. By default three, unless constraints say how many or allow fewer.
+    tolerance : float, optional
+        Largest error of a fraction when an alloy is weighed, such as 0.005 for 0.5 at.%. It adds
+        the column `all_wishes_within_tolerance`.
     draws, warmup, chains : int
         Of NUTS, in each member.
 
     Returns
     -------
     DesignResult
-        The most probable first.
+        The most probable first; with objectives, the Pareto set first.
 
     Raises
     ------
@@ -117,10 +135,15 @@ def sample_designs(
     Warns
     -----
     DesignWarning
-        Where fewer than `n` alloys were found, chains have not converged, or weights are not to
-        be trusted.
+        Where designs are less likely than not to meet the wishes, fewer than `n` were found,
+        chains have not converged, or weights are not to be trusted.
     """
     check_count(n, seed)
+    if n > LARGEST:
+        raise ConstraintError(
+            f"n={n:,} is not allowed: a design run returns at most {LARGEST:,} alloys; "
+            "screen() ranks larger numbers of compositions in bounded memory"
+        )
     if method not in get_args(Method):
         raise DataError(f"there is no method {method!r}; allowed: 'importance', 'nuts', 'svi'")
     if method == "nuts" and (chains < 2 or draws < _SHORTEST or warmup < 1):
@@ -129,7 +152,15 @@ def sample_designs(
             f"2 chains of {_SHORTEST} draws after 1 of warm-up"
         )
     problem = Problem.of(
-        ensemble, targets, constraints, step=step, minimum=minimum, agreement=agreement
+        ensemble,
+        targets,
+        constraints,
+        step=step,
+        minimum=minimum,
+        agreement=agreement,
+        min_elements=min_elements,
+        tolerance=tolerance,
+        with_objectives=method == "importance",
     )
     with seeded(seed):
         if method == "importance":
@@ -140,7 +171,10 @@ def sample_designs(
             longer = max(draws, -(-_RESERVE * n // (chains * ensemble.members)))
             drawn = _by_nuts(problem, chains=chains, draws=longer, warmup=warmup)
     candidates = drawn.candidates
-    chosen = draw_distinct(candidates, n, seed)
+    if problem.objectives:
+        chosen = best_trade_offs(problem, candidates, n, min_probability)
+    else:
+        chosen = draw_distinct(candidates, n, seed)
     if len(chosen) == 0:
         shares = ", ".join(f"{name}: {share:.1%}" for name, share in candidates.holds.items())
         raise ConstraintError(
@@ -155,13 +189,34 @@ def sample_designs(
         )
     for fault in faults:
         warnings.warn(fault, DesignWarning, stacklevel=3)
-    return gather(
+    result = gather(
         problem,
         candidates.fractions[chosen],
         {**drawn.attributes, "seed": seed},
         latents={"z": candidates.z[chosen], "member": candidates.member[chosen]},
         sites=drawn.sites,
+        best_first=not problem.objectives,
     )
+    return likely_enough(result, min_probability)
+
+
+def best_trade_offs(
+    problem: Problem, candidates: Candidates, n: int, min_probability: float | None
+) -> np.ndarray:
+    """Positions of `n` distinct alloys, those that no other beats in the objectives first.
+
+    Those that meet the wishes with `min_probability`, or more likely than not, come before others.
+    """
+    rows = distinct(candidates)
+    if not len(rows):
+        return rows
+    x = candidates.fractions[rows]
+    scores = np.stack([objective.scores(x) for objective in problem.objectives], -1)
+    least = LIKELY if min_probability is None else min_probability
+    enough = problem.probability(x).mean(0) >= least
+    groups = [np.flatnonzero(enough), np.flatnonzero(~enough)]
+    order = np.concatenate([group[ranked(scores[group], n)] for group in groups])
+    return rows[order[:n]]
 
 
 class _Sample(NamedTuple):
@@ -178,7 +233,7 @@ def _by_importance(problem: Problem, n: int) -> _Sample:
     ensemble = problem.ensemble
     wanted = min(_CANDIDATES, max(_FEWEST, _PER_DESIGN * n))
     size = max(4, -(-max(wanted, _RESERVE * n) // ensemble.members))
-    dim = ensemble.spec.latent.dim + len(drawn_targets(problem))
+    dim = problem.dim
     found: list[Candidates] = []
     different, before = 0, -1
     with torch.no_grad():
@@ -283,8 +338,7 @@ def _by_nuts(problem: Problem, *, chains: int, draws: int, warmup: int) -> _Samp
 
 def convergence(z: np.ndarray) -> tuple[float, float]:
     """Largest R-hat and smallest bulk ESS of any coordinate of any member, z (C, draws, K, d)."""
-    import arviz as az
-
+    arviz = load_arviz()
     columns = z.reshape(*z.shape[:2], -1)
     each = [columns[..., i] for i in range(columns.shape[-1])]
-    return max(float(az.rhat(x)) for x in each), min(float(az.ess(x)) for x in each)
+    return max(float(arviz.rhat(x)) for x in each), min(float(arviz.ess(x)) for x in each)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyro_hea.evaluate.baselines import BASELINES as BASELINES
     from pyro_hea.evaluate.baselines import fit_predict as fit_predict
-    from pyro_hea.evaluate.comparison import cross_validation as cross_validation
+    from pyro_hea.evaluate.comparison import folds_benchmark as folds_benchmark
     from pyro_hea.evaluate.comparison import label_budget as label_budget
     from pyro_hea.evaluate.coverage import (
         interval_coverage_benchmark as interval_coverage_benchmark,
     )
+    from pyro_hea.evaluate.cross_validation import CrossValidation as CrossValidation
+    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
     from pyro_hea.evaluate.experts import expert_priors as expert_priors
     from pyro_hea.evaluate.judge import Judge as Judge
     from pyro_hea.evaluate.judge import embedded_judge as embedded_judge
@@ -36,7 +38,9 @@ _HOMES = {
     "PublishedRun": "protocols",
     "SpecComparison": "spec_comparison",
     "compare_specs": "spec_comparison",
-    "cross_validation": "comparison",
+    "CrossValidation": "cross_validation",
+    "cross_validate": "cross_validation",
+    "folds_benchmark": "comparison",
     "embedded_judge": "judge",
     "fit_predict": "baselines",
     "headline": "protocols",

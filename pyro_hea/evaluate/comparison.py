@@ -41,7 +41,7 @@ _DRAWS = 1000
 """Bootstrap samples of the alloys."""
 
 
-def cross_validation(
+def folds_benchmark(
     kind: Kind, runner: Runner, *, seeds: int, baselines: Sequence[str] = COMPARED
 ) -> dict[str, Any]:
     """Five folds of all labelled alloys, each alloy predicted once a seed by every model.
@@ -88,7 +88,7 @@ def label_budget(
 ) -> dict[str, Any]:
     """The published test part after training with few labels, the rest of the alloys unlabelled.
 
-    Parameters as in `cross_validation`.
+    Parameters as in `folds_benchmark`.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def compare(runs: Sequence[pd.DataFrame], models: Sequence[str]) -> dict[str, An
     Returns
     -------
     dict
-        `models`, `ece_band` and `differences`; see `cross_validation`.
+        `models`, `ece_band` and `differences`; see `folds_benchmark`.
     """
     runs = [run.sort_values("formula", ignore_index=True) for run in runs]
     tables = {

@@ -40,7 +40,7 @@ def published_benchmark(
     dict
         `runs`, the metrics of each seed; `summary`, by measure the mean and the 95 % bootstrap
         interval of the mean over the seeds; `models`, `ece_band` and `differences` as in
-        `cross_validation`.
+        `folds_benchmark`.
     """
     tasks = {
         f"published-seed{seed}": partial(

@@ -123,7 +123,8 @@ def rediscovered(
         goal = alloys.fractions[(own == name) & single]
         elements = [e for e in goal.columns if (goal[e] > 0).any()]
         wishes = [AllowedElements(*elements), RequiredElements(*elements), Novel(0)]
-        designs = vae.design({TARGET: 1}, wishes, n=n, seed=seed).table[elements].to_numpy(float)
+        result = vae.design({TARGET: 1}, wishes, n=n, seed=seed, min_probability=0)
+        designs = result.table[elements].to_numpy(float)
         rng = np.random.default_rng(seed)
         tried = {
             "designs": designs,

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from pyro_hea.errors import DataError, SpecError
+from pyro_hea.evaluate.folds import assign_folds
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
 from pyro_hea.posterior.psis import K_HAT_LIMIT
 from pyro_hea.posterior.traces import COMPOSITION
@@ -38,11 +39,11 @@ class SpecComparison:
     ----------
     table : DataFrame
         By what is predicted (each target, and "composition") and by spec, the best first, the
-        columns of `az.compare`: `elpd_loo`, the sum over the held-out alloys of the log predictive
-        density in nats (from folds, whatever the column's name says); `elpd_diff`, what it is
-        below the best, and `dse`, the standard error of that from the same alloys' differences;
-        `weight` (stacking), `se`, and `warning` where a k-hat is above 0.7. `p_loo` is NaN: folds
-        count no parameters. `az.plot_compare(table.loc["composition"].copy())` draws a part.
+        columns of `arviz.compare` 0.2x: `elpd_loo`, the sum over the held-out alloys of the log
+        predictive density in nats (from folds, whatever the column's name says); `elpd_diff`, what
+        it is below the best, and `dse`, the standard error of that from the differences alloy by
+        alloy; `weight` (stacking), `se`, and `warning` where a k-hat is above 0.7. `p_loo` is NaN:
+        folds count no parameters. `plots.comparison_panels` draws the table.
     pointwise : DataFrame
         The log predictive densities themselves, in nats, by what is predicted and by formula, with
         the `fold` and one column for each spec.
@@ -128,7 +129,7 @@ def compare_specs(
     """
     _check(specs, folds, compositions)
     targets = _common_targets(specs)
-    fold_of = _folds(data, targets, folds, seed)
+    fold_of = assign_folds(data, targets, folds, seed=seed)
     parts: list[pd.DataFrame] = []
     k_hats: list[pd.DataFrame] = []
     left_out: list[str] = []
@@ -203,22 +204,6 @@ def _values(target: Target) -> tuple[str, ...]:
     return (target.kind, *target.classes) if isinstance(target, Categorical | Ordinal) else ("0/1",)
 
 
-def _folds(
-    data: AlloyDataset, targets: Sequence[Target], folds: int, seed: int
-) -> NDArray[np.intp]:
-    """The fold of each alloy; those with the same classes, or any number at all, spread evenly."""
-    pattern = np.full(len(data), "", object)
-    for target in targets:
-        labels = data.labels[target.name]
-        known_or_class = labels.notna() if isinstance(target, Continuous) else labels
-        pattern += "|" + known_or_class.astype(str).to_numpy()
-    shuffled = np.random.default_rng(seed).permutation(len(data))
-    ordered = shuffled[np.argsort(pattern.astype(str)[shuffled], kind="stable")]
-    fold = np.empty(len(data), np.intp)
-    fold[ordered] = np.arange(len(data)) % folds
-    return fold
-
-
 def _known(alloys: AlloyDataset, ensembles: Sequence[Ensemble]) -> NDArray[np.bool_]:
     """Alloys all of whose elements every ensemble was trained on."""
     common = set.intersection(*(set(ensemble.elements) for ensemble in ensembles))
@@ -232,30 +217,42 @@ def _rows(about: str, fold: int, densities: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(pointwise: pd.DataFrame, k_hat: pd.DataFrame, specs: list[str]) -> pd.DataFrame:
-    import arviz as az
-
     tables = {}
     for about in dict.fromkeys(pointwise.index.get_level_values("about")):
         rows = pointwise.loc[about]
         doubtful = k_hat > K_HAT_LIMIT if about == COMPOSITION else k_hat.iloc[:0] > K_HAT_LIMIT
-        elpds = {s: _elpd(rows[s].to_numpy(), bool(doubtful[s].any())) for s in specs}
-        tables[about] = az.compare(elpds)
+        tables[about] = _compare(rows[specs]).assign(warning=doubtful.any(), scale="log")
     return pd.concat(tables, names=["about", "spec"])
 
 
-def _elpd(values: Floats, warning: bool) -> Any:
-    """Log predictive densities as ArviZ compares them, which asks for the names of PSIS-LOO."""
-    import xarray as xr
-    from arviz.stats.stats_utils import ELPDData
+def _compare(densities: pd.DataFrame) -> pd.DataFrame:
+    """Log predictive densities of alloys (N, specs) in the columns of `arviz.compare` 0.2x.
 
-    entries = {
-        "elpd_loo": values.sum(),
-        "se": (len(values) * values.var()) ** 0.5,
-        "p_loo": np.nan,
-        "n_samples": np.nan,
-        "n_data_points": len(values),
-        "warning": warning,
-        "loo_i": xr.DataArray(values, dims="alloy"),
-        "scale": "log",
-    }
-    return ELPDData(data=list(entries.values()), index=list(entries))
+    ArviZ 1 names and rounds them in another way. The weights are those of stacking (Yao et al.,
+    Bayesian Analysis 13 (2018) 917): the mixture with the greatest log density.
+    """
+    from scipy.optimize import LinearConstraint, minimize  # takes long to import
+
+    ranked = densities[densities.sum().sort_values(ascending=False, kind="stable").index]
+    number, specs = ranked.shape
+    difference = ranked.iloc[:, [0]].to_numpy() - ranked
+    likelihood = np.exp(ranked.sub(ranked.max(axis=1), axis=0).to_numpy())
+    best = minimize(
+        lambda w: -np.log(likelihood @ w).sum(),
+        np.full(specs, 1 / specs),
+        jac=lambda w: -(likelihood / (likelihood @ w)[:, None]).sum(0),
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * specs,
+        constraints=LinearConstraint(np.ones(specs), 1.0, 1.0),
+    )
+    return pd.DataFrame(
+        {
+            "rank": np.arange(specs),
+            "elpd_loo": ranked.sum(),
+            "p_loo": np.nan,
+            "elpd_diff": difference.sum(),
+            "weight": best.x,
+            "se": (number * ranked.var(ddof=0)) ** 0.5,
+            "dse": (number * difference.var(ddof=0)) ** 0.5,
+        }
+    )

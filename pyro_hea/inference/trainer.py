@@ -8,13 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyro_hea.devices import fork_rng, random_states, seeded, set_random_states
-from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.devices import (
+    exclusive,
+    fork_rng,
+    random_states,
+    seeded,
+    set_random_states,
+    unvalidated,
+)
+from pyro_hea.errors import CheckpointError, TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
     ELBO,
@@ -42,6 +48,9 @@ EVALUATE_EVERY = 5
 
 _GATHERED = 0.25
 """Alloys with several unknown classes share one step if they are at most this part of a batch."""
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""State of AdamW for each parameter."""
 
 _VALIDATION_SEED = 0
 """Each evaluation has the same noise, so that evaluations differ by the weights alone."""
@@ -104,7 +113,11 @@ class Trainer:
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        distilled = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
+        distilled = tuple(
+            f"{part}.{name}."
+            for name in model.spec.distilled_targets
+            for part in ("heads", "sites")
+        )
         self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(distilled)}
         heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
         rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
@@ -130,6 +143,7 @@ class Trainer:
             name: known
             for name in model.spec.target_names
             if isinstance(model.site(name), ContinuousSite)
+            and name not in model.spec.distilled_targets
             and (known := held_out(model, name, data, validation))
         }
         parts = 1 + len(self._numbers), model.members
@@ -160,7 +174,7 @@ class Trainer:
             yield record
 
     def _epoch(self, before: dict[str, Tensor]) -> EpochRecord:
-        with warnings.catch_warnings():  # Pyro warns of what is raised below
+        with exclusive(), warnings.catch_warnings():  # Pyro warns of what is raised below
             warnings.filterwarnings("ignore", "Encountered NaN")
             loss = float(self._train_epoch())
             if not math.isfinite(loss):  # checked once an epoch, since each check takes time
@@ -186,7 +200,7 @@ class Trainer:
         steps = steps_per_epoch(len(self.data), self.settings)
         total = torch.zeros((), device=self.device)
         self.model.train()
-        with self._own_randomness(), pyro.validation_enabled(False):
+        with self._own_randomness(), unvalidated():
             order = self._order()
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
@@ -254,7 +268,7 @@ class Trainer:
         if validation is None:  # but for the numbers, later weights are better
             self._keep_better(torch.stack([-self.epoch * every, *of_numbers]))
             return None, None, None
-        with fork_rng(), pyro.validation_enabled(False):
+        with fork_rng(), unvalidated():
             bounds = []
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
@@ -317,8 +331,14 @@ class Trainer:
         return {name: value.clone().contiguous() for name, value in tensors.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from a `state`."""
-        tensors = {name: value.clone() for name, value in tensors.items()}
+        """Continue from a `state`, which may come from another device.
+
+        Raises
+        ------
+        CheckpointError
+            For a tensor that is missing, unknown, or of another shape or type than this training's.
+        """
+        tensors = self._checked(tensors)
         self._optimizer.state.clear()
         for n, p in self.model.named_parameters():
             p.data.copy_(tensors[f"weights.{n}"])
@@ -326,13 +346,47 @@ class Trainer:
             self._best[n] = tensors[f"best.{n}"].to(self.device)
             if f"optimizer.step.{n}" in tensors:
                 self._optimizer.state[p] = {
-                    "step": tensors[f"optimizer.step.{n}"],
-                    "exp_avg": tensors[f"optimizer.exp_avg.{n}"].to(self.device),
-                    "exp_avg_sq": tensors[f"optimizer.exp_avg_sq.{n}"].to(self.device),
+                    key: tensors[f"optimizer.{key}.{n}"].to(self.device) for key in _MOMENTS
                 }
         self.epoch = int(tensors["epoch"])
         self._best_loss, self._stale = tensors["best_loss"], tensors["stale"]
-        self._random_states = {name: tensors[name] for name in self._random_states}
+        # A state from another kind of device has no random state of this one, which stays.
+        states = {name: tensors[name] for name in self._random_states if name in tensors}
+        self._random_states = self._random_states | states
+
+    def _checked(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copies of the tensors of a state, each compared with what this training has there."""
+        moments = {
+            f"optimizer.{key}.{name}": torch.zeros(()) if key == "step" else parameter
+            for name, parameter in self._trained.items()
+            for key in _MOMENTS
+            if f"optimizer.{key}.{name}" in tensors
+        }
+        for name in self._trained:
+            if sum(f"optimizer.{key}.{name}" in moments for key in _MOMENTS) not in (0, 3):
+                raise CheckpointError(f"the training state has not all of optimizer.*.{name}")
+        expected = {n: t for n, t in self.state().items() if not n.startswith("optimizer.")}
+        expected |= moments
+        of_a_device = {"cuda_rng.0"}  # a state may come from another one
+        for name in sorted((expected.keys() ^ tensors.keys()) - of_a_device):
+            kind = "no" if name in expected else "an unknown"
+            raise CheckpointError(f"the training state has {kind} tensor '{name}'")
+        for name in sorted(expected.keys() & tensors.keys()):
+            value, like = tensors[name], expected[name]
+            if value.shape != like.shape or value.dtype != like.dtype:
+                raise CheckpointError(
+                    f"the training state has '{name}' as {value.dtype} of shape "
+                    f"{tuple(value.shape)}; here it is {like.dtype} of shape {tuple(like.shape)}"
+                )
+            if name != "best_loss" and not value.isfinite().all():
+                raise CheckpointError(f"'{name}' of the training state is not finite")
+        if not 0 <= tensors["epoch"] <= self.settings.epochs or (tensors["stale"] < 0).any():
+            raise CheckpointError("the training state counts epochs that this training has not")
+        try:
+            torch.Generator().set_state(tensors["rng"])
+        except RuntimeError as error:
+            raise CheckpointError(f"'rng' of the training state is none: {error}") from None
+        return {name: value.clone() for name, value in tensors.items()}
 
 
 def _mean(losses: list[Tensor], members: int) -> Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -61,6 +63,44 @@ def house_style() -> AbstractContextManager[None]:
     )
 
 
+class HouseFigure(Figure):
+    """A figure that a notebook shows without a plotting backend."""
+
+    def _repr_png_(self) -> bytes:
+        image = BytesIO()
+        self.savefig(image, format="png", dpi=self.dpi)
+        return image.getvalue()
+
+
+class HouseAxes(Axes):
+    """Axes that a notebook shows as the figure that they are in."""
+
+    figure: HouseFigure
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the whole figure; the suffix gives the format (.png, .pdf, .svg)."""
+        self.figure.savefig(path)
+
+    def _repr_png_(self) -> bytes:
+        return self.figure._repr_png_()
+
+
+class Panels(tuple[Axes, ...]):
+    """The axes of one figure, which a notebook shows as that figure."""
+
+    @property
+    def figure(self) -> Figure:
+        """The figure that the panels are in."""
+        return cast("Figure", self[0].figure)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the whole figure; the suffix gives the format (.png, .pdf, .svg)."""
+        self.figure.savefig(path)
+
+    def _repr_png_(self) -> bytes:
+        return cast("HouseAxes", self[0])._repr_png_()
+
+
 @contextmanager
 def styled_axes(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
     """Give the axes to draw on, with the house style in force inside the block.
@@ -73,18 +113,19 @@ def styled_axes(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
         Width and height of a figure of our own, inches.
     """
     with house_style():
-        yield Figure(figsize=size, layout="constrained").subplots() if ax is None else ax
+        yield new_panels(size)[0] if ax is None else ax
 
 
 def new_panels(
     size: tuple[float, float], rows: int = 1, columns: int = 1, **settings: Any
-) -> list[Axes]:
+) -> Panels:
     """Axes side by side in a figure of their own, row by row; `size` in inches.
 
     Call it within `house_style`. The settings are those of `Figure.subplots`.
     """
-    figure = Figure(figsize=size, layout="constrained")
-    return list(figure.subplots(rows, columns, squeeze=False, **settings).ravel())
+    figure = HouseFigure(figsize=size, layout="constrained")
+    settings["subplot_kw"] = {"axes_class": HouseAxes}
+    return Panels(figure.subplots(rows, columns, squeeze=False, **settings).ravel())
 
 
 def legend_above(ax: Axes, columns: int = 2, **settings: Any) -> None:

@@ -20,6 +20,7 @@ from pyro_hea.plots._style import (
     SKY,
     VERMILION,
     YELLOW,
+    Panels,
     error_bars,
     house_style,
     new_panels,
@@ -31,7 +32,7 @@ _LOOKS = tuple(zip(_COLOURS, MARKERS, LINES * 2, strict=True))
 """Colour, marker and line of each series."""
 
 
-def interval_panels(table: pd.DataFrame, reference: float | None = None) -> list[Axes]:
+def interval_panels(table: pd.DataFrame, reference: float | None = None) -> Panels:
     """Draw means with their intervals, one panel a measure and one row a name.
 
     Parameters
@@ -44,7 +45,8 @@ def interval_panels(table: pd.DataFrame, reference: float | None = None) -> list
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
+        A tuple of the matplotlib axes.
 
     Examples
     --------
@@ -91,7 +93,7 @@ def _draw_intervals(panel: Axes, rows: pd.DataFrame, names: list[Hashable]) -> N
         )
 
 
-def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
+def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> Panels:
     """Draw measures against a size on a logarithmic axis, one panel a pair of labels.
 
     Parameters
@@ -104,7 +106,8 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
+        A tuple of the matplotlib axes.
 
     Examples
     --------
@@ -149,7 +152,7 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
     return panels
 
 
-def _shared_legend(panels: list[Axes], columns: int) -> None:
+def _shared_legend(panels: Panels, columns: int) -> None:
     """One legend for all panels, above them."""
     handles = panels[0].get_legend_handles_labels()
-    panels[0].figure.legend(*handles, loc="outside upper center", ncols=columns)
+    panels.figure.legend(*handles, loc="outside upper center", ncols=columns)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from pyro_hea.plots._labels import label_width, readable
 from pyro_hea.plots._style import (
     BLUE,
     REFERENCE,
     VERMILION,
+    Panels,
     house_style,
     new_panels,
     require_columns,
 )
 
 
-def comparison_panels(table: pd.DataFrame) -> list[Axes]:
+def comparison_panels(table: pd.DataFrame) -> Panels:
     """Draw how far each spec is below the best, one panel for each thing that is predicted.
 
     Parameters
@@ -27,7 +27,7 @@ def comparison_panels(table: pd.DataFrame) -> list[Axes]:
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
         In each the difference of the log predictive densities to the best spec, with its standard
         error over the same alloys (bars); the best is the diamond at 0.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -132,6 +132,69 @@ def design_novelty(table: pd.DataFrame, ax: Axes | None = None, target: str = "a
             ylim=(0, 1.02),
         )
     return ax
+
+
+def design_pareto(
+    table: pd.DataFrame, x: str, y: str, best: ArrayLike, ax: Axes | None = None
+) -> Axes:
+    """Draw two objectives of designs against each other, with their intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of a `DesignResult`, with a column for each objective.
+    x, y : str
+        Columns of the objectives; `_low` and `_high` of them are drawn where there are any.
+    best : array_like of bool, shape (N,)
+        The Pareto set.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"hardness": [500.0, 600.0], "density": [6.0, 7.0]})
+    >>> design_pareto(table, "hardness", "density", [True, True]).get_ylabel()
+    'density'
+    """
+    require_columns(table, [x, y])
+    best = np.asarray(best, bool)
+    units = table.attrs.get("units", {})
+    with styled_axes(ax, (5.0, 3.8)) as ax:
+        for rows, color, label in (
+            (~best, LIGHT_GREY, "other designs"),
+            (best, BLUE, "Pareto set"),
+        ):
+            if rows.any():
+                error = {"xerr": _interval(table[rows], x), "yerr": _interval(table[rows], y)}
+                ax.errorbar(
+                    table.loc[rows, x],
+                    table.loc[rows, y],
+                    **error,
+                    fmt="o" if label == "Pareto set" else "s",
+                    markersize=4,
+                    color=color,
+                    elinewidth=0.6,
+                    label=label,
+                )
+        front = table[best].sort_values(x)
+        ax.plot(front[x], front[y], color=BLUE, linewidth=1)
+        named = {name: f"{readable(name)} ({units[name]})" for name in (x, y) if units.get(name)}
+        ax.set(xlabel=named.get(x, readable(x)), ylabel=named.get(y, readable(y)))
+        legend_right(ax)
+    return ax
+
+
+def _interval(table: pd.DataFrame, name: str) -> Any:
+    """Distances to the ends of the interval, (2, N), or None where the column has none."""
+    low, high = f"{name}_low", f"{name}_high"
+    if low not in table:
+        return None
+    return np.maximum(np.stack([table[name] - table[low], table[high] - table[name]]), 0)
 
 
 def design_judgement(

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
-from scipy.stats import rankdata, uniform
+from scipy.stats import rankdata
 
+from pyro_hea.measures import ecdf_band, ecdf_difference
 from pyro_hea.plots._style import (
     BLACK,
     BLUE,
@@ -154,7 +155,7 @@ def chain_ranks(
 
 
 def simulation_rank_plot(idata: az.InferenceData, ax: Axes | None = None) -> Axes:
-    """Draw the ranks of simulation-based calibration by `az.plot_ecdf`: flat is right inference.
+    """Draw the ranks of simulation-based calibration as ECDF difference: flat is right.
 
     Parameters
     ----------
@@ -170,28 +171,30 @@ def simulation_rank_plot(idata: az.InferenceData, ax: Axes | None = None) -> Axe
         The axes drawn on: the distribution function of each site's ranks less that of uniform
         ones, and the band in which 99 % of the points of right inference lie.
     """
-    from arviz import plot_ecdf
-
     ranks, draws = idata["posterior"]["rank"], int(idata["posterior"].attrs["draws"])
     sites = ranks["site"].to_numpy()
     edges = np.arange(1, draws + 2) / (draws + 1)
+    low, high = ecdf_band(ranks.size // len(sites), edges, _RIGHT)
     with styled_axes(ax, (5.4, 3.6)) as ax:
+        ax.fill_between(
+            edges,
+            low,
+            high,
+            step="post",
+            color=LIGHT_GREY,
+            alpha=0.5,
+            label=f"{_RIGHT:.0%} if right",
+        )
         for i, site in enumerate(sites):
-            plot_ecdf(
-                (ranks.sel(site=site).to_numpy().ravel() + 0.5) / (draws + 1),
-                cdf=uniform.cdf,
-                difference=True,
-                eval_points=edges,
-                confidence_bands=False if i else "pointwise",
-                ci_prob=_RIGHT,
-                plot_kwargs={
-                    "color": _grey(i, len(sites)),
-                    "linestyle": LINES[i % len(LINES)],
-                    "linewidth": 1.2,
-                    "label": str(site),
-                },
-                fill_kwargs={"color": LIGHT_GREY, "alpha": 0.5, "label": f"{_RIGHT:.0%} if right"},
-                ax=ax,
+            shares = (ranks.sel(site=site).to_numpy().ravel() + 0.5) / (draws + 1)
+            ax.plot(
+                edges,
+                ecdf_difference(shares, edges),
+                drawstyle="steps-post",
+                color=_grey(i, len(sites)),
+                linestyle=LINES[i % len(LINES)],
+                linewidth=1.2,
+                label=str(site),
             )
         ax.set(
             xlabel=f"rank of the truth among {draws} draws (share)",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyro_hea.plots._style import BLUE, VERMILION, house_style, new_panels, require_columns
+from pyro_hea.plots._style import BLUE, VERMILION, Panels, house_style, new_panels, require_columns
 
 
-def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
+def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> Panels:
     """Draw the losses by epoch: the median over members, and a band from least to greatest.
 
     Parameters
@@ -25,7 +25,7 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> t
 
     Returns
     -------
-    tuple of matplotlib.axes.Axes
+    Panels
         The upper panel (loss) and the lower one (log loss).
 
     Examples
@@ -56,7 +56,7 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> t
             else:
                 panel.set_yticks([])
                 panel.text(0.5, 0.5, "not evaluated", ha="center", transform=panel.transAxes)
-    return upper, lower
+    return Panels((upper, lower))
 
 
 def _band(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 
 from pyro_hea.plots._labels import target_label
 from pyro_hea.plots._style import (
     BLUE,
     REFERENCE,
+    Panels,
     house_style,
     legend_above,
     new_panels,
@@ -29,7 +29,7 @@ def traversal_plot(
     along: str,
     *,
     unit: str = "probability",
-) -> tuple[Axes, Axes]:
+) -> Panels:
     """Draw the decoded composition along a way, and the predicted target below it.
 
     Parameters
@@ -46,7 +46,7 @@ def traversal_plot(
 
     Returns
     -------
-    tuple of matplotlib.axes.Axes
+    Panels
         Composition and target, of a figure of their own.
 
     Examples
@@ -62,7 +62,8 @@ def traversal_plot(
     bands = 100 * (own.assign(others=others) if others.any() else own)
     position = fractions.index.to_numpy(float)
     with house_style():
-        above, below = new_panels((6.4, 5.2), 2, sharex=True, height_ratios=(2, 1))
+        panels = new_panels((6.4, 5.2), 2, sharex=True, height_ratios=(2, 1))
+        above, below = panels
         drawn = above.stackplot(
             position,
             bands.to_numpy().T,
@@ -96,4 +97,4 @@ def traversal_plot(
             below.axhline(0.5, zorder=0, **REFERENCE)
             below.set(ylim=(-0.02, 1.02))
         below.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0.2)
-    return above, below
+    return panels

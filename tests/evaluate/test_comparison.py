@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pyro_hea import ModelSpec
-from pyro_hea.evaluate import Runner, comparison, cross_validation, label_budget
+from pyro_hea.evaluate import Runner, comparison, folds_benchmark, label_budget
 from pyro_hea.evaluate.comparison import MODEL, compare
 
 TINY = ModelSpec(
@@ -42,7 +42,7 @@ def runs_of(n, seeds):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
     runner = Runner(TINY, folder, "cpu", progress=False)
-    return runner, cross_validation("random", runner, seeds=1, baselines=BASELINES)
+    return runner, folds_benchmark("random", runner, seeds=1, baselines=BASELINES)
 
 
 def test_measures_are_those_of_the_pooled_folds(finished):
@@ -62,7 +62,7 @@ def test_measures_are_those_of_the_pooled_folds(finished):
 def test_a_finished_fold_is_not_run_again(finished, monkeypatch):
     runner, result = finished
     monkeypatch.setattr(comparison, "_trained", lambda *a: pytest.fail("ran again"))
-    assert cross_validation("random", runner, seeds=1, baselines=BASELINES) == result
+    assert folds_benchmark("random", runner, seeds=1, baselines=BASELINES) == result
 
 
 @pytest.mark.parametrize(("group", "fewest"), [("all", 0), ("≥ 4 elements", 4)])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from pyro_hea.evaluate import cross_validation, label_budget, published_benchmark
+from pyro_hea.evaluate import folds_benchmark, label_budget, published_benchmark
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.plots import curve_panels, interval_panels
 
@@ -72,7 +72,7 @@ def budget(runner: Runner, seeds: int) -> ProtocolResult:
 
 
 def _folds(kind: Kind, runner: Runner, seeds: int) -> ProtocolResult:
-    found = cross_validation(kind, runner, seeds=seeds)
+    found = folds_benchmark(kind, runner, seeds=seeds)
     return ProtocolResult(kind, found, _tables(found), _figure(found))
 
 

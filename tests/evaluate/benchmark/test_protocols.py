@@ -43,7 +43,7 @@ def few_baselines(monkeypatch, function):
 
 @pytest.mark.parametrize(
     ("protocol", "function", "seeds"),
-    [("published", "published_benchmark", 1), ("grouped", "cross_validation", 1)],
+    [("published", "published_benchmark", 1), ("grouped", "folds_benchmark", 1)],
 )
 def test_comparisons_show_the_model_beside_the_baselines(
     protocol, function, seeds, runner, monkeypatch
