@@ -180,7 +180,7 @@ def test_what_cannot_be_read_is_refused_by_name(rows, error, message):
 
 
 def test_a_few_numbers_among_texts_are_classes_and_none_is_lost():
-    rows = pd.DataFrame({"formula": ["FeNi", "CoNi", "NiTi"] * 2, "state": ["a", "b", "1"] * 2})
+    rows = pd.DataFrame({"formula": ["FeNi", "CoNi", "NiTi"] * 2, "kind": ["a", "b", "1"] * 2})
     assert read_alloys(rows).reports["value"].tolist() == ["a", "b", "1"] * 2
 
 

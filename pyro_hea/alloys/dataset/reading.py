@@ -140,7 +140,7 @@ def _dataset(found: Columns, fractions: pd.DataFrame, origin: str) -> AlloyDatas
     """Alloys and reports of a table whose columns have their roles."""
     written, fractions = fractions.index, _with_formulas(fractions)
     canonical = fractions.index
-    written = written if written.dtype == object else canonical
+    written = canonical if pd.api.types.is_integer_dtype(written.dtype) else written
     targets = list(found.named("target").values())
     names = found.named("target", "condition", "source", "kept")
     rows = found.rows[list(names)].rename(columns=names)
