@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from pyro_hea.explain.explorer import Explorer
 
 
+_gradients = torch.inference_mode(False)
+"""Of methods that climb to a mode, which they do within `torch.inference_mode` too."""
+
+
 class DisentangledVAE:
     """A disentangled variational autoencoder of alloys whose targets are explicit latent sites.
 
@@ -217,6 +221,7 @@ class DisentangledVAE:
         """
         return posterior.predict(self.ensemble, alloys)
 
+    @_gradients
     def posterior(
         self,
         alloys: AlloyDataset | Alloys,
@@ -328,6 +333,7 @@ class DisentangledVAE:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
 
+    @_gradients
     def guide_table(
         self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
     ) -> pd.DataFrame:
@@ -342,6 +348,7 @@ class DisentangledVAE:
             self.ensemble, alloys, member=self._member(member), draws=draws, seed=seed
         )
 
+    @_gradients
     def check_guide(
         self,
         alloys: AlloyDataset | Alloys,
@@ -385,6 +392,7 @@ class DisentangledVAE:
         idata = self.posterior(alloys, draws=draws, groups=groups, seed=seed)
         return posterior.check_predictive(self.ensemble, idata)
 
+    @_gradients
     def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
         """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
         return posterior.label_evidence(self.ensemble, alloys, seed=seed)
@@ -411,6 +419,7 @@ class DisentangledVAE:
         """
         return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
 
+    @_gradients
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Latent of alloys of the training elements in one member, columns `z0`, `z1`, ….
 
@@ -441,10 +450,12 @@ class DisentangledVAE:
         decoded = self.ensemble.decode(every, targets)[self._member(member)]
         return pd.DataFrame(decoded.cpu().numpy(), columns=list(self.ensemble.elements))
 
+    @_gradients
     def reconstruct(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Fractions that one member decodes from its own latents of the alloys."""
         return posterior.reconstruct(self.ensemble, alloys, self._member(member))
 
+    @_gradients
     def design(
         self,
         targets: Mapping[str, Wish],
@@ -479,6 +490,7 @@ class DisentangledVAE:
         settings |= {"n": n, "method": method, "seed": seed}
         return sample_designs(self.ensemble, targets, constraints, **settings)
 
+    @_gradients
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.
 
@@ -512,6 +524,7 @@ class DisentangledVAE:
         """Rank a grid of compositions, or a stream of them; see `pyro_hea.design.screen`."""
         return designing.screen(self.ensemble, targets, constraints, **settings)
 
+    @_gradients
     def scan(
         self,
         alloys: Alloys | None,
@@ -527,6 +540,7 @@ class DisentangledVAE:
             return designing.scan_grid(self.ensemble, targets, constraints, **settings)
         return designing.scan_path(self.ensemble, alloys, targets, constraints, **settings)
 
+    @_gradients
     def invert(
         self,
         alloy: Alloys,
@@ -537,6 +551,7 @@ class DisentangledVAE:
         """Flip an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
         return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
 
+    @_gradients
     def nearest(
         self,
         alloy: Alloys,
@@ -567,6 +582,7 @@ class DisentangledVAE:
         save_ensemble(self.ensemble, directory)
 
     @classmethod
+    @_gradients
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
         """Read a saved model, after checking that it is whole and fits this release.
 
