@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
+    from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
+    from pyro_hea.campaign import Campaign as Campaign
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pyro_hea.design import MaxElements as MaxElements
     from pyro_hea.design import MinElements as MinElements
     from pyro_hea.design import RequiredElements as RequiredElements
+    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
+    "Campaign": "campaign",
     "DisentangledVAE": "vae",
     "ElementBounds": "design",
     "FeatureBounds": "design",
@@ -38,8 +42,10 @@ _HOMES = {
     "MinElements": "design",
     "ModelSpec": "spec",
     "RequiredElements": "design",
+    "cross_validate": "evaluate",
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
+    "load_element_indicators": "alloys.indicators",
     "parse_composition": "alloys.composition",
     "read_alloys": "alloys.dataset",
 }

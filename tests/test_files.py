@@ -22,13 +22,13 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
 def test_an_error_on_the_way_leaves_the_old_file(tmp_path):
     write_text(tmp_path / "a.txt", "old")
 
-    def fail():
+    def write_half():
         with replacing(tmp_path / "a.txt") as temporary:
             temporary.write_text("half")
-            _ = 1 / 0
+            raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        fail()
+        write_half()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 

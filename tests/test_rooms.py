@@ -15,7 +15,7 @@ PACKAGE = "pyro_hea"
 # another one is named before or after it, as the imports ask.
 FLOORS = {
     "foundations": ("errors", "files", "devices", "measures"),
-    "materials": ("alloys.composition", "alloys.features", "alloys"),
+    "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys"),
     "declarations": ("spec",),
     "program": (
         "program.networks",
@@ -25,15 +25,20 @@ FLOORS = {
         "program.model",
         "program",
     ),
-    "inference": ("inference.distillation_set", "inference.checkpoint", "inference"),
+    "inference": ("inference.checkpoint", "inference"),
     "answers": (
         "posterior",
         "fitting",
+        "cache",
+        "model_card",
         "plots",
         "design",
         "explain.explorer",
         "vae",
+        "campaign_folder",
+        "campaign",
         "explain",
+        "sklearn",
         "evaluate",
         "evaluate.benchmark",
         "evaluate.report",
@@ -48,6 +53,7 @@ PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torc
 FILES = ("pathlib", "io", "json", "yaml", "safetensors", "h5netcdf", "torch.save", "torch.load")
 OPTIMISERS = ("torch.optim", "pyro.optim", "pyro.infer.SVI")
 NEVER = {
+    "alloys.formula": ("torch", "pyro", "pandas"),
     "alloys.composition": ("torch", "pyro"),
     "measures": ("torch", "pyro"),
     "alloys.features": ("pyro",),
@@ -55,11 +61,12 @@ NEVER = {
     "alloys": ("pyro",),
     "program.networks": ("pyro", "pandas"),
     "program.model": ("pandas", *OPTIMISERS, *FILES),
-    "inference.distillation_set": ("pyro", "pandas"),
     "inference": ("pandas", "matplotlib"),
     "inference.checkpoint": PICKLES,
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
+    "campaign": ("matplotlib", "click"),
+    "campaign_folder": PICKLES,
     "explain.explorer": ("matplotlib",),
     "plots": ("torch", "pyro"),
     "cli": (f"{PACKAGE}.program",),

@@ -69,7 +69,7 @@ def published_run(
     -------
     PublishedRun
     """
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     vae = published_vae(spec, seed=seed, device=device, progress=progress, checkpoint=checkpoint)
     test = parts["test"]
     labels = test.labels.rename(columns={TARGET: f"{TARGET}_label"})
@@ -86,7 +86,7 @@ def published_vae(
     checkpoint: Path | None = None,
 ) -> DisentangledVAE:
     """Train on the labelled and unlabelled alloys, stopped by the validation part."""
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     return DisentangledVAE(spec).fit(
         parts["labelled"] + parts["unlabelled"],
         validation=parts["validation"],
@@ -99,7 +99,7 @@ def published_vae(
 
 def published_metrics(vae: DisentangledVAE, seed: int) -> dict[str, Any]:
     """What is measured of a model of `published_vae`, with the alloys of each part counted."""
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     parts = alloys.split("published")
     about = {"protocol": "published", "seed": seed, "alloys": _counts(alloys, parts)}
     return about | measure(vae, parts["test"])

@@ -7,6 +7,7 @@ from pyro_hea.measures.calibration import (
     interval_coverage,
 )
 from pyro_hea.measures.classification import METRICS, by_size, classification_metrics
+from pyro_hea.measures.ecdf import ecdf_band, ecdf_difference
 from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.measures.latent import label_from_latent
 from pyro_hea.measures.reconstruction import (
@@ -30,6 +31,8 @@ __all__ = [
     "composition_metrics",
     "detection_auc",
     "distance_to_known",
+    "ecdf_band",
+    "ecdf_difference",
     "expected_calibration_error",
     "interval_coverage",
     "label_from_latent",

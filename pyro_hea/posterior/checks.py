@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import GuideWarning
 from pyro_hea.posterior.ensemble import as_fractions
+from pyro_hea.posterior.idata import load_arviz
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts import fixed_targets, sample_latents
 from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
@@ -107,8 +109,7 @@ def check_guide(
     GuideWarning
         Counting alloys with a k-hat above 0.7, and coordinates whose chains have not mixed.
     """
-    import arviz as az
-
+    arviz = load_arviz()
     model, batch = _single_member(ensemble, alloys, member)
     nuts = (
         sample_latents(model, batch, draws=draws, chains=chains, warmup=warmup, seed=seed)
@@ -120,8 +121,11 @@ def check_guide(
     z = guide.sites["z"][:, 0].cpu().numpy()
     k_hat = psis(guide.log_weight[:, 0].cpu().numpy())[1]
     pooled, latents = nuts.reshape(-1, *nuts.shape[2:]), z.shape[-1]
-    diagnostics = az.convert_to_dataset(nuts)["x"]
-    ess, r_hat = az.ess(diagnostics)["x"].to_numpy(), az.rhat(diagnostics)["x"].to_numpy()
+    chains_of_z = xr.DataArray(nuts, dims=("chain", "draw", "alloy", "latent"))
+    ess, r_hat = (
+        np.asarray(function(chains_of_z.to_dataset(name="z"))["z"])
+        for function in (arviz.ess, arviz.rhat)
+    )
     mean_gap = z.mean(0) - pooled.mean(0)
     error = np.sqrt(pooled.var(0) / ess + z.var(0) / len(z))
     table = {

@@ -16,8 +16,9 @@ import torch
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError
-from pyro_hea.posterior.draws import alloy_idata
+from pyro_hea.posterior.draws import add_labels, alloy_idata
 from pyro_hea.posterior.ensemble import as_fractions
+from pyro_hea.posterior.labels import probabilities
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.psis import psis
@@ -166,15 +167,18 @@ def importance_posterior(
         with torch.no_grad(), unvalidated():
             composition = ensemble.model.likelihood(z, y)
             sampled, fit = composition.sample(), composition.log_prob(batch.composition)
+            of_class = probabilities(ensemble.model, batch, y)
 
     def of_chains(value: Tensor) -> np.ndarray:
         return value.cpu().numpy().swapaxes(0, 1)
 
     drawn = {
-        "posterior": {**{n: of_chains(v) for n, v in y.items()}, "z": of_chains(z)},
+        "posterior": {n: of_chains(v) for n, v in {**y, "z": z, **of_class}.items()},
         "posterior_predictive": {"composition": of_chains(sampled)},
         "log_likelihood": {"composition": of_chains(fit)},
     }
+    with seeded(seed):
+        add_labels(drawn, ensemble.model, batch, draws)
     attributes = {"inference": "importance", "chain_is": "member", "seed": seed}
     return alloy_idata(ensemble, alloys, batch, drawn, attributes, {"k_hat": k_hat})
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.posterior.draws import alloy_idata
+from pyro_hea.posterior.draws import add_labels, alloy_idata
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts_kernel import sample_nuts
 from pyro_hea.posterior.traces import in_double_precision, log_densities
@@ -67,9 +67,9 @@ def nuts_posterior(
     Returns
     -------
     InferenceData
-        Groups `posterior` (z), `posterior_predictive` (composition), `log_likelihood`,
-        `sample_stats` (by draw `diverging` of any alloy and `lp` of all in nats; by draw and alloy
-        `n_steps`, the gradients, and `step_size`), `observed_data` and
+        Groups `posterior` (z), `posterior_predictive` (composition, targets), `log_likelihood`,
+        `sample_stats` (by draw `diverging` of any alloy, `lp` and `energy` of all in nats; by draw
+        and alloy `n_steps`, the gradients, and `step_size`), `observed_data` and
         `constant_data` (features, and as `<target>_fixed` the value that each target was fixed
         at). The dimension `chain` is a Markov chain: R-hat and ESS mean what they say.
     """
@@ -92,10 +92,13 @@ def nuts_posterior(
         "sample_stats": {
             "diverging": chain.diverging.any(-1).cpu().numpy(),
             "lp": of_chains(joint[:, 0].sum(-1)),
+            "energy": chain.energy.sum(-1).cpu().numpy(),
             "n_steps": chain.steps.cpu().numpy(),
             "step_size": chain.step_size.expand(chains, draws, -1).cpu().numpy(),
         },
     }
+    with seeded(seed):
+        add_labels(drawn, ensemble.model.member(member), batch, draws, chains)
     attributes = {"inference": "nuts", "chain_is": "Markov chain", "member": member, "seed": seed}
     constant = {f"{name}_fixed": value.cpu().numpy() for name, value in fixed.targets.items()}
     return alloy_idata(ensemble, alloys, batch, drawn, attributes, constant, member=member)
@@ -114,12 +117,14 @@ class Chains(NamedTuple):
     """Draws of z and of what the sampler did.
 
     `z` is (chains, draws, N, d); `diverging`, whether a trajectory was given up, and `steps`, the
-    gradients that a draw took, are (chains, draws, N); `step_size` is (N,).
+    gradients that a draw took, are (chains, draws, N), and so is `energy`, minus the log density of
+    position and momentum in nats, up to a constant; `step_size` is (N,).
     """
 
     z: Tensor
     diverging: Tensor
     steps: Tensor
+    energy: Tensor
     step_size: Tensor
 
 
@@ -165,5 +170,5 @@ def sample_latents(
         )
         with torch.no_grad():
             z = local.latent(found.draws)[0]
-    z, diverging, steps = (value.transpose(0, 1)[:, :, 0] for value in (z, *found[1:3]))
-    return Chains(z, diverging, steps, found.step_size[0])
+    z, diverging, steps, energy = (v.transpose(0, 1)[:, :, 0] for v in (z, *found[1:4]))
+    return Chains(z, diverging, steps, energy, found.step_size[0])

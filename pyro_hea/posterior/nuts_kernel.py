@@ -34,13 +34,15 @@ _DIVERGED = 1000.0
 class NUTSDraws(NamedTuple):
     """Draws, (draws, C, ..., d), and of each draw whether its trajectory diverged.
 
-    `diverging` and `steps`, how many gradients a draw took, are (draws, C, ...); `step_size` is
+    `diverging`, `steps`, how many gradients a draw took, and `energy`, minus the log density of
+    position and momentum in nats, are (draws, C, ...); `step_size` is
     (...), the same for all C chains of a density.
     """
 
     draws: Tensor
     diverging: Tensor
     steps: Tensor
+    energy: Tensor
     step_size: Tensor
 
 
@@ -115,7 +117,7 @@ def sample_nuts(
     point = _at(log_density, start, torch.zeros_like(start))
     step = torch.full(start.shape[1:-1], _FIRST_STEP).to(start)
     adaptation = DualAveraging(prox_center=math.log(10 * _FIRST_STEP))
-    kept: list[tuple[Tensor, Tensor, Tensor]] = []
+    kept: list[tuple[Tensor, ...]] = []
     for i in range(warmup + draws):
         point, acceptance, steps, diverging = _transition(log_density, point, step, deepest)
         point = _jump(log_density, point, proposal, jumps)
@@ -124,9 +126,9 @@ def sample_nuts(
             now, averaged = adaptation.get_state()
             step = (averaged if i == warmup - 1 else now).exp()
         else:
-            kept.append((point.u, diverging, steps))
-    u, diverged, taken = (torch.stack(column) for column in zip(*kept, strict=True))
-    return NUTSDraws(u, diverged, taken, step)
+            kept.append((point.u, diverging, steps, -point.joint))
+    u, diverged, taken, energy = (torch.stack(column) for column in zip(*kept, strict=True))
+    return NUTSDraws(u, diverged, taken, energy, step)
 
 
 def _at(log_density: LogDensity, u: Tensor, p: Tensor) -> _Point:

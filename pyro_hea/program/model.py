@@ -1,11 +1,13 @@
 """The Pyro program: sites and plates of the model and of its guide.
 
-features ──> y (each target) ──┐                 model: y ~ prior, z ~ prior,
-             │                 ▼                        w = flow(z | y),
-             └─> flow(z | y) ─> w ─> composition        composition ~ likelihood(w, y)
-    z ───────────┘
-                                                 guide: y ~ q(y | features) where unlabelled,
-                                                        z ~ q(z | composition, y)
+As a graph::
+
+    features ──> y (each target) ──┐                 model: y ~ prior, z ~ prior,
+                 │                 ▼                        w = flow(z | y),
+                 └─> flow(z | y) ─> w ─> composition        composition ~ likelihood(w, y)
+        z ───────────┘
+                                                     guide: y ~ q(y | features) where unlabelled,
+                                                            z ~ q(z | composition, y)
 """
 
 from __future__ import annotations

@@ -113,8 +113,8 @@ class TestLabels:
     @pytest.fixture
     def flip(self, monkeypatch):
         def flip(part):
-            changed = self.flipped(load_alloys(), part)
-            monkeypatch.setattr(protocols, "load_alloys", lambda: changed)
+            changed = self.flipped(load_alloys("zeng2024"), part)
+            monkeypatch.setattr(protocols, "load_alloys", lambda sources: changed)
             return run_again()
 
         return flip

@@ -188,5 +188,5 @@ def test_every_shipped_spec_trains_its_encoder(name):
     from pyro_hea import DisentangledVAE, load_alloys
 
     spec = ModelSpec.shipped(name).with_(training__members=2, training__epochs=4)
-    data = load_alloys(None)
+    data = load_alloys(["zeng2024", "borg2020"])
     DisentangledVAE(spec).fit(data, seed=0, progress=False)

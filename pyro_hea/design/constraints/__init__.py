@@ -2,15 +2,16 @@
 
 Examples
 --------
->>> from pyro_hea.design.region import Region
+>>> from pyro_hea.design.feasibility import feasible_region
 >>> wishes = AllowedElements("Al", "Co", "Ni") & MaxElements(2)
->>> region = Region.of(wishes, ("Al", "Co", "Cr", "Ni"))
+>>> region = feasible_region(wishes, ("Al", "Co", "Cr", "Ni"))
 >>> region.upper.tolist(), region.max_elements
 ([1.0, 1.0, 0.0, 1.0], 2)
 """
 
 from pyro_hea.design.constraints.amounts import ElementBounds, LargestFraction, Ratio, SumBounds
 from pyro_hea.design.constraints.distances import NearAlloy, Novel
+from pyro_hea.design.constraints.indicators import IndicatorBounds, MaxPrice
 from pyro_hea.design.constraints.presence import (
     AllowedElements,
     ForbiddenElements,
@@ -18,7 +19,7 @@ from pyro_hea.design.constraints.presence import (
     MinElements,
     RequiredElements,
 )
-from pyro_hea.design.constraints.properties import Density, FeatureBounds, MaxPrice
+from pyro_hea.design.constraints.properties import Density, FeatureBounds
 from pyro_hea.design.constraints.soft import Soft
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ElementBounds",
     "FeatureBounds",
     "ForbiddenElements",
+    "IndicatorBounds",
     "LargestFraction",
     "MaxElements",
     "MaxPrice",
