@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
+    from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
     from pyro_hea.campaign import Campaign as Campaign
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
@@ -44,6 +45,7 @@ _HOMES = {
     "cross_validate": "evaluate",
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
+    "load_element_indicators": "alloys.indicators",
     "parse_composition": "alloys.composition",
     "read_alloys": "alloys.dataset",
 }

@@ -100,6 +100,10 @@ class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
 
 
+class ExtrapolationWarning(PyroHEAWarning):
+    """A prediction is asked at a condition outside the range that was measured."""
+
+
 class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 
@@ -122,6 +126,10 @@ class FormerKeyWarning(PyroHEAWarning, FutureWarning):
 
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
+class CacheWarning(PyroHEAWarning):
+    """A default model cannot be kept in, or read from, the user's cache folder."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 from pyro_hea import design as designing
 from pyro_hea import posterior
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, read_alloys
+from pyro_hea.cache import VARIABLE, cache_folder, model_key, write_folder
 from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
 from pyro_hea.design.counterfactual import CONFIDENCE
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP
 from pyro_hea.design.sampling import CHAINS, DRAWS, WARMUP
 from pyro_hea.design.screening import LARGEST as LARGEST_GRID
 from pyro_hea.devices import choose_device
-from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
+from pyro_hea.model_card import model_card, read_facts, spec_differences, training_facts, write_card
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
-from pyro_hea.spec import ModelSpec
+from pyro_hea.spec import Continuous, ModelSpec
+from pyro_hea.spec.inferred import warn_of_few_labels
 
 if TYPE_CHECKING:
     import arviz as az
 
     from pyro_hea.alloys.composition import Alloy, Alloys
     from pyro_hea.explain.explorer import Explorer
+    from pyro_hea.posterior.conditions import Conditions
 
 
 class DisentangledVAE:
@@ -58,6 +66,7 @@ class DisentangledVAE:
         self._ensemble: Ensemble | None = None
         self._records: list[EpochRecord] = []
         self._data: AlloyDataset | None = None
+        self._facts: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         targets = ", ".join(self.spec.target_names)
@@ -69,7 +78,17 @@ class DisentangledVAE:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p><pre>{self.spec!r}</pre>"
+        rows = [(target.name, repr(target)) for target in self.spec.targets]
+        rows += [(name, str(value)) for name, value in spec_differences(self.spec).items()]
+        cells = "".join(
+            f"<tr><th style='text-align: left'>{escape(name)}</th>"
+            f"<td style='text-align: left'>{escape(value)}</td></tr>"
+            for name, value in rows
+        )
+        return (
+            f"<p>{escape(repr(self))}</p><details><summary>targets, and settings that are not the "
+            f"default</summary><table>{cells}</table></details>"
+        )
 
     @property
     def ensemble(self) -> Ensemble:
@@ -82,7 +101,7 @@ class DisentangledVAE:
 
     def fit(
         self,
-        data: AlloyDataset,
+        data: AlloyDataset | pd.DataFrame,
         *,
         validation: AlloyDataset | None = None,
         seed: int = 0,
@@ -95,7 +114,8 @@ class DisentangledVAE:
 
         Parameters
         ----------
-        data : AlloyDataset
+        data : AlloyDataset or DataFrame
+            A DataFrame is read by `read_alloys` with this model's spec.
         validation : AlloyDataset, optional
             Labelled alloys for early stopping. By default a tenth of the labelled alloys is held
             out, where there are at least a hundred. Alloys of `data` that are in it as well are
@@ -115,13 +135,15 @@ class DisentangledVAE:
         Returns
         -------
         DisentangledVAE
-            Itself. After an interrupt it holds the best weights so far; interrupted during
-            distillation, it is as before the call.
+            Itself. After an interrupt (Ctrl-C) a message says what it holds and whether the
+            training can be resumed: the best weights so far, or, during distillation, what it
+            held before.
 
         Raises
         ------
         DataError
-            Without a labelled alloy of a target, or with labels of one class only.
+            Without a labelled alloy of a target, with labels of one class only, or for a seed
+            below 0.
         TrainingDivergedError
             Naming the site that is not finite; the best weights before it are kept.
 
@@ -130,20 +152,98 @@ class DisentangledVAE:
         LeakWarning
             Counting the training alloys that are validation alloys too.
         """
-        run = TrainingRun.prepare(
-            self.spec,
-            data,
-            validation,
-            seed=seed,
-            device=choose_device(device),
-            folder=checkpoint,
-            resume=resume,
-            progress=progress,
-        )
+        _check_at_least("seed", seed, 0)
+        if isinstance(data, pd.DataFrame):
+            data = read_alloys(data, spec=self.spec)
+        warn_of_few_labels(self.spec.targets, data)
+        try:
+            run = TrainingRun.prepare(
+                self.spec,
+                data,
+                validation,
+                seed=seed,
+                device=choose_device(device),
+                folder=checkpoint,
+                resume=resume,
+                progress=progress,
+            )
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note("Interrupted before the first epoch: the model is as it was before")
+            raise
         self._ensemble, self._records, self._data = run.ensemble, run.records, data
         self.spec = run.ensemble.spec
-        run.train(progress)
+        try:
+            run.train(progress)
+        except KeyboardInterrupt as interrupt:
+            again = (
+                f"continue with fit(..., checkpoint='{checkpoint}', resume=True)"
+                if checkpoint
+                else "it cannot be resumed, since fit was given no checkpoint folder"
+            )
+            interrupt.add_note(
+                f"Interrupted after epoch {run.trainer.epoch} of {run.trainer.settings.epochs}: "
+                f"the model holds its best weights so far; {again}"
+            )
+            raise
+        finally:
+            self._facts = training_facts(self.spec, data, validation, self._records)
         return self
+
+    @classmethod
+    def default(
+        cls, spec: ModelSpec | None = None, *, device: str = "auto", progress: bool = True
+    ) -> Self:
+        """The model of all embedded alloys that the library trusts, trained on first use.
+
+        It is kept in the user's cache folder, under the hash of spec, embedded tables and version,
+        and loaded from there afterwards. `PYRO_HEA_CACHE` names another folder.
+
+        Parameters
+        ----------
+        spec : ModelSpec, optional
+            Of the default model by default; each other spec is trained and kept likewise.
+        device : str
+        progress : bool
+            Show a progress bar of the training, and where the model is kept.
+
+        Returns
+        -------
+        DisentangledVAE
+
+        Warns
+        -----
+        CacheWarning
+            Where the cache cannot be read or written; the model is then trained in memory.
+
+        Examples
+        --------
+        >>> from pyro_hea import DisentangledVAE
+        >>> DisentangledVAE.default().predict(["CoCrFeMnNi"])  # doctest: +SKIP
+        """
+        spec = spec or ModelSpec()
+        try:
+            folder = cache_folder() / model_key(spec)
+            if folder.is_dir():
+                return cls.load(folder, device)
+        except (CheckpointError, OSError) as error:
+            warnings.warn(f"the default model is trained anew: {error}", CacheWarning, stacklevel=2)
+        if progress:
+            tqdm.write("The default model is trained once; this takes some minutes.", sys.stderr)
+        vae = cls(spec).fit(load_alloys(), device=device, progress=progress)
+        try:
+            folder = cache_folder() / model_key(spec)
+            write_folder(folder, vae.save)
+        except OSError as error:
+            warnings.warn(
+                f"the default model is not kept, and is trained again next time: {error}. Set "
+                f"{VARIABLE} to a folder that can be written",
+                CacheWarning,
+                stacklevel=2,
+            )
+        else:
+            if progress:
+                tqdm.write(f"Kept in {folder}", sys.stderr)
+        return vae
 
     def update(
         self,
@@ -175,8 +275,10 @@ class DisentangledVAE:
         Raises
         ------
         DataError
-            Without the old data, or for an element that the members do not know.
+            Without the old data, for an element that the members do not know, or for no epochs.
         """
+        _check_at_least("epochs", epochs, 1)
+        _check_at_least("seed", seed, 0)
         old = data if data is not None else self._data
         if old is None:
             raise DataError("a loaded model does not hold its data: pass update(new, data=old)")
@@ -186,6 +288,7 @@ class DisentangledVAE:
         )
         run.train(progress)
         self._ensemble, self._records, self._data = run.ensemble, run.records, joined
+        self._facts = training_facts(self.spec, joined, None, run.records)
         return self
 
     @property
@@ -200,13 +303,19 @@ class DisentangledVAE:
 
     # Answers.
 
-    def predict(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+    def predict(
+        self, alloys: AlloyDataset | Alloys, *, conditions: Conditions | None = None
+    ) -> pd.DataFrame:
         """Predict each target of alloys, with its uncertainty.
 
         Parameters
         ----------
         alloys : formulas, mappings, pymatgen compositions, a fraction table or an AlloyDataset
             Of any elements of the packaged tables.
+        conditions : mapping of name to number or numbers, optional
+            At which numbers are predicted, such as `{"test_temperature_C": [20, 800]}`; those that
+            the spec declares by default. There is a row for each alloy and combination, and a
+            column for each condition.
 
         Returns
         -------
@@ -218,8 +327,10 @@ class DisentangledVAE:
         -----
         UnseenElementWarning
             For elements that no training alloy holds.
+        ExtrapolationWarning
+            For a condition outside the range in which a target was measured.
         """
-        return posterior.predict(self.ensemble, alloys)
+        return posterior.predict(self.ensemble, alloys, conditions=conditions)
 
     def posterior(
         self,
@@ -428,10 +539,16 @@ class DisentangledVAE:
         targets: Mapping[str, str | float],
         member: int = 0,
     ) -> pd.DataFrame:
-        """Fractions that one member decodes at `z` (N, d); classes by name or by position."""
+        """Fractions that one member decodes at `z` (N, d); classes by name or by position.
+
+        Raises
+        ------
+        DataError
+            For a target without a value, a class that it does not have, or z of another width.
+        """
         missing = set(self.spec.target_names) - set(targets)
-        for name in targets:
-            self.ensemble.check_target(name)
+        for name, value in targets.items():
+            self._check_value(name, value)
         if missing:
             raise DataError(f"decoding needs a value of each target; missing: {sorted(missing)}")
         values = np.atleast_2d(np.asarray(z, float))
@@ -596,6 +713,7 @@ class DisentangledVAE:
         `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
         along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
         """
+        self._member(settings.get("member", 0))
         if alloys is None:
             return designing.scan_grid(
                 self.ensemble,
@@ -649,6 +767,16 @@ class DisentangledVAE:
         how = {"confidence": confidence, "step": step, "minimum": minimum}
         return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **how)
 
+    def _check_value(self, name: str, value: str | float) -> None:
+        """Refuse a target that there is not, or a position that is of no class of it."""
+        self.ensemble.check_target(name)
+        target = self.spec.target(name)
+        if isinstance(target, Continuous) or isinstance(value, str):
+            return
+        if value not in range(len(target.classes)):
+            classes = ", ".join(f"{i} ({c})" for i, c in enumerate(target.classes))
+            raise DataError(f"'{name}' has no class {value:g}; allowed: {classes}")
+
     def _member(self, member: int) -> int:
         if not 0 <= member < self.ensemble.members:
             raise DataError(
@@ -659,7 +787,7 @@ class DisentangledVAE:
     # Files.
 
     def save(self, directory: str | Path) -> None:
-        """Write weights (safetensors) and manifest (JSON) into a folder.
+        """Write weights (safetensors), manifest (JSON) and model card (Markdown) into a folder.
 
         Raises
         ------
@@ -667,6 +795,11 @@ class DisentangledVAE:
             Where the folder cannot be written.
         """
         save_ensemble(self.ensemble, directory)
+        write_card(directory, self.ensemble, self._facts)
+
+    def card(self) -> str:
+        """The model card in Markdown: data, spec, training, calibration and limits."""
+        return model_card(self.ensemble, self._facts)
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
@@ -678,5 +811,10 @@ class DisentangledVAE:
         """
         ensemble = load_ensemble(directory, choose_device(device))
         vae = cls(ensemble.spec)
-        vae._ensemble = ensemble
+        vae._ensemble, vae._facts = ensemble, read_facts(directory)
         return vae
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise DataError(f"{name}={value} is not allowed; it is at least {least}")

@@ -29,6 +29,8 @@ FLOORS = {
     "answers": (
         "posterior",
         "fitting",
+        "cache",
+        "model_card",
         "plots",
         "design",
         "explain.explorer",

@@ -107,7 +107,11 @@ class Trainer:
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        distilled = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
+        distilled = tuple(
+            f"{part}.{name}."
+            for name in model.spec.distilled_targets
+            for part in ("heads", "sites")
+        )
         self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(distilled)}
         heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
         rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
@@ -133,6 +137,7 @@ class Trainer:
             name: known
             for name in model.spec.target_names
             if isinstance(model.site(name), ContinuousSite)
+            and name not in model.spec.distilled_targets
             and (known := held_out(model, name, data, validation))
         }
         parts = 1 + len(self._numbers), model.members

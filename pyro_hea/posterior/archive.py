@@ -56,6 +56,10 @@ def save_ensemble(ensemble: Ensemble, directory: str | Path) -> None:
         "classes": classes_of(ensemble.spec),
         "label_scales": {name: list(scale) for name, scale in statistics.scales.items()},
         "condition_scales": {name: list(s) for name, s in statistics.conditions.items()},
+        "condition_ranges": {
+            name: [list(bounds) for bounds in ranges]
+            for name, ranges in statistics.condition_ranges.items()
+        },
         "sources": {name: list(sources) for name, sources in statistics.sources.items()},
         "alloys": ensemble.model.population,
         "tables_sha256": checkpoint.hash_of_tables(ensemble.tables),
@@ -135,6 +139,7 @@ def _ensemble(manifest: Manifest, tensors: dict[str, Tensor], where: str) -> Ens
         manifest.label_scales,
         manifest.condition_scales,
         manifest.sources,
+        manifest.condition_ranges,
     )
     with AllocationLimit(sum(t.numel() for t in weights.values())):
         model = AlloyModel(spec, elements, statistics)

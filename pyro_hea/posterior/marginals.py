@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Event: TypeAlias = tuple[float, ...]
 """Classes that a target may be of, by position; or the two bounds between which a number lies."""
 
-_POINTS, _REACH, _TAIL_REACH = 32, 4.5, 3.0
+POINTS, _REACH, _TAIL_REACH = 32, 4.5, 3.0
 """Points of the Gauss-Legendre rule over a number that is a parent of other targets; the standard
 deviations of q that it covers, and those that it covers of a tail beyond. The error of a
 probability is below 0.0005 where it rises from 0.05 to 0.95 within one standard deviation, and the
@@ -111,7 +111,7 @@ class Marginal(NamedTuple):
         )
         nodes, weights = (
             low.new_tensor(column).view(-1, 1, 1, 1)
-            for column in np.polynomial.legendre.leggauss(_POINTS)
+            for column in np.polynomial.legendre.leggauss(POINTS)
         )
         at = (low + high) / 2 + (high - low) / 2 * nodes
         log_share = (weights.log() - at.square() / 2).log_softmax(0)

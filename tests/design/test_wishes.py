@@ -150,7 +150,9 @@ def test_every_workflow_takes_them(many):
 def test_they_can_be_asked_on_the_command_line(many, tmp_path):
     many.save(tmp_path / "model")
     wishes = ["--target", "hardness>300", "--target", "lattice=close", "--target", "mix=mixed"]
-    result = CliRunner().invoke(main, ["design", str(tmp_path / "model"), *wishes, "-n", "3"])
+    result = CliRunner().invoke(
+        main, ["design", "--model", str(tmp_path / "model"), *wishes, "-n", "3"]
+    )
     assert result.exit_code == 0, result.output
     assert "all_wishes" in result.output
     for text, message in {
@@ -158,7 +160,7 @@ def test_they_can_be_asked_on_the_command_line(many, tmp_path):
         "hardness": "NAME=VALUE",
         "hardness=soft": "wish for an inequality",
     }.items():
-        arguments = ["design", str(tmp_path / "model"), "--target", text]
+        arguments = ["design", "--model", str(tmp_path / "model"), "--target", text]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code != 0
         assert message in result.output
