@@ -159,8 +159,40 @@ def uncertainty():
         "chain_ranks": plots.chain_ranks(chains, "CoNi").figure,
         "chain_ranks, members": plots.chain_ranks(members, "CoNi", "z1").figure,
         "k_hat_plot": plots.k_hat_plot(tails).figure,
+        "cross_validation_panels": held_out().figure,
+        "condition_curve": plots.condition_curve(
+            conditions(), "hardness", "test_temperature_C", unit="HV"
+        ).figure,
         "simulation_rank_plot": plots.simulation_rank_plot(rank_data([ranks])).figure,
     }
+
+
+def held_out():
+    """Figure of a cross-validation of a number and of a class."""
+    rng = np.random.default_rng(5)
+    y = rng.normal(500, 120, 60)
+    number = {"label": y, "prediction": 0.8 * y + 100 + rng.normal(0, 40, 60)}
+    rows = pd.DataFrame({"target": "hardness", "model": "pyro_hea", **number})
+    rows = rows.assign(low=rows["prediction"] - 80, high=rows["prediction"] + 100)
+    about = {"target": "single_phase", "label": 1.0, "prediction": 1.0}
+    classes = [
+        pd.DataFrame({"model": name, "probability": rng.beta(a, 1, 40), **about})
+        for name, a in (("pyro_hea", 5), ("extra_trees", 4), ("logistic_regression", 2))
+    ]
+    index = pd.MultiIndex.from_tuples([("hardness", "pyro_hea")], names=["target", "model"])
+    table = pd.DataFrame({"mae": 45.0, "r2": 0.81, "coverage": 0.93}, index)
+    return plots.cross_validation_panels(table, pd.concat([rows, *classes]), {"hardness": "HV"})
+
+
+def conditions():
+    """Hardness of three alloys at several temperatures."""
+    at = np.array([25, 200, 400, 600, 800])
+    tables = [
+        pd.DataFrame({"test_temperature_C": at, "hardness": top - at / 4}, [name] * 5)
+        for name, top in (("AlCoCrFeNi", 520), ("HfNbTaTiZr", 390), ("CoCrFeMnNi", 210))
+    ]
+    table = pd.concat(tables)
+    return table.assign(hardness_low=0.8 * table["hardness"], hardness_high=table["hardness"] + 60)
 
 
 def explanations(designs, predictions):
