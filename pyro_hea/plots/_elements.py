@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pyro_hea.plots._style import LINES, MARKERS
 
 _TINTS = ("#a6d4f2", "#f3c566", "#7fcbb0", "#f7f1a0", "#e3b9d2", "#7fb2d8", "#eb9a66", "#d6d6d6")
-_INKS = ("#0072B2", "#B57A00", "#009E73", "#8A8100", "#B25C93", "#22517A", "#D55E00", "#555555")
+_INKS = ("#0072B2", "#B57A00", "#009E73", "#5E5A00", "#B25C93", "#22517A", "#D55E00", "#555555")
 """Light and dark of the same hue, so that a bar and a line of an element look related."""
 
 _HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++", "o")
@@ -52,8 +52,8 @@ def element_style(element: str) -> ElementStyle:
     turn, hue = divmod(place, len(_TINTS))
     return ElementStyle(
         _TINTS[hue],
-        _HATCHES[turn % len(_HATCHES)],
+        _HATCHES[(hue + 2 * turn) % len(_HATCHES)],
         _INKS[hue],
-        LINES[turn % len(LINES)],
+        LINES[(hue + turn) % len(LINES)],
         MARKERS[(hue + turn) % len(MARKERS)],
     )

@@ -158,7 +158,7 @@ class TestDistillationSet:
         ({"kind": "ordinal", "levels": ["low", "high"]}, False),
         (
             {"kind": "continuous", "unit": "HV", "prior": {"dist": "Normal", "loc": 0, "scale": 1}},
-            False,
+            True,
         ),
     ],
 )
