@@ -24,7 +24,7 @@ from pyro_hea.design.counterfactual import CONFIDENCE
 from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP
 from pyro_hea.design.sampling import CHAINS, DRAWS, WARMUP
 from pyro_hea.design.screening import LARGEST as LARGEST_GRID
-from pyro_hea.devices import choose_device
+from pyro_hea.devices import check_torch_settings, choose_device
 from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
@@ -95,6 +95,7 @@ class DisentangledVAE:
         """The trained members; an error before `fit` or `load`."""
         if self._ensemble is None:
             raise NotFittedError("this model is not trained yet: call fit(alloys) or load(folder)")
+        check_torch_settings()
         return self._ensemble
 
     # Training.
@@ -435,6 +436,7 @@ class DisentangledVAE:
 
     def _prior_ensemble(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
         """The members, trained or not, with the alloys whose features the priors use."""
+        check_torch_settings()
         if self._ensemble is None:
             return untrained_ensemble(
                 self.spec, load_alloys("zeng2024") if alloys is None else alloys, seed

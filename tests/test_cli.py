@@ -272,7 +272,7 @@ class TestBadTables:
     def test_one_that_is_no_text_is_refused(self, train, tmp_path, untrained):
         (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
         output = train(tmp_path / "model", data=tmp_path / "binary.csv", call=fails)
-        assert "row 1: 3 cells for 2 columns" in output
+        assert "cannot be read as a table" in output
 
     def test_a_parquet_table_needs_its_package(self, train, tmp_path, monkeypatch, untrained):
         monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -285,7 +285,7 @@ class TestBadTables:
         rows = ["formula,single_phase", "CoNi,1,remark", "CoCr,0,remark"]
         write_table(tmp_path / "long.csv", rows)
         output = train(tmp_path / "model", data=tmp_path / "long.csv", call=fails)
-        assert "row 1: 3 cells for 2 columns" in output
+        assert "cannot be read as a table" in output
 
     @pytest.mark.parametrize("bad", ["label", "formula"])
     def test_rows_are_counted_from_one(self, bad, train, tmp_path, untrained):

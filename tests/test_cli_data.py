@@ -212,3 +212,35 @@ class TestQuestions:
         }
         assert asked["conditions"] == {"test_temperature_C": 800.0}
         assert (asked["min_probability"], asked["tolerance"]) == (0.8, 0.005)
+
+
+class TestCampaign:
+    WISH = ("--target", "hardness>300", "--max-elements", 5)
+
+    def test_from_a_table_to_a_second_suggestion(self, table, tmp_path):
+        folder, made = tmp_path / "campaign", tmp_path / "made.csv"
+        how = ["--data", table, "--column", "HV=hardness_HV", "--targets", "hardness", *SMALL[:-1]]
+        started = succeeds("campaign", "init", folder, *how, *self.WISH)
+        assert "hardness        continuous   60" in started
+        assert f"pyro-hea campaign suggest {folder}" in started
+        assert "holds a campaign already" in fails("campaign", "init", folder, *how, *self.WISH)
+
+        out = tmp_path / "next.csv"
+        succeeds("campaign", "suggest", folder, "-n", 2, "--out", out, "--quiet")
+        first, second = pd.read_csv(out)["formula"]
+        pd.DataFrame({"formula": [first], "hardness": [470]}).to_csv(made, index=False)
+        recorded = succeeds("campaign", "record", folder, made, "--failed", second)
+        assert "0 pending, 1 measured, 1 failed" in recorded
+        assert "To make next (round 2)" in succeeds(
+            "campaign", "suggest", folder, "-n", 1, "--quiet"
+        )
+
+        status = succeeds("campaign", "status", folder)
+        assert "round 2" in status
+        assert all(word in status for word in (first, second, "pending", "measured", "failed"))
+        history = tmp_path / "history.xlsx"
+        succeeds("campaign", "status", folder, "--out", history)
+        assert len(pd.read_excel(history)) == 3
+
+    def test_a_folder_without_a_campaign(self, tmp_path):
+        assert "campaign.json" in fails("campaign", "status", tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -187,7 +187,7 @@ def read_spec(path: Path | None) -> ModelSpec | None:
 
 
 def read_data(
-    table: Path,
+    table: Path | None,
     spec: ModelSpec | None,
     *,
     joined: str | None,
@@ -198,7 +198,7 @@ def read_data(
     changes: dict[str, Any],
     prefix: str = "",
 ) -> tuple[AlloyDataset, ModelSpec]:
-    """A table of alloys and its spec.
+    """A table of alloys, without one the embedded alloys, and its spec.
 
     Where no spec is given one is inferred, and what became of each column is printed, each line
     after a prefix.
@@ -209,9 +209,10 @@ def read_data(
 
     if spec is not None and targets is not None:
         raise click.UsageError("--targets and --spec exclude each other: a spec names its targets")
-    data = read_alloys(table, spec=spec, formula_column=formula_column, columns=columns, unit=unit)
+    how: Any = {"formula_column": formula_column, "columns": columns, "unit": unit}
+    data = load_alloys() if table is None else read_alloys(table, spec=spec, **how)
     names = list(data.targets) if targets is None else [n.strip() for n in targets.split(",")]
-    if joined is not None:
+    if joined is not None and table is not None:
         data = data + load_alloys()
     if spec is not None:
         return data, spec.with_(**changes)
@@ -242,20 +243,9 @@ def write_table(table: pd.DataFrame, out: Path) -> None:
     ------
     OutputError, MissingExtraError
     """
-    from pyro_hea.errors import OutputError, missing_extra
+    from pyro_hea.design import export
 
-    try:
-        if out.suffix.lower() == ".csv":
-            table.to_csv(out, index=False, float_format="%.6g")
-        elif out.suffix.lower() == ".xlsx":
-            table.to_excel(out, index=False)
-        else:
-            table.to_parquet(out, index=False)
-    except ImportError as error:
-        needed = ("openpyxl", "excel") if out.suffix.lower() == ".xlsx" else ("pyarrow", "parquet")
-        raise missing_extra(*needed) from error
-    except OSError as error:
-        raise OutputError(f"cannot write '{out}': {error.strerror or error}") from error
+    export.write_table(table, out, cast("Any", out.suffix.lower().removeprefix(".")))
 
 
 def pair(text: str) -> tuple[str, str]:
