@@ -216,9 +216,7 @@ HARDNESS = {"hardness": {"kind": "continuous", "prior": {"dist": "Normal", "loc"
     ("members", "expected"),
     [(2, [12, 12, 12, 11]), (8, [6] * 7 + [5]), (12, [5] * 7 + [4] * 3)],
 )
-def test_every_label_of_a_number_is_in_one_fold_and_folds_are_as_many_as_members(
-    members, expected
-):
+def test_every_label_of_a_number_is_in_one_fold_and_folds_are_as_many_as_members(members, expected):
     spec = spec_of(HARDNESS).with_(training__members=members)
     folds = prepared(number_of(47), spec).trainer.data.label_folds["hardness"]
     assert (folds[47:] == -1).all()

@@ -82,7 +82,10 @@ def designed():
         coords={"latent": ["z0", "z1"], "member": [0, 1]},
         attributes={"inference": "nuts"},
     )
+    objectives = table.assign(hardness=rng.normal(500, 60, 24), density=rng.normal(8, 0.5, 24))
+    best = objectives["hardness"] > 520
     return {
+        "design_pareto": plots.design_pareto(objectives, "hardness", "density", best).figure,
         "design_novelty": plots.design_novelty(table).figure,
         "design_judgement": plots.design_judgement(novelty, novelty**2).figure,
         "design_trail": plots.design_trail(trail.assign(Ni=1 - trail["Al"]), ["Al", "Ni"]).figure,

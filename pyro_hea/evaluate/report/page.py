@@ -54,6 +54,7 @@ th, td { padding: .35rem .6rem; text-align: left; white-space: nowrap; }
 thead th { background: var(--wash); border-bottom: 1px solid var(--line); vertical-align: bottom;
   white-space: normal; overflow-wrap: break-word; }
 tbody th { font-weight: 500; }
+tbody td:not(.number) { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0; }
