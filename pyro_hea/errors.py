@@ -64,6 +64,10 @@ class TrainingDivergedError(PyroHEAError, RuntimeError):
     """The loss or a gradient stopped being finite."""
 
 
+class TorchSettingsError(PyroHEAError, RuntimeError):
+    """A global setting of torch does not allow what is asked."""
+
+
 class ConstraintError(PyroHEAError, ValueError):
     """Constraints are malformed, or no alloy satisfies them."""
 

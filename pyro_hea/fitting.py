@@ -91,6 +91,7 @@ class TrainingRun:
     folder: Path | None
 
     @classmethod
+    @torch.inference_mode(False)
     def prepare(
         cls,
         spec: ModelSpec,
@@ -161,6 +162,7 @@ class TrainingRun:
         return run
 
     @classmethod
+    @torch.inference_mode(False)
     def continued(
         cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int, progress: bool
     ) -> TrainingRun:
@@ -193,6 +195,7 @@ class TrainingRun:
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
+    @torch.inference_mode(False)
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt too keeps the best weights and saves the state."""
         trainer = self.trainer
