@@ -589,6 +589,7 @@ class DisentangledVAE:
         n: int = 100,
         method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
+        conditions: Mapping[str, float] | None = None,
         min_probability: float | None = None,
         min_elements: int | None = None,
         tolerance: float | None = None,
@@ -613,6 +614,8 @@ class DisentangledVAE:
         method : {"importance", "nuts", "svi"}
             How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
+        conditions : mapping of name to number, optional
+            At which the wishes are to hold, such as `{"test_temperature_C": 800}`.
         min_probability : float, optional
             Leave out designs whose wishes hold with a lower probability. By default some that are
             less likely than not give a warning; 0 gives none.
@@ -639,6 +642,7 @@ class DisentangledVAE:
             n=n,
             seed=seed,
             method=method,
+            conditions=conditions,
             min_probability=min_probability,
             min_elements=min_elements,
             tolerance=tolerance,
@@ -686,6 +690,7 @@ class DisentangledVAE:
         n: int = 100,
         limit: int = LARGEST_GRID,
         exhaustive: bool = False,
+        conditions: Mapping[str, float] | None = None,
         min_probability: float | None = None,
         min_elements: int | None = None,
         tolerance: float | None = None,
@@ -703,6 +708,7 @@ class DisentangledVAE:
             n=n,
             limit=limit,
             exhaustive=exhaustive,
+            conditions=conditions,
             min_probability=min_probability,
             min_elements=min_elements,
             tolerance=tolerance,
@@ -730,7 +736,6 @@ class DisentangledVAE:
         `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
         along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
         """
-        self._member(member)
         if alloys is None:
             return designing.scan_grid(
                 self.ensemble,
