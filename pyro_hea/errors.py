@@ -26,6 +26,10 @@ class DataError(PyroHEAError, ValueError):
     """A table holds something that it must not hold."""
 
 
+class StructureError(PyroHEAError, ValueError):
+    """A crystal structure cannot be read, or cannot exist."""
+
+
 class SpecError(PyroHEAError, ValueError):
     """A declaration (a target, a prior, a setting) is malformed."""
 
@@ -81,6 +85,10 @@ class ConflictingReportsWarning(PyroHEAWarning):
 
 class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
+
+
+class StructureWarning(PyroHEAWarning):
+    """Some structures were left out, or something about them was ignored."""
 
 
 class LeakWarning(PyroHEAWarning):

@@ -1,0 +1,250 @@
+"""Crystals with their targets, and splits in which no chemical system is in two parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pyro_hea.crystals.wyckoff import WyckoffStructure
+from pyro_hea.errors import DataError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+TARGET_UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "acoustic_debye_temperature": "K",
+        "debye_temperature": "K",
+        "elastic_debye_temperature": "K",
+        "gap": "eV",
+        "metal": "",
+        "hole_mass": "m_e",
+        "electron_mass": "m_e",
+        "bulk_modulus": "GPa",
+        "shear_modulus": "GPa",
+        "heat_capacity": "J/mol/K",
+        "entropy": "J/mol/K",
+        "maximum_frequency": "THz",
+        "minimum_frequency": "THz",
+        "soft_modes": "",
+        "minimum_thermal_conductivity": "W/m/K",
+        "electronic_permittivity": "",
+        "static_permittivity": "",
+        "seebeck_p": "µV/K",
+        "seebeck_n": "µV/K",
+        "formation_energy": "eV/atom",
+    }
+)
+"""Unit of each packaged target; `metal` and `soft_modes` are 0 or 1. See the datasheet."""
+
+
+class Structures(Sequence["Structure"]):
+    """pymatgen structures (primitive cells), each made when it is asked for."""
+
+    def __init__(self, crystals: Sequence[WyckoffStructure]) -> None:
+        self._crystals = crystals
+
+    def __len__(self) -> int:
+        return len(self._crystals)
+
+    @overload
+    def __getitem__(self, index: int) -> Structure: ...
+    @overload
+    def __getitem__(self, index: slice) -> Structures: ...
+    def __getitem__(self, index: int | slice) -> Structure | Structures:
+        if isinstance(index, slice):
+            return Structures(self._crystals[index])
+        return self._crystals[index].structure()
+
+    def __iter__(self) -> Iterator[Structure]:
+        return (crystal.structure() for crystal in self._crystals)
+
+    def __repr__(self) -> str:
+        return f"Structures({len(self)} pymatgen structures, made when asked for)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CrystalDataset:
+    """Crystals, one a row.
+
+    Attributes
+    ----------
+    text : Series, shape (N,)
+        Each crystal as ``space group | lattice | orbits`` (see `WyckoffStructure`), by id.
+    targets : DataFrame, shape (N, T)
+        By id; NaN where nothing is known. Units of the packaged ones are in `TARGET_UNITS`.
+    sources : DataFrame, shape (N, S)
+        What else is known of the rows: where structure and moduli come from, of which earlier row
+        each is a duplicate.
+    """
+
+    text: pd.Series
+    targets: pd.DataFrame
+    sources: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __post_init__(self) -> None:
+        if not self.text.index.is_unique:
+            twice = self.text.index[self.text.index.duplicated()][0]
+            raise DataError(f"the id '{twice}' occurs more than once; ids have to be distinct")
+        if not self.text.index.equals(self.targets.index):
+            raise DataError("structures and targets have to have the same ids in the same order")
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}: {n}" for name, n in self.targets.count().items() if n)
+        elements = {element for counts in self._counts for element in counts}
+        return f"CrystalDataset({len(self)} crystals of {len(elements)} elements; {counts})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.table.head(10).to_html()}"
+
+    @property
+    def ids(self) -> list[str]:
+        """Id of each crystal."""
+        return list(self.text.index)
+
+    @cached_property
+    def crystals(self) -> tuple[WyckoffStructure, ...]:
+        """The crystals without redundancy."""
+        return tuple(WyckoffStructure.from_text(text) for text in self.text)
+
+    @property
+    def structures(self) -> Structures:
+        """pymatgen structures, each made when it is asked for."""
+        return Structures(self.crystals)
+
+    @cached_property
+    def _counts(self) -> list[dict[str, int]]:
+        return [crystal.counts for crystal in self.crystals]
+
+    @property
+    def formulas(self) -> list[str]:
+        """Reduced formula of each crystal."""
+        return self.info["formula"].tolist()
+
+    @cached_property
+    def info(self) -> pd.DataFrame:
+        """What follows from the structures, by id.
+
+        `formula` (reduced), `chemical_system` (``Na-Cl``, by electronegativity), `space_group`,
+        `prototype`, `atoms` (of the primitive cell), `volume_per_atom` (Å³).
+        """
+        crystals = self.crystals
+        return pd.DataFrame(
+            {
+                "formula": [c.formula for c in crystals],
+                "chemical_system": ["-".join(counts) for counts in self._counts],
+                "space_group": [c.number for c in crystals],
+                "prototype": [c.prototype for c in crystals],
+                "atoms": [c.atoms for c in crystals],
+                "volume_per_atom": [c.volume_per_atom for c in crystals],
+            },
+            self.text.index,
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """`info` and the targets side by side."""
+        return self.info.join(self.targets)
+
+    def take(self, rows: Any) -> Self:
+        """The crystals at `rows`, a boolean mask or positions."""
+        sources = self.sources.iloc[rows] if len(self.sources) else self.sources
+        taken = type(self)(self.text.iloc[rows], self.targets.iloc[rows], sources)
+        positions = np.arange(len(self))[np.asarray(rows)]
+        if "crystals" in self.__dict__:  # what was made already is not made again
+            taken.__dict__["crystals"] = tuple(self.crystals[i] for i in positions)
+        if "info" in self.__dict__:
+            taken.__dict__["info"] = self.info.iloc[rows]
+        return taken
+
+    def of_size(self, atoms: int) -> Self:
+        """The crystals with at most so many atoms in the primitive cell."""
+        return self.take((self.info["atoms"] <= atoms).to_numpy())
+
+    def without_duplicates(self) -> Self:
+        """The crystals that equal no earlier row."""
+        if "duplicate_of" not in self.sources:
+            return self
+        return self.take(self.sources["duplicate_of"].isna().to_numpy())
+
+    def withheld(self) -> Self:
+        """The same crystals, nothing known of their targets."""
+        return type(self)(self.text, self.targets.mask(self.targets.notna()), self.sources)
+
+    def split_by_chemical_system(
+        self, folds: int = 5, seed: int = 0
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Rows to train and to test on, for each fold; no chemical system is in both.
+
+        Chemical systems are shuffled and dealt out so that the folds are of equal size as far as
+        whole systems allow.
+
+        Parameters
+        ----------
+        folds : int
+            At least 2, at most the number of chemical systems.
+        seed : int
+
+        Returns
+        -------
+        list of (train, test)
+            Positions of rows, ascending.
+        """
+        systems, counts = np.unique(self.info["chemical_system"], return_counts=True)
+        if not 2 <= folds <= len(systems):
+            raise DataError(
+                f"{folds} folds of {len(systems)} chemical systems; at least 2 folds, and no more "
+                "than chemical systems"
+            )
+        order = np.random.default_rng(seed).permutation(len(systems))
+        sizes = np.zeros(folds, int)
+        fold_of = {}
+        for system in order:
+            fold = int(sizes.argmin())
+            sizes[fold] += counts[system]
+            fold_of[systems[system]] = fold
+        fold = self.info["chemical_system"].map(fold_of).to_numpy()
+        return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
+
+    def train_test(self, test: float = 0.2, seed: int = 0) -> dict[str, Self]:
+        """Parts `train` and `test`, split by chemical system.
+
+        Parameters
+        ----------
+        test : float
+            Share of the crystals, met as well as whole chemical systems allow.
+        seed : int
+        """
+        if not 0 < test < 1:
+            raise DataError(f"the test part is a share between 0 and 1, not {test}")
+        system = self.info["chemical_system"]
+        names = np.unique(system)
+        order = pd.Index(names[np.random.default_rng(seed).permutation(len(names))])
+        size = system.value_counts().reindex(order).cumsum()
+        held = system.isin(order[(size <= test * len(self)).to_numpy()]).to_numpy()
+        return {"train": self.take(~held), "test": self.take(held)}
+
+    @cached_property
+    def polymorphs(self) -> pd.DataFrame:
+        """Pairs of rows of one formula with different prototypes: positions `first` and `second`.
+
+        Every unordered pair once.
+        """
+        pairs = [
+            (formula, int(i), int(j))
+            for formula, rows in self.info.reset_index().groupby("formula").groups.items()
+            for a, i in enumerate(rows)
+            for j in rows[a + 1 :]
+            if self.info["prototype"].iloc[i] != self.info["prototype"].iloc[j]
+        ]
+        return pd.DataFrame(pairs, columns=["formula", "first", "second"])

@@ -1,0 +1,416 @@
+"""A crystal as its space group, free lattice parameters and orbits, to and from pymatgen."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import spglib
+
+from pyro_hea.crystals.elements import electronegativity_order
+from pyro_hea.crystals.symmetry import Floats, Setting, SpaceGroup, space_group, wrap
+from pyro_hea.errors import StructureError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+LARGEST = 2000
+"""Atoms in a cell beyond which a structure is refused."""
+
+_DIGITS = 5  # of a coordinate, as in the packaged table
+_LENGTH_DIGITS = 4  # of a length in Angstrom or an angle in degrees
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """Symmetrically equivalent atoms, through one of them.
+
+    Attributes
+    ----------
+    element : str
+    letter : str
+        Of the Wyckoff position.
+    point : tuple of float
+        Fractional coordinates of one atom in the standard cell.
+    """
+
+    element: str
+    letter: str
+    point: tuple[float, float, float]
+
+    def __str__(self) -> str:
+        return f"{self.element}:{self.letter}:{','.join(_short(x, _DIGITS) for x in self.point)}"
+
+
+@dataclass(frozen=True)
+class WyckoffStructure:
+    """A crystal without redundancy; its symmetry is exact.
+
+    Attributes
+    ----------
+    number : int
+        Space group, in the setting of `space_group`.
+    lattice : tuple of float
+        Free lattice parameters of the standard cell in Angstrom and degrees: a, b, c, α, β, γ for
+        triclinic; a, b, c, β for monoclinic; a, b, c for orthorhombic; a, c for tetragonal,
+        trigonal and hexagonal; a for cubic crystals.
+    orbits : tuple of Orbit
+
+    Examples
+    --------
+    >>> salt = WyckoffStructure.from_text("225 | 5.64 | Na:a:0,0,0;Cl:b:0.5,0.5,0.5")
+    >>> salt.formula, salt.atoms, salt.prototype
+    ('NaCl', 2, '225:a|b')
+    >>> round(salt.volume_per_atom, 2)
+    22.43
+    """
+
+    number: int
+    lattice: tuple[float, ...]
+    orbits: tuple[Orbit, ...]
+
+    @classmethod
+    def from_text(cls, text: str) -> WyckoffStructure:
+        """Read ``space group | lattice | orbits``, as `text` writes it.
+
+        Raises
+        ------
+        StructureError
+            If the text is malformed, or such a crystal cannot exist.
+        """
+        try:
+            number, lattice, orbits = text.split("|")
+            return cls._checked(
+                int(number), tuple(float(x) for x in lattice.split()), _read_orbits(orbits)
+            )
+        except ValueError as error:
+            if isinstance(error, StructureError):
+                raise
+            raise StructureError(
+                f"'{text}' is no crystal; write 'space group | lattice parameters | "
+                "element:Wyckoff letter:x,y,z;…', as in '225 | 5.64 | Na:a:0,0,0;Cl:b:0.5,0.5,0.5'"
+            ) from None
+
+    @classmethod
+    def _checked(
+        cls, number: int, lattice: tuple[float, ...], orbits: tuple[Orbit, ...]
+    ) -> WyckoffStructure:
+        group = space_group(number)
+        if len(lattice) != len(group.free_lattice) or min(lattice) <= 0:
+            wanted = ", ".join(("a", "b", "c", "α", "β", "γ")[i] for i in group.free_lattice)
+            raise StructureError(
+                f"a {group.crystal_system} lattice has the positive parameters {wanted}, not "
+                f"{' '.join(map(str, lattice))}"
+            )
+        for orbit in orbits:
+            group.position(orbit.letter)
+            electronegativity_order(orbit.element)
+        return cls(number, lattice, orbits)
+
+    @property
+    def text(self) -> str:
+        """``space group | lattice | orbits`` on one line, with four and five decimals."""
+        lattice = " ".join(_short(x, _LENGTH_DIGITS) for x in self.lattice)
+        return f"{self.number} | {lattice} | {';'.join(map(str, self.orbits))}"
+
+    @property
+    def group(self) -> SpaceGroup:
+        """The space group."""
+        return space_group(self.number)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Atoms of each element in the primitive cell, by electronegativity."""
+        found: Counter[str] = Counter()
+        for orbit in self.orbits:
+            found[orbit.element] += self.group.multiplicity(orbit.letter)
+        return {element: found[element] for element in sorted(found, key=electronegativity_order)}
+
+    @property
+    def atoms(self) -> int:
+        """Atoms in the primitive cell."""
+        return sum(self.counts.values())
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula, as pymatgen writes it."""
+        return _reduced_formula(tuple(self.counts.items()))
+
+    @property
+    def cell_parameters(self) -> tuple[float, float, float, float, float, float]:
+        """a, b, c in Angstrom and α, β, γ in degrees of the standard cell."""
+        return full_lattice(self.group, self.lattice)
+
+    @property
+    def volume_per_atom(self) -> float:
+        """Volume in cubic Angstrom, over the number of atoms."""
+        atoms = self.atoms * len(self.group.centring)
+        return abs(float(np.linalg.det(cell_matrix(self.cell_parameters)))) / atoms
+
+    @property
+    def prototype(self) -> str:
+        """Space group and Wyckoff letters of each element, canonical; see `prototype_of`."""
+        return prototype_of(self.group, self.letters)
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """Sorted Wyckoff letters of each element."""
+        return {
+            element: "".join(sorted(o.letter for o in self.orbits if o.element == element))
+            for element in self.counts
+        }
+
+    def canonical(self) -> WyckoffStructure:
+        """The same crystal in the setting in which its letters are those of its prototype.
+
+        Of equivalent points of an orbit the one with the smallest parameters is taken.
+        """
+        group = self.group
+        setting = min(
+            (s for s in group.settings if not s.mirrored),
+            key=lambda setting: _words(self.letters.values(), setting),
+        )
+        moved = []
+        for orbit in self.orbits:
+            letter = setting.letters[orbit.letter]
+            point = setting.rotation @ np.array(orbit.point) + setting.translation
+            choices = np.round(group.parameters(letter, point), _DIGITS) % 1
+            best = choices[np.lexsort(choices.T[::-1])[0]] if choices.size else choices[0]
+            at = group.position(letter).at(best) % 1
+            moved.append(Orbit(orbit.element, letter, (float(at[0]), float(at[1]), float(at[2]))))
+        full = cell_parameters(setting.lattice(cell_matrix(self.cell_parameters)))
+        lattice = tuple(full[i] for i in group.free_lattice)
+        return WyckoffStructure(self.number, lattice, tuple(sorted(moved, key=orbit_order)))
+
+    def structure(self, primitive: bool = True) -> Structure:
+        """The crystal as a pymatgen `Structure`, every atom of it.
+
+        Parameters
+        ----------
+        primitive : bool
+            A primitive cell, or else the standard (conventional) one.
+
+        Raises
+        ------
+        StructureError
+            If an orbit does not lie on its Wyckoff position.
+        """
+        from pymatgen.core import Lattice, Structure
+
+        group = self.group
+        matrix = cell_matrix(self.cell_parameters)
+        elements, points = [], []
+        for orbit in self.orbits:
+            parameters = group.parameters(orbit.letter, np.array(orbit.point))[0]
+            atoms = group.orbit(orbit.letter, parameters)
+            if primitive and len(group.centring) > 1:
+                atoms = _in_primitive_cell(atoms, group)
+            points.append(atoms)
+            elements += [orbit.element] * len(atoms)
+        if primitive:
+            matrix = group.primitive @ matrix
+        return Structure(Lattice(matrix), elements, np.vstack(points))
+
+    @classmethod
+    def from_structure(cls, structure: Structure, symprec: float = 0.01) -> WyckoffStructure:
+        """Find the symmetry of a structure with spglib, and idealise it.
+
+        Parameters
+        ----------
+        structure : Structure
+            Ordered; any cell.
+        symprec : float
+            How far atoms may be from symmetric places, in Angstrom.
+
+        Returns
+        -------
+        WyckoffStructure
+            In the canonical setting.
+
+        Raises
+        ------
+        StructureError
+            For partial occupancies, no element of the periodic table, more than `LARGEST` atoms, or
+            atoms on each other.
+        """
+        _check(structure)
+        numbers = [site.specie.Z for site in structure]
+        cell = (structure.lattice.matrix, structure.frac_coords, numbers)
+        data = _symmetry(cell, symprec)
+        group = space_group(data.number)
+        if data.hall_number != group.hall_number:
+            data = _symmetry(cell, symprec, group.hall_number)
+        letter_of = dict(zip(data.mapping_to_primitive, data.wyckoffs, strict=True))
+        orbit_of = dict(zip(data.mapping_to_primitive, data.crystallographic_orbits, strict=True))
+        orbits: dict[int, Orbit] = {}
+        for atom, number, point in zip(
+            data.std_mapping_to_primitive, data.std_types, data.std_positions, strict=True
+        ):
+            if orbit_of[atom] not in orbits:
+                x, y, z = (float(value) for value in point)
+                orbits[orbit_of[atom]] = Orbit(_symbol(number), letter_of[atom], (x, y, z))
+        parameters = cell_parameters(data.std_lattice)
+        lattice = tuple(parameters[i] for i in group.free_lattice)
+        found = cls(group.number, lattice, tuple(orbits.values()))
+        atoms = sum(group.position(orbit.letter).multiplicity for orbit in found.orbits)
+        if atoms != len(data.std_types):
+            raise StructureError(
+                f"spglib finds {len(data.std_types)} atoms in the standard cell and orbits of "
+                f"{atoms}; try another symprec than {symprec}"
+            )
+        return found.canonical()
+
+
+def prototype_of(group: SpaceGroup, letters: dict[str, str]) -> str:
+    """Space group and Wyckoff letters of each element, elements anonymous and sorted.
+
+    Of the equivalent descriptions (`SpaceGroup.settings`) the one whose letters come first in the
+    alphabet. It does not say which element is where.
+    """
+    words = min(_words(letters.values(), setting) for setting in group.settings)
+    return f"{group.number}:{'|'.join(_counted(word) for word in words.split('|'))}"
+
+
+def _words(letters: Iterable[str], setting: Setting) -> str:
+    """Letters of each element in another setting, sorted and joined."""
+    return "|".join(sorted("".join(sorted(setting.letters[x] for x in word)) for word in letters))
+
+
+def _counted(word: str) -> str:
+    """Each letter once, with its number if there are several."""
+    counts = Counter(word)
+    return "".join(f"{x}{counts[x] if counts[x] > 1 else ''}" for x in sorted(counts))
+
+
+def orbit_order(orbit: Orbit) -> tuple[int, str, tuple[float, ...]]:
+    """By electronegativity, letter and coordinates."""
+    return electronegativity_order(orbit.element), orbit.letter, orbit.point
+
+
+def full_lattice(
+    group: SpaceGroup, lattice: Iterable[float]
+) -> tuple[float, float, float, float, float, float]:
+    """a, b, c, α, β, γ from the free ones."""
+    full = [0.0, 0.0, 0.0, 90.0, 90.0, 90.0]
+    for place, value in zip(group.free_lattice, lattice, strict=True):
+        full[place] = value
+    if group.crystal_system in {"trigonal", "hexagonal"}:
+        full[5] = 120.0
+    full[1] = full[1] or full[0]
+    full[2] = full[2] or full[0]
+    a, b, c, alpha, beta, gamma = full
+    return a, b, c, alpha, beta, gamma
+
+
+def cell_matrix(parameters: tuple[float, float, float, float, float, float]) -> Floats:
+    """Basis vectors as rows, a along x and b in the plane of x and y, in Angstrom.
+
+    Raises
+    ------
+    StructureError
+        If no cell has these angles.
+    """
+    a, b, c = parameters[:3]
+    cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(x)) for x in parameters[3:])
+    sin_gamma = math.sin(math.radians(parameters[5]))
+    y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+    square = 1 - cos_beta**2 - y**2
+    if square <= 0:
+        raise StructureError(f"no cell has the angles {parameters[3:]} degrees")
+    return np.array(
+        [
+            [a, 0, 0],
+            [b * cos_gamma, b * sin_gamma, 0],
+            [c * cos_beta, c * y, c * math.sqrt(square)],
+        ]
+    )
+
+
+def cell_parameters(matrix: Floats) -> tuple[float, float, float, float, float, float]:
+    """a, b, c in the unit of `matrix` and α, β, γ in degrees."""
+    a, b, c = (float(x) for x in np.linalg.norm(matrix, axis=1))
+    metric = matrix @ matrix.T
+    alpha, beta, gamma = (
+        math.degrees(math.acos(metric[i, j] / math.sqrt(metric[i, i] * metric[j, j])))
+        for i, j in ((1, 2), (0, 2), (0, 1))
+    )
+    return a, b, c, alpha, beta, gamma
+
+
+def _in_primitive_cell(atoms: Floats, group: SpaceGroup) -> Floats:
+    """The atoms of a standard cell as those of the primitive one, each once."""
+    points = atoms @ np.linalg.inv(group.primitive) % 1
+    near = np.abs(wrap(points[:, None] - points)).max(-1) < 1e-6
+    return points[near.argmax(1) == np.arange(len(points))]
+
+
+def _check(structure: Structure) -> None:
+    from pymatgen.core import Element
+
+    if not len(structure):
+        raise StructureError("the structure has no atoms")
+    if len(structure) > LARGEST:
+        raise StructureError(
+            f"{len(structure)} atoms in the cell; at most {LARGEST} are read: is it a supercell?"
+        )
+    if not structure.is_ordered:
+        site = next(site for site in structure if not site.is_ordered)
+        raise StructureError(
+            f"a place is partly occupied ({site.species_string}); write an ordered model of it"
+        )
+    for site in structure:
+        symbol = getattr(site.specie, "symbol", str(site.specie))
+        if not Element.is_valid_symbol(symbol) or symbol in {"D", "T"}:
+            raise StructureError(f"'{symbol}' is no element of the periodic table")
+    distances = structure.distance_matrix + 10 * np.eye(len(structure))
+    if len(structure) > 1 and distances.min() < 0.3:
+        i, j = np.unravel_index(int(distances.argmin()), distances.shape)
+        raise StructureError(
+            f"atoms {i + 1} ({structure[int(i)].specie}) and {j + 1} ({structure[int(j)].specie}) "
+            f"overlap: they are {distances.min():.2f} Å apart"
+        )
+
+
+def _symmetry(
+    cell: tuple[Floats, Floats, list[int]], symprec: float, hall_number: int = 0
+) -> spglib.SpglibDataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib on its own future
+        data = spglib.get_symmetry_dataset(cell, symprec, hall_number=hall_number)
+    if data is None:
+        raise StructureError(f"spglib finds no symmetry at symprec {symprec} Å; try another")
+    return data
+
+
+@cache
+def _symbol(number: int) -> str:
+    from pymatgen.core import Element
+
+    return str(Element.from_Z(int(number)).symbol)
+
+
+@cache
+def _reduced_formula(counts: tuple[tuple[str, int], ...]) -> str:
+    from pymatgen.core import Composition
+
+    return str(Composition(dict(counts)).reduced_formula)
+
+
+def _read_orbits(text: str) -> tuple[Orbit, ...]:
+    orbits = []
+    for part in text.split(";"):
+        element, letter, point = part.strip().split(":")
+        x, y, z = (float(value) for value in point.split(","))
+        orbits.append(Orbit(element, letter, (x, y, z)))
+    return tuple(orbits)
+
+
+def _short(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
