@@ -103,6 +103,10 @@ class WyckoffPosition:
             [np.flatnonzero((column == 1) & alone)[0] for column in self.basis.T], dtype=int
         )
 
+    @cached_property
+    def _inverse(self) -> Floats:
+        return np.linalg.pinv(self.basis).T
+
     def at(self, parameters: Floats) -> Floats:
         """Position of the first atom, (..., 3), of parameters (..., freedom)."""
         return parameters @ self.basis.T + self.origin
@@ -111,7 +115,7 @@ class WyckoffPosition:
         """Nearest parameters (..., freedom) in [0, 1) of points (..., 3), and how far off each is."""
         found = points[..., self.rows]
         rest = wrap(points - self.at(found))
-        found = found + rest @ np.linalg.pinv(self.basis).T
+        found = found + rest @ self._inverse
         return found % 1, np.abs(wrap(points - self.at(found))).max(-1)
 
 
@@ -150,6 +154,12 @@ class SpaceGroup:
     def free_lattice(self) -> tuple[int, ...]:
         """Which of a, b, c, alpha, beta, gamma are free."""
         return FREE_LATTICE[self.crystal_system]
+
+    @cached_property
+    def representatives(self) -> tuple[NDArray[np.int_], Floats]:
+        """One operation of each rotation: rotations (P, 3, 3) and translations (P, 3)."""
+        first = np.unique(self.rotations.reshape(-1, 9), axis=0, return_index=True)[1]
+        return self.rotations[first], self.translations[first]
 
     @cached_property
     def centring(self) -> Floats:
@@ -231,15 +241,6 @@ class SpaceGroup:
             )
         return found[off <= max(SAME_POINT, 2 * off.min())]
 
-    def letter_at(self, point: Floats, tolerance: float = SAME_POINT) -> str:
-        """Letter of the most special position on which a point lies."""
-        images = self.images(point)
-        return next(
-            letter
-            for letter, position in self.positions.items()
-            if position.parameters(images)[1].min() < tolerance
-        )
-
     @cached_property
     def polar_axes(self) -> tuple[int, ...]:
         """Axes along which the origin is free."""
@@ -275,21 +276,14 @@ class Setting:
     letters: Mapping[str, str]
     mirrored: bool
 
-    @property
-    def changes_cell(self) -> bool:
-        """Whether lattice parameters may change."""
-        return bool((self.rotation.T @ self.rotation != np.eye(3)).any()) or bool(
-            (np.abs(self.rotation) != np.eye(3)).any()
-        )
-
     def lattice(self, matrix: Floats) -> Floats:
         """Basis vectors (rows) in which the changed coordinates are."""
         return np.linalg.inv(self.rotation).T @ matrix
 
 
 def _settings(group: SpaceGroup) -> list[Setting]:
-    grid = np.array(list(itertools.product(range(_GRID), repeat=3))) / _GRID
-    grid = grid[(grid[:, list(group.polar_axes)] == 0).all(1)]
+    axes = [np.arange(1 if axis in group.polar_axes else _GRID) / _GRID for axis in range(3)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     point_group = {tuple(rotation.ravel()) for rotation in group.rotations}
     generic = np.array([0.1234, 0.3217, 0.2771])
     points = {
@@ -306,9 +300,11 @@ def _settings(group: SpaceGroup) -> list[Setting]:
         if improper and group.has_improper:
             rotation = next(g for g in group.rotations if np.linalg.det(g) < 0) @ rotation
             improper = False
-        shifts = grid
+        off = wrap((group.centring @ rotation.T)[:, None] - group.centring)
+        keeps_centring = (np.abs(off).max(-1) < 1e-6).any(1).all()
+        shifts = grid if keeps_centring else grid[:0]
         inverse = np.rint(np.linalg.inv(rotation)).astype(int)
-        for operation, translation in zip(group.rotations, group.translations, strict=True):
+        for operation, translation in zip(*group.representatives, strict=True):
             image = rotation @ operation @ inverse
             same = (group.rotations == image).all((1, 2))
             if not same.any():
@@ -319,11 +315,25 @@ def _settings(group: SpaceGroup) -> list[Setting]:
             shifts = shifts[(np.abs(off).max(-1) < 1e-6).any(1)]
         for shift in _distinct(shifts, group):
             letters = {
-                letter: group.letter_at(rotation @ point + shift, 1e-6)
+                letter: _renamed(group, letter, rotation @ point + shift)
                 for letter, point in points.items()
             }
             found.append(Setting(rotation, shift, MappingProxyType(letters), bool(improper)))
     return found
+
+
+def _renamed(group: SpaceGroup, letter: str, point: Floats) -> str:
+    """Letter of the position on which a point lies that had another letter before."""
+    old = group.positions[letter]
+    alike = [
+        position
+        for position in group.positions.values()
+        if (position.multiplicity, position.freedom) == (old.multiplicity, old.freedom)
+    ]
+    if len(alike) == 1:
+        return letter
+    images = group.images(point)
+    return next(p.letter for p in alike if p.parameters(images)[1].min() < 1e-6)
 
 
 def _distinct(shifts: Floats, group: SpaceGroup) -> list[Floats]:
