@@ -215,9 +215,7 @@ def parameter_rows(basis: Floats) -> list[int]:
     """For each column the coordinate that is the parameter itself: 1 there, 0 in the others."""
     return [
         next(
-            row
-            for row in range(3)
-            if basis[row, column] == 1 and np.count_nonzero(basis[row]) == 1
+            row for row in range(3) if basis[row, column] == 1 and np.count_nonzero(basis[row]) == 1
         )
         for column in range(basis.shape[1])
     ]
@@ -250,7 +248,11 @@ def named(group: Group) -> pd.DataFrame:
         for position in unnamed:
             point = position.basis @ rng.uniform(0.05, 0.45, position.freedom) + position.origin
             atoms = group.orbit(point)
-            cell_ = (group.lattice, np.vstack([general, atoms]), [1] * len(general) + [2] * len(atoms))
+            cell_ = (
+                group.lattice,
+                np.vstack([general, atoms]),
+                [1] * len(general) + [2] * len(atoms),
+            )
             data = spglib.get_symmetry_dataset(cell_, 1e-4, hall_number=group.hall_number)
             if data is None or data.hall_number != group.hall_number:
                 continue

@@ -1,19 +1,50 @@
 """Crystals: structures as text and as pymatgen structures, their targets, splits and tensors."""
 
+from pyro_hea.crystals.batch import CrystalBatch, composition_batch, crystal_batch
 from pyro_hea.crystals.dataset import TARGET_UNITS, CrystalDataset, Structures
+from pyro_hea.crystals.elements import PROPERTY_UNITS, electronegativity_order, element_table
+from pyro_hea.crystals.features import composition_features, crystal_features, roles_of
+from pyro_hea.crystals.prototypes import (
+    SHAPE,
+    Aligned,
+    Prototype,
+    align,
+    assignments,
+    formula_type,
+    prototype_like,
+)
 from pyro_hea.crystals.reading import load_crystals
 from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS, SpaceGroup, WyckoffPosition, space_group
+from pyro_hea.crystals.vocabulary import CrystalVocabulary, Scale
 from pyro_hea.crystals.wyckoff import Orbit, WyckoffStructure
 
 __all__ = [
     "CRYSTAL_SYSTEMS",
+    "PROPERTY_UNITS",
+    "SHAPE",
     "TARGET_UNITS",
+    "Aligned",
+    "CrystalBatch",
     "CrystalDataset",
+    "CrystalVocabulary",
     "Orbit",
+    "Prototype",
+    "Scale",
     "SpaceGroup",
     "Structures",
     "WyckoffPosition",
     "WyckoffStructure",
+    "align",
+    "assignments",
+    "composition_batch",
+    "composition_features",
+    "crystal_batch",
+    "crystal_features",
+    "electronegativity_order",
+    "element_table",
+    "formula_type",
     "load_crystals",
+    "prototype_like",
+    "roles_of",
     "space_group",
 ]

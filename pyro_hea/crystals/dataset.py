@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pyro_hea.crystals.features import composition_features, crystal_features
 from pyro_hea.crystals.wyckoff import WyckoffStructure
 from pyro_hea.errors import DataError
 
@@ -119,7 +120,7 @@ class CrystalDataset:
 
     @property
     def structures(self) -> Structures:
-        """pymatgen structures, each made when it is asked for."""
+        """Pymatgen structures, each made when it is asked for."""
         return Structures(self.crystals)
 
     @cached_property
@@ -151,6 +152,17 @@ class CrystalDataset:
             self.text.index,
         )
 
+    @cached_property
+    def features(self) -> Mapping[str, pd.DataFrame]:
+        """Features by id, of the `composition`, the `structure`, and `both` together.
+
+        See `composition_features` and `crystal_features`. Some milliseconds a crystal.
+        """
+        structure, both = crystal_features(self.crystals)
+        composition = composition_features(self._counts)
+        tables = {"composition": composition, "structure": structure, "both": both}
+        return {name: table.set_index(self.text.index) for name, table in tables.items()}
+
     @property
     def table(self) -> pd.DataFrame:
         """`info` and the targets side by side."""
@@ -165,6 +177,8 @@ class CrystalDataset:
             taken.__dict__["crystals"] = tuple(self.crystals[i] for i in positions)
         if "info" in self.__dict__:
             taken.__dict__["info"] = self.info.iloc[rows]
+        if "features" in self.__dict__:
+            taken.__dict__["features"] = {k: table.iloc[rows] for k, table in self.features.items()}
         return taken
 
     def of_size(self, atoms: int) -> Self:

@@ -112,7 +112,7 @@ class WyckoffPosition:
         return parameters @ self.basis.T + self.origin
 
     def parameters(self, points: Floats) -> tuple[Floats, Floats]:
-        """Nearest parameters (..., freedom) in [0, 1) of points (..., 3), and how far off each is."""
+        """Nearest parameters (..., freedom) in [0, 1) of points (..., 3), and how far off they are."""
         found = points[..., self.rows]
         rest = wrap(points - self.at(found))
         found = found + rest @ self._inverse
@@ -363,7 +363,9 @@ def _lattice_operations(system: str, glides: bool) -> list[NDArray[np.int_]]:
         return [sign * p for p in proper for sign in (1, -1)]
     signs = [np.diag(s) for s in itertools.product((1, -1), repeat=3)]
     if system == "monoclinic":
-        shears = [np.array([[1, 0, n], [0, 1, 0], [0, 0, 1]]) for n in ((0, 1, -1) if glides else (0,))]
+        shears = [
+            np.array([[1, 0, n], [0, 1, 0], [0, 0, 1]]) for n in ((0, 1, -1) if glides else (0,))
+        ]
         return [s @ shear for shear in shears for s in signs if s[0, 0] == s[2, 2]]
     orders = [(0, 1, 2)]
     if system == "tetragonal":
@@ -422,9 +424,7 @@ def _wyckoff_positions() -> dict[int, dict[str, WyckoffPosition]]:
     found: dict[int, dict[str, WyckoffPosition]] = {}
     for row in table.itertuples(index=False):
         basis, origin = _affine(row.coordinates)
-        position = WyckoffPosition(
-            row.letter, row.multiplicity, row.site_symmetry, basis, origin
-        )
+        position = WyckoffPosition(row.letter, row.multiplicity, row.site_symmetry, basis, origin)
         found.setdefault(row.space_group, {})[row.letter] = position
     return found
 

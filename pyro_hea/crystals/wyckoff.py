@@ -188,6 +188,24 @@ class WyckoffStructure:
         lattice = tuple(full[i] for i in group.free_lattice)
         return WyckoffStructure(self.number, lattice, tuple(sorted(moved, key=orbit_order)))
 
+    def atoms_of_orbits(self, primitive: bool = True) -> tuple[Floats, list[Floats]]:
+        """Basis vectors of a cell (rows, Å) and fractional coordinates of each orbit in it.
+
+        Raises
+        ------
+        StructureError
+            If an orbit does not lie on its Wyckoff position.
+        """
+        group, matrix = self.group, cell_matrix(self.cell_parameters)
+        points = []
+        for orbit in self.orbits:
+            parameters = group.parameters(orbit.letter, np.array(orbit.point))[0]
+            atoms = group.orbit(orbit.letter, parameters)
+            if primitive and len(group.centring) > 1:
+                atoms = _in_primitive_cell(atoms, group)
+            points.append(atoms)
+        return (group.primitive @ matrix if primitive else matrix), points
+
     def structure(self, primitive: bool = True) -> Structure:
         """The crystal as a pymatgen `Structure`, every atom of it.
 
@@ -203,18 +221,9 @@ class WyckoffStructure:
         """
         from pymatgen.core import Lattice, Structure
 
-        group = self.group
-        matrix = cell_matrix(self.cell_parameters)
-        elements, points = [], []
-        for orbit in self.orbits:
-            parameters = group.parameters(orbit.letter, np.array(orbit.point))[0]
-            atoms = group.orbit(orbit.letter, parameters)
-            if primitive and len(group.centring) > 1:
-                atoms = _in_primitive_cell(atoms, group)
-            points.append(atoms)
-            elements += [orbit.element] * len(atoms)
-        if primitive:
-            matrix = group.primitive @ matrix
+        matrix, points = self.atoms_of_orbits(primitive)
+        pairs = zip(self.orbits, points, strict=True)
+        elements = [orbit.element for orbit, atoms in pairs for _ in atoms]
         return Structure(Lattice(matrix), elements, np.vstack(points))
 
     @classmethod
