@@ -15,14 +15,18 @@ PACKAGE = "pyro_hea"
 # another one is named before or after it, as the imports ask.
 FLOORS = {
     "foundations": ("errors", "devices", "measures"),
-    "materials": ("alloys.composition", "alloys.features", "alloys"),
+    "materials": ("alloys.composition", "alloys.features", "alloys", "crystals"),
     "declarations": ("spec",),
     "program": (
         "program.networks",
         "program.likelihoods",
         "program.latents",
         "program.sites",
+        "program.targets",
         "program.model",
+        "program.crystal_distributions",
+        "program.crystal_batch",
+        "program.crystals",
         "program",
     ),
     "inference": ("inference.teacher", "inference.checkpoint", "inference"),

@@ -23,7 +23,7 @@ from torch import Tensor
 from pyro_hea.design.rounding import weigh_in
 from pyro_hea.design.told import drawn_targets, told
 from pyro_hea.design.wishes import probability
-from pyro_hea.program.model import ALLOYS_DIM, MEMBERS_DIM
+from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem

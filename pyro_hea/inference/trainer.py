@@ -28,8 +28,8 @@ from pyro_hea.inference.objective import (
     unknown_classes,
 )
 from pyro_hea.inference.schedule import clip_by_member, jittered, one_cycle, steps_of
-from pyro_hea.program.model import MEMBERS_DIM
 from pyro_hea.program.sites import ContinuousSite
+from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch

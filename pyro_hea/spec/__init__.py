@@ -1,5 +1,6 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
+from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
 from pyro_hea.spec.model import (
     Encoder,
@@ -8,6 +9,7 @@ from pyro_hea.spec.model import (
     Latent,
     ModelSpec,
     Network,
+    ProgramSpec,
     Teacher,
     Training,
     in_order,
@@ -36,6 +38,7 @@ __all__ = [
     "Categorical",
     "Continuous",
     "Counts",
+    "CrystalSpec",
     "Dirichlet",
     "Encoder",
     "Features",
@@ -51,6 +54,7 @@ __all__ = [
     "Network",
     "Ordinal",
     "Prior",
+    "ProgramSpec",
     "Reports",
     "Target",
     "Teacher",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator
@@ -245,48 +245,28 @@ class Training(Declaration):
     sleep: float = Field(default=0.25, ge=0.0)
 
 
-class ModelSpec(Declaration):
-    """Everything that defines a model, in one frozen value.
+class ProgramSpec(Declaration):
+    """What the declaration of every program has: targets, their heads, and the training.
 
     Attributes
     ----------
     targets : tuple of Target
-        Target properties by name, each with the prior that it has before an alloy is seen.
-    latent : Latent
-        What composition and targets leave unsaid of each other: z, and its prior.
-    likelihood : Multinomial, Dirichlet or Hurdle
-        Of a composition, given what the decoder makes of z and the targets.
-    features : Features
-        What the heads read of an alloy, and an expert's prior with them.
+        Target properties by name, each with the prior that it has before data are seen.
     head : Network
-        The network of each target's guide, from features to the target. Where it has a teacher
-        nothing is dropped out.
-    encoder : Encoder
-        From composition and targets to z.
-    decoder : Network
-        From z and targets to the composition.
+        The network of each target's guide, from features to the target.
     training : Training
         The ensemble and how it is trained.
-
-    Examples
-    --------
-    >>> spec = ModelSpec()
-    >>> spec.targets[0].name, spec.latent.dim
-    ('single_phase', 8)
     """
 
-    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
-        Binary(name="single_phase"),
-    )
-    latent: Latent = Latent()
-    likelihood: Likelihood = Multinomial()
-    features: Features = Features()
-    head: Network = Network(dropout=0.2)
-    encoder: Encoder = Encoder()
-    decoder: Network = Network()
-    training: Training = Training()
+    if TYPE_CHECKING:  # each kind of spec declares them, in its own order of keys
+        targets: tuple[Target, ...]
+        head: Network
+        training: Training
 
-    @field_validator("targets", mode="before")
+    _folder: ClassVar[str] = "shipped"
+    """Of the package `pyro_hea.spec`, with the specs of this kind."""
+
+    @field_validator("targets", mode="before", check_fields=False)
     @classmethod
     def _named(cls, targets: Any) -> Any:
         if not isinstance(targets, dict):
@@ -302,7 +282,7 @@ class ModelSpec(Declaration):
             named.append(body)
         return tuple(named)
 
-    @field_validator("targets")
+    @field_validator("targets", check_fields=False)
     @classmethod
     def _dependable(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
         names = [target.name for target in targets]
@@ -321,21 +301,7 @@ class ModelSpec(Declaration):
         in_order(targets)
         return targets
 
-    @field_validator("features")
-    @classmethod
-    def _read_by_the_priors(cls, features: Features, info: Any) -> Features:
-        for target in info.data.get("targets", ()):
-            if not isinstance(target.prior, HumeRothery | Logistic):
-                continue
-            for name in target.prior.features:
-                if name not in features.columns:
-                    raise ValueError(
-                        f"the prior of '{target.name}' reads '{name}', which is not among the "
-                        f"features.{nearest(name, features.columns)} Add it to features.names"
-                    )
-        return features
-
-    @field_serializer("targets")
+    @field_serializer("targets", check_fields=False)
     def _by_name(self, targets: tuple[Target, ...]) -> dict[str, Any]:
         return {t.name: t.model_dump(mode="json", exclude={"name"}) for t in targets}
 
@@ -461,7 +427,7 @@ class ModelSpec(Declaration):
         >>> ModelSpec.shipped("default") == ModelSpec()
         True
         """
-        folder = resources.files("pyro_hea.spec").joinpath("shipped")
+        folder = resources.files("pyro_hea.spec").joinpath(cls._folder)
         names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
         if name not in names:
             raise SpecError(
@@ -482,6 +448,62 @@ class ModelSpec(Declaration):
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+class ModelSpec(ProgramSpec):
+    """Everything that defines a model, in one frozen value.
+
+    Attributes
+    ----------
+    targets : tuple of Target
+        Target properties by name, each with the prior that it has before an alloy is seen.
+    latent : Latent
+        What composition and targets leave unsaid of each other: z, and its prior.
+    likelihood : Multinomial, Dirichlet or Hurdle
+        Of a composition, given what the decoder makes of z and the targets.
+    features : Features
+        What the heads read of an alloy, and an expert's prior with them.
+    head : Network
+        The network of each target's guide, from features to the target. Where it has a teacher
+        nothing is dropped out.
+    encoder : Encoder
+        From composition and targets to z.
+    decoder : Network
+        From z and targets to the composition.
+    training : Training
+        The ensemble and how it is trained.
+
+    Examples
+    --------
+    >>> spec = ModelSpec()
+    >>> spec.targets[0].name, spec.latent.dim
+    ('single_phase', 8)
+    """
+
+    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
+        Binary(name="single_phase"),
+    )
+    latent: Latent = Latent()
+    likelihood: Likelihood = Multinomial()
+    features: Features = Features()
+    head: Network = Network(dropout=0.2)
+    encoder: Encoder = Encoder()
+    decoder: Network = Network()
+    training: Training = Training()
+
+    @field_validator("features")
+    @classmethod
+    def _read_by_the_priors(cls, features: Features, info: Any) -> Features:
+        for target in info.data.get("targets", ()):
+            if not isinstance(target.prior, HumeRothery | Logistic):
+                continue
+            for name in target.prior.features:
+                if name not in features.columns:
+                    raise ValueError(
+                        f"the prior of '{target.name}' reads '{name}', which is not among the "
+                        f"features.{nearest(name, features.columns)} Add it to features.names"
+                    )
+        return features
 
 
 def in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:
