@@ -224,9 +224,9 @@ class CrystalDataset:
         sizes = np.zeros(folds, int)
         fold_of = {}
         for system in order:
-            fold = int(sizes.argmin())
-            sizes[fold] += counts[system]
-            fold_of[systems[system]] = fold
+            smallest = int(sizes.argmin())
+            sizes[smallest] += counts[system]
+            fold_of[systems[system]] = smallest
         fold = self.info["chemical_system"].map(fold_of).to_numpy()
         return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
@@ -244,8 +244,8 @@ class CrystalDataset:
         system = self.info["chemical_system"]
         names = np.unique(system)
         order = pd.Index(names[np.random.default_rng(seed).permutation(len(names))])
-        size = system.value_counts().reindex(order).cumsum()
-        held = system.isin(order[(size <= test * len(self)).to_numpy()]).to_numpy()
+        size = system.value_counts().reindex(order).to_numpy().cumsum()
+        held = system.isin(order[size <= test * len(self)]).to_numpy()
         return {"train": self.take(~held), "test": self.take(held)}
 
     @cached_property

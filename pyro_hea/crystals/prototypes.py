@@ -209,20 +209,19 @@ class Aligned:
 def prototype_like(crystal: WyckoffStructure) -> tuple[Prototype, Aligned]:
     """The prototype whose reference is this crystal, in the canonical setting."""
     crystal = crystal.canonical()
-    counts, letters = crystal.counts, crystal.letters
+    group, counts, letters = crystal.group, crystal.counts, crystal.letters
     kinds = sorted(counts, key=lambda e: (counts[e], letters[e]))
-    label = f"{crystal.number}:-"
-    shape = cell_shape(crystal.cell_parameters)
-    prototype = Prototype(label, tuple(letters[e] for e in kinds), (), tuple(shape))
-    coordinates: list[float] = []
-    for kind, element in enumerate(kinds):
-        own = sorted((o for o in crystal.orbits if o.element == element), key=orbit_order)
-        assert "".join(o.letter for o in own) == prototype.kinds[kind]
-        for orbit in own:
-            choices = crystal.group.parameters(orbit.letter, np.array(orbit.point))
-            coordinates += choices[0].tolist()
+    own = sorted(crystal.orbits, key=lambda o: (kinds.index(o.element), o.letter, o.point))
+    coordinates = [
+        value
+        for orbit in own
+        for value in group.parameters(orbit.letter, np.array(orbit.point))[0].tolist()
+    ]
     prototype = Prototype(
-        crystal.prototype, prototype.kinds, tuple(coordinates), tuple(shape.tolist())
+        crystal.prototype,
+        tuple(letters[element] for element in kinds),
+        tuple(coordinates),
+        tuple(cell_shape(crystal.cell_parameters).tolist()),
     )
     return prototype, align(crystal, prototype)
 

@@ -105,14 +105,14 @@ class WyckoffPosition:
 
     @cached_property
     def _inverse(self) -> Floats:
-        return np.linalg.pinv(self.basis).T
+        return np.asarray(np.linalg.pinv(self.basis).T, float)
 
     def at(self, parameters: Floats) -> Floats:
         """Position of the first atom, (..., 3), of parameters (..., freedom)."""
-        return parameters @ self.basis.T + self.origin
+        return np.asarray(parameters @ self.basis.T + self.origin)
 
     def parameters(self, points: Floats) -> tuple[Floats, Floats]:
-        """Nearest parameters (..., freedom) in [0, 1) of points (..., 3), and how far off they are."""
+        """Nearest parameters (..., freedom) in [0, 1) of points (..., 3), and how far off."""
         found = points[..., self.rows]
         rest = wrap(points - self.at(found))
         found = found + rest @ self._inverse
@@ -318,7 +318,9 @@ def _settings(group: SpaceGroup) -> list[Setting]:
                 letter: _renamed(group, letter, rotation @ point + shift)
                 for letter, point in points.items()
             }
-            found.append(Setting(rotation, shift, MappingProxyType(letters), bool(improper)))
+            found.append(
+                Setting(rotation.astype(float), shift, MappingProxyType(letters), bool(improper))
+            )
     return found
 
 
@@ -371,7 +373,7 @@ def _lattice_operations(system: str, glides: bool) -> list[NDArray[np.int_]]:
     if system == "tetragonal":
         orders = [(0, 1, 2), (1, 0, 2)]
     elif system in {"orthorhombic", "cubic"}:
-        orders = list(itertools.permutations(range(3)))
+        orders = [(i, j, 3 - i - j) for i, j in itertools.permutations(range(3), 2)]
     return [s[:, list(order)] for order in orders for s in signs]
 
 
@@ -422,10 +424,12 @@ def _wyckoff_positions() -> dict[int, dict[str, WyckoffPosition]]:
     with (files("pyro_hea.data") / "wyckoff.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, dtype={"site_symmetry": str})
     found: dict[int, dict[str, WyckoffPosition]] = {}
-    for row in table.itertuples(index=False):
-        basis, origin = _affine(row.coordinates)
-        position = WyckoffPosition(row.letter, row.multiplicity, row.site_symmetry, basis, origin)
-        found.setdefault(row.space_group, {})[row.letter] = position
+    for number, letter, multiplicity, site_symmetry, coordinates in zip(
+        *(table[name].tolist() for name in table), strict=True
+    ):
+        basis, origin = _affine(coordinates)
+        position = WyckoffPosition(letter, multiplicity, site_symmetry, basis, origin)
+        found.setdefault(number, {})[letter] = position
     return found
 
 

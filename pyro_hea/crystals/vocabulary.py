@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -221,7 +221,13 @@ class CrystalVocabulary:
         return cls(
             tuple(tuple(counts) for counts in mapping["formula_types"]),
             tuple(
-                Prototype(**{k: tuple(v) if isinstance(v, list) else v for k, v in p.items()})
+                Prototype(
+                    p["label"],
+                    tuple(p["kinds"]),
+                    tuple(p["reference"]),
+                    tuple(p["reference_shape"]),
+                    p["members"],
+                )
                 for p in mapping["prototypes"]
             ),
             tuple(mapping["seen"]),
@@ -237,28 +243,17 @@ def _prototype(crystals: Sequence[WyckoffStructure]) -> Prototype:
     some = crystals[:: max(1, len(crystals) // _COMPARED)][:_COMPARED]
     first, _ = prototype_like(some[0])
     if len(some) == 1 or not first.free:
-        return _with_members(first, len(crystals))
+        return replace(first, members=len(crystals))
     aligned = [align(crystal, first) for crystal in some]
     angles = 2 * np.pi * np.array([a.coordinates for a in aligned])
     mean = np.arctan2(np.sin(angles).mean(0), np.cos(angles).mean(0))
     off = np.square(np.sin((angles - mean) / 2)).sum(1)
     nearest: Aligned = aligned[int(off.argmin())]
-    return Prototype(
-        first.label,
-        first.kinds,
-        tuple(nearest.coordinates.tolist()),
-        tuple(nearest.shape.tolist()),
-        len(crystals),
-    )
-
-
-def _with_members(prototype: Prototype, members: int) -> Prototype:
-    return Prototype(
-        prototype.label,
-        prototype.kinds,
-        prototype.reference,
-        prototype.reference_shape,
-        members,
+    return replace(
+        first,
+        reference=tuple(nearest.coordinates.tolist()),
+        reference_shape=tuple(nearest.shape.tolist()),
+        members=len(crystals),
     )
 
 
@@ -267,7 +262,9 @@ def _different(prototype: Prototype) -> set[int]:
     ways = assignments(prototype.formula_type)
     if len(ways) == 1:
         return {0}
-    elements = element_table().index[: len(prototype.kinds)]  # in the order of electronegativity
+    elements = list(
+        element_table().index[: len(prototype.kinds)]
+    )  # in the order of electronegativity
     return {
         align(
             prototype.crystal(

@@ -391,7 +391,11 @@ def _symmetry(
 ) -> spglib.SpglibDataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib on its own future
-        data = spglib.get_symmetry_dataset(cell, symprec, hall_number=hall_number)
+        data = spglib.get_symmetry_dataset(
+            cell,  # type: ignore[arg-type]
+            symprec,
+            hall_number=hall_number,
+        )
     if data is None:
         raise StructureError(f"spglib finds no symmetry at symprec {symprec} Å; try another")
     return data
