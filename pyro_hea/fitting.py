@@ -198,7 +198,8 @@ class TrainingRun:
             calibrate(self.ensemble.model, self.trainer.data, self.trainer.validation)
         # The guide of the weights that are kept; of these and the seed alone, so nothing is saved.
         trainer = self.trainer
-        sleep(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+        if isinstance(trainer.model, AlloyModel):
+            sleep(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
 
     def _identity(self) -> dict[str, Any]:
         """What tells one training from another."""

@@ -37,6 +37,8 @@ FLOORS = {
         "design",
         "explain.explorer",
         "vae",
+        "crystal_fitting",
+        "crystal_vae",
         "explain",
         "evaluate",
         "evaluate.benchmark",

@@ -16,8 +16,8 @@ from pyro_hea.program.sites import UNKNOWN, BinarySite, CategoricalSite, Continu
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import Reliability
+    from pyro_hea.program.targets import TargetModel
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out; where none is, there is nothing to enumerate."""
@@ -29,7 +29,7 @@ _AS_EXPECTED = 4
 """Labels that are thought of as one scale off, beside those that a scale is judged by."""
 
 
-def elbo_loss(model: AlloyModel, batch: AlloyBatch, counts: Tensor | None = None) -> Tensor:
+def elbo_loss(model: TargetModel, batch: AlloyBatch, counts: Tensor | None = None) -> Tensor:
     """Negative ELBO, summed over members and alloys, in nats, with its gradient.
 
     With `counts` (K, N), that of the alloys which `in_each_class` has counted by them.
@@ -49,7 +49,7 @@ class InEachClass(NamedTuple):
 
 
 @torch.no_grad()
-def in_each_class(model: AlloyModel, batch: AlloyBatch) -> InEachClass:
+def in_each_class(model: TargetModel, batch: AlloyBatch) -> InEachClass:
     """The alloys of unknown class once in each, as known and by as much as the guide holds of it.
 
     Where the bound does not move what the guide holds of a class, that sum over classes is the one
@@ -77,7 +77,7 @@ def in_each_class(model: AlloyModel, batch: AlloyBatch) -> InEachClass:
     return InEachClass(batch, counts)
 
 
-def _by_rows(model: AlloyModel) -> list[str]:
+def _by_rows(model: TargetModel) -> list[str]:
     """Targets whose classes `in_each_class` makes known.
 
     Not those that others depend on, whose labels may rule out a class, and none where all alloys
@@ -89,7 +89,7 @@ def _by_rows(model: AlloyModel) -> list[str]:
     return [name for name in model.spec.taught if name not in parents]
 
 
-def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+def patterns(model: TargetModel, batch: AlloyBatch) -> Tensor:
     """A number for each alloy, on the host, that is equal where the same classes are known, (N,).
 
     Alloys of one pattern need no mask and no branch for what is known of all of them.
@@ -101,7 +101,7 @@ def patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     return pattern
 
 
-def unknown_classes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+def unknown_classes(model: TargetModel, batch: AlloyBatch) -> Tensor:
     """How many classes of each alloy are not known, on the host, (N,)."""
     unknown = [~batch.known(name).cpu() for name in _classes(model)]
     return torch.stack(unknown).sum(0) if unknown else torch.zeros(len(batch), dtype=torch.int64)
@@ -118,7 +118,7 @@ def compacted(batch: AlloyBatch) -> AlloyBatch:
     return batch.replaced(targets=targets, labelled=labelled)
 
 
-def _classes(model: AlloyModel) -> list[str]:
+def _classes(model: TargetModel) -> list[str]:
     """Targets whose unknown classes are branches."""
     names = [t.name for t in model.targets if not isinstance(model.site(t.name), ContinuousSite)]
     return [name for name in names if name not in _by_rows(model)]
@@ -136,7 +136,7 @@ class Told(NamedTuple):
 
 
 @torch.no_grad()
-def told(model: AlloyModel, batch: AlloyBatch, name: str) -> Told:
+def told(model: TargetModel, batch: AlloyBatch, name: str) -> Told:
     """See `Told`; empty where a target is given no other. Heads see what has no label alone."""
     given = Told({}, {})
     for parent in model.ancestors(name):
@@ -154,7 +154,7 @@ def told(model: AlloyModel, batch: AlloyBatch, name: str) -> Told:
     return given
 
 
-def _expected(model: AlloyModel, some: AlloyBatch, name: str, given: Told, rows: Tensor) -> Tensor:
+def _expected(model: TargetModel, some: AlloyBatch, name: str, given: Told, rows: Tensor) -> Tensor:
     """What a target's head expects of some rows of a batch, (K, n, width)."""
     contexts = {n: context[..., rows, :] for n, context in given.contexts.items()}
     values = {n: value[rows] for n, value in given.values.items()}
@@ -170,7 +170,7 @@ def is_told(batch: AlloyBatch, name: str) -> Tensor:
 
 
 def nats(
-    model: AlloyModel, batch: AlloyBatch, name: str, outputs: Tensor, values: Mapping[str, Tensor]
+    model: TargetModel, batch: AlloyBatch, name: str, outputs: Tensor, values: Mapping[str, Tensor]
 ) -> Tensor:
     """-log q of the labels or reports of a target, (K, N); anything where there are none.
 
@@ -204,7 +204,7 @@ class HeldOut(NamedTuple):
 
 
 def held_out(
-    model: AlloyModel, name: str, data: AlloyBatch, validation: AlloyBatch | None
+    model: TargetModel, name: str, data: AlloyBatch, validation: AlloyBatch | None
 ) -> list[HeldOut]:
     """What can be said of a target by heads that have not seen the label."""
     found = []
@@ -219,7 +219,7 @@ def held_out(
     return [part for part in found if len(part.alloys)]
 
 
-def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
+def number_loss(model: TargetModel, name: str, parts: list[HeldOut]) -> Tensor:
     """Log loss of a number on labels held out, a scalar, in nats of the standardised number.
 
     Mean over the labels, and for each over the members that may judge it. Where the number is
@@ -243,7 +243,7 @@ def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
     return torch.cat(scales).mean() + factor.log() / 2 + square.mean() / factor / 2 + constant
 
 
-def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:
+def label_loss(model: TargetModel, batch: AlloyBatch) -> dict[str, Tensor]:
     """Log loss of each head on what is labelled, (K,) a target that has any, nats per label."""
     read = model.read(batch)
     losses = {}

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference import HeldOut
-    from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import Site
+    from pyro_hea.program.targets import TargetModel
 
 Loss: TypeAlias = "Callable[[Site], Tensor]"
 
@@ -38,7 +38,7 @@ _NEAREST = 0.25
 """Share of the squared distances of labels that is never taken for the members' own."""
 
 
-def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
+def calibrate(model: TargetModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
     """Fit the declared calibrations of a trained model, in place, by log loss on labels held out.
 
     A label that no member was trained on is judged by the mixture of all. One that some were
@@ -51,7 +51,7 @@ def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None
 
     Parameters
     ----------
-    model : AlloyModel
+    model : TargetModel
         In evaluation mode.
     data : AlloyBatch
         What it was trained on; by `parts`, some labels of numbers were held out from each member.
@@ -66,7 +66,7 @@ def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None
             site.calibration.copy_(_fitted(site, losses))
 
 
-def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
+def _mixture_loss(model: TargetModel, name: str, part: HeldOut) -> Loss:
     """-log q of labels by the mixture of the members, (N,), for any site."""
     alloys, members = part
     own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.composition import Alloys
     from pyro_hea.program.sites import CategoricalSite, ContinuousSite, OrdinalSite
+    from pyro_hea.spec import Target
 
 Floats: TypeAlias = "NDArray[np.float64]"
 
@@ -82,8 +84,29 @@ def predict(
         )
     novelty = fractions[unseen].sum(axis=1).to_numpy()
     answers = marginals(ensemble.model, batch)
+    return prediction_table(ensemble.spec.targets, answers, novelty, interval, fractions.index)
+
+
+def prediction_table(
+    targets: Sequence[Target],
+    answers: Mapping[str, Marginal],
+    novelty: Floats,
+    interval: float,
+    index: pd.Index,
+) -> pd.DataFrame:
+    """Columns of `predict` from what the heads say.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+    answers : mapping of target to Marginal
+    novelty : ndarray, shape (N,)
+        Share of the prior in each answer.
+    interval : float
+    index : Index
+    """
     columns: dict[str, Any] = {}
-    for target in ensemble.spec.targets:
+    for target in targets:
         marginal = answers[target.name]
         if isinstance(target, Binary):
             told = _of_binary(target, marginal, novelty, interval)
@@ -92,7 +115,7 @@ def predict(
         else:
             told = _of_classes(target.classes, marginal, novelty)
         columns |= {f"{target.name}{suffix}": values for suffix, values in told.items()}
-    return pd.DataFrame(columns, fractions.index)
+    return pd.DataFrame(columns, index)
 
 
 def _of_binary(

@@ -22,6 +22,7 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions import TorchDistribution
+from pyro.distributions.util import broadcast_shape
 from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
 from torch.nn.functional import softplus
@@ -297,7 +298,9 @@ class CrystalModel(TargetModel):
         q = self.code_posterior(batch)
         if self.flow is None:
             return q
-        return dist.TransformedDistribution(q, [self.flow(self.context(y)).inv])
+        context = self.context(y)  # with a branch for each class that is summed over
+        q = q.expand(broadcast_shape(q.batch_shape, context.shape[:-1]))
+        return dist.TransformedDistribution(q, [self.flow(context).inv])
 
     def code_posterior(self, batch: CrystalInputs) -> TorchDistribution:
         """Guide of what the decoder sees of z_composition."""

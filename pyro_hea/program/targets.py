@@ -123,6 +123,14 @@ class TargetModel(nn.Module, ABC):
         yield
 
     @abstractmethod
+    def model(self, batch: Any) -> Any:
+        """The program: targets, latents and what the material is made of."""
+
+    @abstractmethod
+    def guide(self, batch: Any) -> Values:
+        """What is not known is inferred; returns every value that was drawn."""
+
+    @abstractmethod
     def _untrained(self, members: int) -> Self:
         """A model like this one, with so many members and their first weights."""
 
@@ -337,7 +345,7 @@ class TargetModel(nn.Module, ABC):
         with fork_rng():  # its first weights are thrown away
             single = self._untrained(1)
         parameters = {n: p.detach()[index : index + 1] for n, p in self.named_parameters()}
-        single.to(self.embedding.edges).load_state_dict(self.state_dict() | parameters)
+        single.to(next(self.parameters())).load_state_dict(self.state_dict() | parameters)
         single.population = self.population
         return single.train(self.training)
 

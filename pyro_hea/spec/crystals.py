@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from pyro_hea.spec.declaration import Declaration, Positive, Width
+from pyro_hea.errors import nearest
+from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive, Width
 from pyro_hea.spec.model import Flow, Network, ProgramSpec, Training
 from pyro_hea.spec.priors import Prior
 from pyro_hea.spec.targets import Binary, Continuous, KindOfTarget
@@ -120,6 +122,9 @@ class CrystalSpec(ProgramSpec):
     ----------
     targets : tuple of Target
         Target properties by name, each with the prior that it has before a crystal is seen.
+    undefined_if : mapping of str to str
+        Numbers that a crystal has only where a binary target is 0, as {gap: metal}. Labels of other
+        crystals are not read, and a wish for such a number asks for 0 of the other.
     composition : CompositionLatent
         z_composition, whose encoder reads the elements alone.
     structure : StructureLatent
@@ -159,19 +164,28 @@ class CrystalSpec(ProgramSpec):
             positive=False,
             transform="identity",
             prior=Prior(dist="Normal", loc=2.5, scale=2.0),
+            calibration="temperature",
         ),
         Continuous(
             name="acoustic_debye_temperature",
             unit="K",
             prior=Prior(dist="Normal", loc=5.0, scale=0.7),
+            calibration="temperature",
         ),
         Continuous(
             name="elastic_debye_temperature",
             unit="K",
             prior=Prior(dist="Normal", loc=5.6, scale=0.6),
+            calibration="temperature",
         ),
-        Continuous(name="hole_mass", unit="m_e", prior=Prior(dist="Normal", loc=1.0, scale=1.5)),
+        Continuous(
+            name="hole_mass",
+            unit="m_e",
+            prior=Prior(dist="Normal", loc=1.0, scale=1.5),
+            calibration="temperature",
+        ),
     )
+    undefined_if: Frozen[str, str] = FrozenMapping({"gap": "metal", "hole_mass": "metal"})
     composition: CompositionLatent = CompositionLatent()
     structure: StructureLatent = StructureLatent()
     log_volume: Deviations = Deviations()
@@ -193,3 +207,30 @@ class CrystalSpec(ProgramSpec):
         jitter=0.0,
         sleep=0.0,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_these_targets(cls, data: Any) -> Any:
+        """Without the default's targets its `undefined_if` means nothing."""
+        if isinstance(data, Mapping) and "targets" in data and "undefined_if" not in data:
+            data = {**data, "undefined_if": {}}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, other in self.undefined_if.items():
+            for key in (name, other):
+                if key not in self.target_names:
+                    raise ValueError(
+                        f"undefined_if: there is no target '{key}'."
+                        f"{nearest(key, self.target_names)} Targets: {', '.join(self.target_names)}"
+                    )
+            if self.target(name).kind != "continuous" or self.target(other).kind != "binary":
+                raise ValueError(f"undefined_if: '{name}' has to be a number, '{other}' binary")
+        for target in self.targets:
+            if not isinstance(target.prior, Prior | None):
+                raise ValueError(
+                    f"the prior of '{target.name}' reads features of alloys; a target of crystals "
+                    "takes a distribution, as {dist: Bernoulli, probs: 0.5}"
+                )
+        return self
