@@ -1,6 +1,13 @@
 """Crystals: structures as text and as pymatgen structures, their targets, splits and tensors."""
 
 from pyro_hea.crystals.batch import CrystalBatch, composition_batch, crystal_batch
+from pyro_hea.crystals.checks import (
+    check_crystals,
+    compare_to_known,
+    is_neutral,
+    shortest_distance,
+    write_cif,
+)
 from pyro_hea.crystals.dataset import TARGET_UNITS, CrystalDataset, Structures
 from pyro_hea.crystals.elements import PROPERTY_UNITS, electronegativity_order, element_table
 from pyro_hea.crystals.features import composition_features, crystal_features, roles_of
@@ -13,7 +20,7 @@ from pyro_hea.crystals.prototypes import (
     formula_type,
     prototype_like,
 )
-from pyro_hea.crystals.reading import load_crystals
+from pyro_hea.crystals.reading import load_crystals, read_crystals
 from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS, SpaceGroup, WyckoffPosition, space_group
 from pyro_hea.crystals.vocabulary import CrystalVocabulary, Scale
 from pyro_hea.crystals.wyckoff import Orbit, WyckoffStructure
@@ -36,6 +43,8 @@ __all__ = [
     "WyckoffStructure",
     "align",
     "assignments",
+    "check_crystals",
+    "compare_to_known",
     "composition_batch",
     "composition_features",
     "crystal_batch",
@@ -43,8 +52,12 @@ __all__ = [
     "electronegativity_order",
     "element_table",
     "formula_type",
+    "is_neutral",
     "load_crystals",
     "prototype_like",
+    "read_crystals",
     "roles_of",
+    "shortest_distance",
     "space_group",
+    "write_cif",
 ]

@@ -84,11 +84,14 @@ class CrystalDataset:
     sources : DataFrame, shape (N, S)
         What else is known of the rows: where structure and moduli come from, of which earlier row
         each is a duplicate.
+    left_out : Series
+        Files that could not be read, and why.
     """
 
     text: pd.Series
     targets: pd.DataFrame
     sources: pd.DataFrame = field(default_factory=pd.DataFrame)
+    left_out: pd.Series = field(default_factory=lambda: pd.Series(dtype=str, name="reason"))
 
     def __post_init__(self) -> None:
         if not self.text.index.is_unique:
@@ -103,7 +106,9 @@ class CrystalDataset:
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}: {n}" for name, n in self.targets.count().items() if n)
         elements = {element for counts in self._counts for element in counts}
-        return f"CrystalDataset({len(self)} crystals of {len(elements)} elements; {counts})"
+        left = f"; {len(self.left_out)} files left out" if len(self.left_out) else ""
+        known = f"; {counts}" if counts else ""
+        return f"CrystalDataset({len(self)} crystals of {len(elements)} elements{known}{left})"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.table.head(10).to_html()}"
