@@ -80,9 +80,11 @@ class ElementsOnRoles(TorchDistribution):
         """Log probability of each element on a role, given those on the roles before it."""
         logits = self.logits[..., role, :]
         index = torch.arange(logits.shape[-1], device=logits.device)
-        out = index >= logits.shape[-1] - room[..., role, None]
+        out = torch.zeros_like(logits, dtype=torch.bool)
         for other in before:
             out = out | (index == other[..., None])
+        later = (~out).flip(-1).cumsum(-1).flip(-1) - (~out).long()
+        out = out | (later < room[..., role, None])
         if before:
             out = out | (self.tied[..., role, None] & (index <= before[-1][..., None]))
         return logits.masked_fill(out, IMPOSSIBLE).log_softmax(-1)
