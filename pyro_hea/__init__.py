@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
     from pyro_hea.crystals import CrystalDataset as CrystalDataset
     from pyro_hea.crystals import load_crystals as load_crystals
+    from pyro_hea.crystals import read_crystals as read_crystals
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
@@ -62,6 +63,7 @@ _HOMES = {
     "load_crystals": "crystals",
     "parse_composition": "alloys.composition",
     "read_alloys": "alloys.dataset",
+    "read_crystals": "crystals",
 }
 
 __all__ = [*_HOMES]

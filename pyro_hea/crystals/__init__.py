@@ -1,5 +1,6 @@
 """Crystals: structures as text and as pymatgen structures, their targets, splits and tensors."""
 
+from pyro_hea.crystals.alignment import Aligned, align, prototype_like
 from pyro_hea.crystals.batch import CrystalBatch, composition_batch, crystal_batch
 from pyro_hea.crystals.checks import (
     check_crystals,
@@ -11,15 +12,7 @@ from pyro_hea.crystals.checks import (
 from pyro_hea.crystals.dataset import TARGET_UNITS, CrystalDataset, Structures
 from pyro_hea.crystals.elements import PROPERTY_UNITS, electronegativity_order, element_table
 from pyro_hea.crystals.features import composition_features, crystal_features, roles_of
-from pyro_hea.crystals.prototypes import (
-    SHAPE,
-    Aligned,
-    Prototype,
-    align,
-    assignments,
-    formula_type,
-    prototype_like,
-)
+from pyro_hea.crystals.prototypes import SHAPE, Prototype, assignments, formula_type
 from pyro_hea.crystals.reading import load_crystals, read_crystals
 from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS, SpaceGroup, WyckoffPosition, space_group
 from pyro_hea.crystals.vocabulary import CrystalVocabulary, Scale

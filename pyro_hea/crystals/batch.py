@@ -11,14 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pyro_hea.crystals.alignment import align, prototype_like
 from pyro_hea.crystals.dataset import CrystalDataset
 from pyro_hea.crystals.elements import electronegativity_order
 from pyro_hea.crystals.features import composition_features, fraction_matrix, roles_of
 from pyro_hea.crystals.prototypes import (
-    align,
     assignments,
     formula_type,
-    prototype_like,
     shape_mask,
 )
 from pyro_hea.crystals.vocabulary import CrystalVocabulary

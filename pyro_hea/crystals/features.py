@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from pyro_hea.crystals.cells import Floats
 from pyro_hea.crystals.elements import PROPERTY_UNITS, element_table
 from pyro_hea.crystals.geometry import coordination_weights, neighbours
-from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS, Floats
+from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS
 from pyro_hea.crystals.wyckoff import WyckoffStructure
 
 SHELLS = np.linspace(0.6, 2.4, 13)

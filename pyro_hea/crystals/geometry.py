@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_hea.crystals.symmetry import Floats
+from pyro_hea.crystals.cells import Floats
 from pyro_hea.crystals.wyckoff import WyckoffStructure
 
 

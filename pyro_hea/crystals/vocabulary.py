@@ -14,19 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_hea.crystals.alignment import Aligned, align, prototype_like
+from pyro_hea.crystals.cells import Floats
 from pyro_hea.crystals.dataset import CrystalDataset
 from pyro_hea.crystals.elements import electronegativity_order, element_table
 from pyro_hea.crystals.prototypes import (
     SHAPE,
-    Aligned,
     Prototype,
-    align,
     assignments,
     formula_type,
-    prototype_like,
     shape_mask,
 )
-from pyro_hea.crystals.symmetry import Floats
 from pyro_hea.crystals.wyckoff import WyckoffStructure
 
 _COMPARED = 12  # members of a prototype among which its reference is looked for

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,17 +9,16 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import spglib
 
+from pyro_hea.crystals.cells import Floats, cell_matrix, cell_parameters, full_lattice, wrap
 from pyro_hea.crystals.elements import electronegativity_order
-from pyro_hea.crystals.symmetry import Floats, Setting, SpaceGroup, space_group, wrap
+from pyro_hea.crystals.recognition import recognise
+from pyro_hea.crystals.settings import Setting
+from pyro_hea.crystals.symmetry import SpaceGroup, space_group
 from pyro_hea.errors import StructureError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
-
-LARGEST = 2000
-"""Atoms in a cell beyond which a structure is refused."""
 
 _DIGITS = 5  # of a coordinate, as in the packaged table
 _LENGTH_DIGITS = 4  # of a length in Angstrom or an angle in degrees
@@ -145,7 +142,7 @@ class WyckoffStructure:
     @property
     def cell_parameters(self) -> tuple[float, float, float, float, float, float]:
         """a, b, c in Angstrom and α, β, γ in degrees of the standard cell."""
-        return full_lattice(self.group, self.lattice)
+        return full_lattice(self.group.crystal_system, self.lattice)
 
     @property
     def volume_per_atom(self) -> float:
@@ -245,35 +242,12 @@ class WyckoffStructure:
         Raises
         ------
         StructureError
-            For partial occupancies, no element of the periodic table, more than `LARGEST` atoms, or
+            For partial occupancies, no element of the periodic table, more than 2000 atoms, or
             atoms on each other.
         """
-        _check(structure)
-        numbers = [site.specie.Z for site in structure]
-        cell = (structure.lattice.matrix, structure.frac_coords, numbers)
-        data = _symmetry(cell, symprec)
-        group = space_group(data.number)
-        if data.hall_number != group.hall_number:
-            data = _symmetry(cell, symprec, group.hall_number)
-        letter_of = dict(zip(data.mapping_to_primitive, data.wyckoffs, strict=True))
-        orbit_of = dict(zip(data.mapping_to_primitive, data.crystallographic_orbits, strict=True))
-        orbits: dict[int, Orbit] = {}
-        for atom, number, point in zip(
-            data.std_mapping_to_primitive, data.std_types, data.std_positions, strict=True
-        ):
-            if orbit_of[atom] not in orbits:
-                x, y, z = (float(value) for value in point)
-                orbits[orbit_of[atom]] = Orbit(_symbol(number), letter_of[atom], (x, y, z))
-        parameters = cell_parameters(data.std_lattice)
-        lattice = tuple(parameters[i] for i in group.free_lattice)
-        found = cls(group.number, lattice, tuple(orbits.values()))
-        atoms = sum(group.position(orbit.letter).multiplicity for orbit in found.orbits)
-        if atoms != len(data.std_types):
-            raise StructureError(
-                f"spglib finds {len(data.std_types)} atoms in the standard cell and orbits of "
-                f"{atoms}; try another symprec than {symprec}"
-            )
-        return found.canonical()
+        number, lattice, atoms = recognise(structure, symprec)
+        orbits = tuple(Orbit(element, letter, point) for element, letter, point in atoms)
+        return cls(number, lattice, orbits).canonical()
 
 
 def prototype_of(group: SpaceGroup, letters: dict[str, str]) -> str:
@@ -302,117 +276,11 @@ def orbit_order(orbit: Orbit) -> tuple[int, str, tuple[float, ...]]:
     return electronegativity_order(orbit.element), orbit.letter, orbit.point
 
 
-def full_lattice(
-    group: SpaceGroup, lattice: Iterable[float]
-) -> tuple[float, float, float, float, float, float]:
-    """a, b, c, α, β, γ from the free ones."""
-    full = [0.0, 0.0, 0.0, 90.0, 90.0, 90.0]
-    for place, value in zip(group.free_lattice, lattice, strict=True):
-        full[place] = value
-    if group.crystal_system in {"trigonal", "hexagonal"}:
-        full[5] = 120.0
-    full[1] = full[1] or full[0]
-    full[2] = full[2] or full[0]
-    a, b, c, alpha, beta, gamma = full
-    return a, b, c, alpha, beta, gamma
-
-
-def cell_matrix(parameters: tuple[float, float, float, float, float, float]) -> Floats:
-    """Basis vectors as rows, a along x and b in the plane of x and y, in Angstrom.
-
-    Raises
-    ------
-    StructureError
-        If no cell has these angles.
-    """
-    a, b, c = parameters[:3]
-    cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(x)) for x in parameters[3:])
-    sin_gamma = math.sin(math.radians(parameters[5]))
-    y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
-    square = 1 - cos_beta**2 - y**2
-    if square <= 0:
-        raise StructureError(f"no cell has the angles {parameters[3:]} degrees")
-    return np.array(
-        [
-            [a, 0, 0],
-            [b * cos_gamma, b * sin_gamma, 0],
-            [c * cos_beta, c * y, c * math.sqrt(square)],
-        ]
-    )
-
-
-def cell_parameters(matrix: Floats) -> tuple[float, float, float, float, float, float]:
-    """a, b, c in the unit of `matrix` and α, β, γ in degrees."""
-    a, b, c = (float(x) for x in np.linalg.norm(matrix, axis=1))
-    metric = matrix @ matrix.T
-    alpha, beta, gamma = (
-        math.degrees(math.acos(metric[i, j] / math.sqrt(metric[i, i] * metric[j, j])))
-        for i, j in ((1, 2), (0, 2), (0, 1))
-    )
-    return a, b, c, alpha, beta, gamma
-
-
 def _in_primitive_cell(atoms: Floats, group: SpaceGroup) -> Floats:
     """The atoms of a standard cell as those of the primitive one, each once."""
     points = atoms @ np.linalg.inv(group.primitive) % 1
     near = np.abs(wrap(points[:, None] - points)).max(-1) < 1e-6
     return points[near.argmax(1) == np.arange(len(points))]
-
-
-def _check(structure: Structure) -> None:
-    from pymatgen.core import Element
-
-    if not len(structure):
-        raise StructureError("the structure has no atoms")
-    if len(structure) > LARGEST:
-        raise StructureError(
-            f"{len(structure)} atoms in the cell; at most {LARGEST} are read: is it a supercell?"
-        )
-    if not structure.is_ordered:
-        site = next(site for site in structure if not site.is_ordered)
-        raise StructureError(
-            f"a place is partly occupied ({site.species_string}); write an ordered model of it"
-        )
-    for site in structure:
-        symbol = getattr(site.specie, "symbol", str(site.specie))
-        if not Element.is_valid_symbol(symbol) or symbol in {"D", "T"}:
-            raise StructureError(f"'{symbol}' is no element of the periodic table")
-    distances = structure.distance_matrix + 10 * np.eye(len(structure))
-    if len(structure) > 1 and distances.min() < 0.3:
-        i, j = np.unravel_index(int(distances.argmin()), distances.shape)
-        raise StructureError(
-            f"atoms {i + 1} ({structure[int(i)].specie}) and {j + 1} ({structure[int(j)].specie}) "
-            f"overlap: they are {distances.min():.2f} Å apart"
-        )
-
-
-def _symmetry(
-    cell: tuple[Floats, Floats, list[int]], symprec: float, hall_number: int = 0
-) -> spglib.SpglibDataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # spglib on its own future
-        data = spglib.get_symmetry_dataset(
-            cell,  # type: ignore[arg-type]
-            symprec,
-            hall_number=hall_number,
-        )
-    if data is None:
-        raise StructureError(f"spglib finds no symmetry at symprec {symprec} Å; try another")
-    return data
-
-
-@cache
-def _symbol(number: int) -> str:
-    from pymatgen.core import Element
-
-    return str(Element.from_Z(int(number)).symbol)
-
-
-@cache
-def _reduced_formula(counts: tuple[tuple[str, int], ...]) -> str:
-    from pymatgen.core import Composition
-
-    return str(Composition(dict(counts)).reduced_formula)
 
 
 def _read_orbits(text: str) -> tuple[Orbit, ...]:
@@ -427,3 +295,10 @@ def _read_orbits(text: str) -> tuple[Orbit, ...]:
 def _short(value: float, digits: int) -> str:
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text
+
+
+@cache
+def _reduced_formula(counts: tuple[tuple[str, int], ...]) -> str:
+    from pymatgen.core import Composition
+
+    return str(Composition(dict(counts)).reduced_formula)
