@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from pyro_hea.crystals.bonds import bond_statistics
 from pyro_hea.crystals.cells import Floats
 from pyro_hea.crystals.elements import PROPERTY_UNITS, element_table
 from pyro_hea.crystals.geometry import coordination_weights, neighbours
@@ -108,7 +109,7 @@ def crystal_features(crystals: Sequence[WyckoffStructure]) -> tuple[pd.DataFrame
     both : DataFrame, shape (N, B)
         `volume_per_atom` (Å³), `density` (g/cm3), `packing` (share of space in spheres of covalent
         radii), nearest distances (Å) and over the sum of covalent radii, difference in
-        electronegativity, ionic radii and mass of neighbours.
+        electronegativity, ionic radii and mass of neighbours; and `bond_statistics`.
     """
     told = [_features_of(crystal) for crystal in crystals]
     return pd.DataFrame([s for s, _ in told]), pd.DataFrame([b for _, b in told])
@@ -184,6 +185,7 @@ def _both(crystal, found, weights, shortest, share) -> dict[str, float]:  # type
         "bond_electronegativity_mean": float(bond @ differences),
         "bond_electronegativity_max": float(np.where(weights > 0.3, differences, 0).max()),
         "bond_reduced_mass": float(bond @ (mass[a] * mass[b] / (mass[a] + mass[b]))),
+        **bond_statistics(crystal, found, weights, share),
     }
 
 

@@ -406,3 +406,28 @@ def _key(crystal: WyckoffStructure) -> str:
     """Formula, prototype and which element is on which letters."""
     letters = ";".join(f"{e}:{crystal.letters[e]}" for e in sorted(crystal.letters))
     return f"{crystal.formula}|{crystal.prototype}|{letters}"
+
+
+def draw_crystals(ensemble: CrystalEnsemble, n: int, seed: int = 0) -> list[WyckoffStructure]:
+    """Crystals drawn from the model: formula type, both latents, elements and prototype.
+
+    Targets are drawn together, as a training crystal has them; what has no label is as the heads
+    find it most probable. Of shapes, volumes and coordinates the centres are taken, of assignments
+    the most probable one.
+    """
+    number = -(-n // ensemble.members)
+    parts: list[WyckoffStructure] = []
+    with seeded(seed), torch.no_grad():
+        rows = torch.randint(len(ensemble.known), (number,))
+        known = ensemble.inputs(ensemble.known.take(rows.numpy()))
+        for k in range(ensemble.members):
+            single, model = ensemble.of_member(k), ensemble.model.member(k)
+            y, s = single.most_probable(known), known.formula_type
+            z_c = model.composition_prior().sample(torch.Size([1, number]))
+            seen = model.seen(z_c, y, s)
+            elements = model.elements_likelihood(seen, s).sample()[0]
+            z_s = model.structure_prior(seen, s).sample()
+            prototype = model.prototype_likelihood(z_s, s).sample()[0]
+            ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
+            parts += single.crystals(elements, s, prototype, ways.probs[0].argmax(-1), z_s)
+    return parts[:n]

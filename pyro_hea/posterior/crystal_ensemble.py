@@ -263,7 +263,7 @@ def compositions_of(formulas: Formulas) -> list[dict[str, float]]:
             composition = Composition(formula)
         except (ValueError, TypeError) as error:
             raise FormulaError(f"'{formula}' is no formula: {error}") from None
-        amounts = {str(element): float(n) for element, n in composition.items()}
+        amounts = {str(element.symbol): float(n) for element, n in composition.items()}
         if not amounts or any(abs(a - round(a)) > 1e-6 for a in amounts.values()):
             raise FormulaError(
                 f"'{formula}' has no whole numbers of atoms; a crystal is written as 'SrTiO3'"

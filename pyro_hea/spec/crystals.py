@@ -30,10 +30,10 @@ class CompositionLatent(Declaration):
         likelihood is a probability; it then pays the latent little to tell every element.
     """
 
-    dim: int = Field(default=16, ge=2, le=256, multiple_of=2)
+    dim: int = Field(default=24, ge=2, le=256, multiple_of=2)
     prior: Prior = Prior(dist="Normal", loc=0.0, scale=1.0)
     flow: Flow | None = Flow(layers=2, hidden=64, bins=1)
-    count: int = Field(default=4, ge=1, le=100)
+    count: int = Field(default=10, ge=1, le=100)
 
 
 class PrototypeMixture(Declaration):
