@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
 SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
 
 .NOTPARALLEL:  # two installs into one .venv would collide
-.PHONY: help run test test-all lint docs benchmark benchmark-more data notebooks clean
+.PHONY: help run test test-all test-newest lint docs benchmark benchmark-more data notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "%-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,13 @@ test: lint  ## lint, types, and the tests that are not slow
 test-all: lint  ## the slow ones too, with coverage, which takes half as long again
 	$(PYTEST) --cov
 
-lint: $(VENV)/.extra-test  ## ruff and mypy
+# A venv of its own, of the newest releases that the ranges of pyproject.toml allow.
+test-newest:  ## the tests that are not slow, with the newest releases: PYTHON=python3.13
+	test -x .venv-newest/bin/pip || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[test]"
+	OMP_NUM_THREADS=1 .venv-newest/bin/pytest --numprocesses 2 --dist worksteal -m "not slow"
+
+lint: $(VENV)/.extra-test $(VENV)/.extra-build-data  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -53,7 +59,7 @@ notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
 		notebooks/*.ipynb
 
 clean:  ## remove .venv, builds and caches, but no runs
-	rm -rf $(VENV) build dist *.egg-info docs/_build .coverage .hypothesis .mypy_cache \
+	rm -rf $(VENV) .venv-newest build dist *.egg-info docs/_build .coverage .hypothesis .mypy_cache \
 		.pytest_cache .ruff_cache
 	find pyro_hea data tests docs -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,7 +1,12 @@
 """How Sphinx builds the documentation."""
 
 import re
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+sys.path.insert(0, str(_HERE))  # for the extension in _generate.py
 
 project = "pyro_hea"
 author = "The pyro_hea developers"
@@ -9,15 +14,23 @@ copyright = author
 release = version = _version("pyro-hea")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx_click",
     "sphinx_copybutton",
+    "sphinx_design",
+    "sphinxcontrib.bibtex",
+    "_generate",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebooks are committed with their outputs
+nb_merge_streams = True
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "unsrt"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

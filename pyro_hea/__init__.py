@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
+    from pyro_hea.campaign import Campaign as Campaign
     from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
     from pyro_hea.crystals import CrystalDataset as CrystalDataset
     from pyro_hea.crystals import load_crystals as load_crystals
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pyro_hea.design.crystal_constraints import Prototypes as Prototypes
     from pyro_hea.design.crystal_constraints import ShortestDistance as ShortestDistance
     from pyro_hea.design.crystal_constraints import SpaceGroups as SpaceGroups
+    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
     from pyro_hea.spec import CrystalSpec as CrystalSpec
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
+    "Campaign": "campaign",
     "CrystalDataset": "crystals",
     "CrystalSpec": "spec",
     "CrystalSystems": "design.crystal_constraints",
@@ -58,6 +61,7 @@ _HOMES = {
     "RequiredElements": "design",
     "ShortestDistance": "design.crystal_constraints",
     "SpaceGroups": "design.crystal_constraints",
+    "cross_validate": "evaluate",
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
     "load_crystals": "crystals",

@@ -13,7 +13,7 @@ from pyro_hea.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
-from pyro_hea.inference import PARTS, Trainer
+from pyro_hea.inference import LABEL_FOLDS, Trainer
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
 from pyro_hea.program.crystals import CrystalModel
@@ -60,7 +60,7 @@ def prepare_crystals(
         model = CrystalModel(spec, CrystalTables.of(vocabulary, bare), statistics)
     ensemble = CrystalEnsemble(model, vocabulary, data, seed)
     inputs = labelled_inputs(batch_inputs(ensemble, batch), spec)
-    trainer = Trainer(model, _in_parts(inputs, data, spec, seed), None, seed)
+    trainer = Trainer(model, _in_folds(inputs, data, spec, seed), None, seed)
     where = None if folder is None else Path(folder)
     run = TrainingRun(cast("Ensemble", ensemble), trainer, [], where)
     if resume:
@@ -111,16 +111,16 @@ def _scales(spec: CrystalSpec, data: CrystalDataset) -> dict[str, tuple[float, f
     return scales
 
 
-def _in_parts(
+def _in_folds(
     inputs: CrystalInputs, data: CrystalDataset, spec: CrystalSpec, seed: int
 ) -> CrystalInputs:
-    """Deal the labels of each number into parts, whole chemical systems together."""
+    """Deal the labels of each number into folds, whole chemical systems together."""
     systems, number = np.unique(data.info["chemical_system"], return_inverse=True)
-    part = np.random.default_rng(seed).permutation(len(systems)) % PARTS
-    of_crystal = torch.tensor(part[number])
-    parts = {}
+    fold = np.random.default_rng(seed).permutation(len(systems)) % LABEL_FOLDS
+    of_crystal = torch.tensor(fold[number])
+    folds = {}
     for target in spec.targets:
         known = inputs.known(target.name)
-        if isinstance(target, Continuous) and int(known.sum()) >= PARTS:
-            parts[target.name] = of_crystal.masked_fill(~known, -1)
-    return cast("CrystalInputs", inputs.replaced(parts=parts))
+        if isinstance(target, Continuous) and int(known.sum()) >= LABEL_FOLDS:
+            folds[target.name] = of_crystal.masked_fill(~known, -1)
+    return cast("CrystalInputs", inputs.replaced(label_folds=folds))

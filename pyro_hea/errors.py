@@ -1,7 +1,6 @@
-"""Exceptions and warnings of the package, and the hints that go into their messages.
+"""Exceptions and warnings of the package, and hints for their messages.
 
-Each exception derives from `PyroHEAError` and from the builtin that a caller would expect, so
-both ``except PyroHEAError`` and ``except ValueError`` read naturally.
+Each exception derives from `PyroHEAError` and from the builtin that a caller would expect.
 """
 
 from __future__ import annotations
@@ -15,7 +14,17 @@ class PyroHEAError(Exception):
 
 
 class FormulaError(PyroHEAError, ValueError):
-    """A composition cannot be read."""
+    """A composition cannot be read.
+
+    Attributes
+    ----------
+    position : int or None
+        Where in the formula, counted from 0.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class UnknownElementError(FormulaError):
@@ -23,7 +32,7 @@ class UnknownElementError(FormulaError):
 
 
 class DataError(PyroHEAError, ValueError):
-    """A table holds something that it must not hold."""
+    """A table, or a value in it, is not valid."""
 
 
 class StructureError(PyroHEAError, ValueError):
@@ -52,7 +61,7 @@ class UnknownTargetError(PyroHEAError, KeyError):
 
 
 class NotFittedError(PyroHEAError, RuntimeError):
-    """A model is asked for something before it was fitted."""
+    """A model is used before it was fitted."""
 
 
 class TrainingDivergedError(PyroHEAError, RuntimeError):
@@ -64,7 +73,7 @@ class ConstraintError(PyroHEAError, ValueError):
 
 
 class OutputError(PyroHEAError, OSError):
-    """Nothing can be written to that place."""
+    """A file cannot be written."""
 
 
 class MissingFileError(PyroHEAError, FileNotFoundError):
@@ -79,8 +88,16 @@ class PyroHEAWarning(UserWarning):
     """Base of every warning that the package gives."""
 
 
+class FormulaWarning(PyroHEAWarning):
+    """A formula may have been meant in another way than it is read."""
+
+
+class TableWarning(PyroHEAWarning):
+    """A part of a table is not used, or may have been meant in another way than it is read."""
+
+
 class ConflictingReportsWarning(PyroHEAWarning):
-    """Reports on one alloy tie, and the alloy is left without a label."""
+    """Reports on one alloy disagree."""
 
 
 class UnseenElementWarning(PyroHEAWarning):
@@ -95,8 +112,20 @@ class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 
 
+class FewLabelsWarning(PyroHEAWarning):
+    """A target has fewer labels than can be learnt from with any trust."""
+
+
+class ResumeWarning(PyroHEAWarning):
+    """There is no training to resume, and a new one starts."""
+
+
 class DesignWarning(PyroHEAWarning):
-    """A design run returned less, or worse, than it was asked for."""
+    """A design run returned fewer alloys, or worse ones, than requested."""
+
+
+class FormerKeyWarning(PyroHEAWarning, FutureWarning):
+    """A spec names a key as an earlier release did."""
 
 
 class GuideWarning(PyroHEAWarning):
@@ -104,14 +133,14 @@ class GuideWarning(PyroHEAWarning):
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Hint at the allowed word that `word` was probably meant to be.
+    """Suggest the allowed word that is nearest to `word`.
 
     Parameters
     ----------
     word : str
         What was written.
     allowed : iterable of str
-        What could have been written; case is not held against `word`.
+        What could have been written; case is ignored.
 
     Returns
     -------
@@ -130,8 +159,52 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
+def excerpt(value: object, position: int = 0, length: int = 60) -> str:
+    """Quote a value in a message of bounded length.
+
+    Parameters
+    ----------
+    value : object
+        Text, or anything with a `repr`.
+    position : int
+        The character that has to be seen.
+    length : int
+        Characters shown at most.
+
+    Returns
+    -------
+    str
+        The value as Python writes it, with `…` where something is left out.
+
+    Examples
+    --------
+    >>> print(excerpt("CoCrFeNi"), excerpt("A" * 100, length=5))
+    'CoCrFeNi' 'AAAAA…'
+    """
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) <= length:
+        return repr(value)
+    start = max(0, min(position - length // 2, len(text) - length))
+    shown = "…" * (start > 0) + text[start : start + length]
+    shown += "…" * (start + length < len(text))
+    return repr(shown) if isinstance(value, str) else shown
+
+
+def listing(names: Iterable[object], limit: int = 12) -> str:
+    """List names in a message of bounded length.
+
+    Examples
+    --------
+    >>> listing(["a", "b", "c"], limit=2)
+    'a, b, … (3 in all)'
+    """
+    every = list(names)
+    shown = [excerpt(str(name), length=40)[1:-1] for name in every[:limit]]
+    return ", ".join([*shown, f"… ({len(every)} in all)"] if len(every) > limit else shown)
+
+
 def missing_extra(package: str, extra: str) -> MissingExtraError:
-    """Make the error for a package that comes with an optional extra.
+    """Make the error for a missing optional dependency.
 
     Parameters
     ----------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import TypeAdapter, ValidationError
 from tqdm.auto import tqdm
 
 from pyro_hea.alloys.composition import load_tables
@@ -24,8 +27,17 @@ from pyro_hea.alloys.dataset import (
 )
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
-from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
-from pyro_hea.inference import PARTS, EpochRecord, Measurements, Trainer, checkpoint, learn, sleep
+from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError
+from pyro_hea.files import locked
+from pyro_hea.inference import (
+    LABEL_FOLDS,
+    EpochRecord,
+    Measurements,
+    Trainer,
+    checkpoint,
+    distil_heads,
+    train_encoder,
+)
 from pyro_hea.posterior import Ensemble, as_fractions, calibrate
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import link_of
@@ -37,20 +49,22 @@ if TYPE_CHECKING:
 
 _NAME = "training"
 
-_GENTLER = 0.2
-"""Share of the learning rates with which a trained model is trained further."""
+_RECORD = TypeAdapter(EpochRecord)
+
+_UPDATE_RATE = 0.2
+"""Factor on the learning rates in further training of a trained model."""
 
 _SAVE_EVERY = 25
 """Epochs between saves."""
 
 _HELD_OUT = 0.1
-"""Share of the labelled alloys that decides when to stop, where none are given for that."""
+"""Share of the labelled alloys held out for early stopping, where no validation is passed."""
 
 _ENOUGH_LABELS = 100
-"""Fewer labelled alloys than these are all trained on, to the last epoch."""
+"""With fewer labelled alloys nothing is held out, and training goes to the last epoch."""
 
 _PRIOR_DRAWS = 4001
-"""Behind the scale of a number whose labels are not looked at."""
+"""Draws of a prior from which the scale of an untrained number is taken."""
 
 _HISTORY = ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss", "best")
 
@@ -88,31 +102,38 @@ class TrainingRun:
         resume: bool,
         progress: bool = False,
     ) -> TrainingRun:
-        """Check the data, make the first weights and teach the heads, or read the saved state.
+        """Check the data, then initialise and distil, or read the saved state.
 
         Parameters
         ----------
         spec : ModelSpec
         data : AlloyDataset
         validation : AlloyDataset or None
-            None holds out a part of `data`, by which no taught head is stopped: it is taught, too.
+            None holds out a part of `data` for early stopping; heads with a teacher learn from that
+            part too.
         seed : int
         device : torch.device
         folder : path or None
         resume : bool
         progress : bool
-            Show a progress bar of the lessons.
+            Show a progress bar of the distillation.
 
         Raises
         ------
         DataError
             For a target without labels, or with labels of one class only.
-        MissingFileError, CheckpointError
-            Where nothing, or another training, is there to be resumed.
+        CheckpointError
+            Where another training is there to be resumed, or a damaged one.
         OutputError
-            Where the folder cannot be written.
+            Where the folder cannot be written, or another process trains into it.
+
+        Warns
+        -----
+        ResumeWarning
+            Where nothing was saved yet, so that `resume` starts a new training.
         """
         _check_labels(data, spec)
+        spec = spec.scaled_to(data)
         held_out = validation is None
         if validation is None:
             data, validation = _hold_out(data, spec, seed)
@@ -121,7 +142,7 @@ class TrainingRun:
             _check_labels(data, spec)
         ensemble = _new_ensemble(spec, data, seed, device)
         stopping = _stopping_batch(ensemble, validation)
-        batch = _in_parts(ensemble, ensemble.batch(data))
+        batch = _with_label_folds(ensemble, ensemble.batch(data))
         trainer = Trainer(
             ensemble.model,
             batch,
@@ -130,11 +151,11 @@ class TrainingRun:
             _measurements(ensemble, data),
         )
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
-        if resume:
-            run._resume()
-        else:
-            _teach(ensemble, [batch, stopping if held_out else None], seed, progress)
-        run._save()
+        with run._locked():
+            if not (resume and run._resume()):
+                run._save(distilled=False)  # an interrupt can be resumed from the first step on
+                _distil(ensemble, [batch, stopping if held_out else None], seed, progress)
+                run._save()
         return run
 
     @classmethod
@@ -159,47 +180,55 @@ class TrainingRun:
         settings = training.model_copy(
             update={
                 "epochs": epochs,
-                "learning_rate": _GENTLER * training.learning_rate,
-                "head_learning_rate": _GENTLER * training.head_learning_rate,
+                "learning_rate": _UPDATE_RATE * training.learning_rate,
+                "head_learning_rate": _UPDATE_RATE * training.head_learning_rate,
             }
         )
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
         batch, measured = copied.batch(data), _measurements(copied, data)
-        part = min(1.0, epochs / training.epochs)
-        _teach(copied, [batch], seed, progress, part=part, gentleness=_GENTLER)
+        share = min(1.0, epochs / training.epochs)
+        _distil(copied, [batch], seed, progress, share, _UPDATE_RATE)
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
     def train(self, progress: bool) -> None:
-        """Train to the end; an interrupt, too, leaves the best weights and a saved state."""
-        try:
-            with tqdm(
-                total=self.trainer.settings.epochs,
-                initial=self.trainer.epoch,
-                disable=not progress,
-                desc="training",
-                unit="epoch",
-            ) as bar:
-                for record in self.trainer.epochs():
-                    self.records.append(record)
-                    bar.update()
-                    if record.elbo_loss is not None and record.log_loss is not None:
-                        bar.set_postfix_str(
-                            f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
-                            f"log loss {np.mean(record.log_loss):.3f}"
-                        )
-                    if record.epoch % _SAVE_EVERY == 0:
-                        self._save()
-        except KeyboardInterrupt:
-            self._save()
-            raise
-        finally:
-            self.trainer.keep_best()
-            calibrate(self.ensemble.model, self.trainer.data, self.trainer.validation)
-        # The guide of the weights that are kept; of these and the seed alone, so nothing is saved.
+        """Train to the end; an interrupt too keeps the best weights and saves the state."""
         trainer = self.trainer
-        if isinstance(trainer.model, AlloyModel):
-            sleep(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+        with self._locked():
+            try:
+                self._train_epochs(progress)
+            except KeyboardInterrupt:
+                self._save()
+                raise
+            finally:
+                trainer.keep_best()
+                calibrate(self.ensemble.model, trainer.data, trainer.validation)
+            # A function of the best weights and the seed: a resumed training needs no state of it.
+            if isinstance(trainer.model, AlloyModel):
+                train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+
+    def _train_epochs(self, progress: bool) -> None:
+        with tqdm(
+            total=self.trainer.settings.epochs,
+            initial=self.trainer.epoch,
+            disable=not progress,
+            desc="training",
+            unit="epoch",
+        ) as bar:
+            for record in self.trainer.epochs():
+                self.records.append(record)
+                bar.update()
+                if record.elbo_loss is not None and record.log_loss is not None:
+                    bar.set_postfix_str(
+                        f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
+                        f"log loss {np.mean(record.log_loss):.3f}"
+                    )
+                if record.epoch % _SAVE_EVERY == 0:
+                    self._save()
+
+    def _locked(self) -> AbstractContextManager[None]:
+        """Be the only process that trains into the folder."""
+        return nullcontext() if self.folder is None else locked(self.folder, _NAME)
 
     def _identity(self) -> dict[str, Any]:
         """What tells one training from another."""
@@ -210,15 +239,23 @@ class TrainingRun:
             "data": [checkpoint.hash_of_tensors(b.tensors()) if b else None for b in batches],
         }
 
-    def _save(self) -> None:
+    def _save(self, distilled: bool = True) -> None:
         if self.folder is not None:
-            records = {"records": [record._asdict() for record in self.records]}
-            state = self.trainer.state()
-            checkpoint.write(self.folder, _NAME, state, self._identity() | records)
+            records = [record._asdict() for record in self.records]
+            more = {"distilled": distilled, "records": records}
+            checkpoint.write(self.folder, _NAME, self.trainer.state(), self._identity() | more)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Continue from the saved state; False where there is none from which to continue."""
         if self.folder is None:
             raise DataError("resume needs the folder of the training: pass checkpoint=...")
+        if not checkpoint.exists(self.folder, _NAME):
+            warnings.warn(
+                f"there is no training to resume in '{self.folder}'; a new one starts",
+                ResumeWarning,
+                stacklevel=4,
+            )
+            return False
         tensors, manifest = checkpoint.read(self.folder, _NAME)
         for key, now in self._identity().items():
             if manifest.get(key) != now:
@@ -226,8 +263,17 @@ class TrainingRun:
                     f"the training in '{self.folder}' was started with another {key}: continue "
                     "with the same, or start anew without resume"
                 )
+        if not manifest.get("distilled"):
+            return False
+        try:
+            records = [_RECORD.validate_python(record) for record in manifest["records"]]
+        except (KeyError, TypeError, ValidationError) as error:
+            raise CheckpointError(
+                f"the training in '{self.folder}' has records that cannot be read: {error}"
+            ) from None
         self.trainer.restore(tensors)
-        self.records.extend(EpochRecord(**record) for record in manifest["records"])
+        self.records.extend(records)
+        return True
 
 
 def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
@@ -255,27 +301,27 @@ def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
 
 
 def untrained_ensemble(spec: ModelSpec, alloys: AlloyDataset | Alloys, seed: int) -> Ensemble:
-    """Members with their first weights, that have seen no label.
+    """Members with their initial weights, which have seen no label.
 
     Parameters
     ----------
     spec : ModelSpec
     alloys : alloys
-        Give the elements, and the features that priors may read; their labels are not looked at.
-        What the labels of a training would scale is scaled by the priors.
+        Give the elements and the features that priors read; their labels are not used. Numbers are
+        scaled by their priors in place of labels.
     seed : int
     """
     fractions = as_fractions(alloys)
-    ensemble = _first_weights(spec, fractions, _declared_scales(spec), seed, torch.device("cpu"))
+    ensemble = _initialised(spec, fractions, _declared_scales(spec), seed, torch.device("cpu"))
     ensemble.model.eval()
     return ensemble
 
 
 def _new_ensemble(spec: ModelSpec, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
-    return _first_weights(spec, data.fractions, _scales(spec, data), seed, device)
+    return _initialised(spec, data.fractions, _scales(spec, data), seed, device)
 
 
-def _first_weights(
+def _initialised(
     spec: ModelSpec,
     table: pd.DataFrame,
     scales: dict[str, Any],
@@ -293,13 +339,13 @@ def _first_weights(
 
 
 def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
-    """Scales of labels, conditions and sources as far as a spec alone tells them."""
+    """Scales of labels and conditions, and the sources, from the spec alone."""
     scales: dict[str, Any] = {}
     conditions, sources = {}, {}
     for target in spec.targets:
         if isinstance(target, Continuous):
             with seeded(0):
-                drawn = target.prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
+                drawn = target.known_prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
             unbounded = drawn if target.transform == "log" else link_of(target).inv(drawn)
             # Quantiles, for a prior that has no moments has these.
             low, centre, high = unbounded.quantile(torch.tensor([0.16, 0.5, 0.84])).tolist()
@@ -343,51 +389,47 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
     return found
 
 
-def _in_parts(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
-    """Deal the labels of each number into parts, of which every member is not shown another."""
-    rng, parts = np.random.default_rng(ensemble.seed), {}
+def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
+    """Deal the labels of each number into folds; each member leaves out another fold."""
+    rng, folds = np.random.default_rng(ensemble.seed), {}
     for target in ensemble.spec.targets:
         rows = batch.known(target.name).nonzero()[:, 0].cpu()
-        if isinstance(target, Continuous) and len(rows) >= PARTS:
-            part = torch.full((len(batch),), -1)
-            part[rows] = torch.tensor(rng.permutation(len(rows)) % PARTS)
-            parts[target.name] = part.to(ensemble.device)
-    return batch.replaced(parts=parts)
+        if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
+            fold = torch.full((len(batch),), -1)
+            fold[rows] = torch.tensor(rng.permutation(len(rows)) % LABEL_FOLDS)
+            folds[target.name] = fold.to(ensemble.device)
+    return batch.replaced(label_folds=folds)
 
 
-def _teach(
+def _distil(
     ensemble: Ensemble,
     batches: Sequence[AlloyBatch | None],
     seed: int,
     progress: bool,
-    part: float = 1.0,
-    gentleness: float = 1.0,
+    share: float = 1.0,
+    rate: float = 1.0,
 ) -> None:
-    """Teach the heads, where the spec declares a teacher and a head that can be taught.
-
-    A part of the steps, at a share of the learning rate.
-    """
+    """Distil the heads that have a teacher: a share of the steps, at a factor on the rate."""
     spec = ensemble.spec
-    teacher = spec.training.teacher
-    if teacher is None or not spec.taught:
+    settings = spec.training.distillation
+    if settings is None or not spec.distilled_targets:
         return
-    from pyro_hea.inference.teacher import (
-        lessons,  # scikit-learn, which what is trained needs no more
-    )
+    # Imports scikit-distil_heads, which a trained model does not need.
+    from pyro_hea.inference.distillation_set import distillation_set
 
     known = [batch for batch in batches if batch is not None]
-    learn(
+    distil_heads(
         ensemble.model,
-        lessons(spec, known, ensemble.feature_map, seed),
-        steps=math.ceil(part * teacher.steps),
-        share=gentleness,
+        distillation_set(spec, known, ensemble.feature_map, seed),
+        steps=math.ceil(share * settings.steps),
+        rate=rate,
         seed=seed,
         progress=progress,
     )
 
 
 def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:
-    """Validation alloys of the training elements; the others say nothing of the ELBO."""
+    """Validation alloys of the training elements; the others have no ELBO."""
     if validation is None:
         return None
     known = list(ensemble.elements)
@@ -422,9 +464,9 @@ def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
 def _hold_out(
     data: AlloyDataset, spec: ModelSpec, seed: int
 ) -> tuple[AlloyDataset, AlloyDataset | None]:
-    """Split off labelled alloys that decide when to stop, where there are enough.
+    """Hold out labelled alloys for early stopping, where there are enough.
 
-    Labels without which a target could not be learnt stay.
+    Alloys whose labels leave a target with one value only are not held out.
     """
     labels = data.labels[list(spec.target_names)]
     labelled = np.flatnonzero(labels.notna().any(axis=1))

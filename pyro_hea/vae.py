@@ -1,4 +1,4 @@
-"""`DisentangledVAE`: the face of the library, thin over its rooms."""
+"""`DisentangledVAE`: training, predictions, posteriors and designs in one class."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DisentangledVAE:
     --------
     >>> from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
     >>> spec = ModelSpec(training={"members": 2, "epochs": 2})
-    >>> vae = DisentangledVAE(spec).fit(load_alloys(), seed=0, progress=False)
+    >>> vae = DisentangledVAE(spec).fit(load_alloys("zeng2024"), seed=0, progress=False)
     >>> vae.predict(["CoCrFeMnNi"]).columns.tolist()
     ['single_phase', 'single_phase_sd', 'single_phase_low', 'single_phase_high',
      'single_phase_epistemic', 'single_phase_aleatoric']
@@ -93,10 +93,10 @@ class DisentangledVAE:
         ----------
         data : AlloyDataset
         validation : AlloyDataset, optional
-            Labelled alloys that decide when to stop. Without them a tenth of the labelled alloys
-            is held out for that, where there are at least a hundred. Alloys of `data` that are
-            in it as well are left out of training. Of a number with ten labels or more, the head
-            of each member is not trained on another tenth, by which it is stopped and calibrated.
+            Labelled alloys for early stopping. By default a tenth of the labelled alloys is held
+            out, where there are at least a hundred. Alloys of `data` that are in it as well are
+            left out of training. A continuous target with ten labels or more is cross-validated:
+            each member leaves out one tenth of the labels, for early stopping and calibration.
         seed : int
         device : str
             "auto" takes CUDA where there is one; else a torch device.
@@ -111,8 +111,8 @@ class DisentangledVAE:
         Returns
         -------
         DisentangledVAE
-            Itself. After an interrupt it holds the best weights so far, and what it held before
-            while heads still learnt from their teacher.
+            Itself. After an interrupt it holds the best weights so far; interrupted during
+            distillation, it is as before the call.
 
         Raises
         ------
@@ -137,6 +137,7 @@ class DisentangledVAE:
             progress=progress,
         )
         self._ensemble, self._records, self._data = run.ensemble, run.records, data
+        self.spec = run.ensemble.spec
         run.train(progress)
         return self
 
@@ -156,16 +157,16 @@ class DisentangledVAE:
         measurements : AlloyDataset
             New reports, of alloys of the training elements, known or new.
         data : AlloyDataset, optional
-            What it was trained on before; a loaded model does not hold it, and needs it.
+            The earlier training data; needed for a loaded model, which does not hold it.
         epochs : int
-            Over old and new alloys together, at a fifth of the learning rates.
+            Over old and new alloys together, at a fifth of the learning rate.
         seed : int
         progress : bool
 
         Returns
         -------
         DisentangledVAE
-            Itself; until the training ends it holds the members as they were.
+            Itself; the members change only when the training has ended.
 
         Raises
         ------
@@ -280,19 +281,18 @@ class DisentangledVAE:
     ) -> az.InferenceData:
         """Draw targets, latents and compositions from the model, given no alloy.
 
-        Before `fit` the networks have their first weights, which have no prior: what is drawn
-        then tells of targets and latent, and little of compositions. Afterwards it is what the
-        trained model makes of its priors.
+        Before `fit` the network weights are random initial ones: draws of targets and latents
+        follow the priors, those of compositions mean little.
 
         Parameters
         ----------
         n : int
             Draws of each member.
         alloys : alloys, optional
-            Whose features are read by priors that read any; no label of theirs is. The training
-            alloys by default, and before `fit` the embedded ones.
+            Whose features are used by priors that depend on features; labels are not used. By
+            default the training alloys, before `fit` the embedded ones.
         seed : int
-            Of the draws, and of the first weights before `fit`.
+            Of the draws and, before `fit`, of the initial weights.
 
         Returns
         -------
@@ -307,21 +307,23 @@ class DisentangledVAE:
         >>> dict(idata["prior"]["z"].sizes)
         {'chain': 8, 'draw': 100, 'latent': 8}
         """
-        return posterior.prior_predictive(self._before_data(alloys, seed), n, seed)
+        return posterior.prior_predictive(self._prior_ensemble(alloys, seed), n, seed)
 
     def prior_table(
         self, alloys: AlloyDataset | Alloys | None = None, *, seed: int = 0
     ) -> pd.DataFrame:
-        """Density of each declared prior, to be drawn by `pyro_hea.plots.prior_panels`.
+        """Density of each declared prior, for `pyro_hea.plots.prior_panels`.
 
         See `pyro_hea.posterior.prior_table`; parameters as of `prior_predictive`.
         """
-        return prior_table(self._before_data(alloys, seed), seed)
+        return prior_table(self._prior_ensemble(alloys, seed), seed)
 
-    def _before_data(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
-        """The members, trained or not, over alloys from which priors read features."""
+    def _prior_ensemble(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
+        """The members, trained or not, with the alloys whose features the priors use."""
         if self._ensemble is None:
-            return untrained_ensemble(self.spec, load_alloys() if alloys is None else alloys, seed)
+            return untrained_ensemble(
+                self.spec, load_alloys("zeng2024") if alloys is None else alloys, seed
+            )
         if alloys is None:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
@@ -400,7 +402,7 @@ class DisentangledVAE:
     def doubted_reports(
         self, alloys: AlloyDataset, *, below: float = 0.5, draws: int = 200, seed: int = 0
     ) -> pd.DataFrame:
-        """Reports that the model does not believe; see `pyro_hea.posterior.doubted_reports`.
+        """Reports that are probably wrong; see `pyro_hea.posterior.doubted_reports`.
 
         Raises
         ------
@@ -440,7 +442,7 @@ class DisentangledVAE:
         return pd.DataFrame(decoded.cpu().numpy(), columns=list(self.ensemble.elements))
 
     def reconstruct(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
-        """Fractions that one member decodes from its own latents of the alloys."""
+        """Fractions that one member decodes from its latents of the alloys."""
         return posterior.reconstruct(self.ensemble, alloys, self._member(member))
 
     def design(
@@ -532,18 +534,18 @@ class DisentangledVAE:
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Flip an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
+        """Change an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
         return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
 
     def nearest(
         self,
         alloy: Alloys,
-        change: Mapping[str, Any],
+        targets: Mapping[str, Any],
         constraints: Sequence[Constraint] = (),
         **settings: Any,
     ) -> DesignResult:
-        """Find the smallest change that flips targets; see `pyro_hea.design.nearest_alloy`."""
-        return designing.nearest_alloy(self.ensemble, alloy, change, constraints, **settings)
+        """Find the smallest change that fulfils the wishes; see `pyro_hea.design.nearest_alloy`."""
+        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **settings)
 
     def _member(self, member: int) -> int:
         if not 0 <= member < self.ensemble.members:

@@ -17,7 +17,7 @@ SMALL = {
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 3,
         "epochs": 30,
         "batch_size": 32,
@@ -108,7 +108,7 @@ def vae_of_kinds(alloys_of_kinds: "AlloyDataset") -> "DisentangledVAE":
         {"kind": "continuous", "name": "hardness", "unit": "HV", "prior": log_hardness},
     ]
     training = {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 40,
         "batch_size": 32,

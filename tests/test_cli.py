@@ -17,10 +17,11 @@ from pyro_hea.cli import main
 from pyro_hea.errors import (
     ConflictingReportsWarning,
     DesignWarning,
+    ResumeWarning,
     UnseenElementWarning,
 )
 from pyro_hea.evaluate.benchmark import comparisons
-from pyro_hea.inference import Trainer
+from pyro_hea.inference import Trainer, checkpoint, distillation
 from pyro_hea.vae import DisentangledVAE
 
 ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni")
@@ -60,7 +61,12 @@ def contents(folder) -> dict[str, bytes]:
 
 def saved(folder) -> dict[str, bytes]:
     """The model itself; the state of its training is not compared."""
-    return {name: data for name, data in contents(folder).items() if name.startswith("model.")}
+    return {name: data for name, data in contents(folder).items() if name.startswith("model")}
+
+
+def tensors_of(folder, name="model"):
+    (path,) = folder.glob(f"{name}-*.safetensors")
+    return path
 
 
 def write_table(path, rows) -> None:
@@ -167,7 +173,7 @@ print("modules:", *sys.modules)
 
 class TestTrain:
     def test_saves_a_model_that_can_be_loaded(self, model):
-        assert sorted(saved(model)) == ["model.json", "model.safetensors"]
+        assert sorted(saved(model)) == [tensors_of(model).name, "model.json"]
         assert not [name for name in contents(model) if name.endswith(".partial")]
         vae = DisentangledVAE.load(model)
         assert (vae.ensemble.elements, vae.ensemble.members) == (ELEMENTS, 2)
@@ -194,8 +200,8 @@ class TestTrain:
 
     def test_another_seed_gives_another_model(self, train, model, tmp_path):
         train(tmp_path / "other", "--seed", 1)
-        name = "model.safetensors"
-        assert contents(tmp_path / "other")[name] != contents(model)[name]
+        other = tensors_of(tmp_path / "other")
+        assert other.read_bytes() != tensors_of(model).read_bytes()
 
     def test_reads_the_formulas_from_a_column_of_any_name(self, folder, train, tmp_path):
         text = (folder / "alloys.csv").read_text(encoding="utf-8")
@@ -369,7 +375,8 @@ class TestInterrupt:
         assert stopped.exit_code == 130
         assert f"Interrupted; the state is in {tmp_path / 'model'}" in stopped.output
         assert "--resume" in stopped.output
-        assert sorted(contents(tmp_path / "model")) == ["training.json", "training.safetensors"]
+        state = tensors_of(tmp_path / "model", "training")
+        assert sorted(contents(tmp_path / "model")) == [state.name, "training.json"]
         train(tmp_path / "model", "--resume")
         assert saved(tmp_path / "model") == saved(model)
 
@@ -413,12 +420,29 @@ class TestInterrupt:
         output = train(stopped, "--resume", data=tmp_path / "changed.csv", call=fails)
         assert "was started with another data" in output
 
-    def test_resume_without_a_state_says_so(self, train, tmp_path, untrained):
-        output = train(tmp_path / "none", "--resume", call=fails)
-        assert "there is no 'training.json' in it" in output
+    def test_resume_without_a_state_starts_anew_and_says_so(self, train, model, tmp_path):
+        with pytest.warns(ResumeWarning, match="there is no training to resume"):
+            train(tmp_path / "none", "--resume")
+        assert saved(tmp_path / "none") == saved(model)
+
+    def test_an_interrupt_before_anything_is_saved_says_so(self, interrupt, train, tmp_path):
+        interrupt(checkpoint, "write", 1)
+        stopped = train(tmp_path / "model", call=pyro_hea)
+        assert stopped.exit_code == 130
+        assert "Interrupted; nothing was saved yet." in stopped.output
+
+    def test_an_interrupt_of_the_distillation_can_be_resumed(
+        self, interrupt, monkeypatch, train, model, tmp_path
+    ):
+        interrupt(distillation, "distillation_loss", 3)
+        stopped = train(tmp_path / "model", call=pyro_hea)
+        monkeypatch.undo()
+        assert f"Interrupted; the state is in {tmp_path / 'model'}" in stopped.output
+        train(tmp_path / "model", "--resume")
+        assert saved(tmp_path / "model") == saved(model)
 
     def test_resume_from_a_truncated_state_is_refused(self, stopped, train, untrained):
-        path = stopped / "training.safetensors"
+        path = tensors_of(stopped, "training")
         path.write_bytes(path.read_bytes()[:-10])
         assert "is truncated or was changed" in train(stopped, "--resume", call=fails)
 
@@ -444,7 +468,7 @@ class TestPredict:
         written = []
         for name in ("a.csv", "b.csv"):
             succeeds(
-                *("predict", model, "--csv", tmp_path / "asked.csv"),
+                *("predict", model, "--table", tmp_path / "asked.csv"),
                 *("--formula-column", "alloy", "--out", tmp_path / name),
             )
             written.append((tmp_path / name).read_bytes())
@@ -480,18 +504,18 @@ class TestPredict:
         assert message in fails("predict", model, "CoNi", formula, "--out", tmp_path / "p.csv")
         assert not (tmp_path / "p.csv").exists()
 
-    @pytest.mark.parametrize("arguments", [[], ["CoNi", "--csv", "x.csv"]])
+    @pytest.mark.parametrize("arguments", [[], ["CoNi", "--table", "x.csv"]])
     def test_takes_formulas_or_a_table(self, arguments, model):
         output = fails("predict", model, *arguments, code=2)
-        assert "give formulas, or a table with --csv, and not both" in output
+        assert "give formulas, or a table with --table, and not both" in output
 
     def test_a_table_of_nothing_is_refused(self, model, tmp_path):
         write_table(tmp_path / "none.csv", ["formula"])
-        assert "no alloy" in fails("predict", model, "--csv", tmp_path / "none.csv")
+        assert "no alloy" in fails("predict", model, "--table", tmp_path / "none.csv")
 
     def test_a_table_without_the_column_is_refused(self, model, tmp_path):
         write_table(tmp_path / "asked.csv", ["Formula", "CoNi"])
-        output = fails("predict", model, "--csv", tmp_path / "asked.csv")
+        output = fails("predict", model, "--table", tmp_path / "asked.csv")
         assert "there is no column 'formula'. Did you mean 'Formula'?" in output
 
     @pytest.mark.parametrize("where", ["not made", "a file", "a folder"])
@@ -504,7 +528,7 @@ class TestPredict:
 
 class TestSavedModels:
     def damaged(self, folder, how):
-        manifest, tensors = folder / "model.json", folder / "model.safetensors"
+        manifest, tensors = folder / "model.json", tensors_of(folder)
         content = json.loads(manifest.read_text(encoding="utf-8"))
         if how == "truncated tensors":
             tensors.write_bytes(tensors.read_bytes()[:1000])
@@ -531,12 +555,12 @@ class TestSavedModels:
         [
             ("truncated tensors", "is truncated or was changed"),
             ("changed tensors", "is truncated or was changed"),
-            ("no tensors", "is no saved model: there is no 'model.safetensors' in it"),
+            ("no tensors", "is no saved model: there is no 'model-"),
             ("truncated manifest", "is no manifest of a model"),
             ("no manifest", "is no saved model: there is no 'model.json' in it"),
-            ("another version", "has schema version 99; this release reads 4"),
-            ("other tables", "was trained with other element or pair tables"),
-            ("no spec", "does not fit its manifest"),
+            ("another version", "has schema version 99; this release reads 3 to 5"),
+            ("other tables", "was changed: its content does not have the hash"),
+            ("no spec", "was changed: its content does not have the hash"),
             ("nothing", "is no saved model: there is no 'model.json' in it"),
         ],
     )
@@ -548,7 +572,7 @@ class TestSavedModels:
 
 WISH = ("--target", "single_phase=1")
 LIMITS = (
-    *("--only", "Al,Co,Cr,Fe,Ni", "--require", "Fe", "--forbid", "Al"),
+    *("--allow", "Al,Co,Cr,Fe,Ni", "--require", "Fe", "--forbid", "Al"),
     *("--min-elements", 3, "--max-elements", 4, "--max-fraction", 0.5),
     *("--bounds", "Co=0.05:0.2", "--bounds", "Ni=0:0.4"),
     *("--feature", "valence_electron_concentration=7.5:8.5", "-n", 7),
@@ -621,7 +645,7 @@ class TestDesign:
 
     def test_says_when_it_finds_fewer_than_asked_for(self, model, tmp_path):
         out = tmp_path / "d.csv"
-        few = ("--only", "Co,Ni", "--max-elements", 1, "-n", 5, "--out", out)
+        few = ("--allow", "Co,Ni", "--max-elements", 1, "-n", 5, "--out", out)
         with pytest.warns(DesignWarning, match="2 of 5 designs were found"):
             succeeds("design", model, *WISH, *few)
         assert sorted(pd.read_csv(out)["formula"]) == ["Co", "Ni"]
@@ -632,8 +656,8 @@ class TestDesign:
             (["--target", "single_phas=1"], "Did you mean 'single_phase'?"),
             (["--target", "single_phase=2"], "target 'single_phase' is 0 or 1, not 2"),
             (["--target", "single_phase=yes"], "target 'single_phase' is 0 or 1, not 'yes'"),
-            ([*WISH, "--only", "Al,Zr"], "no training alloy holds 'Zr'"),
-            ([*WISH, "--only", ""], "no training alloy holds ''"),
+            ([*WISH, "--allow", "Al,Zr"], "no training alloy holds 'Zr'"),
+            ([*WISH, "--allow", ""], "no training alloy holds ''"),
             ([*WISH, "--feature", "mixing_entalpy=-5:5"], "Did you mean 'mixing_enthalpy'?"),
             ([*WISH, "--bounds", "Co=5:20"], "bounds are fractions from 0 to 1, not at.%"),
             ([*WISH, "--bounds", "Co=0.2:0.1"], "the lower bound 0.2 is above"),
@@ -644,7 +668,7 @@ class TestDesign:
             ([*WISH, "--agreement", "nan"], "agreement"),
             ([*WISH, "--agreement", "-1"], "agreement"),
             (
-                [*WISH, "--only", "Al,Co", "--require", "Ni", "--max-elements", "3"],
+                [*WISH, "--allow", "Al,Co", "--require", "Ni", "--max-elements", "3"],
                 "no alloy satisfies AllowedElements('Al', 'Co'), RequiredElements('Ni'): ",
             ),
             ([*WISH, "--feature", "mixing_enthalpy=500:600"], "satisfies every constraint"),

@@ -57,8 +57,8 @@ class TestInit:
         assert ModelSpec.from_yaml(path) == ModelSpec()
 
     def test_begins_with_a_spec_of_the_package(self):
-        assert succeeds("init", "--like", "default") == succeeds("init")
-        assert "Did you mean 'default'? There are" in fails("init", "--like", "defualt")
+        assert succeeds("init", "--shipped", "default") == succeeds("init")
+        assert "Did you mean 'default'? There are" in fails("init", "--shipped", "defualt")
 
     def test_overwrites_nothing(self, spec):
         before = spec.read_bytes()

@@ -48,7 +48,7 @@ SMALL = {
     "head": {"hidden": [16]},
     "encoder": {"hidden": [16]},
     "decoder": {"hidden": [16]},
-    "training": {"members": 2, "epochs": 6, "batch_size": 32, "teacher": None, "mixup": 0.0},
+    "training": {"members": 2, "epochs": 6, "batch_size": 32, "distillation": None, "mixup": 0.0},
 }
 
 

@@ -62,7 +62,7 @@ def spec_of(targets=None, latent=None, epochs: int = 6) -> ModelSpec:
             "encoder": {"hidden": [8]},
             "decoder": {"hidden": [8]},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": 2,
                 "epochs": epochs,
                 "batch_size": 20,
@@ -213,7 +213,7 @@ HARDNESS = {"hardness": {"kind": "continuous", "prior": {"dist": "Normal", "loc"
 
 
 def test_every_label_of_a_number_is_in_one_part_of_ten():
-    parts = prepared(number_of(47), spec_of(HARDNESS)).trainer.data.parts["hardness"]
+    parts = prepared(number_of(47), spec_of(HARDNESS)).trainer.data.label_folds["hardness"]
     assert (parts[47:] == -1).all()
     counts = torch.bincount(parts[:47], minlength=10)
     assert counts.tolist() == [5] * 7 + [4] * 3
@@ -221,7 +221,7 @@ def test_every_label_of_a_number_is_in_one_part_of_ten():
 
 def test_fewer_labels_than_parts_are_all_shown_to_all():
     run = prepared(number_of(9), spec_of(HARDNESS))
-    assert run.trainer.data.parts == {}
+    assert run.trainer.data.label_folds == {}
     run.train(progress=False)
     assert run.ensemble.model.site("hardness").calibration.tolist() == [1.0, 1.0]
 
@@ -233,7 +233,7 @@ def test_labels_that_a_member_is_not_shown_leave_its_head_as_it_is():
     for factor in (1.0, 3.0):
         run = prepared(data, spec_of(HARDNESS))
         trainer = run.trainer
-        hidden = trainer.data.parts["hardness"] == 1
+        hidden = trainer.data.label_folds["hardness"] == 1
         value = trainer.data.targets["hardness"]
         targets = {"hardness": torch.where(hidden, factor * value, value)}
         trainer.data = trainer.data.replaced(targets=targets)

@@ -14,8 +14,8 @@ PACKAGE = "pyro_hea"
 # from the rooms before it. A room is a module or a subpackage, by its dotted name; a room inside
 # another one is named before or after it, as the imports ask.
 FLOORS = {
-    "foundations": ("errors", "devices", "measures"),
-    "materials": ("alloys.composition", "alloys.features", "alloys", "crystals"),
+    "foundations": ("errors", "files", "devices", "measures"),
+    "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys", "crystals"),
     "declarations": ("spec",),
     "program": (
         "program.networks",
@@ -29,7 +29,7 @@ FLOORS = {
         "program.crystals",
         "program",
     ),
-    "inference": ("inference.teacher", "inference.checkpoint", "inference"),
+    "inference": ("inference.distillation_set", "inference.checkpoint", "inference"),
     "answers": (
         "posterior",
         "fitting",
@@ -39,6 +39,8 @@ FLOORS = {
         "vae",
         "crystal_fitting",
         "crystal_vae",
+        "campaign_folder",
+        "campaign",
         "explain",
         "evaluate",
         "evaluate.benchmark",
@@ -54,6 +56,7 @@ PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torc
 FILES = ("pathlib", "io", "json", "yaml", "safetensors", "h5netcdf", "torch.save", "torch.load")
 OPTIMISERS = ("torch.optim", "pyro.optim", "pyro.infer.SVI")
 NEVER = {
+    "alloys.formula": ("torch", "pyro", "pandas"),
     "alloys.composition": ("torch", "pyro"),
     "measures": ("torch", "pyro"),
     "alloys.features": ("pyro",),
@@ -61,11 +64,13 @@ NEVER = {
     "alloys": ("pyro",),
     "program.networks": ("pyro", "pandas"),
     "program.model": ("pandas", *OPTIMISERS, *FILES),
-    "inference.teacher": ("pyro", "pandas"),
+    "inference.distillation_set": ("pyro", "pandas"),
     "inference": ("pandas", "matplotlib"),
     "inference.checkpoint": PICKLES,
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
+    "campaign": ("matplotlib", "click"),
+    "campaign_folder": PICKLES,
     "explain.explorer": ("matplotlib",),
     "plots": ("torch", "pyro"),
     "cli": (f"{PACKAGE}.program",),

@@ -16,7 +16,7 @@ SPEC = ModelSpec.from_mapping(
         "encoder": {"hidden": [8]},
         "decoder": {"hidden": [8]},
         "training": {
-            "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
             "members": 2,
             "epochs": 30,
             "batch_size": 16,

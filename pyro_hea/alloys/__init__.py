@@ -1,1 +1,1 @@
-"""Alloys from what a person writes to tensors: formulas, features, tables."""
+"""Alloys: formulas and compositions, features, tables of reports, tensors."""

@@ -1,8 +1,8 @@
-"""Features of an alloy: each one's name, unit, formula, sign and source, computed for many at once.
+"""Features of alloys, each with its name, unit, formula, sign convention and source.
 
-Every formula reads the same few quantities of an alloy, gathered once in `_Alloys`: its
-largest fractions, the properties of those elements and the enthalpies of their pairs. Alloys
-hold a handful of elements out of seventy, so the work grows with the handful.
+Every formula reads the quantities of `_Alloys`: the largest fractions, the properties of their
+elements and the enthalpies of their pairs. An alloy holds a few of the seventy elements, so only
+those are gathered.
 
 Examples
 --------
@@ -33,17 +33,17 @@ GAS_CONSTANT = 8.314
 """J/(mol K), with the digits of the published features."""
 
 _LOG_OFFSET = 1.19e-7
-"""What the published code adds inside the logarithm of the entropy."""
+"""Added inside the logarithm of the entropy by the published code."""
 
 _LEAST_FRACTION = 1e-12
 """Added inside logarithms of fractions that may be 0 and have a gradient."""
 
 _SMALLEST_ENTHALPY = 0.1
-"""kJ/mol; |ΔHmix| is not taken below this in Ω, which would be infinite for an ideal solution."""
+"""kJ/mol; least |ΔHmix| in Ω, which would be infinite for an ideal solution."""
 
 
 class _Alloys:
-    """What the formulas read, for `N` alloys of at most `k` elements each."""
+    """Quantities that the formulas read, for alloys of at most `k` elements each."""
 
     def __init__(self, fractions: Tensor, properties: dict[str, Tensor], enthalpy: Tensor, k: int):
         self.c, index = fractions.topk(k, dim=-1)
@@ -106,10 +106,11 @@ class _Alloys:
         return largest.where(present.any(-1), 0.0)
 
 
-class _Fading(_Alloys):
-    """Alloys in which an element may be present in part, so that no feature jumps where it goes.
+class _RelaxedAlloys(_Alloys):
+    """Alloys whose elements are present to a degree, so that every feature is continuous.
 
-    An extreme over the elements counts each from the far end of the table, by its presence.
+    In an extreme over the elements, each counts by its presence, measured from the other end of
+    the element table.
     """
 
     def __init__(
@@ -129,8 +130,8 @@ class _Fading(_Alloys):
 
     def range(self, name: str) -> Tensor:
         values, table = self.property(name), self._properties[name]
-        highest = _faded_largest(values, self.present, table.amin())
-        return highest + _faded_largest(-values, self.present, -table.amax())
+        highest = _relaxed_largest(values, self.present, table.amin())
+        return highest + _relaxed_largest(-values, self.present, -table.amax())
 
     def entropy(self, offset: float = 0.0) -> Tensor:
         return -GAS_CONSTANT * (self.c * (self.c + max(offset, _LEAST_FRACTION)).log()).sum(-1)
@@ -141,10 +142,10 @@ class _Fading(_Alloys):
             return self.c.new_zeros(self.c.shape[:-1])
         enthalpy = sign * self._enthalpy[self._index[..., i], self._index[..., j]]
         presence = self.present[..., i] * self.present[..., j]
-        return sign * _faded_largest(enthalpy, presence, (sign * self._enthalpy).amin())
+        return sign * _relaxed_largest(enthalpy, presence, (sign * self._enthalpy).amin())
 
 
-def _faded_largest(values: Tensor, presence: Tensor, least: Tensor) -> Tensor:
+def _relaxed_largest(values: Tensor, presence: Tensor, least: Tensor) -> Tensor:
     return (least + presence * (values - least)).amax(-1)
 
 
@@ -306,11 +307,11 @@ PUBLISHED_FEATURES = (
 """The eight features of arXiv:2409.06740, in its order."""
 
 RICH_FEATURES = tuple(name for name in FEATURES if name != "mixing_entropy_published")
-"""The eight of the field and what else the element and pair tables say."""
+"""Seven of these with the field's entropy, and the other features of element and pair tables."""
 
 
 class FeatureMap:
-    """From fractions to features, on the device and in the precision of the fractions.
+    """Map fractions to features, on the device and in the precision of the fractions.
 
     Parameters
     ----------
@@ -319,7 +320,7 @@ class FeatureMap:
     tables : PropertyTables
         Element properties and pair enthalpies.
     elements : sequence of str
-        What the columns of the fractions stand for.
+        Elements of the columns of the fractions.
 
     Raises
     ------
@@ -364,8 +365,8 @@ class FeatureMap:
         fractions : Tensor, shape (..., E)
             Each row sums to 1.
         max_elements : int, optional
-            The most elements that any row holds, counted from the rows by default. Of a row that
-            holds more, the smallest fractions are not seen.
+            The most elements that any row holds, counted from the rows by default. In a row with
+            more, the smallest fractions are ignored.
         chunk : int
             Rows computed at a time, which bounds the memory.
 
@@ -387,17 +388,17 @@ class FeatureMap:
             columns.append(torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1))
         return torch.cat(columns).reshape(*fractions.shape[:-1], len(self.names))
 
-    def faded(self, fractions: Tensor, presence: Tensor, *, max_elements: int = 10) -> Tensor:
-        """Features of alloys with elements that are present in part; they have gradients.
+    def relaxed(self, fractions: Tensor, presence: Tensor, *, max_elements: int = 10) -> Tensor:
+        """Features of alloys whose elements are present to a degree; differentiable.
 
         Parameters
         ----------
         fractions : Tensor, shape (..., E)
-            Each row sums to 1; an element of little presence should have little of it.
+            Each row sums to 1; an element of low presence should have a low fraction.
         presence : Tensor, shape (..., E)
-            From 0 to 1. Where all are 0 or 1, features are those of the same alloys.
+            From 0 to 1. Where all are 0 or 1, the features are those of `__call__`.
         max_elements : int
-            Elements seen of each row, the largest fractions.
+            Elements counted in each row, those with the largest fractions.
 
         Returns
         -------
@@ -405,5 +406,5 @@ class FeatureMap:
         """
         properties = {p: v.to(fractions) for p, v in self._properties.items()}
         k = min(max_elements, fractions.shape[-1])
-        alloys = _Fading(fractions, presence, properties, self._enthalpy.to(fractions), k)
+        alloys = _RelaxedAlloys(fractions, presence, properties, self._enthalpy.to(fractions), k)
         return torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from pyro_hea.cli.group import main
-from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
+from pyro_hea.cli.options import (
+    condition_option,
+    formula_column_option,
+    load_model,
+    model_option,
+    pair,
+    quiet_option,
+    seed_option,
+    show,
+    table_out_option,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,25 +28,32 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
-_DELIVERED = (
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        help="CSV or Parquet to write instead of printing.",
-    ),
+_OUTPUT_OPTIONS = (
+    table_out_option,
     click.option(
         "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
     ),
 )
 
-_CONSTRAINED = (
+_QUESTION_OPTIONS = (
     click.option(
         "--target",
         multiple=True,
         required=True,
-        help="Wish: single_phase=1, phase=FCC, hardness>500 or 5:9.",
+        help="phase=FCC, single_phase=1, hardness>500, hardness=400:600, hardness=max.",
     ),
-    click.option("--only", help="Allowed elements or groups, as Al,Co,Cr,Fe,Ni or refractory."),
+    condition_option,
+    click.option(
+        "--min-probability",
+        type=click.FloatRange(0, 1),
+        help="Least probability that all wishes hold.",
+    ),
+    click.option(
+        "--tolerance",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Weighing error of a fraction, as 0.005: how probably the wishes hold within it.",
+    ),
+    click.option("--allow", help="Allowed elements or groups, as Al,Co,Cr,Fe,Ni or refractory."),
     click.option("--require", help="Elements that must be present."),
     click.option("--forbid", help="Elements or groups that must be absent."),
     click.option("--min-elements", type=int, help="Fewest elements."),
@@ -46,33 +64,44 @@ _CONSTRAINED = (
     click.option("--ratio", multiple=True, help="Ratio of two elements, as Al/Ni=1:3."),
     click.option("--feature", multiple=True, help="Bounds of a feature, as mixing_enthalpy=-15:5."),
     click.option("--near", multiple=True, help="Total variation from an alloy, as CoCrNi=0.1."),
-    click.option("--novel", type=float, help="Least total variation from every known alloy."),
+    click.option("--min-novelty", type=float, help="Least total variation from every known alloy."),
     click.option("--density", help="Bounds of the density in g/cm3, as 5:8."),
     click.option("--max-price", type=float, help="Most per kilogram, by the table of --prices."),
     click.option(
         "--prices", type=click.Path(path_type=Path), help="CSV with columns element and price."
     ),
     click.option(
-        "--constraints", "file", type=click.Path(path_type=Path), help="YAML file of more of them."
+        "--constraints",
+        "file",
+        type=click.Path(path_type=Path),
+        help="YAML file of further constraints.",
     ),
 )
 
 
-def _constrained(command: Any) -> Any:
-    """Give a command the options of wishes, constraints and what is written."""
-    for option in reversed(_CONSTRAINED + _DELIVERED):
+def _design_options(command: Any) -> Any:
+    """Add the options of wishes, constraints and output to a command."""
+    for option in reversed(_QUESTION_OPTIONS + _OUTPUT_OPTIONS):
         command = option(command)
     return command
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@_constrained
+@model_option
+@_design_options
 @click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
-@click.option("--batch", type=int, help="Keep so many that are diverse and informative.")
-@click.option("--agreement", default=5.0, show_default=True, help="Power of the prediction.")
+@click.option("--batch", type=int, help="Keep this many designs, diverse and informative.")
+@click.option(
+    "--agreement", default=5.0, show_default=True, help="Exponent κ of the predicted probability."
+)
 @click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
-@click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
+@click.option(
+    "--min-fraction",
+    "minimum",
+    default=0.01,
+    show_default=True,
+    help="Smallest fraction of an element.",
+)
 @click.option(
     "--method",
     type=click.Choice(["importance", "nuts", "svi"]),
@@ -82,7 +111,7 @@ def _constrained(command: Any) -> Any:
 )
 @seed_option
 def design(
-    model: Path,
+    model: Path | None,
     count: int,
     batch: int | None,
     agreement: float,
@@ -94,31 +123,37 @@ def design(
     seed: int,
     **options: Any,
 ) -> None:
-    """Propose new alloys with a wished-for property, under constraints."""
-    from pyro_hea.vae import DisentangledVAE
-
-    wishes, constraints = _wishes(options["target"]), _constraints(options)
-    vae = DisentangledVAE.load(model)
-    how = {"step": step, "minimum": minimum, "agreement": agreement}
+    """Propose new alloys with given properties, under constraints."""
+    wishes, constraints = _read_wishes(options["target"]), _read_constraints(options)
+    vae = load_model(model)
+    how = {"step": step, "minimum": minimum, "agreement": agreement, **_asked(options)}
     result = vae.design(wishes, constraints, n=count, method=method, seed=seed, **how)
     result = result if batch is None else result.batch(batch)
-    _deliver(result, vae, wishes, constraints, out, page)
+    _write_result(result, vae, wishes, constraints, out, page)
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@_constrained
-@click.option("--step", default=0.05, show_default=True, help="Step of the grid, a fraction.")
-@click.option("--minimum", default=0.01, show_default=True, help="Smallest fraction of an element.")
+@model_option
+@_design_options
+@click.option("--step", default=0.05, show_default=True, help="Step of the grid, as a fraction.")
+@click.option(
+    "--min-fraction",
+    "minimum",
+    default=0.01,
+    show_default=True,
+    help="Smallest fraction of an element.",
+)
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table to rank, not a grid.")
 @formula_column_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")
 @click.option("--limit", default=50_000_000, show_default=True, help="Largest grid.")
-@click.option("--exhaustive", is_flag=True, help="Show all to the ensemble, with no first pass.")
+@click.option(
+    "--exhaustive", is_flag=True, help="Predict every composition with the whole ensemble."
+)
 @seed_option
 @quiet_option
 def screen(
-    model: Path,
+    model: Path | None,
     step: float,
     minimum: float,
     candidates: Path | None,
@@ -134,11 +169,10 @@ def screen(
 ) -> None:
     """Rank every composition of a grid, or the alloys of a table."""
     from pyro_hea.alloys.dataset import read_formulas
-    from pyro_hea.vae import DisentangledVAE
 
-    wishes, constraints = _wishes(options["target"]), _constraints(options)
+    wishes, constraints = _read_wishes(options["target"]), _read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
-    vae = DisentangledVAE.load(model)
+    vae = load_model(model)
     result = vae.screen(
         wishes,
         constraints,
@@ -150,26 +184,33 @@ def screen(
         exhaustive=exhaustive,
         seed=seed,
         progress=not quiet,
+        **_asked(options),
     )
-    _deliver(result, vae, wishes, constraints, out, page)
+    _write_result(result, vae, wishes, constraints, out, page)
 
 
-def _wishes(target: tuple[str, ...]) -> dict[str, Wish]:
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for beside wishes and constraints, without what was left out."""
+    names = ("conditions", "min_probability", "tolerance")
+    return {name: options[name] for name in names if options[name] is not None}
+
+
+def _read_wishes(target: tuple[str, ...]) -> dict[str, Wish]:
     wishes: dict[str, Wish] = {}
     for text in target:
-        name, wish = _wish(text)
+        name, wish = _read_wish(text)
         if name in wishes:
             raise click.UsageError(f"--target {name} is given twice")
         wishes[name] = wish
     return wishes
 
 
-def _wish(text: str) -> tuple[str, Wish]:
-    for sign in "<>":
+def _read_wish(text: str) -> tuple[str, Wish]:
+    for sign in (">=", "<=", ">", "<"):
         name, found, bound = text.partition(sign)
         if found:
             return name.strip(), (sign, _number(bound.strip(), f"--target {text}"))
-    name, value = _pair(text)
+    name, value = pair(text)
     if ":" in value:
         if value.count(":") > 1:
             raise click.UsageError(f"--target {text}: '{value}' is no range; write LOW:HIGH")
@@ -180,12 +221,12 @@ def _wish(text: str) -> tuple[str, Wish]:
         return name, value
 
 
-def _constraints(options: dict[str, Any]) -> list[Constraint]:
+def _read_constraints(options: dict[str, Any]) -> list[Constraint]:
     import pyro_hea.design as d
 
     found: list[Constraint] = []
     for kind, option in (
-        (d.AllowedElements, "only"),
+        (d.AllowedElements, "allow"),
         (d.RequiredElements, "require"),
         (d.ForbiddenElements, "forbid"),
     ):
@@ -195,21 +236,21 @@ def _constraints(options: dict[str, Any]) -> list[Constraint]:
         (d.MinElements, "min_elements"),
         (d.MaxElements, "max_elements"),
         (d.LargestFraction, "max_fraction"),
-        (d.Novel, "novel"),
+        (d.Novel, "min_novelty"),
     ):
         if options[option] is not None:
             found.append(one(options[option]))
-    found += [d.ElementBounds(n, *_range(text)) for n, text in map(_pair, options["bounds"])]
+    found += [d.ElementBounds(n, *_range(text)) for n, text in map(pair, options["bounds"])]
     found += [
-        d.SumBounds(tuple(n.split("+")), *_range(text)) for n, text in map(_pair, options["sums"])
+        d.SumBounds(tuple(n.split("+")), *_range(text)) for n, text in map(pair, options["sums"])
     ]
-    found += [d.FeatureBounds(n, *_range(text)) for n, text in map(_pair, options["feature"])]
-    for name, text in map(_pair, options["ratio"]):
+    found += [d.FeatureBounds(n, *_range(text)) for n, text in map(pair, options["feature"])]
+    for name, text in map(pair, options["ratio"]):
         top, slash, bottom = name.partition("/")
         if not slash:
             raise click.UsageError(f"'{name}' is no ratio; write Al/Ni=1:3")
         found.append(d.Ratio(top, bottom, *_range(text)))
-    for name, text in map(_pair, options["near"]):
+    for name, text in map(pair, options["near"]):
         found.append(d.NearAlloy(name, _number(text, f"--near {name}")))
     if options["density"] is not None:
         found.append(d.Density(*_range(options["density"])))
@@ -222,7 +263,7 @@ def _constraints(options: dict[str, Any]) -> list[Constraint]:
     return found
 
 
-def _deliver(
+def _write_result(
     result: DesignResult,
     vae: DisentangledVAE,
     wishes: Mapping[str, Wish],
@@ -231,11 +272,12 @@ def _deliver(
     page: Path | None,
 ) -> None:
     if out is None:
-        table = result.table[_shown(vae.spec, wishes)]
-        show(repr(result), table.assign(known=table["known"].map(_in_at_percent)))
+        table = result.table[_columns_shown(vae.spec, wishes)]
+        table = table.assign(known=table["known"].map(_short_formula))
+        bounds = {f"{n}_{end}": end for n in vae.spec.target_names for end in ("low", "high")}
+        show(repr(result), table.rename(columns=bounds))
     else:
-        write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
-        write(out)
+        write_table(result.table, out)
         click.echo(f"Wrote {result!r} to {out}")
     if page is not None:
         from pyro_hea.evaluate.report import write_designs
@@ -244,30 +286,23 @@ def _deliver(
         click.echo(f"Wrote {page}: open it in a browser.")
 
 
-def _shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:
-    """What fits on a screen: the files have the fractions and the rest of the uncertainty."""
+def _columns_shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:
+    """Columns printed; files hold all of them."""
     predicted = [
         f"{target.name}{suffix}"
         for target in spec.targets
         for suffix in (("", "_low", "_high") if target.kind in ("binary", "continuous") else ("",))
     ]
-    together = ["all_wishes"] if len(wishes) > 1 else []  # else it repeats what is predicted
+    together = ["all_wishes"] if len(wishes) > 1 else []
     return ["formula", *predicted, *together, "novelty", "known"]
 
 
-def _in_at_percent(formula: str) -> str:
-    """A formula as short as a screen asks for, of two digits an element."""
+def _short_formula(formula: str) -> str:
+    """A formula in at.% with two digits an element."""
     from pyro_hea.alloys.composition import parse_composition
 
     parts = parse_composition(formula).items()
     return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"'{text}' is not allowed; write NAME=VALUE")
-    return name.strip(), value.strip()
 
 
 def _number(text: str, where: str) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pyro_hea.cli.group import main
+from pyro_hea.cli.options import alloys_options, read_data
 
 _file = click.argument("file", type=click.Path(path_type=Path))
 
@@ -20,25 +22,33 @@ def spec() -> None:
 @spec.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--like", default="default", show_default=True, help="Spec of the package to begin with."
+    "--shipped", default="default", show_default=True, help="Spec of the package to start from."
 )
-def init(file: Path | None, like: str) -> None:
+def init(file: Path | None, shipped: str) -> None:
     """Write a spec to FILE, or print it: every key, with what it means."""
     from pyro_hea.spec import ModelSpec
     from pyro_hea.spec.annotated import annotated_yaml
 
-    text = annotated_yaml(ModelSpec.shipped(like))
+    text = annotated_yaml(ModelSpec.shipped(shipped))
     if file is None:
         click.echo(text, nl=False)
         return
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise click.ClickException(f"'{file}' exists already; name another file") from None
-    except OSError as error:
-        raise click.ClickException(f"cannot write '{file}': {error.strerror or error}") from error
-    click.echo(f"Wrote {file}. Check it with: pyro-hea spec check {file}")
+    _write_new(file, text)
+
+
+@spec.command("for")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="YAML file to write.")
+@alloys_options
+def infer(data: Path, out: Path | None, **how: Any) -> None:
+    """Print a spec for the measured columns of a table, or write it."""
+    from pyro_hea.spec.annotated import targets_yaml
+
+    _, inferred = read_data(data, None, **how)
+    if out is None:
+        click.echo(f"\n{targets_yaml(inferred)}", nl=False)
+    else:
+        _write_new(out, targets_yaml(inferred))
 
 
 @spec.command()
@@ -82,3 +92,15 @@ def schema() -> None:
     from pyro_hea.spec import ModelSpec
 
     click.echo(json.dumps(ModelSpec.json_schema(), indent=1, ensure_ascii=False))
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Write a file that does not exist yet."""
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise click.ClickException(f"'{file}' exists already; name another file") from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write '{file}': {error.strerror or error}") from error
+    click.echo(f"Wrote {file}. Check it with: pyro-hea spec check {file}")

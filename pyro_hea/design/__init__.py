@@ -18,20 +18,20 @@ from pyro_hea.design.constraints import (
     Soft,
     SumBounds,
 )
-from pyro_hea.design.declared import (
-    constraints_from,
-    read_constraints,
-    read_prices,
-    to_entries,
-    write_constraints,
-)
+from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.inversion import invert
 from pyro_hea.design.nearest import nearest_alloy
-from pyro_hea.design.posterior import sample_designs
-from pyro_hea.design.region import Constraint
 from pyro_hea.design.result import DesignResult
+from pyro_hea.design.sampling import sample_designs
 from pyro_hea.design.scan import scan_grid, scan_path
 from pyro_hea.design.screening import screen
+from pyro_hea.design.serialization import (
+    constraints_from_list,
+    constraints_to_list,
+    read_constraints,
+    read_prices,
+    write_constraints,
+)
 from pyro_hea.design.wishes import Wish
 
 __all__ = [
@@ -53,7 +53,8 @@ __all__ = [
     "Soft",
     "SumBounds",
     "Wish",
-    "constraints_from",
+    "constraints_from_list",
+    "constraints_to_list",
     "diverse",
     "information",
     "invert",
@@ -64,6 +65,5 @@ __all__ = [
     "scan_grid",
     "scan_path",
     "screen",
-    "to_entries",
     "write_constraints",
 ]

@@ -1,8 +1,8 @@
 """Chains of the design posterior: NUTS on its smooth relaxation, with jumps in between.
 
-NUTS walks within a mode and seldom leaves it. Between its draws each chain is offered points of a
-mixture round tempered particles, and goes there by the rule of Metropolis and Hastings, which
-leaves the density as it is (Tierney, Annals of Statistics 22 (1994) 1701). The chains of all
+NUTS moves within a mode and seldom leaves it. Between its draws each chain is offered points of a
+mixture round tempered particles in independence Metropolis-Hastings steps, which leave the density
+invariant (Tierney, Annals of Statistics 22 (1994) 1701). The chains of all
 members are run side by side.
 """
 
@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_hea.design.mixture import Mixture
+from pyro_hea.design.guide import NormalMixture
 from pyro_hea.design.smooth import smooth_factor
 from pyro_hea.design.tempering import populations
-from pyro_hea.design.told import drawn_targets
-from pyro_hea.posterior.trees import sample
+from pyro_hea.posterior.nuts_kernel import sample_nuts
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem
 
 _PARTICLES, _POPULATIONS = 256, 4
-"""Of each member, round which the mixture is put."""
+"""Of each member; the mixture is centred on them."""
 
 _WIDTH = 0.6
 """Of a part of the mixture, in standard deviations of the particles."""
@@ -32,11 +31,11 @@ _JUMPS = 32
 """Points that each chain is offered between two draws of NUTS."""
 
 _DEEPEST = 1
-"""Doublings of a trajectory: one step within a mode is enough, jumps do the rest."""
+"""Largest tree depth: the jumps move between modes."""
 
 _ACCEPTED = 0.6
 
-_WEIGHED, _AT_A_TIME = 8192, 1024
+_EVIDENCE_DRAWS, _CHUNK = 8192, 1024
 """Draws of the mixture behind the evidence of each member."""
 
 
@@ -72,13 +71,13 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     def density(u: Tensor) -> Tensor:  # of chains (C, K, D), as those are that follow it
         return (factor(u.transpose(0, 1)) - u.transpose(0, 1).square().sum(-1) / 2).T
 
-    dim = ensemble.spec.latent.dim + len(drawn_targets(problem))
+    dim = problem.dim
     with torch.no_grad():
         walking = populations(factor, ensemble.members, _PARTICLES, dim)
         tempered = [next(walking) for _ in range(_POPULATIONS)]
     particles = torch.cat([population.u for population in tempered], 1).double()
-    mixture = Mixture(particles, _WIDTH * particles.std(1, keepdim=True))
-    found = sample(
+    mixture = NormalMixture(particles, _WIDTH * particles.std(1, keepdim=True))
+    found = sample_nuts(
         density,
         particles[:, -chains:].transpose(0, 1).contiguous(),
         mixture,
@@ -91,8 +90,8 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     u = found.draws.transpose(0, 1)
     with torch.no_grad():
         height = factor(u.flatten(0, 1).transpose(0, 1)).T.unflatten(0, u.shape[:2])
-        # Surer than the evidence of tempering, which so few particles give.
-        weighed = mixture.sample(torch.Size([_WEIGHED])).split(_AT_A_TIME)
-        weight = torch.cat([density(some) - mixture.log_prob(some) for some in weighed])
+        # Less noisy than the evidence from tempering so few particles.
+        points = mixture.sample(torch.Size([_EVIDENCE_DRAWS])).split(_CHUNK)
+        weight = torch.cat([density(some) - mixture.log_prob(some) for some in points])
         evidence = weight.logsumexp(0).log_softmax(0)
     return Chains(u, height, found.diverging.transpose(0, 1), found.step_size, evidence)

@@ -12,13 +12,15 @@ import pandas as pd
 
 from pyro_hea.crystals import CRYSTAL_SYSTEMS, Prototype, WyckoffStructure
 from pyro_hea.crystals.checks import is_neutral, shortest_distance
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint
+from pyro_hea.design.feasibility import feasible_region
 from pyro_hea.errors import ConstraintError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.crystals import CrystalVocabulary
+    from pyro_hea.design.region import Region
 
 
 class CrystalConstraint(ABC):
@@ -181,7 +183,7 @@ class CrystalRegion:
         of_structure = tuple(c for c in constraints if isinstance(c, CrystalConstraint))
         others = tuple(c for c in constraints if not isinstance(c, CrystalConstraint))
         seen = vocabulary.element_seen.numpy()
-        region = Region.of(others, vocabulary.elements)
+        region = feasible_region(others, vocabulary.elements)
         for constraint in others:
             try:
                 constraint.holds(seen[None] / seen.sum(), pd.DataFrame(index=[0]), region)

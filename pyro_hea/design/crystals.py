@@ -418,8 +418,9 @@ def draw_crystals(ensemble: CrystalEnsemble, n: int, seed: int = 0) -> list[Wyck
     number = -(-n // ensemble.members)
     parts: list[WyckoffStructure] = []
     with seeded(seed), torch.no_grad():
-        rows = torch.randint(len(ensemble.known), (number,))
-        known = ensemble.inputs(ensemble.known.take(rows.numpy()))
+        rows, place = torch.randint(len(ensemble.known), (number,)).unique(return_inverse=True)
+        known = ensemble.inputs(ensemble.known.take(rows.numpy())).take(place)
+        assert isinstance(known, CrystalInputs)
         for k in range(ensemble.members):
             single, model = ensemble.of_member(k), ensemble.model.member(k)
             y, s = single.most_probable(known), known.formula_type

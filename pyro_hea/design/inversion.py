@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.design.counterfactual import CONFIDENCE, Change, changed
-from pyro_hea.design.moves import shortened
+from pyro_hea.design.counterfactual import CONFIDENCE, Change, changed, shortened
+from pyro_hea.design.decoder_targets import nearest_targets
 from pyro_hea.design.problem import MINIMUM, STEP
-from pyro_hea.design.told import within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.alloys.composition import Alloys
-    from pyro_hea.design.region import Constraint
+    from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.result import DesignResult
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
@@ -77,26 +76,26 @@ def invert(
     ConstraintError
         Where no alloy on the walk satisfies the constraints and is confident enough.
     """
-    asked = Change.of(ensemble, alloy, targets, constraints, confidence, step, minimum)
-    trails, z = _walked(asked, seed)
-    ends = asked.score(trails[:, -1], np.ones(len(trails), bool))
+    change = Change.of(ensemble, alloy, targets, constraints, confidence, step, minimum)
+    trails, z = _latent_walks(change, seed)
+    ends = change.score(trails[:, -1], np.ones(len(trails), bool))
     best = np.argsort(ends, kind="stable")[:_SHORTENED]
     paths = {int(k): trails[k] for k in best}
-    for k in best[ends[best] < 1]:  # content
-        paths[int(k)] = np.vstack([trails[k], *shortened(asked, trails[k, -1])])
-    member = min(paths, key=lambda k: float(asked.distance(paths[k][-1:])[0]))
+    for k in best[ends[best] < 1]:  # accepted
+        paths[int(k)] = np.vstack([trails[k], *shortened(change, trails[k, -1])])
+    member = min(paths, key=lambda k: float(change.distance(paths[k][-1:])[0]))
     latents = {"z": z[member], "member": np.array([member])}
     count = _WALKS * _PROPOSALS * ensemble.members
     attributes = {"inference": "invert", "seed": seed, "candidates": count}
-    return changed(asked, paths[member], attributes, latents)
+    return changed(change, paths[member], attributes, latents)
 
 
-def _walked(asked: Change, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _latent_walks(change: Change, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The way of each member from the start, (K, 1 + walks, E), and z at its end, (K, 1, d)."""
-    ensemble, start = asked.problem.ensemble, asked.start
+    ensemble, start = change.problem.ensemble, change.start
     batch = ensemble.batch(pd.DataFrame([start], columns=list(ensemble.elements)))
     own = ensemble.most_probable(batch)
-    wished = within(asked.problem, own)
+    wished = nearest_targets(change.problem, own)
     z = ensemble.encode(batch)  # (K, 1, d)
     base = torch.tensor(start) - ensemble.decode(z, own).double().cpu()
     rng, rows = np.random.default_rng(seed), np.arange(ensemble.members)
@@ -113,8 +112,8 @@ def _walked(asked: Change, seed: int) -> tuple[NDArray[np.float64], NDArray[np.f
         carried = rng.uniform(0, 1, (ensemble.members, _PROPOSALS, 1))
         carried[:, ::2] = 1.0  # the rest lets go of what the member does not reconstruct
         x = (torch.tensor(carried) * base + decoded.double().cpu()).clamp_min(0.0).numpy()
-        alloys, possible = asked.weigh_in(x.reshape(-1, x.shape[-1]))
-        score = asked.score(alloys, possible).reshape(x.shape[:2])
+        alloys, possible = change.rounded(x.reshape(-1, x.shape[-1]))
+        score = change.score(alloys, possible).reshape(x.shape[:2])
         chosen = score.argmin(1)
         better = score.min(1) < best_score
         best_score = np.where(better, score[rows, chosen], best_score)

@@ -1,10 +1,12 @@
-"""What is asked for: wishes and constraints, checked before anything is sampled."""
+"""A design problem: wishes and constraints, checked before anything is sampled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +14,13 @@ import pandas as pd
 import torch
 
 from pyro_hea.alloys.features import FEATURES, FeatureMap
-from pyro_hea.design.constraints import FeatureBounds, Novel, Soft
-from pyro_hea.design.region import Constraint, Region
-from pyro_hea.design.wishes import Event, Wish, checked_wishes
+from pyro_hea.design.constraints import FeatureBounds, MinElements, Novel, Soft
+from pyro_hea.design.constraints.base import Constraint
+from pyro_hea.design.decoder_targets import drawn_targets
+from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.objectives import Objective, split_objectives
+from pyro_hea.design.region import Region
+from pyro_hea.design.wishes import Event, Wish, checked_wishes, fulfilment
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -31,16 +37,22 @@ MINIMUM = 0.01
 AGREEMENT = 5.0
 """The power κ of the predicted probability."""
 
+FEWEST = 3
+"""Elements that a design has at least, where nothing says otherwise."""
+
 NOVELTY = 0.02
 """Designs are at least so far from known alloys, where no `Novel` says otherwise."""
 
 _STRICT = 0.1
-"""Share of a typical miss by which a constraint may be missed before an alloy is unlikely."""
+"""Share of a typical violation of a constraint that costs a nat."""
 
 _TYPICAL = 0.2
-"""A typical miss, where no known alloy misses the constraint."""
+"""Typical violation, where no known alloy violates the constraint."""
 
 _LARGEST_COST = 1e3
+
+_CHUNK = 8192
+"""Alloys predicted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +68,13 @@ class Problem:
     step, minimum : float
         Fractions are multiples of the step; elements below the minimum are dropped.
     agreement : float
-        The power κ of the predicted probability.
+        The power κ of the predicted probability, and the weight of the objectives (nats for a
+        standard deviation of the known alloys).
+    objectives : tuple of Objective
+    assumed : tuple of Constraint
+        Those of the constraints that were not given.
+    tolerance : float or None
+        Largest error of a fraction when an alloy is weighed.
     """
 
     ensemble: Ensemble
@@ -66,6 +84,9 @@ class Problem:
     step: float = STEP
     minimum: float = MINIMUM
     agreement: float = AGREEMENT
+    objectives: tuple[Objective, ...] = ()
+    assumed: tuple[Constraint, ...] = ()
+    tolerance: float | None = None
 
     @classmethod
     def of(
@@ -77,15 +98,41 @@ class Problem:
         step: float = STEP,
         minimum: float = MINIMUM,
         agreement: float = AGREEMENT,
+        min_elements: int | None = 1,
+        novelty: float = NOVELTY,
+        tolerance: float | None = None,
+        with_objectives: bool = False,
     ) -> Problem:
         """Check a problem.
+
+        Parameters
+        ----------
+        ensemble, targets, constraints, step, minimum, agreement, tolerance
+            As of `sample_designs`.
+        min_elements : int or None
+            Fewest elements. None is three, unless constraints say how many or leave fewer.
+        novelty : float
+            Distance from known alloys, where no `Novel` is among the constraints.
+        with_objectives : bool
+            Whether objectives are allowed.
 
         Raises
         ------
         UnknownTargetError, UnknownElementError, ConstraintError
             Naming what is not allowed, or the constraints that clash.
         """
-        wishes = checked_wishes(ensemble, targets)
+        if not targets:
+            raise ConstraintError(
+                "a design needs a wish for at least one target, as in {'single_phase': 1}; "
+                f"targets: {', '.join(ensemble.spec.target_names)}"
+            )
+        wishes, objectives = split_objectives(ensemble, targets)
+        if objectives and not with_objectives:
+            raise ConstraintError(
+                f"'{objectives[0].name}' is an objective ('{objectives[0].direction}'): objectives "
+                "are for design() with method='importance'; wish for a bound here, as ('>', 500)"
+            )
+        events = checked_wishes(ensemble, wishes)
         if not 0 < step <= 0.5 or abs(1 / step - round(1 / step)) > 1e-9:
             raise ConstraintError(
                 f"step={step} is not allowed; 1 / step is a whole number, as for 0.005"
@@ -96,19 +143,59 @@ class Problem:
             raise ConstraintError(
                 f"agreement={agreement} is not allowed; it is a number, 0 or more"
             )
-        if not isinstance(constraints, Constraint):  # which `Region.of` refuses
+        if tolerance is not None and not 0 < tolerance < 1:
+            raise ConstraintError(
+                f"tolerance={tolerance} is not allowed; it is a fraction, as 0.005 for 0.5 at.%"
+            )
+        if not isinstance(constraints, Constraint):  # which `feasible_region` refuses
             constraints = tuple(constraints)
-        region = Region.of(
-            constraints,
-            ensemble.elements,
-            minimum,
-            step,
+        if min_elements not in (None, 1):
+            constraints = (*constraints, MinElements(min_elements))
+        find_region = partial(
+            feasible_region,
+            elements=ensemble.elements,
+            minimum=minimum,
+            step=step,
             known=ensemble.known.to_numpy(float),
             properties=ensemble.tables.properties.loc[list(ensemble.elements)],
         )
+        region = find_region(constraints)
+        assumed: list[Constraint] = []
+        if min_elements is None and not any(isinstance(c, MinElements) for c in constraints):
+            with suppress(ConstraintError):  # such as two allowed elements
+                region = find_region((*constraints, MinElements(FEWEST)))
+                assumed.append(MinElements(FEWEST))
         if not any(isinstance(constraint, Novel) for constraint in constraints):
-            constraints = (*constraints, Novel(NOVELTY))
-        return cls(ensemble, wishes, tuple(constraints), region, step, minimum, agreement)
+            assumed.append(Novel(novelty))
+        return cls(
+            ensemble,
+            events,
+            (*constraints, *assumed),
+            region,
+            step,
+            minimum,
+            agreement,
+            objectives,
+            tuple(c for c in assumed if c != Novel(0.0)),
+            tolerance,
+        )
+
+    @property
+    def dim(self) -> int:
+        """Standard normal coordinates of a draw: z, the drawn targets, weights of objectives."""
+        weights = len(self.objectives) if len(self.objectives) > 1 else 0
+        return self.ensemble.spec.latent.dim + len(drawn_targets(self)) + weights
+
+    def satisfied(self, fractions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which alloys (N, E) satisfy every hard constraint, (N,)."""
+        held = self.holds(fractions) if len(fractions) else {}
+        return np.all([np.ones(len(fractions), bool), *held.values()], axis=0)
+
+    def probability(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability by each member that all wishes hold for alloys (N, E), (K, N)."""
+        parts = torch.tensor(fractions, device=self.ensemble.device).split(_CHUNK)
+        each = [fulfilment(self.ensemble, part, self.targets) for part in parts]
+        return np.asarray(torch.cat(each, 1).double().cpu().numpy())
 
     def holds(self, fractions: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
         """Which alloys (N, E) satisfy each hard constraint, by its spelling."""
@@ -120,7 +207,7 @@ class Problem:
         }
 
     def cost(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Nats by which each alloy (N, E) is less welcome for what it misses, (N,)."""
+        """Penalty of each alloy (N, E) for violated constraints, nats, (N,)."""
         features = self._features(fractions)
         total = np.zeros(len(fractions))
         for constraint, scale in zip(self.constraints, self._scales, strict=True):
@@ -132,7 +219,7 @@ class Problem:
 
     @cached_property
     def _scales(self) -> list[float]:
-        """How far each constraint may be missed at the cost of a nat, by what known alloys miss."""
+        """Violation of each constraint that costs a nat, from the violations of known alloys."""
         known = self.region.known
         features = self._features(known)
         typical = []
@@ -156,3 +243,13 @@ def features_of(
         return pd.DataFrame(index=range(len(fractions)))
     values = FeatureMap(names, ensemble.tables, ensemble.elements)(torch.tensor(fractions))
     return pd.DataFrame(values.numpy(), columns=pd.Index(names))
+
+
+def check_count(n: int, seed: int) -> None:
+    """Refuse a number of alloys, or a seed, that is none."""
+    if not isinstance(n, Integral) or n < 1:
+        raise ConstraintError(
+            f"n={n!r} is not allowed; ask for at least one design, a whole number"
+        )
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ConstraintError(f"seed={seed!r} is not allowed; a seed is a whole number, 0 or more")

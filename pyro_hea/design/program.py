@@ -1,10 +1,10 @@
-"""The design posterior as a Pyro program, and what a draw of it is as an alloy.
+"""The design posterior as a Pyro program, and its draws as alloys.
 
     π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)),    x(z) = decode(z, y*)
 
 A member is as probable as any other; z lives in its space and is decoded by it. Agreement is the
-mean over all members of the probability that every wish holds, and is asked of the alloy as one
-would weigh it in, never of the decoded composition before it.
+mean over all members of the probability that every wish holds, predicted for the rounded
+composition, not for the decoded one before rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pyro import poutine
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_hea.design.rounding import weigh_in
-from pyro_hea.design.told import drawn_targets, told
+from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.wishes import probability
 from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 
@@ -35,14 +35,17 @@ _ATOMS, _SHAPE = 100.0, 5.0
 """Mean and shape of the gamma distribution of how many atoms of an alloy are counted."""
 
 _TRACE = 1e-5
-"""A smaller fraction that was decoded is as good as none."""
+"""Decoded fractions are taken to be at least this."""
+
+_WEIGHT_SPREAD = 2.0
+"""Standard deviation of the logits of the weights of objectives."""
 
 _IMPOSSIBLE = -1e4
-"""Logarithm of the weight of what cannot be weighed in; finite, so that tempering finds a way."""
+"""Log weight where no rounded composition exists; finite, so that tempering can start there."""
 
 
 class Candidates(NamedTuple):
-    """Alloys as weighed in, with the logarithm of their weights."""
+    """Rounded compositions with the logarithm of their weights."""
 
     z: np.ndarray
     fractions: np.ndarray
@@ -52,21 +55,24 @@ class Candidates(NamedTuple):
 
 
 def design_program(problem: Problem, draws: int) -> Tensor:
-    """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
+    """Sites `z` and `composition`, factors `agreement`, `objectives` and `constraints`.
 
-    What no wish settles of a target is drawn as a function of a normal site, `<target>_coin`.
+    Gives the compositions, (K, draws, E).
+
+    A target that no wish fixes is drawn as a function of a normal site, `<target>_noise`.
     """
     with plates(problem, draws):
         decoded = decoded_sites(problem)
-        alloys, possible = _weighed_in(decoded, problem)
+        alloys, possible = _rounded(decoded, problem)
         composition = pyro.deterministic("composition", alloys, event_dim=1)
         flat = composition.flatten(0, 1)
         features = problem.ensemble.feature_map(flat).to(decoded.dtype)
         agreement_factor(problem, features, possible.shape)
-        bent = misfit(decoded, composition)
-        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(bent)
-        welcome = -bent - cost.view(possible.shape)
-        pyro.factor("constraints", welcome.where(possible, _IMPOSSIBLE))
+        objectives_factor(problem, flat, possible.shape)
+        penalty = misfit(decoded, composition)
+        cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(penalty)
+        log_density = -penalty - cost.view(possible.shape)
+        pyro.factor("constraints", log_density.where(possible, _IMPOSSIBLE))
     return composition
 
 
@@ -81,15 +87,15 @@ def plates(problem: Problem, draws: int) -> Iterator[None]:
 
 
 def decoded_sites(problem: Problem) -> Tensor:
-    """Draw z and what wishes leave open of the targets, and decode it, (K, draws, E)."""
+    """Draw z and the targets that no wish fixes, and decode them, (K, draws, E)."""
     model = problem.ensemble.model
     z = pyro.sample("z", model.latent_prior())
-    coins = {
-        name: pyro.sample(f"{name}_coin", Normal(z.new_zeros(()), 1.0))
+    noise = {
+        name: pyro.sample(f"{name}_noise", Normal(z.new_zeros(()), 1.0))
         for name in drawn_targets(problem)
     }
-    values = told(problem, coins, z)
-    for name in coins:
+    values = decoder_targets(problem, noise, z)
+    for name in noise:
         pyro.deterministic(name, values[name])
     return model.likelihood(z, values).typical
 
@@ -98,6 +104,23 @@ def agreement_factor(problem: Problem, features: Tensor, shape: torch.Size) -> N
     """The power of the probability that all wishes hold; every member judges every alloy."""
     q = probability(problem.ensemble, features, problem.targets).mean(0).double()
     pyro.factor("agreement", problem.agreement * q.log().view(shape))
+
+
+def objectives_factor(problem: Problem, alloys: Tensor, shape: torch.Size) -> None:
+    """Weighted sum of the objectives, by weights that are drawn with each design.
+
+    An objective better by a standard deviation of the known alloys, at a weight of 1, is worth
+    `agreement` nats. The weights are a softmax of normal sites.
+    """
+    if not problem.objectives:
+        return
+    x = alloys.double().cpu().numpy()
+    scores = torch.tensor(np.stack([o.scores(x) for o in problem.objectives], -1))
+    scores = scores.to(alloys.device).view(*shape, -1)
+    if len(problem.objectives) > 1:
+        normal = Normal(scores.new_zeros(scores.shape[-1]), _WEIGHT_SPREAD).to_event(1)
+        scores = scores * pyro.sample("objective_weights", normal).softmax(-1)
+    pyro.factor("objectives", problem.agreement * scores.sum(-1))
 
 
 def misfit(decoded: Tensor, composition: Tensor) -> Tensor:
@@ -122,9 +145,12 @@ def misfit(decoded: Tensor, composition: Tensor) -> Tensor:
 def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
     """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
     mean, sd = problem.ensemble.latent_moments
-    z, coins = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
     names = drawn_targets(problem)
-    sites = {f"{name}_coin": coin for name, coin in zip(names, coins.unbind(-1), strict=True)}
+    d, t = mean.shape[-1], len(names)
+    z, noise, weights = u.split([d, t, problem.dim - d - t], -1)
+    sites = {f"{name}_noise": value for name, value in zip(names, noise.unbind(-1), strict=True)}
+    if weights.shape[-1]:
+        sites["objective_weights"] = _WEIGHT_SPREAD * weights.double()
     return {"z": mean[:, None] + sd[:, None] * z, **sites}
 
 
@@ -137,13 +163,14 @@ def run_program(problem: Problem, u: Tensor, program: Program = design_program) 
 def log_factor(problem: Problem, u: Tensor, program: Program = design_program) -> Tensor:
     """Logarithm of what multiplies a standard normal prior of u (K, n, D), (K, n).
 
-    Both factors, and by how much the prior of z differs from a normal with its moments.
+    All factors, and by how much the prior of z differs from a normal with its moments.
     """
     sites = run_program(problem, u, program)
     _, sd = problem.ensemble.latent_moments
     z, prior = sites["z"]["value"], sites["z"]["fn"]
     normal = Normal(0.0, 1.0).log_prob(u[..., : z.shape[-1]]).sum(-1) - sd.log().sum(-1)[:, None]
-    factors = sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints"))
+    names = ("agreement", "objectives", "constraints")
+    factors = sum(sites[name]["fn"].log_factor for name in names if name in sites)
     return factors + prior.log_prob(z) - normal
 
 
@@ -166,7 +193,7 @@ def candidates_at(problem: Problem, u: Tensor, log_weight: np.ndarray) -> Candid
     )
 
 
-def joined(found: Sequence[Candidates]) -> Candidates:
+def concatenated(found: Sequence[Candidates]) -> Candidates:
     """Populations together; the shares that satisfy each constraint are those of the last."""
     return Candidates(
         np.concatenate([c.z for c in found]),
@@ -177,11 +204,15 @@ def joined(found: Sequence[Candidates]) -> Candidates:
     )
 
 
+def first_of_each(fractions: np.ndarray) -> np.ndarray:
+    """Positions of the first of each distinct alloy (N, E), in their order."""
+    return np.sort(np.unique(fractions.round(6), axis=0, return_index=True)[1])
+
+
 def distinct(candidates: Candidates) -> np.ndarray:
     """Positions of the first of each distinct alloy that may be returned."""
     finite = np.flatnonzero(np.isfinite(candidates.log_weight))
-    _, first = np.unique(candidates.fractions[finite].round(6), axis=0, return_index=True)
-    return finite[first]
+    return finite[first_of_each(candidates.fractions[finite])]
 
 
 def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
@@ -189,13 +220,12 @@ def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
     finite = np.flatnonzero(np.isfinite(candidates.log_weight))
     noise = np.random.default_rng(seed).gumbel(size=len(candidates.log_weight))
     order = finite[np.argsort(-(candidates.log_weight + noise)[finite], kind="stable")]
-    _, first = np.unique(candidates.fractions[order].round(6), axis=0, return_index=True)
-    return order[np.sort(first)][:n]
+    return order[first_of_each(candidates.fractions[order])][:n]
 
 
-def _weighed_in(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
+def _rounded(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     flat = decoded.detach().double().cpu().numpy().reshape(-1, decoded.shape[-1])
-    alloys, possible = weigh_in(flat, problem.region, problem.step, problem.minimum)
+    alloys, possible = round_compositions(flat, problem.region, problem.step, problem.minimum)
     return (
         torch.tensor(alloys, device=decoded.device).view(decoded.shape),
         torch.tensor(possible, device=decoded.device).view(decoded.shape[:-1]),

@@ -1,4 +1,4 @@
-"""From a decoded composition to an alloy as one would weigh it in."""
+"""From a decoded composition to a rounded one: whole steps of each element, as it is weighed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.design.exchange import exchange
+from pyro_hea.design.repair import repair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,10 +19,10 @@ _TOLERANCE = 1e-9
 """Of a comparison of fractions."""
 
 
-def weigh_in(
+def round_compositions(
     fractions: NDArray[np.float64], region: Region, step: float, minimum: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Drop what may not or need not be there, keep within the bounds and round.
+    """Drop small and forbidden elements, keep within the bounds and round.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def weigh_in(
     rounded : ndarray, shape (N, E)
         Multiples of the step that sum to 1, within the region where `possible`.
     possible : ndarray of bool, shape (N,)
-        False where the elements that an alloy holds leave nothing within the region.
+        False where no composition of these elements lies within the region.
     """
     units = round(1 / step)
     low, high = region.amounts(minimum, step)
@@ -50,7 +50,7 @@ def weigh_in(
     amounts = _fill(np.where(present, np.maximum(fractions, 1e-12), 0.0), low, high, units)
     whole = _round(amounts, low, high, units)
     if region.linear:
-        possible &= exchange(whole, region, step, minimum, possible)
+        possible &= repair(whole, region, step, minimum, possible)
     return whole / units, possible
 
 
@@ -62,7 +62,7 @@ def _present(
     smallest: float,
     units: int,
 ) -> NDArray[np.bool_]:
-    """All that must be there and the largest others that fit, as many as may be."""
+    """The required elements, and the largest others that fit, up to the number allowed."""
     must = region.must
     may = np.where(fits, fractions, 0.0)
     may = may / np.maximum(may.sum(1, keepdims=True), 1e-12)

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pyro_hea.design.constraints import Novel
+from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
+from pyro_hea.design.gathering import gather
 from pyro_hea.design.problem import MINIMUM, STEP, Problem
-from pyro_hea.design.result import DesignResult, gather
-from pyro_hea.design.rounding import weigh_in
-from pyro_hea.design.told import drawn_targets, told
+from pyro_hea.design.result import DesignResult
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import ConstraintError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.alloys.composition import Alloys
-    from pyro_hea.design.region import Constraint
+    from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
+
+LARGEST = 40_000
+"""Points at most, 200 by 200."""
 
 
 def scan_path(
@@ -62,6 +65,7 @@ def scan_path(
         For other than two alloys, or fewer than two points.
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
+    _check_number(points)
     batch = ensemble.batch(alloys)
     if len(batch) != 2 or points < 2:
         raise DataError(f"a path has two ends and two points at least, not {len(batch)}, {points}")
@@ -106,6 +110,7 @@ def scan_grid(
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
     dim = ensemble.spec.latent.dim
+    _check_number(points**2)
     if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
         raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
     middle, scale = (moment[member] for moment in ensemble.latent_moments)
@@ -127,9 +132,14 @@ def _problem(
     step: float,
     minimum: float,
 ) -> Problem:
-    if not any(isinstance(c, Novel) for c in constraints):
-        constraints = (*constraints, Novel(0.0))
-    return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum)
+    return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum, novelty=0.0)
+
+
+def _check_number(points: int) -> None:
+    if points > LARGEST:
+        raise DataError(
+            f"{points:,} points are too many: at most {LARGEST:,} are decoded at once; take fewer"
+        )
 
 
 def _decoded(
@@ -138,11 +148,11 @@ def _decoded(
     ensemble = problem.ensemble
     every = z.expand(ensemble.members, *z.shape)
     middle = dict.fromkeys(drawn_targets(problem), every.new_zeros(every.shape[:-1]))
-    decoded = ensemble.decode(every, told(problem, middle, every))[member]
-    alloys, possible = weigh_in(
+    decoded = ensemble.decode(every, decoder_targets(problem, middle, every))[member]
+    alloys, possible = round_compositions(
         decoded.double().cpu().numpy(), problem.region, problem.step, problem.minimum
     )
-    held = np.all([possible, *problem.holds(alloys).values()], axis=0)
+    held = possible & problem.satisfied(alloys)
     if not held.any():
         raise ConstraintError(
             f"none of the {len(held)} points satisfies every constraint; loosen them"

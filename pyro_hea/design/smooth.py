@@ -1,9 +1,10 @@
 """A smooth relaxation of the design posterior, for samplers that follow a gradient.
 
-Where the alloy that is weighed in jumps, this one fades: an element goes out gradually as it falls
-below the smallest fraction, the number of elements is the sum of what is there of each, extremes
-over the elements count each by its presence, and no bin of the embedding is narrow. Nothing is
-rounded. Draws are weighed in and checked afterwards, and weighted by the posterior itself.
+The rounded composition is not continuous in z. In the relaxation the presence of an element is a
+number from 0 to 1 that falls smoothly as its fraction falls below the smallest one, the number of
+elements is the sum of the presences, extremes over the elements are weighted by presence, and the
+bins of the embedding have a least width. Nothing is rounded. Draws are rounded and checked
+afterwards, and weighted by the posterior itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 import pyro
 import torch
 
-from pyro_hea.design.bounds import Sum
 from pyro_hea.design.program import (
     agreement_factor,
     decoded_sites,
@@ -24,7 +24,8 @@ from pyro_hea.design.program import (
     misfit,
     plates,
 )
-from pyro_hea.program.networks import BlurredLinear, PiecewiseLinear
+from pyro_hea.design.region import Sum
+from pyro_hea.program.networks import PiecewiseLinear, SmoothedPiecewiseLinear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem
 
 _FADING = 0.25
-"""Width, in the logarithm of the fraction, over which an element goes out."""
+"""Width, in the logarithm of the fraction, over which the presence of an element falls."""
 
 _BLUR = 0.1
 """Narrowest bin of the embedding, as a share of the range of its feature."""
@@ -52,13 +53,13 @@ _LEAST = 1e-9
 
 
 def relaxed(problem: Problem) -> Problem:
-    """The same problem with a blurred model, and the constraints of which its region is unaware.
+    """The same problem with a blurred embedding and the constraints that are not in its region.
 
-    The region knows the others, and `smooth_program` asks it.
+    The others are in the region, from which `smooth_program` takes them.
     """
     model = copy.deepcopy(problem.ensemble.model).requires_grad_(False)
     if isinstance(model.embedding, PiecewiseLinear):
-        model.embedding = BlurredLinear(model.embedding.edges, _BLUR)
+        model.embedding = SmoothedPiecewiseLinear(model.embedding.edges, _BLUR)
     rest = tuple(c for c in problem.constraints if c.tighten(problem.region) is problem.region)
     return replace(problem, ensemble=replace(problem.ensemble, model=model), constraints=rest)
 
@@ -70,11 +71,11 @@ def smooth_program(problem: Problem, draws: int) -> Tensor:
         presence = faded(decoded, problem)
         composition = pyro.deterministic("composition", _filled(decoded, presence, problem))
         flat, there = composition.flatten(0, 1), presence.flatten(0, 1)
-        features = problem.ensemble.feature_map.faded(flat.double(), there.double())
+        features = problem.ensemble.feature_map.relaxed(flat.double(), there.double())
         agreement_factor(problem, features.to(decoded.dtype), decoded.shape[:-1])
         bent = misfit(decoded, composition) + _beyond(composition, problem) / _SOFTNESS
         few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)
-        # What is left moves no chain, but decides which of its steps are taken.
+        # These constraints have no gradient here; they enter the acceptance of a step.
         solid = (flat * (there > 0.5)).detach().double().cpu()
         cost = torch.tensor(problem.cost((solid / solid.sum(-1, keepdim=True)).numpy())).to(bent)
         pyro.factor("constraints", -bent - _ELEMENT * few - cost.view(bent.shape))
@@ -92,7 +93,7 @@ def smooth_factor(problem: Problem) -> Callable[[Tensor], Tensor]:
 
 
 def faded(decoded: Tensor, problem: Problem) -> Tensor:
-    """How far each element is there, from 0 to 1, (..., E)."""
+    """Presence of each element, from 0 to 1, (..., E)."""
     region = problem.region
     may = torch.tensor(region.upper > 0, device=decoded.device)
     must = torch.tensor(region.must, device=decoded.device)
@@ -106,7 +107,7 @@ def faded(decoded: Tensor, problem: Problem) -> Tensor:
 
 
 def _filled(decoded: Tensor, presence: Tensor, problem: Problem) -> Tensor:
-    """Fractions in proportion to what is there, cut at the bounds, that sum to 1, (..., E)."""
+    """Fractions in proportion to presence, clipped to the bounds, that sum to 1, (..., E)."""
     region = problem.region
     least = np.where(region.must, np.maximum(region.lower, problem.minimum), 0.0)
     low, high = (torch.tensor(bound).to(decoded) for bound in (least, region.upper))

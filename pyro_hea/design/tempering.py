@@ -1,10 +1,10 @@
 """Importance sampling of the design posterior, in small steps from the prior.
 
-Weights of draws from the prior itself would fall to a few of them. Particles are drawn from the
-prior, and the weights are brought in a bit at a time: resample, move each particle by a walk that
-leaves the tempered posterior as it is, go on. (Del Moral, Doucet and Jasra, Sequential Monte Carlo
-samplers, 2006; the walk is the preconditioned Crank-Nicolson one.) Members are sampled side by
-side and weigh by their own evidence.
+Weights of draws from the prior itself would concentrate on a few of them. Particles are drawn from
+the prior and tempered to the posterior in steps of a power of its density: reweight, resample, move
+each particle by a Markov kernel that leaves the tempered posterior invariant. (Del Moral,
+Doucet and Jasra, Sequential Monte Carlo samplers, 2006; the kernel is preconditioned
+Crank-Nicolson.) Members are sampled side by side and weighted by their own evidence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 _KEPT = 0.5
-"""Share of the particles that the weights of one step may be worth."""
+"""Least effective sample size of a tempering step, as a share of the particles."""
 
 _MOVES = 3
 """Walks of every particle at each temperature."""
@@ -77,10 +77,10 @@ def populations(
 
 
 def _next_power(factor: Tensor, log_weight: Tensor, power: float) -> float:
-    """As far towards 1 as leaves half of the particles their worth.
+    """The largest power up to 1 at which the effective sample size is half of the particles.
 
-    Within each member, and on average by what the members weigh: one that outweighs the others
-    must not hold up its own particles.
+    It is that within each member, averaged by the weights of the members: the evidence of one
+    member does not lower the effective sample size of its own particles.
     """
     share = log_weight.softmax(0)
 

@@ -1,4 +1,4 @@
-"""What is wished of the targets, and the probability that an alloy fulfils all of it.
+"""Wishes for targets, and the probability that an alloy fulfils all of them.
 
 A wish becomes an event, as `pyro_hea.posterior` knows it: the position of a class, or the two
 bounds between which a number lies.
@@ -7,6 +7,7 @@ bounds between which a number lies.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 Wish: TypeAlias = float | str | tuple[str, float] | tuple[float, float]
 """0 or 1; a class or level; or for a number an inequality, `(">", 500)`, or a range, `(900, 1200)`.
+"max" or "min" of a number or a probability is an objective (`pyro_hea.design.objectives`).
 
-Of a number every end is the same, `>` or `≥`: a single value has no probability.
+Of a number `>` and `>=` are the same: a single value has no probability.
 """
 
 Event: TypeAlias = tuple[float, ...]
@@ -42,13 +44,8 @@ def checked_wishes(ensemble: Ensemble, targets: Mapping[str, Wish]) -> dict[str,
     UnknownTargetError
         For a target that the model was not trained on.
     ConstraintError
-        Without any wish, for one of the wrong kind, or for one outside the target's support.
+        For a wish of the wrong kind, or for one outside the target's support.
     """
-    if not targets:
-        raise ConstraintError(
-            "a design needs a wish for at least one target, as in {'single_phase': 1}; targets: "
-            f"{', '.join(ensemble.spec.target_names)}"
-        )
     events = {}
     for name, wish in targets.items():
         ensemble.check_target(name)
@@ -83,16 +80,16 @@ def _class(target: Target, wish: Wish) -> int:
 def _range(target: Continuous, wish: Wish, lowest: float, highest: float) -> Event:
     """Bounds of a number, infinite where the support ends before."""
     match wish:
-        case (">", int() | float() as bound):
+        case (">" | ">=", Real() as bound):
             low, high = float(bound), np.inf
-        case ("<", int() | float() as bound):
+        case ("<" | "<=", Real() as bound):
             low, high = -np.inf, float(bound)
-        case (int() | float() as first, int() | float() as second):
+        case (Real() as first, Real() as second):
             low, high = float(first), float(second)
         case _:
             raise ConstraintError(
                 f"target '{target.name}' is a number: wish for an inequality, as ('>', 500) or "
-                f"('<', 500), or a range, as (900, 1200), not {wish!r}"
+                f"('<=', 500), a range, as (900, 1200), or 'max' or 'min', not {wish!r}"
             )
     if not low < high:
         raise ConstraintError(
@@ -128,12 +125,15 @@ def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event
     features : Tensor, shape (N, F)
         As the model reads them.
     wishes : mapping of target to Event
+        Without any the probability is 1.
     """
+    if not wishes:
+        return features.new_ones(ensemble.members, len(features))
     return joint_probability(ensemble.model, AlloyBatch(None, features, {}, {}), wishes)
 
 
 @torch.no_grad()
 def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, Event]) -> Tensor:
-    """`probability` of alloys as they are weighed in, fractions (N, E) in double precision."""
+    """`probability` of rounded compositions, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)
     return probability(ensemble, features, wishes)

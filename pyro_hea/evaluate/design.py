@@ -51,7 +51,7 @@ def judged_designs(
         (probability of a single phase), `novelty`, and whether it `violates` a constraint.
         `attrs["discarded"]` is the share that was thrown away.
     """
-    result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, **settings)
+    result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, min_probability=0, **settings)
     fractions = result.fractions
     table = pd.DataFrame(
         {

@@ -13,7 +13,7 @@ from pyro_hea.measures.classification import by_size
 from pyro_hea.measures.latent import label_from_latent
 from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
 from pyro_hea.measures.reliability import calibrated_ece_band
-from pyro_hea.posterior import encoded
+from pyro_hea.posterior import encode_and_decode
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def published_run(
     -------
     PublishedRun
     """
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     vae = published_vae(spec, seed=seed, device=device, progress=progress, checkpoint=checkpoint)
     test = parts["test"]
     labels = test.labels.rename(columns={TARGET: f"{TARGET}_label"})
@@ -86,7 +86,7 @@ def published_vae(
     checkpoint: Path | None = None,
 ) -> DisentangledVAE:
     """Train on the labelled and unlabelled alloys, stopped by the validation part."""
-    parts = load_alloys().split("published")
+    parts = load_alloys("zeng2024").split("published")
     return DisentangledVAE(spec).fit(
         parts["labelled"] + parts["unlabelled"],
         validation=parts["validation"],
@@ -99,7 +99,7 @@ def published_vae(
 
 def published_metrics(vae: DisentangledVAE, seed: int) -> dict[str, Any]:
     """What is measured of a model of `published_vae`, with the alloys of each part counted."""
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     parts = alloys.split("published")
     about = {"protocol": "published", "seed": seed, "alloys": _counts(alloys, parts)}
     return about | measure(vae, parts["test"])
@@ -128,7 +128,7 @@ def measure(vae: DisentangledVAE, test: AlloyDataset) -> dict[str, Any]:
     scores = by_size(y, p, test.number_of_elements[known])
     ensemble = vae.ensemble
     true = ensemble.fractions(test)
-    z, decoded = encoded(ensemble, test)
+    z, decoded = encode_and_decode(ensemble, test)
     compositions = [composition_metrics(true, made) for made in decoded]
     latents = [label_from_latent(of_member[known], y) for of_member in z]
     batch = ensemble.batch(test)

@@ -66,7 +66,7 @@ def rediscovery_group(
     DataFrame
         One row per set, as of `rediscovered`, with its `group`.
     """
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     held = rediscovery_sets(alloys)[group::GROUPS]
     own = np.array(element_sets(alloys.fractions))
     training = GROUPS * seed + group
@@ -124,7 +124,8 @@ def rediscovered(
         goal = alloys.fractions[(own == name) & single]
         elements = [e for e in goal.columns if (goal[e] > 0).any()]
         wishes = [AllowedElements(*elements), RequiredElements(*elements), Novel(0)]
-        designs = vae.design({TARGET: 1}, wishes, n=n, seed=seed).table[elements].to_numpy(float)
+        result = vae.design({TARGET: 1}, wishes, n=n, seed=seed, min_probability=0)
+        designs = result.table[elements].to_numpy(float)
         rng = np.random.default_rng(seed)
         tried = {
             "designs": designs,
@@ -153,13 +154,13 @@ def rediscovery_summary(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     values = table[columns].to_numpy(float)
     rows = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
     means = values[rows].mean(1)
-    told = {
+    summary = {
         name: _interval(float(values[:, i].mean()), means[:, i]) for i, name in enumerate(columns)
     }
     floor = 1e-12  # of sets in which no uniform composition comes near
     ratio = float(values[:, 0].mean() / max(values[:, 1].mean(), floor))
-    told["times uniform"] = _interval(ratio, means[:, 0] / np.maximum(means[:, 1], floor))
-    return told
+    summary["times uniform"] = _interval(ratio, means[:, 0] / np.maximum(means[:, 1], floor))
+    return summary
 
 
 def _interval(mean: float, resampled: NDArray[np.float64]) -> dict[str, float]:

@@ -21,9 +21,9 @@ from scipy.stats import chisquare
 from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.devices import seeded
 from pyro_hea.posterior.idata import to_inference_data
-from pyro_hea.posterior.importance import weigh_classes
-from pyro_hea.posterior.program import weighted_draws
-from pyro_hea.posterior.psis import smoothed
+from pyro_hea.posterior.importance import weighted_classes
+from pyro_hea.posterior.psis import psis
+from pyro_hea.posterior.traces import weighted_draws
 
 if TYPE_CHECKING:
     import arviz as az
@@ -78,9 +78,9 @@ def simulation_ranks(
             z = drawn.sites["z"][:, 0].cpu().numpy()
             return pd.DataFrame(_ranks(z, true_z, rng), columns=latents)
     with seeded(seed):
-        classes = weigh_classes(model, AlloyBatch(x, features, {}, {}), 4 * draws)
+        classes = weighted_classes(model, AlloyBatch(x, features, {}, {}), 4 * draws)
     log_weight = torch.cat([c.log_weight for c in classes])[:, 0].double().cpu().numpy()
-    weight, _ = smoothed(log_weight)
+    weight, _ = psis(log_weight)
     chosen = np.stack([rng.choice(len(w), draws, p=w / w.sum()) for w in weight.T], 1)
     rows = np.arange(simulations)
     z = torch.cat([c.z for c in classes])[:, 0].cpu().numpy()[chosen, rows]

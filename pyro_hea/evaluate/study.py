@@ -24,6 +24,7 @@ from pyro_hea.plots import (
     roc,
     training_curve,
 )
+from pyro_hea.posterior.idata import write_netcdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +87,7 @@ def run_study(
     """
     folder = _writable(out)
     run = published_run(spec, seed=seed, device=device, progress=progress)
-    designs = run.vae.design({TARGET: 1}, CONSTRAINTS, n=DESIGNS, seed=seed)
+    designs = run.vae.design({TARGET: 1}, CONSTRAINTS, n=DESIGNS, seed=seed, min_probability=0)
     judged = _judge(designs)
     study = Study(run, designs, judged)
     run.vae.save(folder / "model")
@@ -96,7 +97,7 @@ def run_study(
     run.predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
     designs.to_csv(folder / "designs.csv")
     idata = run.vae.posterior(run.parts["test"], draws=_DRAWS, seed=seed)
-    idata.to_netcdf(str(folder / "posterior.nc"), engine="h5netcdf", compress=True)
+    write_netcdf(idata, folder / "posterior.nc")
     write_report(
         folder / "report.html",
         title="pyro_hea: single-phase alloys, from data to designs",

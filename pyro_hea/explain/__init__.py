@@ -1,4 +1,4 @@
-"""What the head learnt and what the latent axes mean, as tables; `plots` draws them."""
+"""Explanations of predictions and of latent axes, as tables; `plots` draws them."""
 
 from pyro_hea.explain.attributions import Attributions, attribute, interactions
 from pyro_hea.explain.axes import align, axis_kl, correlations, name_axes
@@ -12,7 +12,7 @@ from pyro_hea.explain.factors import (
 )
 from pyro_hea.explain.groups import correlated_groups, features_of
 from pyro_hea.explain.leak import label_leak
-from pyro_hea.explain.published import PUBLISHED_IMPORTANCE, beside_published
+from pyro_hea.explain.published import PUBLISHED_IMPORTANCE, compare_with_published
 from pyro_hea.explain.rules import FIELD_RULES, PHASE_RULES, Rules, compare_rules, distil
 from pyro_hea.explain.traversals import Traversal, path, traverse
 
@@ -28,8 +28,8 @@ __all__ = [
     "alloy_factors",
     "attribute",
     "axis_kl",
-    "beside_published",
     "compare_rules",
+    "compare_with_published",
     "correlated_groups",
     "correlations",
     "dci",

@@ -1,7 +1,7 @@
-"""The game of coalitions behind the attributions, and the shap library that plays it.
+"""The coalition game of Shapley values, solved by the shap library.
 
-What a coalition is worth to a member is what it says of the alloy with the other features replaced
-by those of background alloys, averaged over them (the interventional game of Lundberg and Lee, A
+The value of a coalition is the mean prediction of a member with the other features replaced by
+those of background alloys (the interventional game of Lundberg and Lee, A
 Unified Approach to Interpreting Model Predictions, 2017).
 """
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from pyro_hea.vae import DisentangledVAE
 
 EXACT = 10
-"""Players up to which every coalition is asked."""
+"""Players up to which every coalition is evaluated."""
 
 _ORDERS = 4
 """Random orders of more players, each of them also in reverse."""
 
 _ROWS = 1024
-"""Alloys evaluated at a time: few enough for what they become to stay in the cache."""
+"""Alloys evaluated at a time, so that intermediate results stay in the cache."""
 
 
 class Game:
-    """Coalitions of one alloy's features, and what they are worth to each member."""
+    """Coalitions of one alloy's features, and their value in each member."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Game:
 
     @torch.no_grad()
     def __call__(self, rows: Floats) -> Floats:
-        """Worth of coalitions of one alloy to every member, (R, K).
+        """Value of coalitions of one alloy in every member, (R, K).
 
         Parameters
         ----------
@@ -67,12 +67,12 @@ class Game:
         masks = torch.tensor(rows[:, :players] > 0, device=others.device)
         x = torch.tensor(rows[0, players:]).to(others)
         kept = (masks[:, :, None] & self._of_player).any(1)
-        worth = []
+        values = []
         for part in kept.split(max(1, _ROWS // len(others))):
             mixed = torch.where(part[:, None], x, others).flatten(0, 1)
-            said = self.quantity.of(self._model, mixed)
-            worth.append(said.unflatten(1, (len(part), len(others))).mean(2).T)
-        return torch.cat(worth).double().cpu().numpy()
+            predicted = self.quantity.of(self._model, mixed)
+            values.append(predicted.unflatten(1, (len(part), len(others))).mean(2).T)
+        return torch.cat(values).double().cpu().numpy()
 
     def play(self, *, interactions: bool, seed: int) -> tuple[Floats, Floats]:
         """Values (N, players, K), or (N, players, players, K), and the base (K,)."""
@@ -82,11 +82,11 @@ class Game:
             if players <= EXACT:
                 explainer = shap.explainers.Exact(self, masker)
                 # True asks for pairs; 1, which equals it, for single players
-                asked = {"interactions": True if interactions else 1}
+                options = {"interactions": True if interactions else 1}
             else:
                 explainer = shap.explainers.Permutation(self, masker, seed=seed)
-                asked = {"max_evals": _ORDERS * (2 * players + 1)}
-            found = explainer(rows, silent=True, batch_size=2**EXACT, **asked)
+                options = {"max_evals": _ORDERS * (2 * players + 1)}
+            found = explainer(rows, silent=True, batch_size=2**EXACT, **options)
         # shap drops axes of one member, and joins those of a pair
         axes = (len(rows), *[players] * (1 + interactions), self._model.members)
         base = np.reshape(found.base_values, (len(rows), -1))[0]

@@ -1,4 +1,4 @@
-"""What the members of an ensemble say together of one quantity."""
+"""Summary of one quantity over the members of an ensemble."""
 
 from __future__ import annotations
 

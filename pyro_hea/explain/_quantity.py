@@ -1,4 +1,4 @@
-"""What is explained: one number that each member gives of an alloy."""
+"""The quantity that is explained: one number per member and alloy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyro_hea.program.model import AlloyModel
 
 PROBABILITY = "probability"
-"""Unit of what is explained of a target with classes."""
+"""Unit of the quantity of a target with classes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Quantity:
     position: int | None
 
     def of(self, model: AlloyModel, features: Tensor) -> Tensor:
-        """What each member says of alloys with features (N, F), (K, N)."""
+        """Prediction of each member for alloys with features (N, F), (K, N)."""
         batch = AlloyBatch(None, features, {}, {})
         marginal = marginals(model, batch, [self.target])[self.target]
         if self.position is None:

@@ -1,4 +1,4 @@
-"""What each latent axis means: its name, its use, and how it compares from seed to seed."""
+"""Names, use and agreement between seeds of latent axes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyro_hea.vae import DisentangledVAE
 
 UNUSED = 0.05
-"""Nats of KL below which an axis says nothing of an alloy."""
+"""KL in nats below which an axis is unused."""
 
 _DRAWS = 64
 
@@ -55,12 +55,12 @@ def name_axes(
     r = correlations(z, factors)
     best = r.abs().to_numpy().argmax(axis=1)
     chosen = r.to_numpy()[np.arange(len(r)), best]
-    words = [c if isinstance(c, str) else " ".join(c) for c in r.columns]
+    labels = [c if isinstance(c, str) else " ".join(c) for c in r.columns]
     kl = axis_kl(vae, alloys, member, seed)
     return pd.DataFrame(
         {
             "name": [
-                f"{'+' if s > 0 else '−'} {words[i]}" for i, s in zip(best, chosen, strict=True)
+                f"{'+' if s > 0 else '−'} {labels[i]}" for i, s in zip(best, chosen, strict=True)
             ],
             "r2": chosen**2,
             "kl": kl,

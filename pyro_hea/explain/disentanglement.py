@@ -1,4 +1,4 @@
-"""How far each latent axis tracks one factor, and each factor one axis.
+"""Disentanglement scores of latent axes and factors.
 
 DCI (Eastwood and Williams, A Framework for the Quantitative Evaluation of Disentangled
 Representations, 2018), MIG (Chen et al., Isolating Sources of Disentanglement in VAEs, 2018) and

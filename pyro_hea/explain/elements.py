@@ -1,14 +1,14 @@
-"""What to add to an alloy and what to take away: directional derivatives on the simplex.
+"""Effect of moving atoms from one element to another: directional derivatives on the simplex.
 
 Moving 1 at.% from element i to element j goes along e_j - e_i, where the fractions go on summing
-to 1. The derivative of what is predicted along it is worked out by automatic differentiation
-(forward, along the move) through features, embedding and head, in double precision.
+to 1. The derivative of the prediction along it is computed by forward-mode automatic
+differentiation through features, embedding and head, in double precision.
 
-The way has kinks, and steps: the embedding is piecewise linear with an edge at many a training
-alloy, and a step where many alloys share a value (the entropy of all equimolar quaternaries); the
+The prediction has kinks and steps: the embedding is piecewise linear with an edge at many training
+alloys, and a step where many alloys share a value (the entropy of all equimolar quaternaries); the
 largest fraction of an equimolar alloy is shared; an element's presence changes ranges and counts at
 once. So the derivative is one-sided, taken a tenth of an at.% along the move. An element that is
-not there yet has none (the entropy's is infinite): for it a step of 1 at.% is taken.
+not there yet has none (that of the entropy is infinite): for it a step of 1 at.% is taken.
 """
 
 from __future__ import annotations

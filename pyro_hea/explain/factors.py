@@ -1,4 +1,4 @@
-"""What an axis of the latent space may track: families, elements and features of alloys."""
+"""Factors that a latent axis may track: families, elements and features of alloys."""
 
 from __future__ import annotations
 

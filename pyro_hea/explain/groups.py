@@ -1,4 +1,4 @@
-"""The features that a model reads, and which of them say the same."""
+"""Features that a model reads, and groups of correlated ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether z says anything of y, which it should not."""
+"""Test whether the label can be read from the latent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ranking of features that the published model had, beside one's own."""
+"""Comparison with the published feature importance."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PUBLISHED_IMPORTANCE = {
 """Mean |SHAP| of the published model's features (arXiv:2409.06740), in probability."""
 
 
-def beside_published(importance: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Set an importance beside that of the published model.
+def compare_with_published(importance: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Compare an importance with that of the published model.
 
     Parameters
     ----------

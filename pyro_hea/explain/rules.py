@@ -1,4 +1,4 @@
-"""Rules that a person can carry away, beside those that the field has."""
+"""Rules distilled from the head, and the thresholds of the field."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PHASE_RULES: dict[str, dict[str, Callable[[pd.DataFrame], pd.Series]]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rules:
-    """A shallow tree that does as the head does.
+    """A shallow decision tree that imitates the head.
 
     Attributes
     ----------

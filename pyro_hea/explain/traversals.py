@@ -1,4 +1,4 @@
-"""What moves along a latent axis, or on the way from one alloy to another."""
+"""Traversals of a latent axis, and paths from one alloy to another."""
 
 from __future__ import annotations
 

@@ -1,31 +1,31 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
-from pyro_hea.inference.distillation import learn, lesson_loss
+from pyro_hea.inference.distillation import distil_heads, distillation_loss
 from pyro_hea.inference.heads import Measurements
 from pyro_hea.inference.objective import (
-    PARTS,
+    LABEL_FOLDS,
     HeldOut,
     elbo_loss,
     held_out,
     label_loss,
 )
-from pyro_hea.inference.schedule import clip_by_member, steps_of
+from pyro_hea.inference.schedule import clip_member_gradients, steps_per_epoch
 from pyro_hea.inference.trainer import EVALUATE_EVERY, EpochRecord, Trainer
-from pyro_hea.inference.wake_sleep import sleep
+from pyro_hea.inference.wake_sleep import train_encoder
 
 __all__ = [
     "EVALUATE_EVERY",
-    "PARTS",
+    "LABEL_FOLDS",
     "EpochRecord",
     "HeldOut",
     "Measurements",
     "Trainer",
-    "clip_by_member",
+    "clip_member_gradients",
+    "distil_heads",
+    "distillation_loss",
     "elbo_loss",
     "held_out",
     "label_loss",
-    "learn",
-    "lesson_loss",
-    "sleep",
-    "steps_of",
+    "steps_per_epoch",
+    "train_encoder",
 ]

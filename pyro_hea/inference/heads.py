@@ -1,4 +1,4 @@
-"""What heads without a teacher learn beside the bound: labels, and every report of a number."""
+"""Log loss of the heads without a teacher: on labels, and on every report of a number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_hea.inference.objective import is_told, nats, told
+from pyro_hea.inference.objective import has_label, head_loss, known_values
 from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
@@ -47,14 +47,16 @@ class HeadLoss:
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
         self.measurements = measurements
-        names = [name for name in model.spec.target_names if name not in model.spec.taught]
-        told_of = {name: is_told(data, name).nonzero()[:, 0] for name in names}
-        self._told = {name: rows for name, rows in told_of.items() if len(rows)}
+        names = [
+            name for name in model.spec.target_names if name not in model.spec.distilled_targets
+        ]
+        labelled = {name: has_label(data, name).nonzero()[:, 0] for name in names}
+        self._labelled = {name: rows for name, rows in labelled.items() if len(rows)}
 
     def __call__(self, batch: AlloyBatch) -> Tensor:
-        """Sum over the targets of which anything is known; each learns in its own way."""
+        """Sum over the targets that have labels or measurements."""
         loss = torch.zeros((), device=batch.features.device)
-        for name in self._told:
+        for name in self._labelled:
             if name in self.measurements:
                 loss = loss + self.of_measurements(batch, name)
             else:
@@ -63,42 +65,44 @@ class HeadLoss:
 
     def of_labels(self, batch: AlloyBatch, name: str) -> Tensor:
         """Log loss on the labelled alloys of a batch, mixed with others."""
-        model, rows, mixup = self.model, self._told[name], self.settings.mixup
+        model, rows, mixup = self.model, self._labelled[name], self.settings.mixup
         size = len(batch)
-        if model.ancestors(name):  # what is expected of the other alloys would be in vain
-            batch = batch.take(is_told(batch, name))
-        read, given = model.read(batch), told(model, batch, name)
-        inputs = model.conditioned(name, given.contexts, batch)
+        if model.ancestors(name):  # spares the expectations of alloys without a label
+            batch = batch.take(has_label(batch, name))
+        features, known = model.head_inputs(batch), known_values(model, batch, name)
+        context = model.conditioned(name, known.contexts, batch)
         if not mixup or isinstance(model.site(name), ContinuousSite):
-            loss = nats(model, batch, name, model.head(name, read, inputs), given.values)
+            loss = head_loss(model, batch, name, model.head(name, features, context), known.values)
         else:
             # The log loss is linear in the label: that of mixed labels is the mixed log loss.
             picked = torch.randint(len(rows), (len(batch),), device=rows.device)
             other = self.data.take(rows[picked])
-            share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1)).to(read.embedded)
-            other_read, other_given = model.read(other), told(model, other, name)
-            other_inputs = model.conditioned(name, other_given.contexts, other)
-            if inputs is not None and other_inputs is not None:
-                inputs = torch.lerp(inputs, other_inputs, share)
-            outputs = model.head(name, read.lerp(other_read, share), inputs)
+            share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1))
+            share = share.to(features.embedded)
+            other_features, other_known = model.head_inputs(other), known_values(model, other, name)
+            other_context = model.conditioned(name, other_known.contexts, other)
+            if context is not None and other_context is not None:
+                context = torch.lerp(context, other_context, share)
+            outputs = model.head(name, features.lerp(other_features, share), context)
             share = share[:, 0]
-            loss = (1 - share) * nats(model, batch, name, outputs, given.values)
-            loss = loss + share * nats(model, other, name, outputs, other_given.values)
-        loss = torch.where(is_told(batch, name), loss, 0.0)
-        # Per labelled alloy of the whole data, so that each label weighs the same in any batch.
+            loss = (1 - share) * head_loss(model, batch, name, outputs, known.values)
+            loss = loss + share * head_loss(model, other, name, outputs, other_known.values)
+        loss = torch.where(has_label(batch, name), loss, 0.0)
+        # Each label has the same weight in any batch: the mean is over all labelled alloys.
         return loss.sum() * len(self.data) / len(rows) / size
 
     def of_measurements(self, batch: AlloyBatch, name: str) -> Tensor:
-        """Mean log loss on as many measurements as a batch has alloys, at any condition."""
+        """Mean log loss on as many random measurements as a batch has alloys."""
         every = self.measurements[name]
         picked = torch.randint(len(every.rows), (len(batch),), device=batch.features.device)
         some = self.data.take(every.rows[picked])
-        labelled = {n: known for n, known in some.labelled.items() if n != name}
+        labelled = {n: mask for n, mask in some.labelled.items() if n != name}
         some = some.replaced(
             targets={**some.targets, name: every.values[picked]},
             labelled=labelled,
             conditions={**some.conditions, name: every.conditions[picked]},
         )
-        read, given = self.model.read(some), told(self.model, some, name)
-        outputs = self.model.head(name, read, self.model.conditioned(name, given.contexts, some))
-        return nats(self.model, some, name, outputs, given.values).mean(-1).sum()
+        model = self.model
+        features, known = model.head_inputs(some), known_values(model, some, name)
+        outputs = model.head(name, features, model.conditioned(name, known.contexts, some))
+        return head_loss(model, some, name, outputs, known.values).mean(-1).sum()

@@ -1,4 +1,4 @@
-"""What the steps of every loop share: how many, how fast, on what, and how far at most."""
+"""The schedule of training: number of steps, learning rate, jitter, clipped gradients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 
-_LEAST_STEPS = 3
-"""In an epoch."""
+_MIN_STEPS = 3
+"""Fewest steps in an epoch."""
 
 
-def steps_of(alloys: int, settings: Training) -> int:
-    """Steps of an epoch: no fewer than `_LEAST_STEPS`, for few alloys need no fewer of them."""
-    return max(min(alloys, _LEAST_STEPS), math.ceil(alloys / settings.batch_size))
+def steps_per_epoch(alloys: int, settings: Training) -> int:
+    """Steps of an epoch: enough for `batch_size`, and at least `_MIN_STEPS` of few alloys."""
+    return max(min(alloys, _MIN_STEPS), math.ceil(alloys / settings.batch_size))
 
 
 def one_cycle(progress: float) -> float:
@@ -38,7 +38,7 @@ def jittered(fractions: Tensor, share: float) -> Tensor:
     return (1 - share) * fractions + share * weights / weights.sum(-1, keepdim=True)
 
 
-def clip_by_member(parameters: list[nn.Parameter], largest: float) -> None:
+def clip_member_gradients(parameters: list[nn.Parameter], largest: float) -> None:
     """Scale each member's gradients so that their joint norm is at most `largest`."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:

@@ -14,20 +14,20 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_hea.devices import fork_rng, random_states, seeded, set_random_states
-from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.errors import CheckpointError, TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
     ELBO,
-    compacted,
+    count_unknown_classes,
     elbo_loss,
     held_out,
-    in_each_class,
     label_loss,
+    label_patterns,
     number_loss,
-    patterns,
-    unknown_classes,
+    split_by_class,
+    without_masks,
 )
-from pyro_hea.inference.schedule import clip_by_member, jittered, one_cycle, steps_of
+from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import MEMBERS_DIM
 
@@ -41,14 +41,17 @@ EVALUATE_EVERY = 5
 """Epochs between evaluations on the validation alloys."""
 
 _GATHERED = 0.25
-"""Of a batch: that many alloys of which several classes are unknown are visited together."""
+"""Alloys with several unknown classes share one step if they are at most this part of a batch."""
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""State of AdamW for each parameter."""
 
 _VALIDATION_SEED = 0
-"""Of the noise in a validation loss: evaluations differ by the weights alone."""
+"""Each evaluation has the same noise, so that evaluations differ by the weights alone."""
 
 
 class EpochRecord(NamedTuple):
-    """What one epoch did; per-member values are None where nothing was evaluated."""
+    """Losses of one epoch; values by member are None where nothing was evaluated."""
 
     epoch: int
     loss: float
@@ -58,7 +61,7 @@ class EpochRecord(NamedTuple):
     log_loss: list[float] | None
     """Log loss of each member's heads on the validation labels, nats per label."""
     best: list[bool] | None
-    """Whether each member, numbers aside, is better than ever before."""
+    """Whether the loss of each member, without its numbers, is the lowest so far."""
 
 
 class Trainer:
@@ -72,12 +75,12 @@ class Trainer:
     validation : AlloyBatch, optional
         Alloys whose loss decides when a member stops and which weights it keeps. Without them the
         last weights are kept. The heads of a number go by `number_loss` alone, over all members
-        and all labels that they are not trained on: of these alloys, and by `data.parts`.
-        Heads that have a teacher stay as they are.
+        and all labels withheld from them: those of these alloys, and by `data.label_folds`. Heads
+        with a teacher are not trained.
     seed : int
         Of shuffling, jitter, mixup, dropout and the noise of the ELBO.
     measurements : mapping of str to Measurements
-        Reports of targets with conditions, at any of which their heads are trained.
+        Reports of targets with conditions; their heads are trained at any condition.
     settings : Training, optional
         How to train, as the spec declares by default.
 
@@ -99,15 +102,15 @@ class Trainer:
         if model.reliabilities:
             generator = torch.Generator().manual_seed(seed)
             half = torch.randperm(len(data), generator=generator) % 2 == 1
-            data = data.replaced(half=half.to(data.features.device))
+            data = data.replaced(report_half=half.to(data.features.device))
         self.model, self.data, self.validation = model, data, validation
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        taught = tuple(f"heads.{name}." for name in model.spec.taught)
-        self._moved = {n: p for n, p in model.named_parameters() if not n.startswith(taught)}
-        heads = [p for n, p in self._moved.items() if n.startswith("heads.")]
-        rest = [p for n, p in self._moved.items() if not n.startswith("heads.")]
+        distilled = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
+        self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(distilled)}
+        heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
+        rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
         self._groups = [heads, rest]
         s = self.settings
         self._peaks = [s.head_learning_rate, s.learning_rate]
@@ -119,13 +122,13 @@ class Trainer:
             fused=True,
         )
         model.population = len(data)
-        self._patterns = patterns(model, data)
-        several = unknown_classes(model, data) > 1
+        self._patterns = label_patterns(model, data)
+        several = count_unknown_classes(model, data) > 1
         few = several.sum() <= _GATHERED * self.settings.batch_size
         self._together = several & few
         self.head_loss = HeadLoss(model, data, s, measurements or {})
-        self._best = {n: p.detach().clone() for n, p in self._moved.items()}
-        # A number's few labels are learnt by heart long before the rest is at its best.
+        self._best = {n: p.detach().clone() for n, p in self._trained.items()}
+        # A number has few labels and overfits long before the rest of a member is at its best.
         self._numbers = {
             name: known
             for name in model.spec.target_names
@@ -152,7 +155,7 @@ class Trainer:
             before = self.state()
             try:
                 record = self._epoch(before)
-            except BaseException as error:  # an interrupt too: half an epoch cannot be continued
+            except BaseException as error:  # an interrupt too: half an epoch cannot be resumed
                 self.restore(before)
                 if isinstance(error, TrainingDivergedError):
                     self.keep_best()
@@ -160,12 +163,12 @@ class Trainer:
             yield record
 
     def _epoch(self, before: dict[str, Tensor]) -> EpochRecord:
-        with warnings.catch_warnings():  # Pyro's own word for what is raised below
+        with warnings.catch_warnings():  # Pyro warns of what is raised below
             warnings.filterwarnings("ignore", "Encountered NaN")
             loss = float(self._train_epoch())
-            if not math.isfinite(loss):  # found at the end, as to look at each step takes time
+            if not math.isfinite(loss):  # checked once an epoch, since each check takes time
                 self.restore(before)
-                loss = float(self._train_epoch(looking=True))
+                loss = float(self._train_epoch(checked=True))
         for name, parameter in self.model.named_parameters():
             if not parameter.isfinite().all():
                 raise self._diverged(f"the gradient of {name}")
@@ -181,9 +184,9 @@ class Trainer:
             self.model.load_state_dict(self._best, strict=False)
         self.model.eval()
 
-    def _train_epoch(self, looking: bool = False) -> Tensor:
+    def _train_epoch(self, checked: bool = False) -> Tensor:
         """One pass over the data; the loss, mean over members, nats per alloy."""
-        steps = steps_of(len(self.data), self.settings)
+        steps = steps_per_epoch(len(self.data), self.settings)
         total = torch.zeros((), device=self.device)
         self.model.train()
         with self._own_randomness(), pyro.validation_enabled(False):
@@ -195,20 +198,20 @@ class Trainer:
                 batch = self._jittered(self.data.take(rows.to(self.device)))
                 loss = self._elbo_loss(batch, self._patterns[rows]) / len(batch)
                 loss = loss + self.settings.label_weight * self.head_loss(batch)
-                if looking and not loss.isfinite():
+                if checked and not loss.isfinite():
                     raise self._diverged(_faulty_site(self.model, batch))
                 self._optimizer.zero_grad()
                 loss.backward()
                 for group in self._groups:
-                    clip_by_member(group, self.settings.clip_norm)
+                    clip_member_gradients(group, self.settings.clip_norm)
                 self._optimizer.step()
                 total += loss.detach()
         return total / steps / self.model.members
 
     def _order(self) -> Tensor:
-        """The alloys in random order, the few with branches of several targets side by side.
+        """The alloys in random order, a few with several unknown classes side by side.
 
-        Each step that has one of them pays for all their branches, however many they are.
+        A step with one of them enumerates all their branches, at the cost of a step with many.
         """
         order = torch.randperm(len(self.data))
         together = self._together[order]
@@ -219,13 +222,13 @@ class Trainer:
         return torch.cat([others[:place], few, others[place:]])
 
     def _elbo_loss(self, batch: AlloyBatch, pattern: Tensor) -> Tensor:
-        """Negative ELBO of a batch, summed over the alloys of each pattern by itself."""
+        """Negative ELBO of a batch, summed over the patterns of known labels."""
         present = pattern.unique()
         loss = torch.zeros((), device=self.device)
         for one in present:
             rows = (pattern == one).nonzero()[:, 0].to(self.device)
             some = batch.take(rows) if len(present) > 1 else batch
-            loss = loss + elbo_loss(self.model, *in_each_class(self.model, compacted(some)))
+            loss = loss + elbo_loss(self.model, *split_by_class(self.model, without_masks(some)))
         return loss
 
     def _diverged(self, what: str) -> TrainingDivergedError:
@@ -250,16 +253,16 @@ class Trainer:
     def _evaluate(self) -> tuple[list[float] | None, list[float] | None, list[bool] | None]:
         self.model.eval()
         validation, every = self.validation, torch.ones(self.model.members, dtype=torch.float64)
-        alone = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
-        if validation is None:  # all but the numbers is better the later
-            self._keep_better(torch.stack([-self.epoch * every, *alone]))
+        of_numbers = [every * float(number_loss(self.model, *n)) for n in self._numbers.items()]
+        if validation is None:  # but for the numbers, later weights are better
+            self._keep_better(torch.stack([-self.epoch * every, *of_numbers]))
             return None, None, None
         with fork_rng(), pyro.validation_enabled(False):
             bounds = []
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
-                with member.one_pass():
+                with member.cached_flow():
                     bound = ELBO.loss(member.model, member.guide, validation)
                 bounds.append(bound / len(validation))
             losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
@@ -267,25 +270,25 @@ class Trainer:
         shared = [
             loss
             for name, loss in losses.items()
-            if name not in (*self._numbers, *self.model.spec.taught)
+            if name not in (*self._numbers, *self.model.spec.distilled_targets)
         ]
         total = torch.tensor(bounds, dtype=torch.float64) + _mean(shared, self.model.members)
-        better = self._keep_better(torch.stack([total, *alone]))
+        better = self._keep_better(torch.stack([total, *of_numbers]))
         return bounds, log_loss.tolist(), better[0].tolist()
 
     def _keep_better(self, loss: Tensor) -> Tensor:
-        """Keep the weights of what is better than before by a loss, (parts, K); what is."""
+        """Keep the weights of each part whose loss (parts, K) is the lowest so far; which are."""
         better = (loss < self._best_loss) & (self._stale < self.settings.patience)
         self._best_loss = self._best_loss.where(~better, loss)
         self._stale = (self._stale + 1).masked_fill(better, 0)
-        for name, parameter in self._moved.items():
+        for name, parameter in self._trained.items():
             chosen = better[self._part_of(name)].to(self.device)
             mask = chosen.view(-1, *[1] * (parameter.dim() - 1))
             self._best[name] = torch.where(mask, parameter.detach(), self._best[name])
         return better
 
     def _part_of(self, parameter: str) -> int:
-        """What is kept and stopped together: 0, or the head of a number."""
+        """The part that a parameter is kept and stopped with: 0, or that of a number's head."""
         for part, name in enumerate(self._numbers, start=1):
             if parameter.startswith((f"heads.{name}.", f"sites.{name}.")):
                 return part
@@ -298,7 +301,7 @@ class Trainer:
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
-        """Run with the trainer's random state, and keep where it got to."""
+        """Draw with the trainer's own random state and save it afterwards."""
         with fork_rng():
             set_random_states(self._random_states, self.device)
             yield
@@ -308,7 +311,7 @@ class Trainer:
         """Everything that `restore` needs to continue, as named tensors."""
         tensors = {f"weights.{n}": p.detach() for n, p in self.model.named_parameters()}
         tensors |= {f"best.{n}": p for n, p in self._best.items()}
-        for n, p in self._moved.items():
+        for n, p in self._trained.items():
             for key, value in self._optimizer.state[p].items():
                 tensors[f"optimizer.{key}.{n}"] = value
         tensors["epoch"] = torch.tensor(self.epoch)
@@ -317,22 +320,62 @@ class Trainer:
         return {name: value.clone().contiguous() for name, value in tensors.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from a `state`."""
-        tensors = {name: value.clone() for name, value in tensors.items()}
+        """Continue from a `state`, which may come from another device.
+
+        Raises
+        ------
+        CheckpointError
+            For a tensor that is missing, unknown, or of another shape or type than this training's.
+        """
+        tensors = self._checked(tensors)
         self._optimizer.state.clear()
         for n, p in self.model.named_parameters():
             p.data.copy_(tensors[f"weights.{n}"])
-        for n, p in self._moved.items():
+        for n, p in self._trained.items():
             self._best[n] = tensors[f"best.{n}"].to(self.device)
             if f"optimizer.step.{n}" in tensors:
                 self._optimizer.state[p] = {
-                    "step": tensors[f"optimizer.step.{n}"],
-                    "exp_avg": tensors[f"optimizer.exp_avg.{n}"].to(self.device),
-                    "exp_avg_sq": tensors[f"optimizer.exp_avg_sq.{n}"].to(self.device),
+                    key: tensors[f"optimizer.{key}.{n}"].to(self.device) for key in _MOMENTS
                 }
         self.epoch = int(tensors["epoch"])
         self._best_loss, self._stale = tensors["best_loss"], tensors["stale"]
-        self._random_states = {name: tensors[name] for name in self._random_states}
+        # A state from another kind of device has no random state of this one, which stays.
+        states = {name: tensors[name] for name in self._random_states if name in tensors}
+        self._random_states = self._random_states | states
+
+    def _checked(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copies of the tensors of a state, each compared with what this training has there."""
+        moments = {
+            f"optimizer.{key}.{name}": torch.zeros(()) if key == "step" else parameter
+            for name, parameter in self._trained.items()
+            for key in _MOMENTS
+            if f"optimizer.{key}.{name}" in tensors
+        }
+        for name in self._trained:
+            if sum(f"optimizer.{key}.{name}" in moments for key in _MOMENTS) not in (0, 3):
+                raise CheckpointError(f"the training state has not all of optimizer.*.{name}")
+        expected = {n: t for n, t in self.state().items() if not n.startswith("optimizer.")}
+        expected |= moments
+        of_a_device = {"cuda_rng.0"}  # a state may come from another one
+        for name in sorted((expected.keys() ^ tensors.keys()) - of_a_device):
+            kind = "no" if name in expected else "an unknown"
+            raise CheckpointError(f"the training state has {kind} tensor '{name}'")
+        for name in sorted(expected.keys() & tensors.keys()):
+            value, like = tensors[name], expected[name]
+            if value.shape != like.shape or value.dtype != like.dtype:
+                raise CheckpointError(
+                    f"the training state has '{name}' as {value.dtype} of shape "
+                    f"{tuple(value.shape)}; here it is {like.dtype} of shape {tuple(like.shape)}"
+                )
+            if name != "best_loss" and not value.isfinite().all():
+                raise CheckpointError(f"'{name}' of the training state is not finite")
+        if not 0 <= tensors["epoch"] <= self.settings.epochs or (tensors["stale"] < 0).any():
+            raise CheckpointError("the training state counts epochs that this training has not")
+        try:
+            torch.Generator().set_state(tensors["rng"])
+        except RuntimeError as error:
+            raise CheckpointError(f"'rng' of the training state is none: {error}") from None
+        return {name: value.clone() for name, value in tensors.items()}
 
 
 def _mean(losses: list[Tensor], members: int) -> Tensor:

@@ -1,11 +1,10 @@
-"""The guide by itself, once the model is trained: the encoder learns to invert the decoder.
+"""Wake-sleep: the encoder is trained alone, once the rest of the model is trained.
 
-The sleep phase of the wake-sleep algorithm (Hinton, Dayan, Frey and Neal, 1995; Le et al.,
-Revisiting Reweighted Wake-Sleep, 2019): alloys are dreamt, drawn from the model with all that is
-hidden in them, and the guide is to find that again. There are as many of them as one likes, so
-that the encoder cannot know them by heart. Real alloys are rare among them: on the training alloys
-z is found by weighing draws of the guide. With both the divergence of the posterior from the guide
-is minimised, which makes the guide wide enough.
+Reweighted wake-sleep (Hinton, Dayan, Frey and Neal, 1995; Le et al., Revisiting Reweighted
+Wake-Sleep, 2019). In the sleep phase alloys are drawn from the model together with their z, and
+the guide is fitted to that z; the encoder cannot overfit, for each step draws new alloys. In the
+wake phase z of real alloys is drawn from a wider guide and weighted by importance. Both minimise
+the divergence KL(posterior || guide), which makes the guide wide enough.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pyro.distributions import TransformedDistribution
 
 from pyro_hea.devices import seeded
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference.schedule import clip_by_member, jittered, one_cycle, steps_of
+from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
 from pyro_hea.spec import VampPrior
 
 if TYPE_CHECKING:
@@ -31,17 +30,17 @@ if TYPE_CHECKING:
     from pyro_hea.program.targets import Values
     from pyro_hea.spec import Training
 
-_DREAMT, _AWAKE = 1 / 4, 1 / 8
-"""Alloys of each kind in a step, in shares of a batch; each of the latter is drawn for often."""
+_SLEEP_SHARE, _WAKE_SHARE = 1 / 4, 1 / 8
+"""Alloys of each phase in a step, as shares of a batch."""
 
-_PARTICLES, _WIDER = 10, 1.1
-"""Draws that are weighed of a real alloy, and how much wider than the guide they are."""
+_PARTICLES, _WIDENING = 10, 1.1
+"""Importance draws of each real alloy, and their standard deviation in those of the guide."""
 
 
-def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) -> None:
-    """Train the encoder alone, with the rest of the model as it is.
+def train_encoder(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) -> None:
+    """Train the encoder by wake-sleep; the rest of the model stays as it is.
 
-    Nothing is done with a `VampPrior`, of which the encoder is a part.
+    With a `VampPrior` nothing is done, for the encoder is a part of that prior.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) ->
     data : AlloyBatch
         The training alloys.
     settings : Training
-        `settings.sleep` says how long.
+        `settings.wake_sleep` is the length, in shares of the epochs.
     seed : int
         The global random state is left as it was found.
 
@@ -58,17 +57,14 @@ def sleep(model: AlloyModel, data: AlloyBatch, settings: Training, seed: int) ->
     TrainingDivergedError
         If a loss is not finite; the encoder is then as before, as after any other error.
     """
-    steps = math.ceil(settings.sleep * settings.epochs * steps_of(len(data), settings))
+    steps = math.ceil(settings.wake_sleep * settings.epochs * steps_per_epoch(len(data), settings))
     if not steps or isinstance(model.spec.latent.prior, VampPrior):
         return
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
     model.eval().requires_grad_(False)
     model.encoder.train().requires_grad_(True)
     try:
-        with (
-            seeded(seed),
-            pyro.validation_enabled(False),
-        ):
+        with seeded(seed), pyro.validation_enabled(False):
             _train(model, data, settings, steps)
     except BaseException:
         model.encoder.load_state_dict(before)
@@ -85,46 +81,48 @@ def _train(model: AlloyModel, data: AlloyBatch, settings: Training, steps: int) 
             n: v.expand(model.members, len(data)) for n, v in model.guide(data).items() if n != "z"
         }
     size = min(settings.batch_size, len(data))
-    dreams, awakes = math.ceil(_DREAMT * size), math.ceil(_AWAKE * size)
+    asleep, awake = math.ceil(_SLEEP_SHARE * size), math.ceil(_WAKE_SHARE * size)
     total = torch.zeros((), device=data.features.device)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * one_cycle(step / steps)
         order = torch.randperm(len(data), device=total.device)
-        dreamt, real = order[:dreams], order[dreams : dreams + awakes]
-        loss = dream_loss(model, data.take(dreamt)).mean(-1).sum()
+        of_features, real = order[:asleep], order[asleep : asleep + awake]
+        loss = sleep_phase_loss(model, data.take(of_features)).mean(-1).sum()
         fractions = jittered(data.composition[real], settings.jitter)
-        awake = wake_loss(model, fractions, {n: v[:, real] for n, v in y.items()})
-        loss = loss + awake.mean(-1).sum()
+        y_real = {name: value[:, real] for name, value in y.items()}
+        loss = loss + wake_phase_loss(model, fractions, y_real).mean(-1).sum()
         optimizer.zero_grad()
         loss.backward()
-        clip_by_member(encoder, settings.clip_norm)
+        clip_member_gradients(encoder, settings.clip_norm)
         optimizer.step()
         total += loss.detach()
     if not total.isfinite():
         raise TrainingDivergedError(
-            "the sleep of the encoder diverged: its loss is not finite. The encoder is left as it "
-            "was before; lower training.learning_rate, or set training.sleep: 0"
+            "wake-sleep diverged: the loss of the encoder is not finite. The encoder is left as it "
+            "was before; lower training.learning_rate, or set training.wake_sleep: 0"
         )
 
 
-def dream_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
-    """-log q(z | x, y) of alloys dreamt with the features of a batch, (K, N), in nats."""
-    awake = batch.replaced(fractions=None, targets={}, labelled={}, reports={}, half=None)
-    with model.one_pass():
+def sleep_phase_loss(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+    """-log q(z | x, y) of alloys drawn from the model at the features of a batch, (K, N), nats."""
+    unobserved = batch.replaced(
+        fractions=None, targets={}, labelled={}, reports={}, report_half=None
+    )
+    with model.cached_flow():
         with torch.no_grad():
-            sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(awake).nodes)
+            sites: dict[str, Any] = dict(poutine.trace(model.model).get_trace(unobserved).nodes)
         y = {name: sites[name]["value"] for name in model.spec.target_names}
         q = model.latent_posterior(sites["composition"]["value"], y)
         return -q.log_prob(sites["z"]["value"])
 
 
-def wake_loss(
+def wake_phase_loss(
     model: AlloyModel, fractions: Tensor, y: Values, particles: int = _PARTICLES
 ) -> Tensor:
-    """-log q(w | x, y) of real alloys, where w is drawn wide and weighed by the model.
+    """-log q(w | x, y) of real alloys, at importance draws of w.
 
-    By the encoder's normal, before the flow, which is not trained: of what `q` says of z, this is
-    the part that an encoder can change.
+    By the encoder's normal, before the flow: the flow is not trained, so the rest of log q(z) is
+    constant.
 
     Parameters
     ----------
@@ -136,16 +134,16 @@ def wake_loss(
     Returns
     -------
     Tensor, shape (K, N)
-        In nats; its mean is the cross-entropy of guide and posterior as the particles become many.
+        In nats; with many particles its mean is the cross-entropy of posterior and guide.
     """
-    with model.one_pass():
+    with model.cached_flow():
         q: Any = model.latent_posterior(fractions, y)
-        pushed = isinstance(q, TransformedDistribution)
-        normal, transforms = (q.base_dist, q.transforms) if pushed else (q, [])
+        flowed = isinstance(q, TransformedDistribution)
+        normal, transforms = (q.base_dist, q.transforms) if flowed else (q, [])
         with torch.no_grad():
             narrow = normal.sample(torch.Size([particles]))
-            w = z = normal.mean + _WIDER * (narrow - normal.mean)
-            log_weight = -normal.log_prob(narrow)  # of w too, but for a constant
+            w = z = normal.mean + _WIDENING * (narrow - normal.mean)
+            log_weight = -normal.log_prob(narrow)  # that of w, up to a constant
             for transform in transforms:
                 moved = transform(z)
                 log_weight = log_weight + transform.log_abs_det_jacobian(z, moved)

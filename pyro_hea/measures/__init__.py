@@ -1,12 +1,13 @@
-"""Measures of predictions and of compositions, from arrays alone."""
+"""Scores of predictions and of compositions, computed from arrays."""
 
 from pyro_hea.measures.calibration import (
     brier_decomposition,
-    distance_from,
+    detection_auc,
+    distance_to_known,
     interval_coverage,
-    told_apart,
 )
 from pyro_hea.measures.classification import METRICS, by_size, classification_metrics
+from pyro_hea.measures.ecdf import ecdf_band, ecdf_difference
 from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.measures.latent import label_from_latent
 from pyro_hea.measures.reconstruction import (
@@ -28,7 +29,10 @@ __all__ = [
     "calibrated_ece_band",
     "classification_metrics",
     "composition_metrics",
-    "distance_from",
+    "detection_auc",
+    "distance_to_known",
+    "ecdf_band",
+    "ecdf_difference",
     "expected_calibration_error",
     "interval_coverage",
     "label_from_latent",
@@ -36,5 +40,4 @@ __all__ = [
     "nearest_alloy_mae_at_pct",
     "paired_difference",
     "reliability_table",
-    "told_apart",
 ]

@@ -1,4 +1,4 @@
-"""What every measure asks of its inputs."""
+"""Checks of the inputs of every measure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyro_hea.errors import DataError
 Floats = NDArray[np.float64]
 
 _SUM_TOLERANCE = 1e-4
-"""How far from 1 the fractions of an alloy may add up; decoders work in single precision."""
+"""Largest deviation of a sum of fractions from 1; decoders work in single precision."""
 
 
 def predictions_of(y: ArrayLike, p: ArrayLike) -> tuple[Floats, Floats]:
@@ -72,7 +72,7 @@ def same_length(**arrays: Floats) -> None:
 
 
 def same_columns(a: ArrayLike, b: ArrayLike) -> None:
-    """Tables are compared by position; elements in another order would go unnoticed."""
+    """Refuse tables whose columns differ: they are compared by position."""
     columns: Sequence[list[str]] = [list(t.columns) for t in (a, b) if isinstance(t, pd.DataFrame)]
     if len(columns) == 2 and columns[0] != columns[1]:
         raise DataError(

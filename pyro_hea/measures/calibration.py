@@ -1,4 +1,4 @@
-"""How far stated uncertainty can be believed: decomposed scores, and alloys unlike all data."""
+"""Calibration of probabilities and intervals, and detection of alloys unlike the data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pyro_hea.measures.reliability import BINS, reliability_table
 Floats = NDArray[np.float64]
 
 NEIGHBOURS = 5
-"""Of the distance from the training alloys."""
+"""Nearest training alloys that the distance is averaged over."""
 
 
 def brier_decomposition(y: ArrayLike, p: ArrayLike, bins: int = BINS) -> dict[str, float]:
-    """Split the Brier score into what calibration would mend and what it would not.
+    """Decompose the Brier score into reliability, resolution and uncertainty.
 
     Murphy, J. Appl. Meteorol. 12 (1973) 595, over bins of equal width.
 
@@ -67,7 +67,7 @@ def brier_decomposition(y: ArrayLike, p: ArrayLike, bins: int = BINS) -> dict[st
 
 
 def interval_coverage(y: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str, float]:
-    """Share of the values inside their intervals, and the intervals' mean width.
+    """Share of the values that lie in their intervals, and the mean width of the intervals.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def interval_coverage(y: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str
     }
 
 
-def distance_from(known: ArrayLike, alloys: ArrayLike, neighbours: int = NEIGHBOURS) -> Floats:
-    """How far alloys lie from all data: mean total-variation distance to the nearest few.
+def distance_to_known(known: ArrayLike, alloys: ArrayLike, neighbours: int = NEIGHBOURS) -> Floats:
+    """Mean total-variation distance of each alloy to the nearest known alloys.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def distance_from(known: ArrayLike, alloys: ArrayLike, neighbours: int = NEIGHBO
 
     Examples
     --------
-    >>> distance_from([[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    >>> distance_to_known([[1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
     array([0.5, 1. ])
     """
     distance = cdist(np.asarray(alloys, float), np.asarray(known, float), "cityblock") / 2
@@ -113,8 +113,8 @@ def distance_from(known: ArrayLike, alloys: ArrayLike, neighbours: int = NEIGHBO
     return np.asarray(nearest.mean(1))
 
 
-def told_apart(inside: ArrayLike, outside: ArrayLike) -> float:
-    """AUROC of a signal that should be greater outside the data: 1 is perfect, 0.5 is blind.
+def detection_auc(inside: ArrayLike, outside: ArrayLike) -> float:
+    """AUC with which a signal detects alloys outside the data: 1 is perfect, 0.5 is chance.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def told_apart(inside: ArrayLike, outside: ArrayLike) -> float:
 
     Examples
     --------
-    >>> told_apart([0.1, 0.2], [0.2, 0.9])
+    >>> detection_auc([0.1, 0.2], [0.2, 0.9])
     0.875
     """
     a, b = np.asarray(inside, float), np.asarray(outside, float)

@@ -1,4 +1,4 @@
-"""How well a binary target is told apart. Probabilities are of class 1.
+"""Scores of a binary target. Probabilities are of class 1.
 
 Examples
 --------
@@ -56,7 +56,7 @@ def classification_metrics(y: ArrayLike, p: ArrayLike) -> dict[str, float]:
 
 
 def by_size(y: ArrayLike, p: ArrayLike, number_of_elements: ArrayLike) -> pd.DataFrame:
-    """Score all alloys, and those of each number of elements.
+    """Score all alloys, and those of each number of elements apart.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a latent space gives away of the label."""
+"""How well the label can be predicted from the latent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEIGHBOURS = 15
 
 
 def label_from_latent(z: ArrayLike, y: ArrayLike, seed: int = 0) -> dict[str, float]:
-    """Measure how well the label can be read from the latent; 0.5 is disentangled.
+    """AUC with which classifiers predict the label from the latent; 0.5 is disentangled.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def label_from_latent(z: ArrayLike, y: ArrayLike, seed: int = 0) -> dict[str, fl
             f"{_NEIGHBOURS} neighbours need {_FOLDS} of each class and 19 in all."
         )
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    readers = {
+    classifiers = {
         "knn_auc": KNeighborsClassifier(_NEIGHBOURS),
         "trees_auc": ExtraTreesClassifier(200, min_samples_leaf=2, random_state=seed),
     }
     aucs = {
-        name: float(cross_val_score(reader, latent, labels, cv=folds, scoring="roc_auc").mean())
-        for name, reader in readers.items()
+        name: float(cross_val_score(model, latent, labels, cv=folds, scoring="roc_auc").mean())
+        for name, model in classifiers.items()
     }
     return aucs | {"worse_auc": max(aucs.values())}

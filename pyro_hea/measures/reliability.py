@@ -1,4 +1,4 @@
-"""Predicted beside observed frequencies. Probabilities are of class 1."""
+"""Predicted and observed frequencies. Probabilities are of class 1."""
 
 from __future__ import annotations
 

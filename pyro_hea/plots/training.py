@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pyro_hea.plots._style import BLUE, VERMILION, house_style, require
+from pyro_hea.plots._style import BLUE, VERMILION, Panels, house_style, new_panels, require_columns
 
 
-def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
+def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> Panels:
     """Draw the losses by epoch: the median over members, and a band from least to greatest.
 
     Parameters
@@ -26,7 +25,7 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> t
 
     Returns
     -------
-    tuple of matplotlib.axes.Axes
+    Panels
         The upper panel (loss) and the lower one (log loss).
 
     Examples
@@ -37,11 +36,12 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> t
     >>> lower.get_ylabel()
     'log loss (nats per label)'
     """
-    require(history, ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss"))
+    require_columns(
+        history, ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss")
+    )
     with house_style():
         if ax is None:
-            figure = Figure(figsize=(6.0, 5.0), layout="constrained")
-            ax = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+            ax = new_panels((6.0, 5.0), 2, sharex=True, height_ratios=(3, 2))
         upper, lower = ax
         _band(upper, history, "loss", "training", BLUE, "-", "//")
         _band(upper, history, "validation_elbo_loss", "validation", VERMILION, "--", "\\\\")
@@ -56,7 +56,7 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> t
             else:
                 panel.set_yticks([])
                 panel.text(0.5, 0.5, "not evaluated", ha="center", transform=panel.transAxes)
-    return upper, lower
+    return Panels((upper, lower))
 
 
 def _band(

@@ -1,4 +1,4 @@
-"""What a trained ensemble says: predictions, latents, draws as InferenceData, and their checks."""
+"""Answers of a trained ensemble: predictions, latents, draws as InferenceData, checks."""
 
 from pyro_hea.posterior.calibration import calibrate
 from pyro_hea.posterior.checks import check_guide, guide_table
@@ -7,7 +7,7 @@ from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.importance import importance_posterior, label_evidence
 from pyro_hea.posterior.marginals import Event, Marginal, joint_probability, marginals
 from pyro_hea.posterior.nuts import nuts_posterior
-from pyro_hea.posterior.predictions import encode, encoded, predict, reconstruct
+from pyro_hea.posterior.predictions import encode, encode_and_decode, predict, reconstruct
 from pyro_hea.posterior.predictive import check_predictive
 from pyro_hea.posterior.reliability import doubted_reports, reliability
 
@@ -23,7 +23,7 @@ __all__ = [
     "doubted_reports",
     "draw_posterior",
     "encode",
-    "encoded",
+    "encode_and_decode",
     "guide_table",
     "importance_posterior",
     "joint_probability",

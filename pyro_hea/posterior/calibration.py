@@ -1,4 +1,4 @@
-"""Correction of what heads say by what it was worth on labels held out."""
+"""Calibration of the heads by log loss on labels held out."""
 
 from __future__ import annotations
 
@@ -25,61 +25,62 @@ if TYPE_CHECKING:
 
 Loss: TypeAlias = "Callable[[Site], Tensor]"
 
-PULL = 0.5
+PRIOR_SD = 0.5
 """Standard deviation of the normal prior of the logarithm of a factor, and of c, around 0."""
 
-_FURTHEST = 3.0
-"""Of a logarithm, or of c, from 0."""
+_LOG_BOUND = 3.0
+"""Bound of the absolute value of a logarithm, or of c."""
 
-_HEAVIEST = 1.9
-"""Weight of tails, see `Tails`: from 2 on the exponential of such a number has no mean."""
+_TAIL_BOUND = 1.9
+"""Bound of the weight of tails, see `Tails`: from 2 on the exponential of such a number has no
+mean."""
 
-_NEAREST = 0.25
-"""Share of the squared distances of labels that is never taken for the members' own."""
+_LEAST_SHARE = 0.25
+"""Least share of the squared distances of labels that is left after the correction."""
 
 
 def calibrate(model: TargetModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
     """Fit the declared calibrations of a trained model, in place, by log loss on labels held out.
 
-    A label that no member was trained on is judged by the mixture of all. One that some were
-    trained on, of a number, is judged by that mixture with its centre where the others have
-    theirs, and their scatter: how far the members differ counts once. It is taken to be nearer
-    to that centre than it is, by what the mean of all members is nearer to the truth. A temperature
-    (Guo et al., ICML 2017) has a log-normal prior around 1, so that a handful of labels moves it
-    little; so have a and b of a beta calibration, whose c is normal around 0. A target without
-    such labels keeps what it has.
+    A label that no member was trained on is scored by the mixture of all members. A label of a
+    number that some members were trained on is scored by the same mixture, moved to the mean of
+    the other members and with their standard deviation. The label is moved towards that mean by
+    as much as the mean of all members is expected to be closer to the truth. A temperature
+    (Guo et al., ICML 2017) has a log-normal prior around 1, so that a few labels move it little;
+    so have a and b of a beta calibration, whose c is normal around 0. A target without labels held
+    out stays as it is.
 
     Parameters
     ----------
     model : TargetModel
         In evaluation mode.
     data : AlloyBatch
-        What it was trained on; by `parts`, some labels of numbers were held out from each member.
+        Training data; by `parts`, some labels of numbers were held out from each member.
     validation : AlloyBatch, optional
-        What no member was trained on.
+        Alloys that no member was trained on.
     """
     for target in model.targets:
         site = model.site(target.name)
         parts = held_out(model, target.name, data, validation)
         if site.calibration is not None and parts:
             losses = [_mixture_loss(model, target.name, part) for part in parts]
-            site.calibration.copy_(_fitted(site, losses))
+            site.calibration.copy_(_fit_calibration(site, losses))
 
 
 def _mixture_loss(model: TargetModel, name: str, part: HeldOut) -> Loss:
-    """-log q of labels by the mixture of the members, (N,), for any site."""
+    """Negative log probability of labels by the mixture of the members, (N,), for any site."""
     alloys, members = part
     own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
     log_weight, outputs = log_weight.double(), outputs.double()
-    evidence = model.of_reports(name, alloys)
+    evidence = model.report_evidence(name, alloys)
     if evidence is None:
         y = alloys.targets[name].double()
         if isinstance(own, ContinuousSite):
-            outputs, y = _as_unseen(own, outputs, members, y)
+            outputs, y = _as_if_held_out(own, outputs, members, y)
 
     def loss(site: Site) -> Tensor:
         if evidence is None or isinstance(site, ContinuousSite):
-            log_q = -site.nats(outputs, y, parents)
+            log_q = -site.log_loss(outputs, y, parents)
         else:
             log_q = (site.log_classes(outputs, parents) + evidence.double()).logsumexp(-1)
         return np.log(model.members) - (log_q + log_weight).logsumexp((0, 1))
@@ -87,28 +88,28 @@ def _mixture_loss(model: TargetModel, name: str, part: HeldOut) -> Loss:
     return loss
 
 
-def _as_unseen(
+def _as_if_held_out(
     site: ContinuousSite, outputs: Tensor, members: Tensor, y: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Outputs (B, K, N, outputs) around those of the members (K, N) that may judge, and labels.
+    """Outputs (B, K, N, outputs) as of members that were not trained on the labels, and labels.
 
-    The mean of n of K members has 1/n - 1/K of their variance more than that of all. The squares
-    of the distances of labels from it are less by that on average, and all shrink alike.
+    `members` (K, N) says which were not. The mean of n of K members has 1/n - 1/K of their variance
+    more than the mean of all, so the squared distances of labels are reduced by that on average.
     """
-    may, number = members.unsqueeze(-1), len(members)
-    judges = may.sum(0)
-    theirs = torch.where(may, outputs, 0.0).sum(1, keepdim=True) / judges
+    unseen, number = members.unsqueeze(-1), len(members)
+    count = unseen.sum(0)
+    theirs = torch.where(unseen, outputs, 0.0).sum(1, keepdim=True) / count
     centre = outputs[..., :1] + (theirs - outputs.mean(1, keepdim=True))[..., :1]
-    away = site.encode(y)[..., 0] - theirs[..., 0]
+    distance = site.encode(y)[..., 0] - theirs[..., 0]
     spread = outputs[..., 0].var(1, correction=0, keepdim=True)
-    more = spread * (number / judges[:, 0] - 1) / max(number - 1, 1)
-    left = (1 - more.sum() / away.square().sum()).clamp_min(_NEAREST)
-    y = site.natural(theirs[..., 0] + left.sqrt() * away)
-    return torch.cat([centre, torch.where(may, outputs, theirs)[..., 1:]], -1), y
+    more = spread * (number / count[:, 0] - 1) / max(number - 1, 1)
+    left = (1 - more.sum() / distance.square().sum()).clamp_min(_LEAST_SHARE)
+    y = site.natural(theirs[..., 0] + left.sqrt() * distance)
+    return torch.cat([centre, torch.where(unseen, outputs, theirs)[..., 1:]], -1), y
 
 
-def _fitted(site: Site, losses: list[Loss]) -> Tensor:
-    """The calibration with the least loss and pull."""
+def _fit_calibration(site: Site, losses: list[Loss]) -> Tensor:
+    """The calibration with the least sum of log loss and negative log prior."""
     from scipy.optimize import minimize  # takes long to import
 
     assert site.calibration is not None
@@ -118,13 +119,15 @@ def _fitted(site: Site, losses: list[Loss]) -> Tensor:
     def objective(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         raw = torch.tensor(at, device=device, requires_grad=True)
         exact.calibration = torch.cat([raw[:2].exp(), raw[2:]])
-        total = torch.cat([loss(exact) for loss in losses]).sum() + raw.square().sum() / 2 / PULL**2
+        total = (
+            torch.cat([loss(exact) for loss in losses]).sum() + raw.square().sum() / 2 / PRIOR_SD**2
+        )
         (gradient,) = torch.autograd.grad(total, raw)
         return total.item(), gradient.cpu().numpy()
 
     start = np.zeros(len(site.calibration))
-    bounds = [(-_FURTHEST, _FURTHEST)] * len(start)
+    bounds = [(-_LOG_BOUND, _LOG_BOUND)] * len(start)
     if isinstance(site, ContinuousSite):
-        bounds[1:] = [(-_FURTHEST, np.log(_HEAVIEST))] * (len(start) - 1)
+        bounds[1:] = [(-_LOG_BOUND, np.log(_TAIL_BOUND))] * (len(start) - 1)
     best = torch.tensor(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
     return torch.cat([best[:2].exp(), best[2:]])

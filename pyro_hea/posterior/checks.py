@@ -1,4 +1,4 @@
-"""How far the guide is from the posterior that it stands for."""
+"""How far the guide is from the posterior that it approximates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pyro
+import xarray as xr
 
 from pyro_hea.devices import seeded
 from pyro_hea.errors import GuideWarning
 from pyro_hea.posterior.ensemble import as_fractions
-from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.idata import load_arviz
+from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts import fixed_targets, sample_latents
-from pyro_hea.posterior.program import in_double_precision, weighted_draws
-from pyro_hea.posterior.psis import TRUSTED, smoothed
+from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
+from pyro_hea.posterior.traces import in_double_precision, weighted_draws
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.composition import Alloys
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.model import AlloyModel
 
-MIXED = 1.05
-"""R-hat above which chains are not taken as one sample."""
+R_HAT_LIMIT = 1.05
+"""R-hat above which chains have not mixed."""
 
 
 def guide_table(
@@ -54,20 +56,20 @@ def guide_table(
     GuideWarning
         Counting the alloys with a k-hat above 0.7.
     """
-    model, batch = _of_member(ensemble, alloys, member)
+    model, batch = _single_member(ensemble, alloys, member)
     with seeded(seed):
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
-        with pyro.validation_enabled(False), model.one_pass():
+        with pyro.validation_enabled(False), model.cached_flow():
             local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[2][:, 0]
-    k_hat = smoothed(guide.cpu().numpy())[1]
+    k_hat = psis(guide.cpu().numpy())[1]
     table = {
         "k_hat": k_hat,
         "elbo": guide.mean(0),
         "iwae": guide.logsumexp(0) - np.log(draws),
         "evidence": local.logsumexp(0) - np.log(draws),
-        "evidence_k_hat": smoothed(local.cpu().numpy())[1],
+        "evidence_k_hat": psis(local.cpu().numpy())[1],
     }
-    _warn_of(k_hat)
+    _warn_of_high_k_hat(k_hat)
     return pd.DataFrame(
         {name: np.asarray(values) for name, values in table.items()}, as_fractions(alloys).index
     )
@@ -108,9 +110,8 @@ def check_guide(
     GuideWarning
         Counting alloys with a k-hat above 0.7, and coordinates whose chains have not mixed.
     """
-    import arviz as az
-
-    model, batch = _of_member(ensemble, alloys, member)
+    arviz = load_arviz()
+    model, batch = _single_member(ensemble, alloys, member)
     nuts = (
         sample_latents(model, batch, draws=draws, chains=chains, warmup=warmup, seed=seed)
         .z.cpu()
@@ -119,10 +120,13 @@ def check_guide(
     with seeded(seed):
         guide = weighted_draws(model, batch, draws * chains)
     z = guide.sites["z"][:, 0].cpu().numpy()
-    k_hat = smoothed(guide.log_weight[:, 0].cpu().numpy())[1]
+    k_hat = psis(guide.log_weight[:, 0].cpu().numpy())[1]
     pooled, latents = nuts.reshape(-1, *nuts.shape[2:]), z.shape[-1]
-    diagnostics = az.convert_to_dataset(nuts)["x"]
-    ess, r_hat = az.ess(diagnostics)["x"].to_numpy(), az.rhat(diagnostics)["x"].to_numpy()
+    chains_of_z = xr.DataArray(nuts, dims=("chain", "draw", "alloy", "latent"))
+    ess, r_hat = (
+        np.asarray(function(chains_of_z.to_dataset(name="z"))["z"])
+        for function in (arviz.ess, arviz.rhat)
+    )
     mean_gap = z.mean(0) - pooled.mean(0)
     error = np.sqrt(pooled.var(0) / ess + z.var(0) / len(z))
     table = {
@@ -137,11 +141,11 @@ def check_guide(
         "ess": ess,
         "k_hat": np.repeat(k_hat[:, None], latents, 1),
     }
-    _warn_of(k_hat)
-    if unmixed := int((r_hat > MIXED).sum()):
+    _warn_of_high_k_hat(k_hat)
+    if unmixed := int((r_hat > R_HAT_LIMIT).sum()):
         warnings.warn(
-            f"{unmixed} of {r_hat.size} coordinates have R-hat above {MIXED}: the chains have not "
-            "mixed there; draw longer ones, or more of warm-up",
+            f"{unmixed} of {r_hat.size} coordinates have R-hat above {R_HAT_LIMIT}: the chains "
+            "have not mixed there; use more draws or more warm-up",
             GuideWarning,
             stacklevel=3,
         )
@@ -151,7 +155,7 @@ def check_guide(
     return pd.DataFrame({name: values.ravel() for name, values in table.items()}, index)
 
 
-def _of_member(
+def _single_member(
     ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int
 ) -> tuple[AlloyModel, AlloyBatch]:
     fixed = fixed_targets(ensemble, ensemble.batch(alloys), member)
@@ -164,11 +168,11 @@ def _correlations(draws: np.ndarray) -> np.ndarray:
     return np.einsum("sni,snj->nij", scaled, scaled) / len(draws)
 
 
-def _warn_of(k_hat: np.ndarray) -> None:
-    if beyond := int((k_hat > TRUSTED).sum()):
+def _warn_of_high_k_hat(k_hat: np.ndarray) -> None:
+    if beyond := int((k_hat > K_HAT_LIMIT).sum()):
         warnings.warn(
-            f"{beyond} of {len(k_hat)} alloys have k-hat above {TRUSTED}: the guide is too far "
-            "from their posterior for its draws to be reweighed; use method='importance' or 'nuts'",
+            f"{beyond} of {len(k_hat)} alloys have k-hat above {K_HAT_LIMIT}: the guide is too far "
+            "from their posterior for importance weights; use method='importance' or 'nuts'",
             GuideWarning,
             stacklevel=4,
         )

@@ -122,7 +122,7 @@ class CrystalEnsemble:
     @torch.no_grad()
     def most_probable(self, inputs: CrystalInputs) -> dict[str, Tensor]:
         """Known labels, and what each member finds most probable elsewhere, (K, N) a target."""
-        model, read = self.model, self.model.read(inputs)
+        model, read = self.model, self.model.head_inputs(inputs)
         values: dict[str, Tensor] = {}
         for target in model.targets:
             name = target.name

@@ -1,4 +1,4 @@
-"""Draws from the guide and from the prior of every member, gathered as InferenceData."""
+"""Draws from the guide and from the prior of every member, as InferenceData."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
-from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
-from pyro_hea.posterior.program import repeated
+from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
+from pyro_hea.posterior.labels import (
+    label_coords,
+    label_dims,
+    label_log_likelihood,
+    labelled_rows,
+    observed_labels,
+    predictive_labels,
+    probabilities,
+    probability_dims,
+)
+from pyro_hea.posterior.traces import vectorized
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     import arviz as az
@@ -24,12 +35,17 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.composition import Alloys
     from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.model import AlloyModel
 
-_CHUNK = 1_000_000
-"""Fractions drawn at a time: what stays in a processor's cache."""
+_FRACTIONS_PER_CHUNK = 1_000_000
+"""Fractions drawn at a time, so that a chunk stays in the processor's cache."""
+
+_JITTER = 1e-6
+"""Standard deviation, in nats, of noise in the log likelihood of labels. A head gives a label the
+same one in all draws of a member, and ArviZ 1 refuses to smooth weights that are all the same."""
 
 GROUPS = ("posterior", "posterior_predictive", "log_likelihood", "prior", "prior_predictive")
-"""What can be drawn."""
+"""Groups that can be drawn."""
 
 Groups = dict[str, dict[str, "Tensor"]]
 
@@ -61,8 +77,11 @@ def draw_posterior(
     -------
     InferenceData
         Groups `posterior` and `prior` (targets, z), `posterior_predictive` and
-        `prior_predictive` (composition), `log_likelihood`, `observed_data` and `constant_data`.
-        The dimension `chain` is the member.
+        `prior_predictive` (composition, targets), `log_likelihood`, `observed_data` and
+        `constant_data`. The dimension `chain` is the member. Beside the draws of a target with
+        classes, `posterior` holds `<target>_probability`: what the heads give each class. Targets
+        of the other groups are over `<target>_alloy`, the alloys that have a label; predictive
+        draws and log likelihoods of labels are those of the heads, which do not see the label.
     """
     if labels not in ("use", "ignore"):
         raise DataError(f"labels={labels!r} is not allowed; use 'use' or 'ignore'")
@@ -77,7 +96,7 @@ def draw_posterior(
     size = ensemble.members * len(batch) * len(ensemble.elements)
     gathered: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
     with torch.no_grad(), seeded(seed), pyro.validation_enabled(False):
-        for start in range(0, draws, step := max(1, _CHUNK // size)):
+        for start in range(0, draws, step := max(1, _FRACTIONS_PER_CHUNK // size)):
             count = min(step, draws - start)
             drawn = _posterior(ensemble, batch, labels, count, groups)
             drawn |= _prior(ensemble, batch, count, groups)
@@ -87,12 +106,13 @@ def draw_posterior(
                     shape = (len(chunk), draws, *chunk.shape[2:])
                     into = gathered[group].setdefault(name, np.empty(shape, chunk.dtype))
                     into[:, start : start + count] = chunk
+        add_labels(gathered, ensemble.model, batch, draws)
     attributes = {"inference": "variational", "chain_is": "member", "seed": seed}
-    return gather(ensemble, alloys, batch, gathered, attributes)
+    return alloy_idata(ensemble, alloys, batch, gathered, attributes)
 
 
 def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
-    """Draw alloys from the model before it sees any, as `Predictive` would.
+    """Draw alloys from the prior predictive, as `pyro.infer.Predictive` would.
 
     Parameters
     ----------
@@ -135,7 +155,7 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
     )
 
 
-def gather(
+def alloy_idata(
     ensemble: Ensemble,
     alloys: AlloyDataset | Alloys,
     batch: AlloyBatch,
@@ -144,7 +164,7 @@ def gather(
     constant: Mapping[str, np.ndarray] | None = None,
     **coords: Any,
 ) -> az.InferenceData:
-    """Draws of given alloys beside what is known of these.
+    """InferenceData of draws of given alloys, with their observed and constant data.
 
     Parameters
     ----------
@@ -154,20 +174,27 @@ def gather(
         The same alloys.
     drawn : mapping of group to mapping of site to array of shape (chain, draw, alloy, ...)
     attributes : mapping
-        What the draws are.
+        Of every group.
     constant : mapping of str to array of shape (alloy,), optional
-        What else goes into `constant_data`.
+        Further variables of `constant_data`.
     **coords
         Further coordinates.
     """
+    formulas = list(as_fractions(alloys).index)
+    labels = observed_labels(ensemble.model, batch)
     return to_inference_data(
         drawn,
-        observed=_observed(alloys, batch, ensemble),
+        observed={
+            "composition": ensemble.fractions(alloys).to_numpy(float),
+            **{name: value.cpu().numpy() for name, value in labels.items()},
+        },
         constant={"features": batch.features.cpu().numpy(), **(constant or {})},
-        dims=OF_ALLOYS,
+        dims=ALLOY_DIMS | probability_dims(ensemble.spec),
+        data_dims=label_dims(ensemble.spec),
         default_dims=["alloy"],
         coords={
-            "alloy": list(as_fractions(alloys).index),
+            "alloy": formulas,
+            **label_coords(ensemble.spec, batch, formulas),
             "element": list(ensemble.elements),
             "feature": list(ensemble.feature_map.names),
             "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
@@ -184,10 +211,10 @@ def _posterior(
         return {}
     model, shape = ensemble.model, (draws, ensemble.members, len(batch))
     known = batch if labels == "use" else batch.without_labels()
-    sites = repeated(model.guide, draws)(known)
+    sites = vectorized(model.guide, draws)(known)
     z = sites["z"].expand(*shape, -1)
     y = {name: value.expand(shape) for name, value in sites.items() if name != "z"}
-    drawn: Groups = {"posterior": {**y, "z": z}}
+    drawn: Groups = {"posterior": {**y, "z": z, **probabilities(model, known, y)}}
     if {"posterior_predictive", "log_likelihood"} & set(groups):
         composition = model.likelihood(z, y)
         drawn["log_likelihood"] = {"composition": composition.log_prob(batch.composition)}
@@ -203,20 +230,47 @@ def _prior(ensemble: Ensemble, batch: AlloyBatch, draws: int, groups: Sequence[s
     unknown = batch.without_labels()
     if "prior_predictive" in groups:  # else the compositions are left as they are: quicker
         unknown = unknown.replaced(fractions=None)
-    trace = poutine.trace(repeated(model.model, draws)).get_trace(unknown)
+    trace = poutine.trace(vectorized(model.model, draws)).get_trace(unknown)
     nodes: dict[str, Any] = dict(trace.nodes)
     drawn: Groups = {"prior": {"z": nodes["z"]["value"].expand(*shape, -1)}}
     for name in ensemble.spec.target_names:
         drawn["prior"][name] = nodes[name]["value"].expand(shape)
     if "prior_predictive" in groups:
         drawn["prior_predictive"] = {"composition": nodes["composition"]["value"]}
+        for name, rows in labelled_rows(batch).items():
+            value = drawn["prior"][name][..., rows]
+            whole = not isinstance(model.site(name), ContinuousSite)
+            drawn["prior_predictive"][name] = value.long() if whole else value
     return drawn
 
 
-def _observed(
-    alloys: AlloyDataset | Alloys, batch: AlloyBatch, ensemble: Ensemble
-) -> dict[str, np.ndarray]:
-    observed = {"composition": ensemble.fractions(alloys).to_numpy(float)}
-    for name, labels in batch.targets.items():
-        observed[name] = labels.masked_fill(~batch.known(name), torch.nan).cpu().numpy()
-    return observed
+def add_labels(
+    drawn: Mapping[str, dict[str, np.ndarray]],
+    model: AlloyModel,
+    batch: AlloyBatch,
+    draws: int,
+    chains: int | None = None,
+) -> None:
+    """Add predictive draws and log likelihoods of labels to the groups that are there.
+
+    Parameters
+    ----------
+    drawn : mapping of group to mapping of site to array of shape (chain, draw, ...)
+    model : AlloyModel
+    batch : AlloyBatch
+        With its labels.
+    draws : int
+        Of each chain.
+    chains : int, optional
+        Markov chains of a model of one member; a chain is a member otherwise.
+    """
+    shape = (chains or model.members, draws)
+    if "posterior_predictive" in drawn:
+        for name, value in predictive_labels(model, batch, draws * (chains or 1)).items():
+            by_chain = value.transpose(0, 1).reshape(*shape, -1)
+            drawn["posterior_predictive"][name] = by_chain.cpu().numpy()
+    if "log_likelihood" in drawn:
+        for name, value in label_log_likelihood(model, batch).items():
+            by_chain = value.double().unsqueeze(1).expand(*shape, -1)
+            jitter = _JITTER * torch.randn_like(by_chain)
+            drawn["log_likelihood"][name] = (by_chain + jitter).cpu().numpy()

@@ -1,4 +1,4 @@
-"""A trained ensemble: the model together with what its inputs and outputs mean."""
+"""A trained ensemble: the model with its elements, features and training alloys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pyro_hea.alloys.dataset import (
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
-from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
 
 
-_CLIMBING = 8192
+_MODE_SEARCH_ROWS = 8192
 """Alloys encoded at a time, over members."""
 
 _PRIOR_DRAWS = 4000
-"""Behind the moments of a prior of z."""
+"""Draws from which the moments of a prior of z are estimated."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ensemble:
-    """K trained members and the alloys that they know.
+    """K trained members and their training alloys.
 
     Attributes
     ----------
@@ -174,11 +174,11 @@ class Ensemble:
 
     @torch.no_grad()
     def most_probable(self, batch: AlloyBatch) -> dict[str, Tensor]:
-        """Known labels, and what each member finds most probable elsewhere, (K, N) a target.
+        """Known labels, and the most probable value of each member elsewhere, (K, N) a target.
 
-        What is reported, and what labels of other targets rule out, is heeded.
+        Reports count, and classes that labels of other targets rule out are left out.
         """
-        model, read = self.model, self.model.read(batch)
+        model, read = self.model, self.model.head_inputs(batch)
         values: dict[str, Tensor] = {}
         for target in model.targets:
             name = target.name
@@ -194,7 +194,7 @@ class Ensemble:
         return values
 
     def of_member(self, index: int) -> Ensemble:
-        """One member as an ensemble of its own."""
+        """An ensemble of one member."""
         return replace(self, model=self.model.member(index))
 
     @torch.no_grad()
@@ -205,27 +205,29 @@ class Ensemble:
     def encode(self, batch: AlloyBatch) -> Tensor:
         """Latent of each alloy in each member, (K, N, d): the mode of w given it, pushed to z.
 
-        The guide is one network for all alloys; its centre is where the climb to the mode starts.
+        The guide is one network for all alloys; the mode search starts at its centre.
         """
-        some = torch.arange(len(batch)).split(max(1, _CLIMBING // self.members))
+        some = torch.arange(len(batch)).split(max(1, _MODE_SEARCH_ROWS // self.members))
         with pyro.validation_enabled(False):
             return torch.cat([self._modes(batch.take(rows.to(self.device))) for rows in some], 1)
 
     def _modes(self, batch: AlloyBatch) -> Tensor:
         given = batch.replaced(targets=self.most_probable(batch), labelled={})
-        with self.model.one_pass():
+        with self.model.cached_flow():
             local = LocalPosterior.at_mode(self.model, given)
         return local.latent(torch.zeros_like(local.loc))[0].detach()
 
     @torch.no_grad()
     def decode(self, z: Tensor, targets: Mapping[str, str | float | Tensor]) -> Tensor:
         """Typical composition at z (K, N, d) with the given targets, (K, N, E)."""
-        numbers = {n: self.coded(n, v) if isinstance(v, str) else v for n, v in targets.items()}
+        numbers = {
+            n: self.encode_value(n, v) if isinstance(v, str) else v for n, v in targets.items()
+        }
         y = {n: torch.as_tensor(v).to(z).expand(z.shape[:-1]) for n, v in numbers.items()}
         return self.model.likelihood(z, y).typical
 
-    def coded(self, name: str, value: str | float) -> float:
-        """A value of a target as a number: a class, which may be named, by its position.
+    def encode_value(self, name: str, value: str | float) -> float:
+        """A value of a target as a number; a class, by name or position, as its position.
 
         Raises
         ------

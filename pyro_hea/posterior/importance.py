@@ -1,8 +1,8 @@
 """The model's own posterior by importance sampling, each alloy by itself.
 
 For every class that an alloy may have, z is drawn from a distribution fitted to that alloy
-(`LocalPosterior`) and weighed by the model: the weights' mean is the evidence p(x, y), and draws
-by weight are draws of the model's posterior, whatever head and guide say.
+(`LocalPosterior`) and weighted by the model: the mean weight is the evidence p(x, y), and draws
+resampled by weight are draws of the model's posterior.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import torch
 
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError
-from pyro_hea.posterior.draws import gather
+from pyro_hea.posterior.draws import add_labels, alloy_idata
 from pyro_hea.posterior.ensemble import as_fractions
-from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.labels import probabilities
+from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
-from pyro_hea.posterior.psis import smoothed
+from pyro_hea.posterior.psis import psis
 from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from pyro_hea.program.model import AlloyModel
 
 _PARTICLES = 250
-"""Draws behind an evidence."""
+"""Draws per class for the evidence."""
 
 
-class Class(NamedTuple):
-    """Weighed draws of z where the alloys are of one class.
+class WeightedClass(NamedTuple):
+    """Weighted draws of z where the alloys are of one class.
 
     `values` holds the value of each target that has classes; `z` is (S, K, N, d); `log_weight`,
     log p(x, y, z) - log q(z) in nats, is (S, K, N).
@@ -54,8 +55,8 @@ class Class(NamedTuple):
         return self.log_weight.logsumexp(0) - np.log(len(self.log_weight))
 
 
-def weigh_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[Class]:
-    """Draw and weigh z for each combination of the targets' classes that can be.
+def weighted_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[WeightedClass]:
+    """Draw z and weight it for each possible combination of the targets' classes.
 
     Parameters
     ----------
@@ -85,10 +86,10 @@ def weigh_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[Clas
     for values in _combinations(model):
         known = numbers | {n: v * one for n, v in values.items()}
         given = replace(batch, targets=known, labelled={})
-        with pyro.validation_enabled(False), model.one_pass():
+        with pyro.validation_enabled(False), model.cached_flow():
             local = LocalPosterior.fitted(model, given)
             _, z, log_weight = local.weighted(model, given, draws)
-        classes.append(Class(values, z, log_weight))
+        classes.append(WeightedClass(values, z, log_weight))
     return classes
 
 
@@ -147,12 +148,12 @@ def importance_posterior(
     batch = ensemble.batch(alloys)
     known = batch if labels == "use" else batch.without_labels()
     with seeded(seed):
-        classes = weigh_classes(ensemble.model, known, draws)
+        classes = weighted_classes(ensemble.model, known, draws)
         z = torch.cat([c.z for c in classes])
         log_weight = torch.cat(
             [c.log_weight.masked_fill(~_possible(c, known), -torch.inf) for c in classes]
         )
-        weight, k_hat = smoothed(log_weight.double().cpu().numpy())
+        weight, k_hat = psis(log_weight.double().cpu().numpy())
         chosen = torch.as_tensor(_resampled(weight, draws, seed), device=z.device)
         numbers = {n: v for n, v in known.targets.items() if n not in classes[0].values}
         y = {
@@ -167,21 +168,24 @@ def importance_posterior(
         with torch.no_grad(), pyro.validation_enabled(False):
             composition = ensemble.model.likelihood(z, y)
             sampled, fit = composition.sample(), composition.log_prob(batch.composition)
+            of_class = probabilities(ensemble.model, batch, y)
 
     def of_chains(value: Tensor) -> np.ndarray:
         return value.cpu().numpy().swapaxes(0, 1)
 
     drawn = {
-        "posterior": {**{n: of_chains(v) for n, v in y.items()}, "z": of_chains(z)},
+        "posterior": {n: of_chains(v) for n, v in {**y, "z": z, **of_class}.items()},
         "posterior_predictive": {"composition": of_chains(sampled)},
         "log_likelihood": {"composition": of_chains(fit)},
     }
+    with seeded(seed):
+        add_labels(drawn, ensemble.model, batch, draws)
     attributes = {"inference": "importance", "chain_is": "member", "seed": seed}
-    return gather(ensemble, alloys, batch, drawn, attributes, {"k_hat": k_hat})
+    return alloy_idata(ensemble, alloys, batch, drawn, attributes, {"k_hat": k_hat})
 
 
 def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: int) -> pd.DataFrame:
-    """What each member's model says of the label, p(y | x), beside its head, q(y | φ).
+    """Probability of each label by the model, p(y | x), beside the head's, q(y | φ).
 
     Returns
     -------
@@ -198,7 +202,7 @@ def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: i
     """
     model, batch = ensemble.model, ensemble.batch(alloys)
     with seeded(seed):
-        classes = weigh_classes(model, replace(batch, reports={}), _PARTICLES)
+        classes = weighted_classes(model, replace(batch, reports={}), _PARTICLES)
     share = torch.stack([c.evidence() for c in classes]).double().softmax(0).mean(1)
     heads = marginals(model, batch.without_labels())
     columns: dict[str, NDArray[Any]] = {}
@@ -206,7 +210,7 @@ def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: i
         if isinstance(target, Continuous):
             continue
         name = target.name
-        said = heads[name].probabilities().double().mean(0).cpu().numpy()
+        by_head = heads[name].probabilities().double().mean(0).cpu().numpy()
         value = torch.tensor([c.values[name] for c in classes]).to(share)
         columns[f"{name}_label"] = _labels(target, batch)
         for position, class_name in enumerate(target.classes):
@@ -217,7 +221,7 @@ def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: i
             else:
                 suffix = f"[{class_name}]"
             found = ((value == position).to(share) @ share).cpu().numpy()
-            head = said[:, position]
+            head = by_head[:, position]
             columns[f"{name}_head{suffix}"] = head
             columns[f"{name}_model{suffix}"] = found
             columns[f"{name}_gap{suffix}"] = found - head
@@ -225,7 +229,7 @@ def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: i
 
 
 def _labels(target: Binary | Categorical | Ordinal, batch: AlloyBatch) -> NDArray[Any]:
-    """Labels of a target as its users write them, NaN where there is none."""
+    """Labels of a target, classes by name, NaN where there is none."""
     values = np.full(len(batch), np.nan)
     if target.name in batch.targets:
         label = batch.targets[target.name].masked_fill(~batch.known(target.name), torch.nan)
@@ -235,7 +239,7 @@ def _labels(target: Binary | Categorical | Ordinal, batch: AlloyBatch) -> NDArra
     return np.array([np.nan if np.isnan(v) else target.classes[int(v)] for v in values], object)
 
 
-def _possible(drawn: Class, batch: AlloyBatch) -> Tensor:
+def _possible(drawn: WeightedClass, batch: AlloyBatch) -> Tensor:
     """Alloys that may be of a class by what is known of them, (N,)."""
     possible = torch.ones(len(batch), dtype=torch.bool, device=batch.features.device)
     for name, value in drawn.values.items():

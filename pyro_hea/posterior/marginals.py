@@ -1,4 +1,4 @@
-"""What the heads say of targets by themselves: the targets that these are given are summed out."""
+"""Marginal distributions of targets by the heads: parent targets are summed out."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 Event: TypeAlias = tuple[float, ...]
 """Classes that a target may be of, by position; or the two bounds between which a number lies."""
 
-_POINTS, _REACH, _WIDEST = 32, 4.5, 3.0
-"""Of the Gauss-Legendre rule over a number that other targets are given: it goes so many standard
-deviations of q out, and into a tail that lies further by so many. Of a probability that a head
-gives it misses less than 0.0005, where that goes from 0.05 to 0.95 within one of them, and of a
-variance a share of 0.0002."""
+_POINTS, _REACH, _TAIL_REACH = 32, 4.5, 3.0
+"""Points of the Gauss-Legendre rule over a number that is a parent of other targets; the standard
+deviations of q that it covers, and those that it covers of a tail beyond. The error of a
+probability is below 0.0005 where it rises from 0.05 to 0.95 within one standard deviation, and the
+relative error of a variance below 0.0002."""
 
 _NODES = 24
-"""Of the Gauss-Hermite rule behind mean and variance of a number."""
+"""Points of the Gauss-Hermite rule for mean and variance of a number."""
 
 _BISECTIONS = 40
-"""In search of a quantile."""
+"""Steps of the bisection for a quantile."""
 
 
 class Marginal(NamedTuple):
@@ -55,18 +55,18 @@ class Marginal(NamedTuple):
     @torch.no_grad()
     def cumulative(self, value: Tensor) -> Tensor:
         """Probability that a number is at most `value` (..., N), (..., K, N)."""
-        number = self._number()
-        at = number.encode(_clamped(number, value).unsqueeze(-2).unsqueeze(-2))[..., 0]
-        below = torch.special.ndtr(number.deviations(self.outputs, at))
+        site = self._continuous_site()
+        at = site.encode(_clamped(site, value).unsqueeze(-2).unsqueeze(-2))[..., 0]
+        below = torch.special.ndtr(site.deviations(self.outputs, at))
         return (below * self.log_weight.exp()).sum(-3)
 
     @torch.no_grad()
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of a number, (K, N), in its unit and its square."""
-        number = self._number()
+        site = self._continuous_site()
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         deviations = self.outputs.new_tensor(nodes).view(-1, 1, 1, 1)
-        values = number.natural(number.standardised(self.outputs, deviations))
+        values = site.natural(site.standardised(self.outputs, deviations))
         share = values.new_tensor(weights / weights.sum()).view(-1, 1, 1, 1)
         branch = self.log_weight.exp()
         mean = ((values * share).sum(0) * branch).sum(0)
@@ -76,17 +76,17 @@ class Marginal(NamedTuple):
     @torch.no_grad()
     def quantiles(self, levels: Iterable[float]) -> Tensor:
         """Quantiles of a number over branches and members together, (levels, N)."""
-        number = self._number()
+        site = self._continuous_site()
         branch = self.log_weight.exp() / len(self.outputs[0])
         level = self.outputs.new_tensor(list(levels)).view(-1, 1)
-        each = number.standardised(self.outputs, torch.special.ndtri(level[..., None, None]))
+        each = site.standardised(self.outputs, torch.special.ndtri(level[..., None, None]))
         low, high = each.amin((1, 2)), each.amax((1, 2))  # a mixture's lies between its parts'
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            deviations = number.deviations(self.outputs, middle[:, None, None])
+            deviations = site.deviations(self.outputs, middle[:, None, None])
             below = (torch.special.ndtr(deviations) * branch).sum((1, 2)) < level
             low, high = low.where(~below, middle), high.where(below, middle)
-        return number.natural((low + high) / 2)
+        return site.natural((low + high) / 2)
 
     def log_probability(self, event: Event) -> Tensor:
         """Of an event in each branch, (B, K, N)."""
@@ -95,7 +95,7 @@ class Marginal(NamedTuple):
         return self._log_classes(event).logsumexp(0)
 
     def split(self, event: Event | None) -> tuple[Tensor, Tensor]:
-        """Values that stand for the target, and the log probability of each, (M, B, K, N)."""
+        """Quadrature points or classes of the target and their log probabilities, (M, B, K, N)."""
         if not isinstance(self.site, ContinuousSite):
             classes = self.site.values if event is None else self.site.values.new_tensor(event)
             values = classes.view(-1, 1, 1, 1).expand(-1, *self.outputs.shape[:-1])
@@ -103,8 +103,8 @@ class Marginal(NamedTuple):
         low, high = self._standard_bounds((-np.inf, np.inf) if event is None else event)
         log_all = _log_normal_between(low, high)
         low, high = (
-            low.maximum((high - _WIDEST).clamp_max(-_REACH)),
-            high.minimum((low + _WIDEST).clamp_min(_REACH)),
+            low.maximum((high - _TAIL_REACH).clamp_max(-_REACH)),
+            high.minimum((low + _TAIL_REACH).clamp_min(_REACH)),
         )
         nodes, weights = (
             low.new_tensor(column).view(-1, 1, 1, 1)
@@ -114,15 +114,15 @@ class Marginal(NamedTuple):
         log_share = (weights.log() - at.square() / 2).log_softmax(0)
         return self.site.natural(self.site.standardised(self.outputs, at)), log_all + log_share
 
-    def _number(self) -> ContinuousSite:
+    def _continuous_site(self) -> ContinuousSite:
         assert isinstance(self.site, ContinuousSite)
         return self.site
 
     def _standard_bounds(self, bounds: Event) -> tuple[Tensor, Tensor]:
         """Bounds as deviations, (B, K, N)."""
-        number = self._number()
-        low, high = number.encode(_clamped(number, self.outputs.new_tensor(bounds)))[..., 0]
-        return number.deviations(self.outputs, low), number.deviations(self.outputs, high)
+        site = self._continuous_site()
+        low, high = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
+        return site.deviations(self.outputs, low), site.deviations(self.outputs, high)
 
     def _log_classes(self, classes: Event) -> Tensor:
         """(classes, B, K, N)."""
@@ -131,15 +131,15 @@ class Marginal(NamedTuple):
         return log_q[..., [int(c) for c in classes]].movedim(-1, 0)
 
 
-def _clamped(number: ContinuousSite, value: Tensor) -> Tensor:
-    """Values within what a number can be."""
-    support = number.link.codomain
+def _clamped(site: ContinuousSite, value: Tensor) -> Tensor:
+    """Values clamped to the support of a number."""
+    support = site.link.codomain
     lowest, highest = (getattr(support, f"{side}_bound", None) for side in ("lower", "upper"))
     return value if lowest is None and highest is None else value.clamp(lowest, highest)
 
 
 def _log_normal_between(low: Tensor, high: Tensor) -> Tensor:
-    """Log probability of a standard normal between two bounds, with the digits of its tails."""
+    """Log probability of a standard normal between two bounds, accurate in the tails."""
     low, high = torch.where(low > 0, -high, low), torch.where(low > 0, -low, high)
     below, upto = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
     least = torch.finfo(low.dtype).tiny
@@ -150,27 +150,31 @@ def _log_normal_between(low: Tensor, high: Tensor) -> Tensor:
 def marginals(
     model: TargetModel, batch: AlloyBatch, names: Iterable[str] | None = None
 ) -> dict[str, Marginal]:
-    """Marginals of targets, all by default, for alloys of which features are known."""
+    """Marginals of targets, all by default, for alloys with known features."""
     names = model.spec.target_names if names is None else tuple(names)
-    return {name: m for name, (m, _) in _walk(model, batch, names, {}).items() if name in names}
+    return {
+        name: m
+        for name, (m, _) in _marginals_with_events(model, batch, names, {}).items()
+        if name in names
+    }
 
 
 def joint_probability(model: TargetModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
     """Probability by each member that all events hold together, (K, N)."""
-    walked = _walk(model, batch, tuple(events), events)
-    return walked[next(reversed(walked))][1].logsumexp(0).exp()
+    found = _marginals_with_events(model, batch, tuple(events), events)
+    return found[next(reversed(found))][1].logsumexp(0).exp()
 
 
-def _walk(
+def _marginals_with_events(
     model: TargetModel, batch: AlloyBatch, names: tuple[str, ...], events: Mapping[str, Event]
 ) -> dict[str, tuple[Marginal, Tensor]]:
-    """Each target that is needed, with the log weight (B, K, N) of the events up to it."""
+    """Marginal of each needed target, and the log weight (B, K, N) of the events so far."""
     needed = _with_ancestors(model, names)
-    read = model.read(batch)
+    read = model.head_inputs(batch)
     shape = (1, model.members, len(batch))
     log_weight = read.embedded.new_zeros(shape)
     values: dict[str, Tensor] = {}
-    walked = {}
+    found = {}
     for i, target in enumerate(needed):
         outputs = model.head(target.name, read, model.given(target.name, values, batch))
         outputs = outputs.expand(len(log_weight), *shape[1:], -1)
@@ -184,8 +188,8 @@ def _walk(
             log_weight = (log_weight + log_share).flatten(0, 1)
         elif event is not None:
             log_weight = log_weight + marginal.log_probability(event)
-        walked[target.name] = marginal, log_weight
-    return walked
+        found[target.name] = marginal, log_weight
+    return found
 
 
 def _with_ancestors(model: TargetModel, names: Iterable[str]) -> list[Target]:

@@ -16,10 +16,10 @@ import pyro
 import torch
 
 from pyro_hea.devices import seeded
-from pyro_hea.posterior.draws import gather
-from pyro_hea.posterior.local import LocalPosterior
-from pyro_hea.posterior.program import in_double_precision, score
-from pyro_hea.posterior.trees import sample
+from pyro_hea.posterior.draws import add_labels, alloy_idata
+from pyro_hea.posterior.local_posterior import LocalPosterior
+from pyro_hea.posterior.nuts_kernel import sample_nuts
+from pyro_hea.posterior.traces import in_double_precision, log_densities
 
 if TYPE_CHECKING:
     import arviz as az
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from pyro_hea.program.model import AlloyModel
 
 _FIT = 10, 2000
-"""Rounds and particles of the fitted coordinates: as a few alloys can have them."""
+"""Rounds and particles of the fitted coordinates, affordable for a few alloys."""
 
 _JUMPS, _DEEPEST, _ACCEPTED = 32, 3, 0.65
-"""Many jumps, which take one pass, and short trajectories: all wait for the longest of them."""
+"""Jumps, greatest tree depth and target acceptance. All chains wait for the longest trajectory."""
 
 _SPREAD = 1.5
-"""Standard deviation of the chains' first points, where the posterior's is about 1."""
+"""Standard deviation of the chains' initial points; that of the posterior is about 1."""
 
 
 def nuts_posterior(
@@ -68,9 +68,9 @@ def nuts_posterior(
     Returns
     -------
     InferenceData
-        Groups `posterior` (z), `posterior_predictive` (composition), `log_likelihood`,
-        `sample_stats` (by draw `diverging` of any alloy and `lp` of all in nats; by draw and alloy
-        `n_steps`, the gradients, and `step_size`), `observed_data` and
+        Groups `posterior` (z), `posterior_predictive` (composition, targets), `log_likelihood`,
+        `sample_stats` (by draw `diverging` of any alloy, `lp` and `energy` of all in nats; by draw
+        and alloy `n_steps`, the gradients, and `step_size`), `observed_data` and
         `constant_data` (features, and as `<target>_fixed` the value that each target was fixed
         at). The dimension `chain` is a Markov chain: R-hat and ESS mean what they say.
     """
@@ -80,7 +80,7 @@ def nuts_posterior(
     chain = sample_latents(model, exact, draws=draws, chains=chains, warmup=warmup, seed=seed)
     with torch.no_grad(), seeded(seed):
         z = chain.z.flatten(0, 1).unsqueeze(1)
-        joint, likelihood = score(model, exact, z)
+        joint, likelihood = log_densities(model, exact, z)
         composition = model.likelihood(z, exact.targets).sample()
 
     def of_chains(value: Tensor) -> np.ndarray:
@@ -93,13 +93,16 @@ def nuts_posterior(
         "sample_stats": {
             "diverging": chain.diverging.any(-1).cpu().numpy(),
             "lp": of_chains(joint[:, 0].sum(-1)),
+            "energy": chain.energy.sum(-1).cpu().numpy(),
             "n_steps": chain.steps.cpu().numpy(),
             "step_size": chain.step_size.expand(chains, draws, -1).cpu().numpy(),
         },
     }
+    with seeded(seed):
+        add_labels(drawn, ensemble.model.member(member), batch, draws, chains)
     attributes = {"inference": "nuts", "chain_is": "Markov chain", "member": member, "seed": seed}
     constant = {f"{name}_fixed": value.cpu().numpy() for name, value in fixed.targets.items()}
-    return gather(ensemble, alloys, batch, drawn, attributes, constant, member=member)
+    return alloy_idata(ensemble, alloys, batch, drawn, attributes, constant, member=member)
 
 
 def fixed_targets(ensemble: Ensemble, batch: AlloyBatch, member: int) -> AlloyBatch:
@@ -115,12 +118,14 @@ class Chains(NamedTuple):
     """Draws of z and of what the sampler did.
 
     `z` is (chains, draws, N, d); `diverging`, whether a trajectory was given up, and `steps`, the
-    gradients that a draw took, are (chains, draws, N); `step_size` is (N,).
+    gradients that a draw took, are (chains, draws, N), and so is `energy`, minus the log density of
+    position and momentum in nats, up to a constant; `step_size` is (N,).
     """
 
     z: Tensor
     diverging: Tensor
     steps: Tensor
+    energy: Tensor
     step_size: Tensor
 
 
@@ -143,7 +148,7 @@ def sample_latents(
     -------
     Chains
     """
-    with seeded(seed), pyro.validation_enabled(False), model.one_pass():
+    with seeded(seed), pyro.validation_enabled(False), model.cached_flow():
         local = LocalPosterior.fitted(model, batch, *_FIT)
         prior = model.latent_prior()
 
@@ -154,7 +159,7 @@ def sample_latents(
             return prior.log_prob(z) + likelihood + log_volume
 
         start = _SPREAD * torch.randn(chains, *local.loc.shape).to(local.loc)
-        found = sample(
+        found = sample_nuts(
             log_density,
             start,
             local.standard,
@@ -166,5 +171,5 @@ def sample_latents(
         )
         with torch.no_grad():
             z = local.latent(found.draws)[0]
-    z, diverging, steps = (value.transpose(0, 1)[:, :, 0] for value in (z, *found[1:3]))
-    return Chains(z, diverging, steps, found.step_size[0])
+    z, diverging, steps, energy = (v.transpose(0, 1)[:, :, 0] for v in (z, *found[1:4]))
+    return Chains(z, diverging, steps, energy, found.step_size[0])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = "NDArray[np.float64]"
 
 _PRIOR_DRAWS = 4001
-"""Behind the prior of a number, for alloys of elements absent from training."""
+"""Draws of the prior of a number, for alloys of elements absent from training."""
 
 INTERVAL = 0.94
 """Probability of the reported intervals, ArviZ's default."""
@@ -40,8 +40,8 @@ def predict(
 ) -> pd.DataFrame:
     """Predict every target of any alloy that the element tables cover.
 
-    Of the share of the atoms that are of elements absent from training, nothing was learnt: that
-    share of the answer is the prior's, which widens the spread and the interval.
+    Elements absent from training: the answer is mixed with the prior by their share of the atoms,
+    which widens the spread and the interval.
 
     Returns
     -------
@@ -82,15 +82,16 @@ def predict(
             UnseenElementWarning,
             stacklevel=3,
         )
-    novelty = fractions[unseen].sum(axis=1).to_numpy()
+    unseen_share = fractions[unseen].sum(axis=1).to_numpy()
     answers = marginals(ensemble.model, batch)
-    return prediction_table(ensemble.spec.targets, answers, novelty, interval, fractions.index)
+    targets = ensemble.spec.targets
+    return prediction_table(targets, answers, unseen_share, interval, fractions.index)
 
 
 def prediction_table(
     targets: Sequence[Target],
     answers: Mapping[str, Marginal],
-    novelty: Floats,
+    unseen_share: Floats,
     interval: float,
     index: pd.Index,
 ) -> pd.DataFrame:
@@ -100,7 +101,7 @@ def prediction_table(
     ----------
     targets : sequence of Target
     answers : mapping of target to Marginal
-    novelty : ndarray, shape (N,)
+    unseen_share : ndarray, shape (N,)
         Share of the prior in each answer.
     interval : float
     index : Index
@@ -109,21 +110,21 @@ def prediction_table(
     for target in targets:
         marginal = answers[target.name]
         if isinstance(target, Binary):
-            told = _of_binary(target, marginal, novelty, interval)
+            values = _predict_binary(target, marginal, unseen_share, interval)
         elif isinstance(target, Continuous):
-            told = _of_number(marginal, novelty, interval)
+            values = _predict_continuous(marginal, unseen_share, interval)
         else:
-            told = _of_classes(target.classes, marginal, novelty)
-        columns |= {f"{target.name}{suffix}": values for suffix, values in told.items()}
+            values = _predict_classes(target.classes, marginal, unseen_share)
+        columns |= {f"{target.name}{suffix}": column for suffix, column in values.items()}
     return pd.DataFrame(columns, index)
 
 
-def _of_binary(
-    target: Binary, marginal: Marginal, novelty: Floats, interval: float
+def _predict_binary(
+    target: Binary, marginal: Marginal, unseen_share: Floats, interval: float
 ) -> dict[str, Any]:
     members = marginal.probabilities()[..., 1].double().cpu().numpy()
     prior = target.prior.distribution().probs if isinstance(target.prior, Prior) else 0.5
-    mean, sd = _mix_with_prior(members.mean(0), members.std(0), novelty, float(prior))
+    mean, sd = _mix_with_prior(members.mean(0), members.std(0), unseen_share, float(prior))
     low, high = beta_interval(mean, sd, interval)
     aleatoric = np.sqrt(np.maximum(mean * (1 - mean) - sd**2, 0.0))
     return {
@@ -136,31 +137,35 @@ def _of_binary(
     }
 
 
-def _of_classes(classes: tuple[str, ...], marginal: Marginal, novelty: Floats) -> dict[str, Any]:
+def _predict_classes(
+    classes: tuple[str, ...], marginal: Marginal, unseen_share: Floats
+) -> dict[str, Any]:
     site = cast("CategoricalSite | OrdinalSite", marginal.site)
     members = marginal.probabilities().double().cpu().numpy()
     prior = site.prior_logits.exp().double().cpu().numpy()
-    share = novelty[:, None]
+    share = unseen_share[:, None]
     probabilities = (1 - share) * members.mean(0) + share * prior
     likeliest = np.array(classes)[probabilities.argmax(1)]
     each = zip(classes, probabilities.T, strict=True)
     return {"": likeliest} | {f"[{name}]": column for name, column in each}
 
 
-def _of_number(marginal: Marginal, novelty: Floats, interval: float) -> dict[str, Any]:
+def _predict_continuous(
+    marginal: Marginal, unseen_share: Floats, interval: float
+) -> dict[str, Any]:
     site = cast("ContinuousSite", marginal.site)
     means, variances = (m.double().cpu().numpy() for m in marginal.moments())
     tails = ((1 - interval) / 2, 1 - (1 - interval) / 2)
     low, high = marginal.quantiles(tails).double().cpu().numpy()
     with seeded(0):
         prior = site.prior(None, {}).sample(torch.Size([_PRIOR_DRAWS])).double().cpu().numpy()
-    mean = (1 - novelty) * means.mean(0) + novelty * prior.mean()
+    mean = (1 - unseen_share) * means.mean(0) + unseen_share * prior.mean()
     epistemic = means.std(0)
-    second = (1 - novelty) * (variances + means**2).mean(0) + novelty * (prior**2).mean()
+    second = (1 - unseen_share) * (variances + means**2).mean(0) + unseen_share * (prior**2).mean()
     sd = np.sqrt(np.maximum(second - mean**2, 0.0))
-    strange = novelty > 0  # no mixture is taken of quantiles: the wider of both holds
-    low = np.where(strange, np.minimum(low, np.quantile(prior, tails[0])), low)
-    high = np.where(strange, np.maximum(high, np.quantile(prior, tails[1])), high)
+    unseen = unseen_share > 0  # quantiles are not mixed: the wider interval holds
+    low = np.where(unseen, np.minimum(low, np.quantile(prior, tails[0])), low)
+    high = np.where(unseen, np.maximum(high, np.quantile(prior, tails[1])), high)
     aleatoric = np.sqrt(variances.mean(0))
     epistemic = np.sqrt(np.maximum(sd**2 - aleatoric**2, epistemic**2))
     return {
@@ -176,7 +181,7 @@ def _of_number(marginal: Marginal, novelty: Floats, interval: float) -> dict[str
 def decompose(
     members: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Tell what the members do not know from what no member could know.
+    """Epistemic and aleatoric standard deviation of a binary label.
 
     By the law of total variance, for a label y that is 1 with the probability p_k of a member:
     Var y = p (1 - p) = Var p_k + mean p_k (1 - p_k), with p the mean of p_k.
@@ -190,7 +195,7 @@ def decompose(
     -------
     epistemic, aleatoric : ndarray, shape (N,)
         Standard deviations; their squares sum to p (1 - p). More data like these shrink the
-        first and leave the second.
+        first only.
 
     Examples
     --------
@@ -243,11 +248,11 @@ def encode(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd
 
 def reconstruct(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
     """Fractions that one member decodes from its own latents."""
-    _, (decoded,) = encoded(ensemble.of_member(member), alloys)
+    _, (decoded,) = encode_and_decode(ensemble.of_member(member), alloys)
     return pd.DataFrame(decoded, as_fractions(alloys).index, list(ensemble.elements))
 
 
-def encoded(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> tuple[Floats, Floats]:
+def encode_and_decode(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> tuple[Floats, Floats]:
     """Latents of alloys in all members, (K, N, d), and the fractions decoded there, (K, N, E)."""
     batch = ensemble.batch(alloys)
     z = ensemble.encode(batch)

@@ -1,7 +1,7 @@
-"""Posterior predictive checks: whether the alloys that the model makes look like real ones.
+"""Posterior predictive checks of sets of alloys.
 
-Each draw of the alloys is a replicate of the whole set; a statistic of the set that real alloys
-have and replicates have not is something that the model did not learn.
+Each draw of the alloys is a replicate of the whole set; statistics of the real set are compared
+with those of the replicates.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SMALLEST = 0.01
-"""Fraction from which on an element counts as present; a multinomial draw has stray atoms."""
+PRESENCE_THRESHOLD = 0.01
+"""Fraction from which an element counts as present; multinomial draws have stray atoms."""
 
 
 def check_predictive(
@@ -61,10 +61,10 @@ def check_predictive(
         for label, statistic in (("mean", np.mean), ("sd", np.std)):
             rows[f"{label} of {name}"] = statistic(observed[name]), statistic(values, axis=-1)
     for i, element in enumerate(ensemble.elements):
-        holds = (drawn[..., i] >= SMALLEST).mean(-1)
-        rows[f"share with {element}"] = (real[..., i] >= SMALLEST).mean(-1), holds
+        holds = (drawn[..., i] >= PRESENCE_THRESHOLD).mean(-1)
+        rows[f"share with {element}"] = (real[..., i] >= PRESENCE_THRESHOLD).mean(-1), holds
     table = pd.DataFrame(
-        {name: _compared(float(seen), values) for name, (seen, values) in rows.items()}
+        {name: _compare(float(seen), values) for name, (seen, values) in rows.items()}
     ).T
     checks = to_inference_data(
         {"posterior_predictive": generated},
@@ -80,7 +80,7 @@ def check_predictive(
 
 def _of_alloys(ensemble: Ensemble, fractions: Floats) -> dict[str, Floats]:
     """Statistics of each alloy, (...), from fractions (..., E)."""
-    present = np.where(fractions >= SMALLEST, fractions, 0.0)
+    present = np.where(fractions >= PRESENCE_THRESHOLD, fractions, 0.0)
     present /= present.sum(-1, keepdims=True)
     rows = torch.tensor(present.reshape(-1, present.shape[-1]))
     features = ensemble.feature_map(rows).numpy().reshape(*present.shape[:-1], -1)
@@ -89,7 +89,7 @@ def _of_alloys(ensemble: Ensemble, fractions: Floats) -> dict[str, Floats]:
     return values | {n: features[..., i] for i, n in enumerate(names) if n not in values}
 
 
-def _compared(observed: float, replicates: Floats) -> dict[str, float]:
+def _compare(observed: float, replicates: Floats) -> dict[str, float]:
     replicates = replicates.ravel()
     above = (1 + (replicates >= observed).sum()) / (1 + replicates.size)
     below = (1 + (replicates <= observed).sum()) / (1 + replicates.size)

@@ -1,4 +1,4 @@
-"""The declared priors as a table: what each site can be, and how probable, before any data."""
+"""The declared priors as a table of densities and probabilities."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _target(ensemble: Ensemble, target: Target) -> Iterator[pd.DataFrame]:
     if isinstance(target, Continuous):
         unit = target.unit or "no unit"
         drawn = site.prior(None, {})
-        support = "positive" if target.positive else support_name(target.prior.support)
+        support = "positive" if target.positive else support_name(target.known_prior.support)
         yield _density(drawn, name, f"{name} ({unit})", support)
     elif isinstance(target, Ordinal | Categorical):
         yield _masses(name, target.classes, site.prior_logits.exp())

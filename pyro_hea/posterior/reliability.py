@@ -1,4 +1,4 @@
-"""Whom to believe: how often sources are right, and which of their reports are doubted."""
+"""Reliability of the sources of reports, and reports that are improbable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.predictions import INTERVAL
-from pyro_hea.program.targets import Shared
+from pyro_hea.program.targets import GlobalLatents
 from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:
@@ -44,9 +44,15 @@ def reliability(ensemble: Ensemble, *, draws: int = 1000, seed: int = 0) -> pd.D
     """
     rows = []
     with seeded(seed):
-        for target in _reported(ensemble):
+        for target in _targets_with_reports(ensemble):
             channel = _channel(ensemble, target.name)
-            drawn = _drawn(channel, draws)[..., 0, :, :, :].flatten(0, 1).double().cpu().numpy()
+            drawn = (
+                _sample_reliability(channel, draws)[..., 0, :, :, :]
+                .flatten(0, 1)
+                .double()
+                .cpu()
+                .numpy()
+            )
             worth = (channel.concentration - channel.prior).sum(-1).mean((0, 1)).cpu().numpy()
             for s, source in enumerate(ensemble.model.statistics.sources[target.name]):
                 for c, name in enumerate(target.classes):
@@ -96,13 +102,13 @@ def doubted_reports(
     DataError
         Where the alloys carry no reports.
     """
-    targets = _reported(ensemble)
+    targets = _targets_with_reports(ensemble)
     if not isinstance(alloys, AlloyDataset):
         raise DataError("formulas carry no reports; give an AlloyDataset, such as load_alloys()")
     batch = ensemble.batch(alloys)
     parts = []
     for target in targets:
-        probability = _believed(ensemble, target.name, batch, draws, seed)
+        probability = _class_probabilities(ensemble, target.name, batch, draws, seed)
         counts = batch.reports[target.name].cpu().numpy()
         doubted = (counts > 0) & (probability[:, None] < below)
         n, s, c = doubted.nonzero()
@@ -125,7 +131,7 @@ def doubted_reports(
     return found.sort_values("probability", kind="stable", ignore_index=True)
 
 
-def _believed(
+def _class_probabilities(
     ensemble: Ensemble, name: str, batch: AlloyBatch, draws: int, seed: int
 ) -> np.ndarray:
     """Probability of each class by features and reports, mean over members and draws, (N, C)."""
@@ -133,14 +139,14 @@ def _believed(
     head = marginals(model, batch, [name])[name].probabilities().clamp_min(1e-30).log()
     total = torch.zeros_like(head[0], dtype=torch.float64)
     with seeded(seed):
-        for shared in _drawn(_channel(ensemble, name), draws):
-            evidence = model.evidence(name, batch, Shared({}, {name: shared}))
+        for shared in _sample_reliability(_channel(ensemble, name), draws):
+            evidence = model.evidence(name, batch, GlobalLatents({}, {name: shared}))
             assert evidence is not None
             total += (head + evidence).softmax(-1).double().mean(0)
     return (total / draws).cpu().numpy()
 
 
-def _reported(ensemble: Ensemble) -> list[Binary | Categorical]:
+def _targets_with_reports(ensemble: Ensemble) -> list[Binary | Categorical]:
     targets = [t for t in ensemble.spec.targets if isinstance(t, Binary | Categorical)]
     found = [target for target in targets if target.reports is not None]
     if not found:
@@ -155,7 +161,7 @@ def _channel(ensemble: Ensemble, name: str) -> Reliability:
     return cast("Reliability", ensemble.model.reliabilities[name])
 
 
-def _drawn(channel: Reliability, draws: int) -> Tensor:
+def _sample_reliability(channel: Reliability, draws: int) -> Tensor:
     """Reliabilities from the guide, (draws, K, 1, S, C, C)."""
     cpu = torch.distributions.Dirichlet(channel.concentration.double().cpu())
     return cpu.sample(torch.Size([draws])).to(channel.concentration)

@@ -37,7 +37,7 @@ from pyro_hea.program.crystal_distributions import (
 )
 from pyro_hea.program.latents import normal_of
 from pyro_hea.program.networks import MLP, CouplingFlow, MemberLinear
-from pyro_hea.program.targets import Read, TargetModel, Values, join
+from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
 from pyro_hea.spec.crystals import PrototypeMixture
 
 if TYPE_CHECKING:
@@ -199,12 +199,12 @@ class CrystalModel(TargetModel):
         dict of str to Tensor
             What was drawn: every target, "z_composition" and "z_structure".
         """
-        read = self.read(batch)
+        inputs = self.head_inputs(batch)
         members, crystals = self._plates(len(batch))
         with members:
             shared = self._shared(batch, "sample_guide")
             with crystals:
-                y = self._infer_targets(read, batch, shared)
+                y = self._infer_targets(inputs, batch, shared)
                 z_c = pyro.sample("z_composition", self.composition_posterior(batch, y))
                 with poutine.mask(mask=cast("BoolTensor", batch.structure_known)):
                     z_s = pyro.sample("z_structure", self.structure_posterior(batch))
@@ -336,12 +336,12 @@ class CrystalModel(TargetModel):
     def _centre_by_features(self, features: Tensor) -> Tensor:
         return cast("Tensor", self.centre_of(features.clamp(-_FARTHEST, _FARTHEST)))
 
-    def read(self, batch: CrystalInputs) -> Read:  # type: ignore[override]
+    def head_inputs(self, batch: CrystalInputs) -> HeadInputs:  # type: ignore[override]
         """What the heads read; in training not every structure, so that they know formulas too."""
         known = batch.structure_known
         if self.training and self.spec.structure_dropout:
             known = known & (torch.rand(len(known)) >= self.spec.structure_dropout).to(known)
-        return Read(self.embedding(batch.features, known), {})
+        return HeadInputs(self.embedding(batch.features, known), {})
 
     def fractions(self, elements: Tensor, s: Tensor) -> Tensor:
         """Atomic fractions (..., E) of elements on the roles of a formula type."""
@@ -365,6 +365,9 @@ class CrystalModel(TargetModel):
     @staticmethod
     def _spread(raw: Tensor) -> Tensor:
         return softplus(raw) + 0.05
+
+    def _elbo_trains_head(self, name: str) -> bool:
+        return self.spec.elbo_trains_heads
 
     def _untrained(self, members: int) -> Self:
         return type(self)(self.spec, self.tables, self.statistics, members)

@@ -27,7 +27,7 @@ _SMALLEST_OF_GUIDE = 1e-4
 
 
 def normal_outputs(dim: int, covariance: str) -> int:
-    """How many numbers an encoder gives for each alloy.
+    """Number of outputs of an encoder for each alloy.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def normal_outputs(dim: int, covariance: str) -> int:
 
 
 def normal_of(outputs: Tensor, dim: int) -> TorchDistribution:
-    """The normal that an encoder's outputs stand for, over (d,).
+    """The normal over (d,) with the outputs of an encoder as parameters.
 
     Its covariance is L Lᵀ with L = diag(s) (I + N), where N is strictly lower triangular; without
     outputs for N it is diag(s²).
@@ -145,7 +145,7 @@ def latent_prior_of(declared: Latent, members: int, elements: int, width: int) -
     declared : Latent
     members, elements : int
     width : int
-        Of the targets, as networks read them.
+        Width of the encoded targets.
     """
     prior = declared.prior
     if isinstance(prior, Mixture):

@@ -17,18 +17,18 @@ _ONE = torch.Size()
 """The shape of a single draw."""
 
 _LARGEST_LOG = 7.0
-"""Of a Dirichlet's concentrations: with 1100 for each element the fractions are known to 0.5 at.%
-and better, and what rounding leaves of the log density in single precision is small."""
+"""Largest log concentration of a Dirichlet: 1100 for each element determines the fractions to
+0.5 at.%, and the rounding error of the log density in single precision is still small."""
 
 _STEP = 0.5
 """Of the trapezoidal rule in log t; its error falls off as exp(-π² / step)."""
 
 _LOG_WEIGHTS = 60.0
-"""Logits that far below the largest count as equal in the mean of a hurdle."""
+"""Range of logits below the largest that the mean of a hurdle tells apart."""
 
 
 def decoder_outputs(declared: Likelihood, elements: int) -> int:
-    """How many numbers a decoder gives for each alloy.
+    """Number of outputs of a decoder for each alloy.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def decoder_outputs(declared: Likelihood, elements: int) -> int:
         case Multinomial() | Dirichlet():
             return elements
         case Hurdle():
-            _need_an_atom_each(declared.total_count, elements)
+            _check_total_count(declared.total_count, elements)
             return 2 * elements
         case _:
             assert_never(declared)
 
 
 def composition_likelihood(declared: Likelihood, outputs: Tensor) -> CompositionDistribution:
-    """The distribution that a decoder's outputs stand for.
+    """The distribution with the outputs of a decoder as parameters.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def composition_likelihood(declared: Likelihood, outputs: Tensor) -> Composition
 
 
 class CompositionDistribution(TorchDistribution):
-    """A distribution of fractions, with the one composition to show for it."""
+    """A distribution of fractions with a typical composition."""
 
     support = constraints.simplex
 
     @property
     def typical(self) -> Tensor:
-        """The composition to show for the whole distribution, (..., E): its mean."""
+        """The composition that stands for the distribution, (..., E): its mean."""
         return self.mean
 
 
@@ -259,7 +259,7 @@ class CompositionHurdle(CompositionDistribution):
         presence_count: int = 1,
         validate_args: bool | None = None,
     ) -> None:
-        _need_an_atom_each(total_count, logits.shape[-1])
+        _check_total_count(total_count, logits.shape[-1])
         self.total_count, self.presence_count = total_count, presence_count
         self.presence, self.logits = torch.broadcast_tensors(presence, logits)
         shape = self.logits.shape
@@ -296,7 +296,7 @@ class CompositionHurdle(CompositionDistribution):
         likeliest = one_hot(self.presence.argmax(-1), self.event_shape[0]).bool()
         present = (self.presence > 0) | likeliest
         rest = self.total_count - present.sum(-1, keepdim=True)
-        share = _among(present, self.logits).softmax(-1)
+        share = _present_logits(present, self.logits).softmax(-1)
         return (present + rest * share) / self.total_count
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> CompositionHurdle:
@@ -314,7 +314,7 @@ class CompositionHurdle(CompositionDistribution):
         element = torch.arange(shape[-1], device=first.device)
         later = (element > first) & (torch.rand_like(presence) < presence.sigmoid())
         present = later | (element == first)
-        share = _among(present, logits.double()).softmax(-1)
+        share = _present_logits(present, logits.double()).softmax(-1)
         counts = present + _draw_counts(self.total_count - present.sum(-1), share)
         return counts.to(logits) / self.total_count
 
@@ -324,12 +324,12 @@ class CompositionHurdle(CompositionDistribution):
         of_set = logsigmoid(torch.where(present, self.presence, -self.presence)).sum(-1)
         of_any = _log_first(self.presence).logsumexp(-1)
         # Finite for absent elements too, whose count is 0.
-        log_share = self.logits - _among(present, self.logits).logsumexp(-1, keepdim=True)
+        log_share = self.logits - _present_logits(present, self.logits).logsumexp(-1, keepdim=True)
         rest = (self.total_count * value - 1).clamp_min(0.0)
         return self.presence_count * (of_set - of_any) + _log_multinomial(rest, log_share)
 
 
-def _need_an_atom_each(total_count: int, elements: int) -> None:
+def _check_total_count(total_count: int, elements: int) -> None:
     if total_count < elements:
         raise SpecError(
             f"likelihood.total_count: a hurdle counts an atom of each element that is present, and "
@@ -338,7 +338,7 @@ def _need_an_atom_each(total_count: int, elements: int) -> None:
         )
 
 
-def _among(present: Tensor, logits: Tensor) -> Tensor:
+def _present_logits(present: Tensor, logits: Tensor) -> Tensor:
     """Logits of the elements that are present, and minus infinity."""
     return logits.masked_fill(~present, -torch.inf)
 

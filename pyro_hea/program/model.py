@@ -1,11 +1,13 @@
 """The Pyro program: sites and plates of the model and of its guide.
 
-features ──> y (each target) ──┐                 model: y ~ prior, z ~ prior,
-             │                 ▼                        w = flow(z | y),
-             └─> flow(z | y) ─> w ─> composition        composition ~ likelihood(w, y)
-    z ───────────┘
-                                                 guide: y ~ q(y | features) where unlabelled,
-                                                        z ~ q(z | composition, y)
+As a graph::
+
+    features ──> y (each target) ──┐                 model: y ~ prior, z ~ prior,
+                 │                 ▼                        w = flow(z | y),
+                 └─> flow(z | y) ─> w ─> composition        composition ~ likelihood(w, y)
+        z ───────────┘
+                                                     guide: y ~ q(y | features) where unlabelled,
+                                                            z ~ q(z | composition, y)
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch.distributions import Transform
 
 from pyro_hea.program.latents import latent_prior_of, normal_of, normal_outputs
 from pyro_hea.program.likelihoods import composition_likelihood, decoder_outputs
-from pyro_hea.program.networks import MLP, CouplingFlow, PiecewiseLinear, Raw
+from pyro_hea.program.networks import MLP, CouplingFlow, NoEmbedding, PiecewiseLinear
 from pyro_hea.program.targets import TargetModel, Values, join
 
 if TYPE_CHECKING:
@@ -46,12 +48,12 @@ class AlloyModel(TargetModel):
     """
 
     spec: ModelSpec
-    embedding: PiecewiseLinear | Raw
+    embedding: PiecewiseLinear | NoEmbedding
 
     def __init__(
         self, spec: ModelSpec, elements: int, statistics: Statistics, members: int | None = None
     ) -> None:
-        embedding = PiecewiseLinear if spec.features.bins else Raw
+        embedding = PiecewiseLinear if spec.features.bins else NoEmbedding
         super().__init__(spec, statistics, embedding(statistics.edges), members)
         self.elements = elements
         self._flows: list[tuple[Values, Transform]] | None = None
@@ -94,12 +96,12 @@ class AlloyModel(TargetModel):
         dict of str to Tensor
             What was drawn: every target, labels where there are any, and "z".
         """
-        read = self.read(batch)
+        inputs = self.head_inputs(batch)
         members, alloys = self._plates(len(batch))
         with members:
             shared = self._shared(batch, "sample_guide")
             with alloys:
-                y = self._infer_targets(read, batch, shared)
+                y = self._infer_targets(inputs, batch, shared)
                 z = pyro.sample("z", self.latent_posterior(batch.composition, y))
                 return {**y, "z": z}
 
@@ -117,8 +119,8 @@ class AlloyModel(TargetModel):
         return composition_likelihood(self.spec.likelihood, outputs)
 
     @contextmanager
-    def one_pass(self) -> Iterator[None]:
-        """While weights stay as they are: what the guide maps back, the model need not map anew."""
+    def cached_flow(self) -> Iterator[None]:
+        """While the weights do not change: the model reuses the inverse map of the guide."""
         self._flows = []
         try:
             yield
@@ -126,7 +128,7 @@ class AlloyModel(TargetModel):
             self._flows = None
 
     def _flow_at(self, y: Values, context: Tensor) -> Transform:
-        """The flow at values of the targets; in one pass the same one, which knows its last map."""
+        """The flow at values of the targets; within `cached_flow` the same object again."""
         assert self.flow is not None
         if self._flows is None:
             return self.flow(context)

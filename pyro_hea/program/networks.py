@@ -37,8 +37,8 @@ class MemberLinear(nn.Module):
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Map (..., N, inputs) or (..., K, N, inputs) to (..., K, N, outputs).
 
-        The last of the inputs may come as `given`, in branches (...) of which the others know
-        nothing, and are mapped once for them all.
+        The last of the inputs may come apart as `given`, in branches (...) that the others do not
+        have; the others are then mapped once.
         """
         if given is None:
             return _product(x, self.weight) + self.bias
@@ -49,7 +49,7 @@ class MemberLinear(nn.Module):
 def _product(x: Tensor, weight: Tensor) -> Tensor:
     """The matrix products `x @ weight`.
 
-    Those of all branches of several targets are one a member: else each copies the weight.
+    Branches of several targets are one product for each member; broadcasting copies the weight.
     """
     if x.dim() <= -MEMBER_DIM + 1:
         return x @ weight
@@ -66,7 +66,7 @@ class Dropout(nn.Dropout):
             return x
         kept = 1 - self.p
         shape = x.shape[MEMBER_DIM:]
-        # Four units a number: it is the random numbers that take the time.
+        # Four units share one random number, since drawing them takes most of the time.
         drawn = x.new_empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         chances = drawn.view(torch.int16)[: shape.numel()].view(shape)
         return x * (chances < round(kept * 2**16) - 2**15).div(kept)
@@ -142,10 +142,10 @@ class PiecewiseLinear(nn.Module):
         return ((x[..., None] - low) / width).clamp(0.0, 1.0).flatten(-2)
 
 
-class BlurredLinear(PiecewiseLinear):
+class SmoothedPiecewiseLinear(PiecewiseLinear):
     """The same embedding with no bin narrower than a share of its feature's range.
 
-    A narrow bin is a cliff to whatever follows the gradient of a feature.
+    For gradients with respect to the features, which are steep in a narrow bin.
 
     Parameters
     ----------
@@ -165,13 +165,13 @@ class BlurredLinear(PiecewiseLinear):
         return ((x[..., None] - (low + high) / 2) / width + 0.5).clamp(0.0, 1.0).flatten(-2)
 
 
-class Raw(nn.Module):
-    """Features as they are, where they are not embedded.
+class NoEmbedding(nn.Module):
+    """The features themselves.
 
     Parameters
     ----------
     edges : Tensor, shape (F, B + 1)
-        As of `PiecewiseLinear`, for its device and type alone.
+        As of `PiecewiseLinear`; only its device and dtype are used.
     """
 
     edges: Tensor
@@ -249,7 +249,7 @@ class ConditionedFlow(Transform):
     def _couple(
         self, layer: nn.Module, kept: Tensor, moved: Tensor, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        """The half that is moved, and the log volume that a unit of it becomes, (..., K, N)."""
+        """The transformed half, and the log determinant, (..., K, N)."""
         batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
         kept = kept.expand(*batch, kept.shape[-1])
         context = self._context.expand(*batch, self._context.shape[-1])
@@ -284,39 +284,39 @@ class ConditionedFlow(Transform):
         return torch.cat(torch.broadcast_tensors(kept, moved), -1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logarithm of the volume that the map from x to y makes of a unit, (..., K, N)."""
+        """Log determinant of the Jacobian at x, (..., K, N)."""
         cached_x, cached_y = self._cached_x_y
         if x is not cached_x or y is not cached_y:
             self(x)
         return self._log_det
 
 
-_REACH = 4.0
-"""Beyond it a spline is the identity."""
+_BOUND = 4.0
+"""A spline is the identity outside of [-4, 4]."""
 
-_LEAST = 0.02
-"""Width and height of a bin, as a share of all."""
+_SMALLEST_BIN = 0.02
+"""Least width and height of a bin, as a share of the whole."""
 
 
 def _bounded(logarithm: Tensor) -> Tensor:
-    """Nothing is scaled by more than e², nor by less than e⁻²."""
+    """Bound a log scale to (-2, 2)."""
     return 2 * torch.tanh(logarithm / 2)
 
 
 def spline_outputs(bins: int) -> int:
-    """How many numbers declare a `rational_spline` of so many bins."""
+    """Number of parameters of a `rational_spline`."""
     return 3 * bins - 1
 
 
-def rational_spline(x: Tensor, declared: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-    """Monotone rational quadratic splines, each the identity beyond `_REACH`, or their inverses.
+def rational_spline(x: Tensor, parameters: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    """Monotone rational quadratic splines, each the identity beyond `_BOUND`, or their inverses.
 
     Durkan et al., Neural Spline Flows (2019), equations 4 to 8.
 
     Parameters
     ----------
     x : Tensor, shape (...)
-    declared : Tensor, shape (..., 3 B - 1)
+    parameters : Tensor, shape (..., 3 B - 1)
         Any real numbers: widths and heights of B bins, and the slopes between them. With zeros
         the spline is the identity.
     inverse : bool
@@ -324,7 +324,7 @@ def rational_spline(x: Tensor, declared: Tensor, inverse: bool) -> tuple[Tensor,
     Returns
     -------
     y, log_slope : Tensor, shape (...)
-        Values, and the logarithm of the slope of what was asked for at x.
+        Values, and the logarithm of the slope at x, of the spline or of its inverse.
 
     Examples
     --------
@@ -333,14 +333,14 @@ def rational_spline(x: Tensor, declared: Tensor, inverse: bool) -> tuple[Tensor,
     >>> x.round(decimals=3)
     tensor([1., 5.])
     """
-    bins = (declared.shape[-1] + 1) // 3
-    shares = declared[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
-    sizes = 2 * _REACH * (1 - _LEAST * bins) * shares + 2 * _REACH * _LEAST
-    ends = sizes.cumsum(-1) - _REACH
-    inner = _bounded(declared[..., 2 * bins :]).exp()
+    bins = (parameters.shape[-1] + 1) // 3
+    shares = parameters[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
+    sizes = 2 * _BOUND * (1 - _SMALLEST_BIN * bins) * shares + 2 * _BOUND * _SMALLEST_BIN
+    ends = sizes.cumsum(-1) - _BOUND
+    inner = _bounded(parameters[..., 2 * bins :]).exp()
     one = inner.new_ones(()).expand(*inner.shape[:-1], 1)
     slopes = torch.cat([one, inner, one], -1)
-    within = x.clamp(-_REACH, _REACH)
+    within = x.clamp(-_BOUND, _BOUND)
     passed = within.unsqueeze(-1) >= ends[..., 1 if inverse else 0, :-1]
     place = passed.sum(-1, keepdim=True)
     at = place.unsqueeze(-2).expand(*place.shape[:-1], 2, 1)

@@ -48,24 +48,24 @@ Values = Mapping[str, Tensor]
 """Of targets by name, (..., N) or (..., K, N)."""
 
 
-class Read(NamedTuple):
-    """What the heads read of alloys.
+class HeadInputs(NamedTuple):
+    """Inputs of the heads.
 
     `embedded` features are (..., N, F'); `odds` are by target the log odds
-    (..., N) or (..., K, N) that an expert gives.
+    (..., N) or (..., K, N) of an expert prior.
     """
 
     embedded: Tensor
     odds: dict[str, Tensor]
 
-    def lerp(self, other: Read, share: Tensor) -> Read:
+    def lerp(self, other: HeadInputs, share: Tensor) -> HeadInputs:
         """Mixed with another, `share` (N, 1) of that."""
         odds = {n: torch.lerp(v, other.odds[n], share[:, 0]) for n, v in self.odds.items()}
-        return Read(self.embedded.lerp(other.embedded, share), odds)
+        return HeadInputs(self.embedded.lerp(other.embedded, share), odds)
 
 
-class Shared(NamedTuple):
-    """What all alloys share, by target: coefficients of an expert, reliability of the reports."""
+class GlobalLatents(NamedTuple):
+    """Latents of the whole data, by target: coefficients of an expert, reliability of reports."""
 
     coefficients: dict[str, Tensor]
     reliability: dict[str, Tensor]
@@ -100,13 +100,13 @@ class TargetModel(nn.Module, ABC):
         self.targets = in_order(spec.targets)
         self.members = members or spec.training.members
         self.population = 1
-        """Alloys behind a posterior of what all alloys share."""
+        """Number of training alloys, over which the terms of the global latents are spread."""
         self.embedding = embedding
         self._parents = {t.name: t.given for t in self.targets}
-        self._ruling: dict[str, list[str]] = {t.name: [] for t in self.targets}
+        self._constrained: dict[str, list[str]] = {t.name: [] for t in self.targets}
         for target in self.targets:
             for parent in target.only if isinstance(target, Categorical) else ():
-                self._ruling[parent].append(target.name)
+                self._constrained[parent].append(target.name)
         self._conditions = {
             t.name: len(t.conditions) if isinstance(t, Continuous) else 0 for t in self.targets
         }
@@ -118,7 +118,7 @@ class TargetModel(nn.Module, ABC):
         """Of all targets, as networks read them."""
 
     @contextmanager
-    def one_pass(self) -> Iterator[None]:
+    def cached_flow(self) -> Iterator[None]:
         """While weights stay as they are, and what was computed once need not be computed anew."""
         yield
 
@@ -142,8 +142,8 @@ class TargetModel(nn.Module, ABC):
         given = self._conditions[name] + sum(int(self.site(p).width) for p in target.given)
         sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
         self.sites[name] = site
-        # Of alloys that were never made there are as many as one likes: nothing is learnt by heart.
-        dropout = 0.0 if name in spec.taught else spec.head.dropout
+        # There are so many synthetic alloys that a distilled head does not overfit.
+        dropout = 0.0 if name in spec.distilled_targets else spec.head.dropout
         self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)
@@ -157,7 +157,7 @@ class TargetModel(nn.Module, ABC):
             self.reliabilities[name] = channel
 
     def target_prior(
-        self, name: str, y: Values, batch: AlloyBatch, shared: Shared
+        self, name: str, y: Values, batch: AlloyBatch, shared: GlobalLatents
     ) -> TorchDistribution:
         """p(y | parents) of a target, and of the features where its prior reads them."""
         shift = None
@@ -170,26 +170,26 @@ class TargetModel(nn.Module, ABC):
             shift = odds if shift is None else shift + odds
         return self.site(name).prior(shift, y)
 
-    def read(self, batch: AlloyBatch) -> Read:
-        """What the heads read of alloys."""
+    def head_inputs(self, batch: AlloyBatch) -> HeadInputs:
+        """Inputs of the heads."""
         odds = {  # the coefficients follow the bound, not the heads' own loss
             name: cast("Expert", expert).log_odds(batch.features).detach()
             for name, expert in self.experts.items()
         }
-        return Read(self.embedding(batch.features), odds)
+        return HeadInputs(self.embedding(batch.features), odds)
 
-    def head(self, name: str, read: Read, given: Tensor | None) -> Tensor:
+    def head(self, name: str, inputs: HeadInputs, given: Tensor | None) -> Tensor:
         """Outputs of a target's head, (..., K, N, outputs).
 
-        An expert's log odds are added: the head learns what the expert leaves unsaid.
+        An expert's log odds are added: the head learns the rest.
         """
-        inputs, branching = read.embedded, given
-        if given is not None and given.dim() <= inputs.dim():
-            inputs, branching = join(inputs, given), None
-        outputs: Tensor = self.heads[name](inputs, branching)
-        return outputs if name not in read.odds else outputs + read.odds[name].unsqueeze(-1)
+        x, branching = inputs.embedded, given
+        if given is not None and given.dim() <= x.dim():
+            x, branching = join(x, given), None
+        outputs: Tensor = self.heads[name](x, branching)
+        return outputs if name not in inputs.odds else outputs + inputs.odds[name].unsqueeze(-1)
 
-    def _sample_targets(self, batch: AlloyBatch, shared: Shared) -> dict[str, Tensor]:
+    def _sample_targets(self, batch: AlloyBatch, shared: GlobalLatents) -> dict[str, Tensor]:
         """Each target of the model, observed where it is known, and what is reported of it."""
         y: dict[str, Tensor] = {}
         for t in self.targets:
@@ -202,40 +202,48 @@ class TargetModel(nn.Module, ABC):
             self._score_reports(t.name, y, batch, shared)
         return y
 
-    def _infer_targets(self, read: Read, batch: AlloyBatch, shared: Shared) -> dict[str, Tensor]:
+    def _infer_targets(
+        self, inputs: HeadInputs, batch: AlloyBatch, shared: GlobalLatents
+    ) -> dict[str, Tensor]:
         """Each target in the guide: the label where there is one, else from the features."""
         y: dict[str, Tensor] = {}
         for t in self.targets:
-            y[t.name] = self._infer_target(t.name, read, y, batch, shared)
+            y[t.name] = self._infer_target(t.name, inputs, y, batch, shared)
         return y
 
+    def _elbo_trains_head(self, name: str) -> bool:
+        """Whether the gradient of the ELBO on unlabelled rows reaches a head."""
+        return name not in self.spec.distilled_targets
+
     def _infer_target(
-        self, name: str, read: Read, y: Values, batch: AlloyBatch, shared: Shared
+        self, name: str, inputs: HeadInputs, y: Values, batch: AlloyBatch, shared: GlobalLatents
     ) -> Tensor:
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
-        # The bound would pull a taught head towards what the decoder finds easy: it only listens.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.spec.taught):
-            outputs = self.head(name, read, self.given(name, y, batch))
+        # The ELBO would pull a distilled head towards the classes that the decoder models best.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._elbo_trains_head(name)):
+            outputs = self.head(name, inputs, self.given(name, y, batch))
         evidence = self.evidence(name, batch, shared)
         if evidence is not None and name in batch.reports:
-            # As with labels: the noise of z stays out of the gradient of the head, and of that of
-            # the sources, which are judged by the head.
-            told = batch.reports[name].sum((-1, -2)) > 0
-            outputs = torch.where(told.unsqueeze(-1), outputs.detach(), outputs)
+            # As with labels, the noise of z is kept out of the gradients of the head and of the
+            # reliabilities, which are estimated with the head.
+            reported = batch.reports[name].sum((-1, -2)) > 0
+            outputs = torch.where(reported.unsqueeze(-1), outputs.detach(), outputs)
             evidence = evidence.detach()
         infer = None if isinstance(self.site(name), ContinuousSite) else _SUMMED
         if name not in batch.targets:
-            return pyro.sample(name, self._informed(name, outputs, y, evidence), infer=infer)
+            return pyro.sample(
+                name, self._target_posterior(name, outputs, y, evidence), infer=infer
+            )
         known = batch.labelled[name]
-        # The constant outputs keep the noise of z on labelled rows out of the head's gradient.
-        blind = outputs.masked_fill(known.unsqueeze(-1), 0.0)
+        # Constant outputs keep the noise of z on labelled rows out of the head's gradient.
+        outputs = outputs.masked_fill(known.unsqueeze(-1), 0.0)
         with poutine.mask(mask=cast("BoolTensor", ~known)):
-            q = self._informed(name, blind, y, evidence)
+            q = self._target_posterior(name, outputs, y, evidence)
             guess = pyro.sample(f"{name}_unobserved", q, infer=infer)
         return torch.where(known, batch.targets[name], guess)
 
-    def _informed(
+    def _target_posterior(
         self, name: str, outputs: Tensor, y: Values, evidence: Tensor | None
     ) -> TorchDistribution:
         site = self.site(name)
@@ -243,17 +251,20 @@ class TargetModel(nn.Module, ABC):
             return site.posterior(outputs, y)
         return site.informed(outputs, y, evidence)
 
-    def evidence(self, name: str, batch: AlloyBatch, shared: Shared | None = None) -> Tensor | None:
-        """What is known of a class beside the features, (..., N, C), in nats; None for nothing.
+    def evidence(
+        self, name: str, batch: AlloyBatch, shared: GlobalLatents | None = None
+    ) -> Tensor | None:
+        """Log evidence of each class beside the features, (..., N, C), nats; None for none.
 
-        Its reports, at the guide's mean reliability by default, and that labels of targets which
-        are possible only with some classes speak against the other ones.
+        It is the log likelihood of the reports, at the guide's mean reliability by default, and
+        minus infinity, nearly, for classes that labels of other targets rule out.
         """
-        reports, ruled = self.of_reports(name, batch, shared), self._ruled(name, batch)
-        return ruled if reports is None else reports if ruled is None else reports + ruled
+        parts = (self.report_evidence(name, batch, shared), self._label_constraints(name, batch))
+        given = [part for part in parts if part is not None]
+        return sum(given[1:], given[0]) if given else None
 
-    def of_reports(
-        self, name: str, batch: AlloyBatch, shared: Shared | None = None
+    def report_evidence(
+        self, name: str, batch: AlloyBatch, shared: GlobalLatents | None = None
     ) -> Tensor | None:
         """Log probability of the reports for each true class, (..., K, N, C)."""
         if name not in batch.reports:
@@ -262,45 +273,47 @@ class TargetModel(nn.Module, ABC):
         reliability = channel.mean.detach() if shared is None else shared.reliability[name]
         return channel.log_evidence(reliability, batch.reports[name])
 
-    def _ruled(self, name: str, batch: AlloyBatch) -> Tensor | None:
-        """Log of whether each class is possible by the labels of what is given it, (N, C)."""
+    def _label_constraints(self, name: str, batch: AlloyBatch) -> Tensor | None:
+        """Log of whether each class is possible by the labels of its children, (N, C)."""
         total: Tensor | None = None
-        for child in self._ruling[name]:
-            later = self._ruled(child, batch)
+        for child in self._constrained[name]:
+            later = self._label_constraints(child, batch)
             if later is None and child not in batch.targets:
                 continue
             table = cast("CategoricalSite", self.site(child)).only(name)
             possible = table.expand(len(batch), -1, -1)
             possible = possible if later is None else possible + later.unsqueeze(-2)
-            ruled = possible.amax(-1)
+            allowed = possible.amax(-1)
             if child in batch.targets:
                 known = batch.known(child)
                 label = torch.where(known, batch.targets[child], 0).long()
                 chosen = label.view(-1, 1, 1).expand(-1, possible.shape[1], 1)
-                ruled = torch.where(known[:, None], possible.gather(-1, chosen)[..., 0], ruled)
-            total = ruled if total is None else total + ruled
+                allowed = torch.where(known[:, None], possible.gather(-1, chosen)[..., 0], allowed)
+            total = allowed if total is None else total + allowed
         return total
 
-    def _score_reports(self, name: str, y: Values, batch: AlloyBatch, shared: Shared) -> None:
-        evidence = self.of_reports(name, batch, shared)
+    def _score_reports(
+        self, name: str, y: Values, batch: AlloyBatch, shared: GlobalLatents
+    ) -> None:
+        evidence = self.report_evidence(name, batch, shared)
         if evidence is not None:
-            if batch.half is not None:  # a head knows by heart what it has learnt from
-                judges = cast("Reliability", self.reliabilities[name]).judges(batch.half)
+            if batch.report_half is not None:  # a head is overconfident of its own training half
+                judges = cast("Reliability", self.reliabilities[name]).judges(batch.report_half)
                 evidence = torch.where(judges.unsqueeze(-1), evidence, evidence.detach())
             true = one_hot(y[name].long(), evidence.shape[-1])
             pyro.factor(f"{name}_reports", (evidence * true).sum(-1))
 
-    def _shared(self, batch: AlloyBatch, sample: str) -> Shared:
-        """What all alloys share, each batch bearing its part of it."""
+    def _shared(self, batch: AlloyBatch, sample: str) -> GlobalLatents:
+        """Sample the global latents, scaled to the batch's share of their terms."""
         with poutine.scale(scale=len(batch) / self.population):
-            return Shared(
+            return GlobalLatents(
                 {name: getattr(expert, sample)() for name, expert in self.experts.items()},
                 {name: getattr(source, sample)() for name, source in self.reliabilities.items()},
             )
 
     @property
     def centres(self) -> dict[str, Tensor]:
-        """Where the guide centres each site that all alloys share, by its name."""
+        """Centre of the guide of each global latent, by the name of its site."""
         found = {}
         for expert in self.experts.values():
             found.update(cast("Expert", expert).centres)
@@ -319,16 +332,16 @@ class TargetModel(nn.Module, ABC):
         return [t.name for t in self.targets if t.name in found]
 
     def context(self, y: Values) -> Tensor:
-        """Values of all targets as the networks read them, (..., width)."""
+        """Values of all targets encoded for the networks, (..., width)."""
         return join(*(self.site(t.name).encode(y[t.name]) for t in self.targets))
 
     def given(self, name: str, y: Values, batch: AlloyBatch) -> Tensor | None:
-        """What a target depends on beside the features: other targets, and test conditions."""
+        """The parents of a target and its test conditions, encoded, (..., width); None for none."""
         contexts = {parent: self.site(parent).encode(y[parent]) for parent in self._parents[name]}
         return self.conditioned(name, contexts, batch)
 
     def conditioned(self, name: str, contexts: Values, batch: AlloyBatch) -> Tensor | None:
-        """`given` with the other targets as the networks read them, (..., width)."""
+        """`given` with the parents already encoded, (..., width)."""
         parts = [contexts[parent] for parent in self._parents[name]]
         if self._conditions[name]:
             parts.append(batch.conditions_of(name, self._conditions[name]))
@@ -342,7 +355,7 @@ class TargetModel(nn.Module, ABC):
 
     def member(self, index: int) -> Self:
         """One member as a model of its own, with copies of its weights."""
-        with fork_rng():  # its first weights are thrown away
+        with fork_rng():  # its initial weights are replaced
             single = self._untrained(1)
         parameters = {n: p.detach()[index : index + 1] for n, p in self.named_parameters()}
         single.to(next(self.parameters())).load_state_dict(self.state_dict() | parameters)

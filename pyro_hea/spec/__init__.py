@@ -1,27 +1,19 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
 from pyro_hea.spec.crystals import CrystalSpec
+from pyro_hea.spec.distributions import register_distribution
+from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
-from pyro_hea.spec.model import (
+from pyro_hea.spec.model import ModelSpec, ProgramSpec
+from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
+from pyro_hea.spec.settings import (
+    Distillation,
     Encoder,
     Features,
     Flow,
     Latent,
-    ModelSpec,
     Network,
-    ProgramSpec,
-    Teacher,
     Training,
-    in_order,
-)
-from pyro_hea.spec.priors import (
-    FlowPrior,
-    HumeRothery,
-    Logistic,
-    Mixture,
-    Prior,
-    VampPrior,
-    register_distribution,
 )
 from pyro_hea.spec.targets import (
     Binary,
@@ -31,6 +23,7 @@ from pyro_hea.spec.targets import (
     Ordinal,
     Reports,
     Target,
+    in_order,
 )
 
 __all__ = [
@@ -40,6 +33,7 @@ __all__ = [
     "Counts",
     "CrystalSpec",
     "Dirichlet",
+    "Distillation",
     "Encoder",
     "Features",
     "Flow",
@@ -57,7 +51,6 @@ __all__ = [
     "ProgramSpec",
     "Reports",
     "Target",
-    "Teacher",
     "Training",
     "VampPrior",
     "in_order",

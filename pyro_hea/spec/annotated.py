@@ -26,6 +26,26 @@ def annotated_yaml(spec: ProgramSpec) -> str:
     return head + "".join(f"{line}\n" for line in _lines(spec))
 
 
+def targets_yaml(spec: ProgramSpec) -> str:
+    """YAML of the targets of a spec alone, without keys that have their default.
+
+    Examples
+    --------
+    >>> from pyro_hea.spec import Continuous
+    >>> print(targets_yaml(ModelSpec(targets=(Continuous("hardness", unit="HV"),))))
+    targets:
+      hardness:
+        kind: continuous
+        unit: HV
+    <BLANKLINE>
+    """
+    targets = {}
+    for target in spec.targets:
+        changed = target.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+        targets[target.name] = {"kind": target.kind, **changed}
+    return yaml.safe_dump({"targets": targets}, sort_keys=False, allow_unicode=True)
+
+
 def _lines(declared: Declaration, among: str = "") -> Iterator[str]:
     """Lines of one declaration; `among` names every kind that could stand in its place."""
     said, top = notes(type(declared)), isinstance(declared, ProgramSpec)

@@ -9,8 +9,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from pyro_hea.errors import nearest
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive, Width
-from pyro_hea.spec.model import Flow, Network, ProgramSpec, Training
+from pyro_hea.spec.model import ProgramSpec
 from pyro_hea.spec.priors import Prior
+from pyro_hea.spec.settings import Flow, Network, Training
 from pyro_hea.spec.targets import Binary, Continuous, KindOfTarget
 
 
@@ -139,6 +140,9 @@ class CrystalSpec(ProgramSpec):
         The network of each target's guide, from features of composition and structure.
     encoder, decoder : Network
         Of both latents.
+    elbo_trains_heads : bool
+        Whether the heads also get the gradient of the ELBO on crystals without a label; else they
+        learn from labels alone.
     structure_dropout : float
         Share of the crystals of which heads see the composition alone while they are trained, so
         that they can answer for a formula.
@@ -194,6 +198,7 @@ class CrystalSpec(ProgramSpec):
     head: Network = Network(hidden=(192, 192), dropout=0.15)
     encoder: Network = Network(hidden=(128,))
     decoder: Network = Network(hidden=(128,))
+    elbo_trains_heads: bool = False
     structure_dropout: float = Field(default=0.15, ge=0.0, lt=1.0)
     training: Training = Training(
         members=4,
@@ -202,10 +207,10 @@ class CrystalSpec(ProgramSpec):
         learning_rate=4e-3,
         head_learning_rate=2e-3,
         head_weight_decay=0.05,
-        teacher=None,
+        distillation=None,
         mixup=0.0,
         jitter=0.0,
-        sleep=0.0,
+        wake_sleep=0.0,
     )
 
     @model_validator(mode="before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
@@ -28,40 +28,77 @@ else:
 K = TypeVar("K")
 V = TypeVar("V")
 
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e30)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
-"""Quotes what was given, of which there may be much."""
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 2, 80, 80
+"""Shortens what was given in messages."""
 
 
-class _Refusing(ModelMetaclass):
+class _DeclarationMeta(ModelMetaclass):
     """Faults of a declaration made in Python are told like those of one read from YAML."""
 
     def __call__(self, *args: Any, **data: Any) -> Any:
+        if args:
+            data = cast("type[Declaration]", self).name_arguments(args, data)
         try:
-            return super().__call__(*args, **data)
+            return super().__call__(**data)
         except ValidationError as error:
-            raise spec_error(error, self.__name__, cast("type[BaseModel]", self)) from None
+            raise spec_error(error, self.__name__, cast("type[BaseModel]", self), data) from None
 
 
-class Declaration(BaseModel, metaclass=_Refusing):
+class Declaration(BaseModel, metaclass=_DeclarationMeta):
     """Frozen, hashable, equal by value; faults are a `SpecError` that names each key."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
+    @classmethod
+    def name_arguments(cls, args: tuple[Any, ...], data: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, where a `name` may be given by position.
+
+        Raises
+        ------
+        SpecError
+            For any other that has no key.
+        """
+        keys = ["name"] if "name" in cls.model_fields else []
+        return name_by_position(cls.__name__, keys, args, data)
+
     @field_validator("*", mode="before")
     @classmethod
-    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = _types_in(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and bool not in kinds and {int, float} & {*kinds}:
             raise ValueError(
                 f"{'an integer' if int in kinds else 'a number'} is needed, not a boolean"
             )
         return value
+
+
+def name_by_position(
+    where: str, keys: Sequence[str], args: tuple[Any, ...], data: dict[str, Any]
+) -> dict[str, Any]:
+    """Positional arguments under their keys.
+
+    Examples
+    --------
+    >>> name_by_position("Prior", ["dist", "loc", "scale"], ("Normal", 0), {"scale": 1})
+    {'dist': 'Normal', 'loc': 0, 'scale': 1}
+    """
+    if len(args) > len(keys):
+        raise SpecError(
+            f"{where}: {len(args)} values by position, and at most {len(keys)} are taken "
+            f"({', '.join(keys) or 'none'}); write key=value"
+        )
+    named = dict(zip(keys, args, strict=False))
+    for key in named:
+        if key in data:
+            raise SpecError(f"{where}: {key}: given twice, by position and by name")
+    return {**named, **data}
 
 
 class FrozenMapping(Mapping[K, V]):
@@ -122,10 +159,10 @@ def spec_error(
             continue  # of what is there some is faulty, and was told
         if fault["type"] in ("extra_forbidden", "invalid_key"):
             key = at.pop()
-        place, kinds = _at(declaration, at, data)
+        place, kinds = _locate(declaration, at, data)
         message = fault["msg"].removeprefix("Value error, ")
         given = (
-            "" if isinstance(fault["input"], dict) else f" (given: {_SHORT.repr(fault['input'])})"
+            "" if isinstance(fault["input"], dict) else f" (given: {_REPR.repr(fault['input'])})"
         )
         if key is not None:
             allowed = list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
@@ -153,7 +190,7 @@ def unknown_key(key: str, allowed: list[str]) -> str:
     return f"unknown key '{key}'.{nearest(key, allowed)} Allowed: {', '.join(allowed)}"
 
 
-def _at(
+def _locate(
     declaration: type[BaseModel], place: Iterable[int | str], data: Any
 ) -> tuple[list[int | str], list[type[BaseModel]]]:
     """The keys of a place within a declaration, and what stands there.
@@ -172,7 +209,7 @@ def _at(
             continue
         elif isinstance(part, str) and re.search(r"[\[(]|^(number|str|int|float|bool)$", part):
             continue
-        if isinstance(data, dict) and isinstance(part, int):
+        if isinstance(data, dict) and isinstance(part, int) and keys == ["targets"]:
             part = list(data)[part]  # a mapping that was read as a sequence
         keys.append(part)
         data = data.get(part) if isinstance(data, dict) else None
@@ -188,15 +225,15 @@ def _tags(kind: type[BaseModel]) -> set[Any]:
 
 def declarations_in(annotation: Any) -> list[type[BaseModel]]:
     """The declarations that an annotation names, in its order."""
-    kinds = [kind for kind in _kinds(annotation) if isinstance(kind, type)]
+    kinds = [kind for kind in _types_in(annotation) if isinstance(kind, type)]
     return [kind for kind in kinds if issubclass(kind, BaseModel)]
 
 
-def _kinds(annotation: Any) -> list[Any]:
+def _types_in(annotation: Any) -> list[Any]:
     """Every type that an annotation names, in its order."""
     if get_origin(annotation) is Literal:
         return []
     parts = get_args(annotation)
     if get_origin(annotation) is Annotated:
         parts = parts[:1]
-    return [kind for part in parts for kind in _kinds(part)] if parts else [annotation]
+    return [kind for part in parts for kind in _types_in(part)] if parts else [annotation]

@@ -1,28 +1,20 @@
-"""Priors by name, and priors in which an expert's rule or coefficients speak.
+"""Priors: a distribution of Pyro with its arguments, as `{dist: Normal, loc: 0, scale: 1}`.
 
-A prior is a distribution of Pyro with its arguments, as `{dist: Normal, loc: 0, scale: 1}`. What
-a binary target is likely to be may also depend on the features of the alloy, by `HumeRothery` or
-`Logistic`; and the latent space has priors that are learnt, `Mixture`, `VampPrior` and
-`FlowPrior`.
+The latent space also has priors that are learnt: `Mixture`, `VampPrior` and `FlowPrior`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import torch
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Discriminator,
     Field,
     GetJsonSchemaHandler,
     Tag,
     ValidationError,
-    WithJsonSchema,
-    field_validator,
     model_serializer,
     model_validator,
 )
@@ -30,34 +22,22 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_hea.alloys.features import FEATURES
-from pyro_hea.errors import SpecError, nearest
-from pyro_hea.spec.declaration import Declaration, Frozen, Positive, Width
+from pyro_hea.devices import seeded
+from pyro_hea.errors import SpecError
+from pyro_hea.spec.declaration import Declaration, Width, name_by_position
 from pyro_hea.spec.distributions import (
     DISTRIBUTIONS,
     Argument,
     Fault,
     build,
+    name_of,
     parameters,
     ranges_of,
     read_arguments,
-    register_distribution,
+    read_distribution,
     support_name,
     unknown_name,
 )
-
-__all__ = [
-    "FlowPrior",
-    "HumeRothery",
-    "LatentPrior",
-    "Logistic",
-    "Mixture",
-    "Prior",
-    "TargetPrior",
-    "VampPrior",
-    "check_support",
-    "register_distribution",
-]
 
 
 class Prior(Declaration):
@@ -66,7 +46,8 @@ class Prior(Declaration):
     Attributes
     ----------
     dist : str
-        A distribution of one number or class, or one of your own (`register_distribution`).
+        A distribution of one number or class, or one of your own (`register_distribution`). In
+        Python also its class.
     arguments : tuple of (name, value)
         In the order of the distribution's constructor; each a key of its own in YAML and an
         argument of its own in Python.
@@ -83,6 +64,11 @@ class Prior(Declaration):
     Prior(dist='Normal', loc=0.0, scale=2.0)
     >>> prior.distribution(), prior.support
     (Normal(loc: 0.0, scale: 2.0), Real())
+    >>> import pyro.distributions as dist
+    >>> prior == Prior("Normal", 0.0, 2.0) == Prior(dist.Normal, scale=2.0, loc=0.0)
+    True
+
+    Where a spec takes a prior, it also takes a distribution of Pyro: `dist.Normal(0.0, 2.0)`.
     """
 
     dist: str
@@ -90,7 +76,14 @@ class Prior(Declaration):
 
     if TYPE_CHECKING:
 
-        def __init__(self, *, dist: str, **arguments: Any) -> None: ...
+        def __init__(self, dist: Any, *values: Any, **arguments: Any) -> None: ...
+
+    @classmethod
+    def name_arguments(cls, args: tuple[Any, ...], data: dict[str, Any]) -> dict[str, Any]:
+        """The distribution, then its arguments in the order of its constructor."""
+        name = name_of(args[0]) or args[0]
+        taken = parameters(name) if name in DISTRIBUTIONS else {}
+        return name_by_position(cls.__name__, ["dist", *taken], args, data)
 
     def distribution(self, like: Tensor | None = None) -> TorchDistribution:
         """The distribution itself, in the precision and on the device of `like`."""
@@ -101,36 +94,64 @@ class Prior(Declaration):
         """What a value drawn from it can be."""
         return cast("constraints.Constraint", self.distribution().support)
 
+    def central_range(self) -> tuple[float, float]:
+        """What 90 % of draws lie between, by draws that are the same each time."""
+        with seeded(0):
+            drawn = self.distribution().sample(torch.Size([1001]))
+        low, high = drawn.float().quantile(torch.tensor([0.05, 0.95])).tolist()
+        return low, high
+
     @model_validator(mode="before")
     @classmethod
-    def _checked(cls, data: Any) -> Any:
+    def _read_arguments(cls, data: Any) -> Any:
         if isinstance(data, cls):
             return data
+        data = read_distribution(data)
         if not isinstance(data, dict):
-            raise ValueError("a prior is a dictionary such as {dist: Normal, loc: 0, scale: 1}")
-        name = data.get("dist")
+            raise ValueError(
+                "a prior is a dictionary such as {dist: Normal, loc: 0, scale: 1}, or a "
+                "distribution of Pyro such as Normal(0, 1)"
+            )
+        name = name_of(data.get("dist")) or data.get("dist")
         if name is None:
             raise ValueError("`dist` is missing: name a distribution, as {dist: Normal, …}")
         if not isinstance(name, str) or name not in DISTRIBUTIONS:
-            raise _refusal([unknown_name(name)])
+            raise _validation_error([unknown_name(name)])
         given = {key: value for key, value in data.items() if key != "dist"}
         arguments, faults = read_arguments(name, given)
         if faults:
-            raise _refusal(faults)
+            raise _validation_error(faults)
         return {"dist": name, "arguments": tuple(arguments.items())}
 
     @model_serializer
-    def _flat(self) -> dict[str, Any]:
+    def _to_mapping(self) -> dict[str, Any]:
         return {"dist": self.dist, **dict(self.arguments)}
 
     def __repr_args__(self) -> Any:
-        return self._flat().items()
+        return self._to_mapping().items()
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: Any, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"title": cls.__name__, "anyOf": [_json_schema(name) for name in DISTRIBUTIONS]}
+
+
+def format_prior(prior: Prior) -> str:
+    """A prior in short.
+
+    Examples
+    --------
+    >>> format_prior(Prior(dist="Normal", loc=0.0, scale=1.0))
+    'Normal(loc=0, scale=1)'
+    """
+
+    def number(value: float | tuple[float, ...]) -> str:
+        if isinstance(value, tuple):
+            return f"[{', '.join(f'{v:g}' for v in value)}]"
+        return f"{value:g}"
+
+    return f"{prior.dist}({', '.join(f'{name}={number(v)}' for name, v in prior.arguments)})"
 
 
 def _json_schema(name: str) -> dict[str, Any]:
@@ -147,7 +168,7 @@ def _json_schema(name: str) -> dict[str, Any]:
     }
 
 
-def _refusal(faults: list[Fault]) -> ValidationError:
+def _validation_error(faults: list[Fault]) -> ValidationError:
     """Faults at keys that are no fields, each with its place."""
     details = [
         InitErrorDetails(
@@ -161,7 +182,7 @@ def _refusal(faults: list[Fault]) -> ValidationError:
 
 
 def check_support(
-    prior: TargetPrior,
+    prior: Declaration,
     site: str,
     needed: Literal["boolean", "classes", "real", "positive", "probability", "number"],
     classes: int | None = None,
@@ -229,177 +250,6 @@ def check_support(
             )
 
 
-class HumeRothery(Declaration):
-    """Log odds of a binary target by the rules of thumb for solid solutions.
-
-    An alloy that meets every criterion has the log odds `strength`, any other `-strength`: 2 is
-    a probability of 0.88. The size difference and Ω are after Yang and Zhang, Mater. Chem. Phys.
-    132 (2012) 233; the mixing enthalpy and entropy after Zhang et al., Adv. Eng. Mater. 10 (2008)
-    534.
-
-    Attributes
-    ----------
-    delta_max : float
-        Largest atomic size difference, %.
-    mixing_enthalpy : (float, float)
-        Lowest and highest, kJ/mol.
-    mixing_entropy : (float, float) or None
-        Lowest and highest, J/(mol K); None asks nothing of it.
-    omega_min : float or None
-        Least Ω; None asks nothing of it.
-    strength : float
-        Log odds. Negative where the target is what the rules speak against.
-
-    Examples
-    --------
-    >>> rule = HumeRothery()
-    >>> columns = {"atomic_size_difference": [4.0, 8.0], "mixing_enthalpy": [-5.0, -5.0]}
-    >>> rule.log_odds({name: torch.tensor(values) for name, values in columns.items()})
-    tensor([ 2., -2.])
-    """
-
-    rule: Literal["hume_rothery"] = "hume_rothery"
-    delta_max: Positive = 6.6
-    mixing_enthalpy: tuple[float, float] = (-15.0, 5.0)
-    mixing_entropy: tuple[float, float] | None = None
-    omega_min: Positive | None = None
-    strength: float = 2.0
-
-    @field_validator("mixing_enthalpy", "mixing_entropy")
-    @classmethod
-    def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-        if bounds is not None and bounds[0] >= bounds[1]:
-            raise ValueError("the lower bound comes first, and lies below the upper one")
-        return bounds
-
-    @property
-    def criteria(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest value of each feature that it reads."""
-        criteria = {
-            "atomic_size_difference": (-math.inf, self.delta_max),
-            "mixing_enthalpy": self.mixing_enthalpy,
-        }
-        if self.mixing_entropy is not None:
-            criteria["mixing_entropy"] = self.mixing_entropy
-        if self.omega_min is not None:
-            criteria["omega"] = (self.omega_min, math.inf)
-        return criteria
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the features that it reads."""
-        return tuple(self.criteria)
-
-    def log_odds(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """Log odds of 1.
-
-        Parameters
-        ----------
-        columns : mapping of str to Tensor, shape (...,)
-            Each of `features` in its own unit, not standardised.
-
-        Returns
-        -------
-        Tensor, shape (...,)
-        """
-        met = [
-            (columns[name] >= low) & (columns[name] <= high)
-            for name, (low, high) in self.criteria.items()
-        ]
-        every = torch.stack(torch.broadcast_tensors(*met)).all(0)
-        return torch.where(every, self.strength, -self.strength)
-
-
-def _is_feature(name: str) -> str:
-    if name not in FEATURES:
-        raise ValueError(f"'{name}' is no feature.{nearest(name, FEATURES)}")
-    return name
-
-
-def _no_boolean(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not a boolean")
-    return value
-
-
-def _any_number(prior: Prior) -> Prior:
-    check_support(prior, "coefficient", "number")
-    return prior
-
-
-FeatureName = Annotated[
-    str, AfterValidator(_is_feature), WithJsonSchema({"type": "string", "enum": list(FEATURES)})
-]
-Coefficient = Annotated[
-    Annotated[float, BeforeValidator(_no_boolean), Tag("number")]
-    | Annotated[Prior, AfterValidator(_any_number), Tag("Prior")],
-    Discriminator(lambda value: "Prior" if isinstance(value, (dict, Prior)) else "number"),
-]
-
-
-class Logistic(Declaration):
-    """Log odds of a binary target as a linear function of features, its coefficients unknown.
-
-    Attributes
-    ----------
-    logistic : mapping of feature name to number or Prior
-        Change of the log odds over one standard deviation of the feature among the training
-        alloys. A plain number is the mean of a normal prior.
-    intercept : number or Prior
-        Log odds of an alloy whose features are all average.
-    scale : float
-        Standard deviation of the normal priors whose mean is a plain number.
-
-    Examples
-    --------
-    >>> prior = Logistic(logistic={"number_of_elements": -0.8})
-    >>> prior.coefficients["number_of_elements"]
-    Prior(dist='Normal', loc=-0.8, scale=0.5)
-    """
-
-    logistic: Frozen[FeatureName, Coefficient] = Field(json_schema_extra={"minProperties": 1})
-    intercept: Coefficient = 0.0
-    scale: Positive = 0.5
-
-    @field_validator("logistic")
-    @classmethod
-    def _some(cls, logistic: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not logistic:
-            raise ValueError("name at least one feature")
-        return logistic
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the features that it reads."""
-        return tuple(self.logistic)
-
-    @property
-    def coefficients(self) -> dict[str, Prior]:
-        """Prior of each feature's coefficient, and of the `intercept`, which comes last."""
-        given = {**self.logistic, "intercept": self.intercept}
-        return {
-            name: value
-            if isinstance(value, Prior)
-            else Prior(dist="Normal", loc=value, scale=self.scale)
-            for name, value in given.items()
-        }
-
-
-TargetPrior = Annotated[
-    Annotated[Prior, Tag("Prior")]
-    | Annotated[HumeRothery, Tag("HumeRothery")]
-    | Annotated[Logistic, Tag("Logistic")],
-    Discriminator(lambda value: _expert(value)),
-]
-"""Prior of a target: a distribution, or log odds that depend on the features of the alloy."""
-
-
-def _expert(value: Any) -> str:
-    if not isinstance(value, dict):
-        return type(value).__name__ if isinstance(value, (HumeRothery, Logistic)) else "Prior"
-    return "HumeRothery" if "rule" in value else "Logistic" if "logistic" in value else "Prior"
-
-
 class Mixture(Declaration):
     """Prior of z: a mixture of normals whose weights, means and widths are learnt.
 
@@ -445,12 +295,12 @@ class FlowPrior(Declaration):
     bins: int = Field(default=8, ge=1, le=64)
 
 
-def _real(prior: Prior) -> Prior:
+def _check_real(prior: Prior) -> Prior:
     check_support(prior, "z", "real")
     return prior
 
 
-def _latent(value: Any) -> str:
+def _latent_kind(value: Any) -> str:
     name = value.get("dist") if isinstance(value, dict) else getattr(value, "dist", None)
     return {"Mixture": "Mixture", "VampPrior": "VampPrior", "Flow": "FlowPrior"}.get(
         str(name), "Prior"
@@ -458,10 +308,10 @@ def _latent(value: Any) -> str:
 
 
 LatentPrior = Annotated[
-    Annotated[Prior, AfterValidator(_real), Tag("Prior")]
+    Annotated[Prior, AfterValidator(_check_real), Tag("Prior")]
     | Annotated[Mixture, Tag("Mixture")]
     | Annotated[VampPrior, Tag("VampPrior")]
     | Annotated[FlowPrior, Tag("FlowPrior")],
-    Discriminator(_latent),
+    Discriminator(_latent_kind),
 ]
 """Prior of z: a distribution of each coordinate, the same for all, or one that is learnt."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
+from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.likelihood import Dirichlet, Likelihood, Multinomial
-from pyro_hea.spec.model import ModelSpec, in_order
+from pyro_hea.spec.model import ModelSpec
 from pyro_hea.spec.priors import (
     FlowPrior,
-    HumeRothery,
     LatentPrior,
-    Logistic,
     Mixture,
     Prior,
     VampPrior,
+    format_prior,
 )
-from pyro_hea.spec.targets import Binary, Categorical, Continuous, Ordinal, Target
+from pyro_hea.spec.targets import Binary, Categorical, Continuous, Ordinal, Target, in_order
 
 
 class Line(NamedTuple):
@@ -116,7 +116,9 @@ def _shared(target: Target) -> Iterator[Line]:
     if isinstance(target.prior, Logistic):
         for name, prior in target.prior.coefficients.items():
             key = name if name == "intercept" else f"logistic.{name}"
-            yield Line(f"{target.name}_{name}", (), "~", _said(prior), f"{setting}.prior.{key}")
+            yield Line(
+                f"{target.name}_{name}", (), "~", format_prior(prior), f"{setting}.prior.{key}"
+            )
     if isinstance(target, Binary | Categorical) and target.reports is not None:
         counts = {"a source": target.reports, **target.reports.sources}
         text = "; ".join(
@@ -129,9 +131,9 @@ def _shared(target: Target) -> Iterator[Line]:
 def _target(target: Target) -> Iterator[Line]:
     name, setting = target.name, f"targets.{target.name}"
     conditions = tuple(target.conditions) if isinstance(target, Continuous) else ()
-    given = (*_expert(target), *target.given, *conditions)
+    given = (*_parents_of_expert_prior(target), *target.given, *conditions)
     moved = ", moved by learnt weights" if target.given or conditions else ""
-    text = f"{_prior(target)}{moved}{_only(target)}"
+    text = f"{_prior(target)}{moved}{_format_only(target)}"
     yield Line(name, given, "~", text, f"{setting}.prior")
     if isinstance(target, Binary | Categorical) and target.reports is not None:
         shared = f"{name}_reliability"
@@ -143,7 +145,10 @@ def _prior(target: Target) -> str:
     prior = target.prior
     if isinstance(target, Continuous):
         unit = f" {target.unit}" if target.unit else ""
-        return f"{'exp ' if target.transform == 'log' else ''}{_said(target.prior)}{unit}"
+        log = "exp " if target.transform == "log" else ""
+        if target.prior is None:
+            return f"{log}Normal scaled to the labels{unit}"
+        return f"{log}{format_prior(target.prior)}{unit}"
     if isinstance(prior, HumeRothery):
         criteria = " and ".join(
             f"{low:g} ≤ {feature} ≤ {high:g}".removeprefix("-inf ≤ ").removesuffix(" ≤ inf")
@@ -159,10 +164,10 @@ def _prior(target: Target) -> str:
         probs = prior.distribution().probs.tolist()
         shares = zip(target.classes, probs, strict=True)
         return f"{kind}({', '.join(f'{name}: {p:.3g}' for name, p in shares)})"
-    return _said(cast("Prior", prior))
+    return format_prior(cast("Prior", prior))
 
 
-def _only(target: Target) -> str:
+def _format_only(target: Target) -> str:
     if not isinstance(target, Categorical):
         return ""
     return "".join(
@@ -173,20 +178,11 @@ def _only(target: Target) -> str:
     )
 
 
-def _expert(target: Target) -> tuple[str, ...]:
+def _parents_of_expert_prior(target: Target) -> tuple[str, ...]:
     """What an expert's prior depends on."""
     if isinstance(target.prior, Logistic):
         return "φ", f"{target.name}_*"
     return ("φ",) if isinstance(target.prior, HumeRothery) else ()
-
-
-def _said(prior: Prior) -> str:
-    def number(value: float | tuple[float, ...]) -> str:
-        if isinstance(value, tuple):
-            return f"[{', '.join(f'{v:g}' for v in value)}]"
-        return f"{value:g}"
-
-    return f"{prior.dist}({', '.join(f'{name}={number(v)}' for name, v in prior.arguments)})"
 
 
 def _latent(prior: LatentPrior, dim: int) -> str:
@@ -196,7 +192,7 @@ def _latent(prior: LatentPrior, dim: int) -> str:
         return f"mean posterior of {prior.components} learnt alloys over {dim} coordinates"
     if isinstance(prior, FlowPrior):
         return f"standard normal through {prior.layers} learnt couplings over {dim} coordinates"
-    return f"{_said(prior)} for each of {dim} coordinates"
+    return f"{format_prior(prior)} for each of {dim} coordinates"
 
 
 def _likelihood(likelihood: Likelihood, decoder: str) -> str:

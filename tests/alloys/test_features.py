@@ -14,8 +14,8 @@ from pyro_hea.errors import SpecError, UnknownElementError
 
 # The values that were published with arXiv:2409.06740. The sample holds 39 of its 1373 rows,
 # unchanged: all 30 elements, 2 to 10 elements, and each formula with an amount of 0.
-SAMPLE = Path(__file__).parent / "data" / "published_features_sample.csv"
-WHOLE = Path(__file__).parents[2] / "shared" / "reference" / "published_features.csv"
+SAMPLE = Path(__file__).parents[1] / "data" / "published_features_sample.csv"
+WHOLE = Path(__file__).parents[3] / "shared" / "reference" / "published_features.csv"
 PUBLISHED_COLUMNS = ["k", "vm", "tm", "vac", "delta", "delta_chi", "delta_s_mix", "delta_h_mix"]
 
 NAMES = tuple(FEATURES)
@@ -387,7 +387,7 @@ class TestFeatureMap:
         torch.testing.assert_close(values.cpu(), OF_FIELD(fractions), rtol=1e-9, atol=1e-9)
 
 
-class TestFaded:
+class TestRelaxed:
     """Features of elements that are present in part."""
 
     MAP = FeatureMap(tuple(FEATURES), load_tables("field"), ["Al", "Co", "Cr", "Fe", "Ni", "Zr"])
@@ -396,9 +396,9 @@ class TestFaded:
         x = torch.tensor(np.random.default_rng(0).dirichlet(np.ones(6), 50))
         x = x.masked_fill(x < 0.1, 0.0)
         x = x / x.sum(-1, keepdim=True)
-        faded = self.MAP.faded(x, (x > 0).double())
+        relaxed = self.MAP.relaxed(x, (x > 0).double())
         expected, several = self.MAP(x), (x > 0).sum(-1) > 1  # a pure element has no pair
-        torch.testing.assert_close(faded[several], expected[several], rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(relaxed[several], expected[several], rtol=1e-6, atol=1e-5)
 
     def test_nothing_jumps_where_an_element_goes(self):
         """Along a path on which zirconium, the largest atom, fades out of an alloy."""
@@ -408,7 +408,7 @@ class TestFaded:
         )
         there = torch.ones_like(amount)
         there[:, 5] = presence
-        values = self.MAP.faded(amount / amount.sum(-1, keepdim=True), there)
+        values = self.MAP.relaxed(amount / amount.sum(-1, keepdim=True), there)
         whole = values[-1] - values[0]
         steps = (values[1:] - values[:-1]).abs().amax(0)
         names = list(self.MAP.names)
@@ -418,5 +418,5 @@ class TestFaded:
 
     def test_gradients_are_finite_at_the_corners(self):
         x = torch.eye(6, dtype=torch.double).requires_grad_()
-        (slope,) = torch.autograd.grad(self.MAP.faded(x, torch.eye(6).double()).sum(), x)
+        (slope,) = torch.autograd.grad(self.MAP.relaxed(x, torch.eye(6).double()).sum(), x)
         assert slope.isfinite().all()

@@ -15,7 +15,7 @@ from pyro_hea.alloys.dataset import (
     encode_labels,
     encode_values,
     label_conditions,
-    label_of_reports,
+    labels_from_reports,
     measurements,
     read_alloys,
     report_counts,
@@ -199,7 +199,7 @@ def test_a_class_is_the_majority_and_a_number_the_median_of_its_rows(read):
             "phase",
             "fc",
             "label 'fc' is not allowed; write fcc, bcc, hcp, several or leave it blank for an "
-            "alloy that nobody looked at. Did you mean 'fcc'?",
+            "unlabelled alloy. Did you mean 'fcc'?",
         ),
         ("rating", "2.5", "label '2.5' is not allowed; write 1, 2, 3 or leave it blank"),
         ("hardness", "-3", "label '-3' is not allowed; write a number above 0 or leave it blank"),
@@ -321,4 +321,4 @@ def test_text_is_a_class_even_where_it_looks_like_a_number():
         [("NiTi", "rating", v) for v in ("1", "3", "3")], columns=["formula", "target", "value"]
     )
     with pytest.warns(ConflictingReportsWarning):
-        assert label_of_reports(reports).loc["NiTi", "rating"] == "3"
+        assert labels_from_reports(reports).loc["NiTi", "rating"] == "3"

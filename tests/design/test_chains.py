@@ -21,9 +21,9 @@ from pyro_hea.design import (
     RequiredElements,
     SumBounds,
     guide,
-    posterior,
+    sampling,
 )
-from pyro_hea.design.mixture import Mixture
+from pyro_hea.design.guide import NormalMixture
 from pyro_hea.design.problem import Problem
 from pyro_hea.design.program import log_factor, run_program
 from pyro_hea.design.smooth import relaxed, smooth_program
@@ -88,7 +88,7 @@ def test_the_relaxation_is_near_the_posterior_where_nothing_is_at_an_edge(vae):
     u = torch.randn(2, 500, 2, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         difference = (log_factor(problem, u) - smooth_at(problem, u)).double().numpy()
-    there = difference > -100  # what cannot be weighed in is given up
+    there = difference > -100  # where no rounded composition exists
     assert there.mean() > 0.8
     assert np.median(np.abs(difference[there])) < 1.0
 
@@ -108,7 +108,7 @@ def test_a_mixture_is_the_density_of_its_draws(dim):
     torch.manual_seed(0)
     particles = torch.randn(2, 5, dim, dtype=torch.double) + torch.tensor([[[0.0]], [[3.0]]])
     width = 0.6 * particles.std(1, keepdim=True)
-    mixture = Mixture(particles, width)
+    mixture = NormalMixture(particles, width)
     u = mixture.sample(torch.Size([30_000]))
     assert u.shape == (30_000, 2, dim)
     parts = Normal(particles, width.expand_as(particles)).log_prob(u[:50, :, None]).sum(-1).exp()
@@ -224,7 +224,7 @@ def test_nuts_mixes_and_agrees_with_importance_sampling_from_the_prior(vae, prob
 def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(problem):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        drawn = posterior._guide(problem, 50)
+        drawn = sampling._by_svi(problem, 50)
     assert drawn.attributes["k_hat"] < 0.7
     assert drawn.attributes["effective_sample_size"] > 1000
     x, log_weight = drawn.candidates.fractions, drawn.candidates.log_weight
@@ -233,7 +233,7 @@ def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(proble
 
 def test_designs_of_a_guide_hold_what_is_asked_and_come_again(vae, monkeypatch):
     monkeypatch.setattr(guide, "_STEPS", 100)
-    monkeypatch.setattr(posterior, "_GUIDED", 2000)
+    monkeypatch.setattr(sampling, "_GUIDED", 2000)
     designs, again = (vae.design(WISH, FIVE, n=15, method="svi", seed=2) for _ in range(2))
     assert designs.table.equals(again.table)
     assert designs.attributes["inference"] == "svi"
@@ -243,7 +243,9 @@ def test_designs_of_a_guide_hold_what_is_asked_and_come_again(vae, monkeypatch):
 
 
 def test_weights_that_are_not_to_be_trusted_are_warned_of(vae, problem, monkeypatch):
-    narrow = Mixture(torch.zeros(2, 1, 2).double(), torch.full((2, 1, 2), 0.02).double(), share=0.0)
-    monkeypatch.setattr(posterior, "fitted_guide", lambda problem: narrow)
+    narrow = NormalMixture(
+        torch.zeros(2, 1, 2).double(), torch.full((2, 1, 2), 0.02).double(), share=0.0
+    )
+    monkeypatch.setattr(sampling, "fitted_guide", lambda problem: narrow)
     with pytest.warns(DesignWarning, match=r"Pareto k is .* above 0\.7"):
         vae.design(WISH, FIVE, n=1, method="svi")

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_hea.cli import main
-from pyro_hea.cli.design import _in_at_percent
+from pyro_hea.cli.design import _short_formula
 from pyro_hea.errors import DesignWarning
 from pyro_hea.evaluate.report import write_designs
 
@@ -28,7 +28,7 @@ def test_every_constraint_can_be_asked_for(model, tmp_path):
     more.write_text("- min_elements: 3\n- soft: {constraint: {max_elements: 4}, weight: 1}\n")
     out = tmp_path / "designs.csv"
     wishes = ["--target", "single_phase=1", "--sum", "Al+Ni=0.2:0.6", "--ratio", "Al/Ni=0.2:2"]
-    wishes += ["--density", "5:9", "--max-price", 12, "--prices", prices, "--novel", 0.03]
+    wishes += ["--density", "5:9", "--max-price", 12, "--prices", prices, "--min-novelty", 0.03]
     wishes += ["--near", "AlCrFeNi=0.4", "--constraints", more, "--forbid", "noble,Cu"]
     result = run("design", model, *wishes, "-n", 12, "--batch", 4, "--out", out)
     assert result.exit_code == 0, result.output
@@ -43,7 +43,7 @@ def test_every_constraint_can_be_asked_for(model, tmp_path):
 
 def test_fractions_are_as_coarse_and_chains_as_asked_for(model, tmp_path):
     out = tmp_path / "designs.csv"
-    wish = ["--target", "single_phase=1", "--step", 0.05, "--minimum", 0.1]
+    wish = ["--target", "single_phase=1", "--step", 0.05, "--min-fraction", 0.1]
     result = run("design", model, *wish, "-n", 5, "--out", out)
     assert result.exit_code == 0, result.output
     x = pd.read_csv(out).filter(regex="^[A-Z][a-z]?$").to_numpy()
@@ -55,8 +55,8 @@ def test_fractions_are_as_coarse_and_chains_as_asked_for(model, tmp_path):
 
 def test_a_grid_is_screened(model, tmp_path):
     out = tmp_path / "best.csv"
-    wish = ["--target", "single_phase=1", "--only", "Co,Cr,Ni", "--novel", 0]
-    run_of = ["--step", 0.1, "--minimum", 0.1, "-n", 5, "--exhaustive", "--quiet"]
+    wish = ["--target", "single_phase=1", "--allow", "Co,Cr,Ni", "--min-novelty", 0]
+    run_of = ["--step", 0.1, "--min-fraction", 0.1, "-n", 5, "--exhaustive", "--quiet"]
     result = run("screen", model, *wish, *run_of, "--out", out)
     assert result.exit_code == 0, result.output
     assert "5 alloys from 66 candidates" in result.output
@@ -65,7 +65,7 @@ def test_a_grid_is_screened(model, tmp_path):
 
 def test_a_report_shows_the_designs_and_what_was_asked(model, tmp_path):
     page, out = tmp_path / "designs.html", tmp_path / "designs.csv"
-    wish = ["--target", "single_phase=1", "--only", "Al,Co,Cr,Ni", "-n", 12]
+    wish = ["--target", "single_phase=1", "--allow", "Al,Co,Cr,Ni", "-n", 12]
     result = run("design", model, *wish, "--out", out, "--report", page)
     assert result.exit_code == 0, result.output
     text = page.read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_a_report_shows_the_designs_and_what_was_asked(model, tmp_path):
 
 def test_a_report_of_a_screening_and_of_chains_has_their_figures(model, vae, tmp_path):
     page = tmp_path / "screen.html"
-    wish = ["--target", "single_phase=1", "--only", "Co,Cr,Ni", "--novel", 0, "--step", 0.1]
+    wish = ["--target", "single_phase=1", "--allow", "Co,Cr,Ni", "--min-novelty", 0, "--step", 0.1]
     assert run("screen", model, *wish, "-n", 5, "--quiet", "--report", page).exit_code == 0
     assert "To make first" not in page.read_text(encoding="utf-8")
     with pytest.warns(DesignWarning):
@@ -115,7 +115,7 @@ def test_a_table_is_screened(model, tmp_path):
     ],
 )
 def test_known_alloys_are_short_on_the_screen(formula, expected):
-    assert _in_at_percent(formula) == expected
+    assert _short_formula(formula) == expected
 
 
 def test_a_table_on_the_screen_repeats_nothing(model):
@@ -132,7 +132,7 @@ def test_a_table_on_the_screen_repeats_nothing(model):
         (["--ratio", "Al=1:2"], "is no ratio"),
         (["--near", "CoNi=far"], "is no number"),
         (["--density", "9:5"], "above the upper bound"),
-        (["--only", "refractories"], "no training alloy holds 'refractories'"),
+        (["--allow", "refractories"], "no training alloy holds 'refractories'"),
     ],
 )
 def test_what_cannot_be_asked_is_named(model, arguments, message):

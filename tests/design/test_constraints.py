@@ -26,12 +26,12 @@ from pyro_hea.design import (
     Soft,
     SumBounds,
 )
-from pyro_hea.design.region import Region
-from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import ConstraintError, UnknownElementError
 
 ELEMENTS = ("Al", "Co", "Cr", "Ni")
-ANYWHERE = Region.of([], ELEMENTS)
+ANYWHERE = feasible_region([], ELEMENTS)
 NO_FEATURES = pd.DataFrame()
 
 ONE_OF_EACH = [
@@ -119,34 +119,48 @@ class TestTighten:
         assert ANYWHERE.min_elements == 1
 
     def test_allowed_and_forbidden_elements_close_the_others(self):
-        assert Region.of([AllowedElements("Ni", "Al")], ELEMENTS).upper.tolist() == [1, 0, 0, 1]
-        assert Region.of([ForbiddenElements("Ni", "Al")], ELEMENTS).upper.tolist() == [0, 1, 1, 0]
+        assert feasible_region([AllowedElements("Ni", "Al")], ELEMENTS).upper.tolist() == [
+            1,
+            0,
+            0,
+            1,
+        ]
+        assert feasible_region([ForbiddenElements("Ni", "Al")], ELEMENTS).upper.tolist() == [
+            0,
+            1,
+            1,
+            0,
+        ]
 
     def test_required_elements_add_up(self):
-        region = Region.of([RequiredElements("Co"), RequiredElements("Ni")], ELEMENTS)
+        region = feasible_region([RequiredElements("Co"), RequiredElements("Ni")], ELEMENTS)
         assert region.required.tolist() == [False, True, False, True]
 
     def test_bounds_on_one_element_intersect(self):
-        region = Region.of([ElementBounds("Co", 0.1, 0.5), ElementBounds("Co", 0, 0.3)], ELEMENTS)
+        region = feasible_region(
+            [ElementBounds("Co", 0.1, 0.5), ElementBounds("Co", 0, 0.3)], ELEMENTS
+        )
         assert (region.lower[1], region.upper[1]) == (0.1, 0.3)
         assert region.lower[[0, 2, 3]].tolist() == [0, 0, 0]
         assert region.upper[[0, 2, 3]].tolist() == [1, 1, 1]
 
     def test_largest_fraction_lowers_only_what_is_above_it(self):
-        region = Region.of([ElementBounds("Co", 0, 0.2), LargestFraction(0.4)], ELEMENTS)
+        region = feasible_region([ElementBounds("Co", 0, 0.2), LargestFraction(0.4)], ELEMENTS)
         assert region.upper.tolist() == [0.4, 0.2, 0.4, 0.4]
 
     def test_the_narrower_number_of_elements_counts(self):
         wishes = [MinElements(2), MinElements(3), MaxElements(4), MaxElements(5)]
-        region = Region.of(wishes, ELEMENTS)
+        region = feasible_region(wishes, ELEMENTS)
         assert (region.min_elements, region.max_elements) == (3, 4)
 
     def test_feature_bounds_leave_the_fractions_alone(self):
-        region = Region.of([FeatureBounds("mixing_enthalpy", -15, 5)], ELEMENTS)
+        region = feasible_region([FeatureBounds("mixing_enthalpy", -15, 5)], ELEMENTS)
         assert region.upper.tolist() == ANYWHERE.upper.tolist()
 
     def test_order_does_not_matter(self):
-        regions = [Region.of(order, ELEMENTS) for order in itertools.permutations(ONE_OF_EACH[3:7])]
+        regions = [
+            feasible_region(order, ELEMENTS) for order in itertools.permutations(ONE_OF_EACH[3:7])
+        ]
         for region in regions:
             assert region.upper.tolist() == regions[0].upper.tolist()
             assert region.min_elements == regions[0].min_elements
@@ -242,14 +256,14 @@ class TestMalformed:
     @pytest.mark.parametrize("stranger", ["MaxElements(5)", None, MaxElements, {"Co": 0.1}])
     def test_what_is_no_constraint_is_named(self, stranger):
         with pytest.raises(ConstraintError, match=r"is no constraint; use AllowedElements, .*"):
-            Region.of([MinElements(2), stranger], ELEMENTS)
+            feasible_region([MinElements(2), stranger], ELEMENTS)
 
     def test_one_constraint_by_itself_is_no_sequence(self):
         with pytest.raises(ConstraintError, match=r"write \[MaxElements\(count=3\)\]"):
-            Region.of(MaxElements(3), ELEMENTS)
+            feasible_region(MaxElements(3), ELEMENTS)
 
     def test_an_element_that_no_training_alloy_holds_may_be_forbidden(self):
-        region = Region.of([ForbiddenElements("La", "Ni")], ELEMENTS)
+        region = feasible_region([ForbiddenElements("La", "Ni")], ELEMENTS)
         assert region.upper.tolist() == [1, 1, 1, 0]
         assert ForbiddenElements("La").holds(np.eye(4), None, region).all()
 
@@ -267,11 +281,11 @@ class TestMalformed:
         with pytest.raises(
             UnknownElementError, match=r"'co'\. Did you mean 'Co'\?.*Al, Co, Cr, Ni"
         ):
-            Region.of([constraint], ELEMENTS)
+            feasible_region([constraint], ELEMENTS)
 
 
-UNWEIGHABLE = (
-    "the bounds of a required element hold no fraction that could be weighed in (at least 0.01, "
+UNROUNDABLE = (
+    "the bounds of a required element hold no fraction to round to (at least 0.01, "
     "in steps of 0.005)"
 )
 CLASHES = {
@@ -333,11 +347,11 @@ CLASHES = {
     ),
     "an upper bound below the smallest fraction": (
         [RequiredElements("Co"), ElementBounds("Co", 0, 0.005)],
-        UNWEIGHABLE,
+        UNROUNDABLE,
     ),
     "bounds between two steps": (
         [ElementBounds("Co", 0.201, 0.204)],
-        UNWEIGHABLE,
+        UNROUNDABLE,
     ),
 }
 
@@ -349,20 +363,20 @@ class TestClashes:
         self, clash, reason, bystanders
     ):
         with pytest.raises(ConstraintError) as refusal:
-            Region.of([*bystanders, *clash], ELEMENTS, minimum=0.01, step=0.005)
+            feasible_region([*bystanders, *clash], ELEMENTS, minimum=0.01, step=0.005)
         named = ", ".join(map(repr, clash))
         assert str(refusal.value) == f"no alloy satisfies {named}: {reason}"
 
     def test_smallest_fractions_of_all_elements_may_exceed_the_whole(self):
-        Region.of([MinElements(4)], ELEMENTS, minimum=0.25)
+        feasible_region([MinElements(4)], ELEMENTS, minimum=0.25)
         with pytest.raises(ConstraintError, match=r"MinElements\(count=4\): .*more than 100 at"):
-            Region.of([MinElements(4)], ELEMENTS, minimum=0.26)
+            feasible_region([MinElements(4)], ELEMENTS, minimum=0.26)
 
     def test_one_element_too_few_and_one_more_too_many(self):
         most = ElementBounds("Al", 0.7, 0.8)
-        Region.of([most], ELEMENTS, minimum=0.3, step=0.05)
+        feasible_region([most], ELEMENTS, minimum=0.3, step=0.05)
         with pytest.raises(ConstraintError, match=r"'Al'.*: .* both miss 100 at"):
-            Region.of([most], ELEMENTS, minimum=0.35, step=0.05)
+            feasible_region([most], ELEMENTS, minimum=0.35, step=0.05)
 
     @pytest.mark.parametrize(
         "narrow",
@@ -378,7 +392,7 @@ class TestClashes:
         ids=str,
     )
     def test_what_can_just_be_satisfied_is_accepted(self, narrow):
-        Region.of(narrow, ELEMENTS, minimum=0.01, step=0.005)
+        feasible_region(narrow, ELEMENTS, minimum=0.01, step=0.005)
 
 
 # Random sets of constraints against a mixed-integer programme that knows nothing of regions.
@@ -465,19 +479,19 @@ def test_constraints_are_refused_just_where_no_alloy_satisfies_them(case, minimu
     if alloy is None:
         event("refused")
         with pytest.raises(ConstraintError, match="no alloy satisfies"):
-            Region.of(constraints, elements, minimum, step)
+            feasible_region(constraints, elements, minimum, step)
         return
     event("accepted")
-    region = Region.of(constraints, elements, minimum, step)
-    Region.of(constraints, elements, minimum)  # whatever the step
+    region = feasible_region(constraints, elements, minimum, step)
+    feasible_region(constraints, elements, minimum)  # whatever the step
 
     rng = np.random.default_rng(0)
     dense, sparse = (rng.dirichlet(np.full(len(elements), a), 50) for a in (1.0, 0.2))
     rows = np.vstack([alloy, dense, sparse])
-    weighed, possible = weigh_in(rows, region, step, minimum)
+    rounded, possible = round_compositions(rows, region, step, minimum)
     assert possible[0]
-    np.testing.assert_array_equal(weighed[0], alloy)
-    kept = weighed[possible]
+    np.testing.assert_array_equal(rounded[0], alloy)
+    kept = rounded[possible]
     np.testing.assert_allclose(kept.sum(1), 1, atol=1e-9)
     np.testing.assert_allclose(kept / step, (kept / step).round(), atol=1e-9)
     assert (kept[kept > 0] >= max(minimum, step) - 1e-9).all()
@@ -490,7 +504,7 @@ def test_constraints_are_refused_just_where_no_alloy_satisfies_them(case, minimu
 def test_a_refusal_names_constraints_that_clash_by_themselves(case):
     elements, constraints = case
     try:
-        Region.of(constraints, elements, 0.01, 0.005)
+        feasible_region(constraints, elements, 0.01, 0.005)
     except ConstraintError as refusal:
         named = [c for c in constraints if repr(c) in str(refusal)]
         assert satisfying_alloy(named, elements, 0.01, 0.005) is None

@@ -21,14 +21,14 @@ from pyro_hea.design import (
     MinElements,
     Novel,
     RequiredElements,
-    posterior,
     sample_designs,
+    sampling,
 )
 from pyro_hea.design import wishes as wished
+from pyro_hea.design.feasibility import feasible_region
 from pyro_hea.design.problem import Problem, features_of
 from pyro_hea.design.program import Candidates, design_program, draw_distinct
-from pyro_hea.design.region import Region
-from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import (
     ConstraintError,
     DataError,
@@ -39,7 +39,10 @@ from pyro_hea.errors import (
     UnknownTargetError,
 )
 from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior.idata import groups_of
 from pyro_hea.program.model import AlloyModel
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
 
 WISH = {"single_phase": 1}
 WISHED = ["all_wishes", "all_wishes_sd", "all_wishes_low", "all_wishes_high"]
@@ -56,8 +59,8 @@ def designs(vae) -> DesignResult:
 @pytest.fixture
 def few_candidates(monkeypatch):
     """Give up sooner than a user would want."""
-    monkeypatch.setattr(posterior, "_CANDIDATES", 256)
-    monkeypatch.setattr(posterior, "_ROUNDS", 3)
+    monkeypatch.setattr(sampling, "_CANDIDATES", 256)
+    monkeypatch.setattr(sampling, "_ROUNDS", 3)
 
 
 def fractions_of(result, vae) -> pd.DataFrame:
@@ -69,11 +72,11 @@ class TestTable:
         elements = list(vae.ensemble.elements)
         assert list(designs.table) == [
             "formula",
+            *("all_wishes", "all_wishes_low", "all_wishes_high"),
+            *("single_phase", "single_phase_low", "single_phase_high"),
             *elements,
-            *PREDICTED,
-            *WISHED,
-            "novelty",
-            "known",
+            *("single_phase_sd", "single_phase_epistemic", "single_phase_aleatoric"),
+            *("all_wishes_sd", "novelty", "known"),
         ]
         assert list(designs.table.index) == list(range(40))
         assert len(designs) == 40
@@ -86,7 +89,7 @@ class TestTable:
         pd.testing.assert_frame_equal(read, fractions, rtol=0, atol=1e-5)
         assert [format_formula(formula) for formula in fractions.index] == list(fractions.index)
 
-    def test_alloys_are_as_one_would_weigh_them_in(self, designs, vae):
+    def test_alloys_are_rounded_compositions(self, designs, vae):
         fractions = fractions_of(designs, vae).to_numpy()
         np.testing.assert_allclose(fractions.sum(1), 1, atol=1e-9)
         np.testing.assert_allclose(fractions * 200, (fractions * 200).round(), atol=1e-9)
@@ -153,7 +156,7 @@ class TestConstraints:
         table = vae.design(WISH, constraints, n=3, seed=seed).table
         fractions = table[list(vae.ensemble.elements)].to_numpy()
         features = features_of(fractions, vae.ensemble)
-        region = Region.of(constraints, vae.ensemble.elements)
+        region = feasible_region(constraints, vae.ensemble.elements)
         for constraint in constraints:
             assert constraint.holds(fractions, features, region).all(), constraint
         np.testing.assert_allclose(fractions.sum(1), 1, atol=1e-9)
@@ -223,7 +226,7 @@ def random_constraints(rng, elements):
         ]
         chosen = [wish for wish in wishes if rng.random() < 0.5]
         try:
-            Region.of(chosen, elements, 0.01, 0.005)
+            feasible_region(chosen, elements, 0.01, 0.005)
         except ConstraintError:
             continue
         return chosen
@@ -292,7 +295,7 @@ def problem_of(ensemble, targets=WISH, constraints=(), kappa=1.0):
 
 
 class TestDesignPosterior:
-    """π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)), with x as one would weigh it in."""
+    """π(z) ∝ p(z) q(y* | φ(x(z)))^κ C(x(z)), with x the rounded composition."""
 
     @pytest.mark.parametrize("wish", [0, 1])
     def test_agreement_is_the_mean_over_all_members_of_each_alloy(self, judged, wish):
@@ -322,7 +325,7 @@ class TestDesignPosterior:
         assert z.shape == (2, 30, 2)
         for member in range(2):
             decoded = vae.decode(z[member].numpy(), WISH, member=member).to_numpy(float)
-            expected, _ = weigh_in(decoded, problem.region, 0.005, 0.01)
+            expected, _ = round_compositions(decoded, problem.region, 0.005, 0.01)
             # a remainder may fall to the other side in another batch
             assert np.abs(alloys[member].numpy() - expected).max() < 0.006
 
@@ -339,7 +342,7 @@ class TestDesignPosterior:
         for draw in range(10):
             member = int(draws["member"][0, draw])
             decoded = vae.decode(draws["z"][0, draw].to_numpy(), WISH, member=member)
-            rounded, _ = weigh_in(
+            rounded, _ = round_compositions(
                 decoded.to_numpy(float), problem_of(vae.ensemble).region, 0.005, 0.01
             )
             assert np.abs(rounded[0] - draws["composition"][0, draw].to_numpy()).max() < 0.006
@@ -353,15 +356,15 @@ class TestDesignPosterior:
         line = torch.linspace(-4, 4, 81)
         z = torch.cartesian_prod(line, line)
         decoded = judged.decode(z.expand(2, *z.shape), WISH).flatten(0, 1).double().numpy()
-        alloys, possible = weigh_in(decoded, problem.region, 0.005, 0.01)
+        alloys, possible = round_compositions(decoded, problem.region, 0.005, 0.01)
         alloys, decoded = alloys[possible], decoded[possible]
         density = torch.exp(-z.square().sum(1) / 2).double().numpy()
         prior = np.tile(density, 2)[possible]
         bent = rel_entr(alloys, np.maximum(decoded, 1e-5)).sum(1)
         weight = prior * judged.agreement(alloys) ** kappa * (1 + 20 * bent) ** -5
 
-        monkeypatch.setattr(posterior, "_CANDIDATES", 16384)
-        monkeypatch.setattr(posterior, "_FEWEST", 16384)
+        monkeypatch.setattr(sampling, "_CANDIDATES", 16384)
+        monkeypatch.setattr(sampling, "_FEWEST", 16384)
         n = 250
         result = sample_designs(judged, WISH, wishes, n=n, seed=1, agreement=kappa)
         drawn = result.table[list(judged.elements)].to_numpy()
@@ -480,7 +483,8 @@ class TestRefused:
         bounds = [FeatureBounds("mixing_enthalpy", 300), MaxElements(8)]
         message = (
             "none of 256 candidates satisfies every constraint. Share that satisfies each: "
-            "FeatureBounds('mixing_enthalpy', low=300): 0.0%, MaxElements(count=8): 100.0%, Novel("
+            "FeatureBounds('mixing_enthalpy', low=300): 0.0%, MaxElements(count=8): 100.0%, "
+            "MinElements(count=3): 100.0%, Novel("
         )
         with pytest.raises(ConstraintError, match=re.escape(message)):
             vae.design(WISH, bounds, n=2)
@@ -512,7 +516,9 @@ class TestTooFew:
 class TestResult:
     def test_repr_counts_alloys_and_candidates(self, designs):
         assert re.fullmatch(
-            r"DesignResult\(40 alloys from \d+ candidates, \d+% of them discarded\)", repr(designs)
+            r"DesignResult\(40 alloys from \d+ candidates, \d+% of them discarded; "
+            r"assumed: MinElements\(count=3\), Novel\(distance=0.02\)\)",
+            repr(designs),
         )
 
     def test_html_shows_the_alloys_without_empty_columns(self, vae):
@@ -541,7 +547,7 @@ class TestResult:
 
     def test_idata_holds_the_designs_as_draws_of_one_chain(self, designs, vae):
         draws = designs.idata.posterior
-        assert designs.idata.groups() == ["posterior"]
+        assert list(groups_of(designs.idata)) == ["posterior"]
         assert draws["z"].dims == ("chain", "draw", "latent")
         assert draws["composition"].dims == ("chain", "draw", "element")
         assert draws["single_phase"].dims == draws["member"].dims == ("chain", "draw")

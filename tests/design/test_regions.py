@@ -24,12 +24,12 @@ from pyro_hea.design import (
     Soft,
     SumBounds,
 )
-from pyro_hea.design.region import Region
-from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import ConstraintError, FormulaError, UnknownElementError
 
 ELEMENTS = ("Al", "Co", "Cr", "Fe", "Mo", "Ni", "Pd", "Ti")
-ANYWHERE = Region.of([], ELEMENTS)
+ANYWHERE = feasible_region([], ELEMENTS)
 NO_FEATURES = pd.DataFrame()
 STEP, MINIMUM = 0.005, 0.01
 
@@ -58,7 +58,7 @@ class TestExcess:
 
     def test_novelty_is_the_distance_from_the_nearest_known_alloy(self):
         known = np.array([[0.5, 0.5, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0.5, 0, 0.5, 0, 0]])
-        region = Region.of([], ELEMENTS, known=known)
+        region = feasible_region([], ELEMENTS, known=known)
         near, far = [0.49, 0.51, 0, 0, 0, 0, 0, 0], [0, 0, 0.5, 0.5, 0, 0, 0, 0]
         missed = Novel(0.02).excess(np.array([near, far]), NO_FEATURES, region)
         np.testing.assert_allclose(missed, [0.01, 0], atol=1e-12)
@@ -83,23 +83,23 @@ class TestExcess:
 
 class TestGroups:
     def test_stand_for_their_elements_that_the_model_knows(self):
-        region = Region.of([AllowedElements("refractory", "Al")], ELEMENTS)
+        region = feasible_region([AllowedElements("refractory", "Al")], ELEMENTS)
         assert [e for e, u in zip(ELEMENTS, region.upper, strict=True) if u] == [
             "Al",
             "Cr",
             "Mo",
             "Ti",
         ]
-        region = Region.of([ForbiddenElements("3d")], ELEMENTS)
+        region = feasible_region([ForbiddenElements("3d")], ELEMENTS)
         assert [e for e, u in zip(ELEMENTS, region.upper, strict=True) if u] == ["Al", "Mo", "Pd"]
 
     def test_a_group_is_not_required_as_a_whole(self):
         with pytest.raises(ConstraintError, match=r"SumBounds\(\['noble'\], 0\.01\)"):
-            Region.of([RequiredElements("noble")], ELEMENTS)
+            feasible_region([RequiredElements("noble")], ELEMENTS)
 
     def test_a_group_of_which_the_model_knows_none_is_named(self):
         with pytest.raises(UnknownElementError, match=r"of the group 'noble' \(Ag, Au, "):
-            Region.of([AllowedElements("noble")], ("Co", "Ni"))
+            feasible_region([AllowedElements("noble")], ("Co", "Ni"))
 
 
 class TestMalformed:
@@ -146,7 +146,7 @@ class TestClashes:
     def test_are_refused_by_name(self, clash):
         bystanders = [MinElements(1), ElementBounds("Ti", 0, 0.9)]
         with pytest.raises(ConstraintError) as refusal:
-            Region.of([*bystanders, *clash], ELEMENTS, MINIMUM, STEP)
+            feasible_region([*bystanders, *clash], ELEMENTS, MINIMUM, STEP)
         named = ", ".join(map(repr, clash))
         assert str(refusal.value).startswith(f"no alloy satisfies {named}: no amounts within")
 
@@ -154,8 +154,10 @@ class TestClashes:
         table = load_tables("field").properties.loc[list(ELEMENTS)]
         cold = FeatureBounds("melting_temperature", 0, 300)
         with pytest.raises(ConstraintError, match="'melting_temperature'"):
-            Region.of([cold], ELEMENTS, MINIMUM, STEP, properties=table)
-        Region.of([cold], ELEMENTS, MINIMUM, STEP)  # unknown without the elements' temperatures
+            feasible_region([cold], ELEMENTS, MINIMUM, STEP, properties=table)
+        feasible_region(
+            [cold], ELEMENTS, MINIMUM, STEP
+        )  # unknown without the elements' temperatures
 
 
 @st.composite
@@ -182,16 +184,16 @@ def linear_sets(draw):
 
 @settings(max_examples=80, deadline=None)
 @given(linear_sets(), st.integers(0, 2**31))
-def test_what_is_weighed_in_satisfies_every_constraint(constraints, seed):
+def test_a_rounded_composition_satisfies_every_constraint(constraints, seed):
     try:
-        region = Region.of(constraints, ELEMENTS, MINIMUM, STEP)
+        region = feasible_region(constraints, ELEMENTS, MINIMUM, STEP)
     except ConstraintError:
         event("refused")
         return
     rows = np.random.default_rng(seed).dirichlet(np.full(len(ELEMENTS), 0.5), 60)
-    weighed, possible = weigh_in(rows, region, STEP, MINIMUM)
+    rounded, possible = round_compositions(rows, region, STEP, MINIMUM)
     event(f"mended: {'all' if possible.all() else 'some' if possible.any() else 'none'}")
-    kept = weighed[possible]
+    kept = rounded[possible]
     np.testing.assert_allclose(kept.sum(1), 1, atol=1e-9)
     np.testing.assert_allclose(kept / STEP, (kept / STEP).round(), atol=1e-9)
     assert (kept[kept > 0] >= MINIMUM - 1e-9).all()
@@ -212,21 +214,21 @@ def test_what_random_alloys_satisfy_is_never_refused(constraints, seed):
         row[present] = 2 + rng.multinomial(spare, rng.dirichlet(np.ones(len(present))))
         counts.append(row)
     alloys = np.array(counts) * STEP
-    anywhere = Region.of([], ELEMENTS)
+    anywhere = feasible_region([], ELEMENTS)
     ok = np.all([c.holds(alloys, NO_FEATURES, anywhere) for c in constraints], axis=0)
     if ok.any():
-        region = Region.of(constraints, ELEMENTS, MINIMUM, STEP)
-        weighed, possible = weigh_in(alloys[ok], region, STEP, MINIMUM)
+        region = feasible_region(constraints, ELEMENTS, MINIMUM, STEP)
+        rounded, possible = round_compositions(alloys[ok], region, STEP, MINIMUM)
         assert possible.all()
-        np.testing.assert_allclose(weighed, alloys[ok], atol=1e-12)
+        np.testing.assert_allclose(rounded, alloys[ok], atol=1e-12)
 
 
 def test_an_alloy_that_misses_a_bound_is_moved_no_further_than_it_must():
-    region = Region.of([SumBounds(["Co", "Ni"], 0.6, 1.0)], ELEMENTS, MINIMUM, STEP)
+    region = feasible_region([SumBounds(["Co", "Ni"], 0.6, 1.0)], ELEMENTS, MINIMUM, STEP)
     row = np.array([[0.3, 0.3, 0, 0.2, 0, 0.2, 0, 0]])
-    (weighed,), _ = weigh_in(row, region, STEP, MINIMUM)
-    assert weighed[1] + weighed[5] == pytest.approx(0.6)
-    assert np.abs(weighed - row).sum() / 2 == pytest.approx(0.1)
+    (rounded,), _ = round_compositions(row, region, STEP, MINIMUM)
+    assert rounded[1] + rounded[5] == pytest.approx(0.6)
+    assert np.abs(rounded - row).sum() / 2 == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("used", [2, 5, 8])
@@ -239,6 +241,6 @@ def test_novelty_is_the_distance_to_the_nearest_of_all_known_alloys(used, distan
     x[:, :used] = rng.dirichlet(np.full(used, 0.3), 40)
     x[0] = 0.0
     x[0, 0] = 1.0
-    region = Region.of([], ELEMENTS, known=known)
+    region = feasible_region([], ELEMENTS, known=known)
     expected = [max(distance - min(abs(a - k).sum() / 2 for k in known), 0) for a in x]
     np.testing.assert_allclose(Novel(distance).excess(x, NO_FEATURES, region), expected, atol=1e-9)

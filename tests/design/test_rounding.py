@@ -13,21 +13,21 @@ from pyro_hea.design import (
     MinElements,
     RequiredElements,
 )
-from pyro_hea.design.region import Region
-from pyro_hea.design.rounding import weigh_in
+from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.rounding import round_compositions
 
 ELEMENTS = ("Al", "Co", "Cr", "Fe", "Ni")
 STEPS = [0.005, 0.01, 0.05]
 
 
-def weigh(*rows, constraints=(), step=0.005, minimum=0.01):
-    region = Region.of(constraints, ELEMENTS, minimum, step)
-    return weigh_in(np.array(rows, float), region, step, minimum)
+def rounded_of(*rows, constraints=(), step=0.005, minimum=0.01):
+    region = feasible_region(constraints, ELEMENTS, minimum, step)
+    return round_compositions(np.array(rows, float), region, step, minimum)
 
 
 def alloy(*row, **options):
     """One alloy, which must be possible."""
-    rounded, possible = weigh(row, **options)
+    rounded, possible = rounded_of(row, **options)
     assert possible.tolist() == [True]
     return rounded[0].tolist()
 
@@ -49,14 +49,14 @@ class TestValidAlloys:
     @pytest.mark.parametrize("step", STEPS)
     def test_come_back_unchanged(self, step):
         alloys = on_grid(np.random.default_rng(1), 300, step)
-        rounded, possible = weigh(*alloys, step=step, minimum=min(step, 0.01) / 2)
+        rounded, possible = rounded_of(*alloys, step=step, minimum=min(step, 0.01) / 2)
         assert possible.all()
         np.testing.assert_array_equal(rounded, alloys)
 
     def test_come_back_unchanged_with_an_element_at_the_minimum(self):
         alloys = on_grid(np.random.default_rng(2), 2000, 0.01)
         assert np.isclose(alloys, 0.01).any(1).sum() > 100
-        rounded, _ = weigh(*alloys, minimum=0.01)
+        rounded, _ = rounded_of(*alloys, minimum=0.01)
         np.testing.assert_array_equal(rounded, alloys)
 
     @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ class TestValidAlloys:
         ],
         ids=str,
     )
-    def test_weighing_in_twice_changes_nothing(self, step, constraints):
+    def test_rounding_twice_changes_nothing(self, step, constraints):
         rows = np.random.default_rng(2).dirichlet(np.full(5, 0.5), 300)
-        once, possible = weigh(*rows, constraints=constraints, step=step)
-        twice, still = weigh(*once[possible], constraints=constraints, step=step)
+        once, possible = rounded_of(*rows, constraints=constraints, step=step)
+        twice, still = rounded_of(*once[possible], constraints=constraints, step=step)
         assert possible.any()
         assert still.all()
         np.testing.assert_array_equal(twice, once[possible])
@@ -203,12 +203,12 @@ class TestImpossible:
         ids=str,
     )
     def test_is_said_of_alloys_whose_elements_leave_nothing(self, row, constraints):
-        rounded, possible = weigh(row, [0.2] * 5, constraints=constraints)
+        rounded, possible = rounded_of(row, [0.2] * 5, constraints=constraints)
         assert possible.tolist() == [False, True]
         assert np.isfinite(rounded).all()
 
     def test_an_alloy_of_nothing_is_not_possible(self):
-        assert weigh([0.0] * 5)[1].tolist() == [False]
+        assert rounded_of([0.0] * 5)[1].tolist() == [False]
 
 
 @settings(max_examples=50, deadline=None)
@@ -225,18 +225,18 @@ class TestImpossible:
         ]
     ),
 )
-def test_rows_are_weighed_in_one_by_one_and_satisfy_every_constraint(
-    seed, step, minimum, constraints
-):
+def test_rows_are_rounded_one_by_one_and_satisfy_every_constraint(seed, step, minimum, constraints):
     if step == 0.25 and constraints:
         constraints = [MaxElements(3)]
     rng = np.random.default_rng(seed)
     rows = rng.dirichlet(np.full(5, rng.choice([0.1, 0.5, 2.0])), 20)
-    together, possible = weigh(*rows, constraints=constraints, step=step, minimum=minimum)
+    together, possible = rounded_of(*rows, constraints=constraints, step=step, minimum=minimum)
     for row, rounded, ok in zip(rows, together, possible, strict=True):
-        alone, alone_ok = weigh(row, constraints=constraints, step=step, minimum=minimum)
+        alone, alone_ok = rounded_of(row, constraints=constraints, step=step, minimum=minimum)
         np.testing.assert_array_equal(alone[0], rounded)
         assert alone_ok[0] == ok
     np.testing.assert_allclose(together[possible].sum(1), 1, atol=1e-12)
     for constraint in constraints:
-        assert constraint.holds(together[possible], pd.DataFrame(), Region.of([], ELEMENTS)).all()
+        assert constraint.holds(
+            together[possible], pd.DataFrame(), feasible_region([], ELEMENTS)
+        ).all()

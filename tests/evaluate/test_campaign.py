@@ -15,13 +15,17 @@ TINY = ModelSpec(
     head={"hidden": (16,)},
     encoder={"hidden": (16,)},
     decoder={"hidden": (16,)},
-    training={"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 2, "epochs": 4},
+    training={
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+        "members": 2,
+        "epochs": 4,
+    },
 )
 
 
 @pytest.fixture(scope="module")
 def pool():
-    alloys = load_alloys()
+    alloys = load_alloys("zeng2024")
     wide = alloys.take((alloys.number_of_elements >= 4).to_numpy())
     return wide.take(wide.labels["single_phase"].notna().to_numpy())
 
@@ -56,7 +60,7 @@ def test_labels_that_are_held_back_are_not_seen(pool, monkeypatch):
 
 def test_a_perfect_strategy_hits_every_time_and_chance_the_base_rate(pool, monkeypatch):
     single = pool.labels["single_phase"].to_numpy()
-    perfect = Strategy(lambda told, spec, seed: single[None], campaign._likeliest)
+    perfect = Strategy(lambda data, spec, seed: single[None], campaign._greedy)
     monkeypatch.setitem(STRATEGIES, "perfect", perfect)
     table = simulate_campaign(pool, ["perfect", "random"], seeds=10)
     last = campaign_summary(table).set_index(["strategy", "round"])["mean"]
@@ -68,7 +72,7 @@ def test_expected_improvement_prefers_the_uncertain_of_two_alike():
     members = np.array([[0.5, 0.1, 0.9], [0.5, 0.9, 0.9]])
     order = campaign._expected_improvement(members, np.eye(3), 3, np.random.default_rng(0))
     assert order.tolist() == [1, 0, 2] or order.tolist() == [2, 1, 0]
-    better = campaign._upper_bound(members, np.eye(3), 3, np.random.default_rng(0))
+    better = campaign._upper_confidence_bound(members, np.eye(3), 3, np.random.default_rng(0))
     assert better.tolist() == [1, 2, 0] or better.tolist() == [2, 1, 0]
 
 
@@ -81,7 +85,7 @@ def test_what_cannot_be_played_is_refused(pool):
 
 def test_elements_of_candidates_alone_are_no_obstacle():
     rare = ["Re", "Rh", "Ru", "Pt", "Pd", "Ir", "Os", "Sc", "Y", "La", "Ce", "Nd", "Gd", "Er"]
-    common = load_alloys().split("published")["labelled"].take(np.arange(100))
+    common = load_alloys("zeng2024").split("published")["labelled"].take(np.arange(100))
     formulas = [*(f"Ni2{x}" for x in rare), *common.formulas]
     labels = pd.DataFrame({"formula": formulas, "target": "single_phase"})
     labels["value"] = np.arange(len(formulas)) % 2

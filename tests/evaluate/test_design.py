@@ -26,14 +26,14 @@ from pyro_hea.evaluate.rediscovery import (
 
 @pytest.fixture(scope="module")
 def alloys():
-    return load_alloys()
+    return load_alloys("zeng2024")
 
 
 @pytest.fixture(scope="module")
 def vae(alloys):
     spec = ModelSpec(
         training={
-            "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
             "members": 2,
             "epochs": 15,
         }
@@ -87,7 +87,7 @@ def test_a_group_is_designed_in_by_a_model_that_was_not_shown_its_sets(alloys, m
 
     monkeypatch.setattr(rediscovery, "rediscovered", look)
     tiny = {"hidden": (4,)}
-    training = {"members": 1, "epochs": 1, "teacher": None, "sleep": 0}
+    training = {"members": 1, "epochs": 1, "distillation": None, "wake_sleep": 0}
     spec = ModelSpec(latent={"dim": 2}, head=tiny, encoder=tiny, decoder=tiny, training=training)
     for group in range(GROUPS):
         rediscovery_group(group, spec, device="cpu", progress=False)

@@ -10,7 +10,7 @@ TARGET = "single_phase"
 
 @pytest.fixture(scope="module")
 def alloys():
-    return load_alloys()
+    return load_alloys("zeng2024")
 
 
 @pytest.mark.parametrize("kind", ["random", "grouped"])

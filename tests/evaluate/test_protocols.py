@@ -19,7 +19,7 @@ SPEC = ModelSpec(
     encoder=SMALL,
     decoder=SMALL,
     training={
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 6,
         "batch_size": 512,
@@ -113,8 +113,8 @@ class TestLabels:
     @pytest.fixture
     def flip(self, monkeypatch):
         def flip(part):
-            changed = self.flipped(load_alloys(), part)
-            monkeypatch.setattr(protocols, "load_alloys", lambda: changed)
+            changed = self.flipped(load_alloys("zeng2024"), part)
+            monkeypatch.setattr(protocols, "load_alloys", lambda sources: changed)
             return run_again()
 
         return flip

@@ -13,7 +13,7 @@ from pyro_hea.errors import DataError, MissingExtraError, UnknownTargetError, Un
 from pyro_hea.explain import (
     PUBLISHED_IMPORTANCE,
     attribute,
-    beside_published,
+    compare_with_published,
     correlated_groups,
     features_of,
     interactions,
@@ -88,7 +88,7 @@ def test_a_head_with_a_known_formula_gives_the_values_worked_out_by_hand(alloys)
             "features": {"names": ["mixing_entropy", "largest_fraction"], "bins": 1},
             "head": {"hidden": []},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": 1,
                 "epochs": 1,
             },
@@ -174,13 +174,13 @@ def test_features_that_say_the_same_are_in_one_group(vae, alloys):
 
 def test_beside_the_published_ranking():
     table = pd.DataFrame({"mean": PUBLISHED_IMPORTANCE, "low": 0.0, "high": 1.0})
-    same, rho = beside_published(table)
+    same, rho = compare_with_published(table)
     assert rho == pytest.approx(1)
     assert same["rank"].tolist() == same["published_rank"].tolist() == list(range(1, 9))
     other = table.assign(mean=-table["mean"]).drop("bulk_modulus")
-    assert beside_published(other)[1] == pytest.approx(-1)
+    assert compare_with_published(other)[1] == pytest.approx(-1)
     with pytest.raises(DataError, match="holds 2 of the published"):
-        beside_published(table.head(2))
+        compare_with_published(table.head(2))
 
 
 def test_an_alloy_outside_the_training_elements_is_explained_in_features(vae, alloys):

@@ -62,7 +62,7 @@ def test_kl_of_an_axis_without_a_flow_is_that_of_its_normal(alloys):
             "latent": {"dim": 2, "flow": None},
             "encoder": {"covariance": "diagonal"},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": 1,
                 "epochs": 3,
             },

@@ -140,7 +140,7 @@ def vae_of_the_rest(alloys):
     }
     small = {network: {"hidden": [8]} for network in ("head", "encoder", "decoder")}
     training = {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 5,
         "batch_size": 32,

@@ -80,4 +80,4 @@ def test_what_leaves_nothing_to_learn_is_said(vae, alloys, rules):
     with pytest.raises(DataError, match="leaves no rule"):
         distil(vae, alloys.take(np.flatnonzero((p > 0.5) == (p[0] > 0.5))))
     with pytest.raises(DataError, match="no alloy is labelled"):
-        compare_rules(vae, alloys.withheld(), rules)
+        compare_rules(vae, alloys.without_labels(), rules)

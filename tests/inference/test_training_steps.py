@@ -12,7 +12,14 @@ from torch import nn
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference import Trainer, clip_by_member, elbo_loss, label_loss, schedule, steps_of
+from pyro_hea.inference import (
+    Trainer,
+    clip_member_gradients,
+    elbo_loss,
+    label_loss,
+    schedule,
+    steps_per_epoch,
+)
 from pyro_hea.inference import trainer as inference
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
@@ -22,7 +29,7 @@ E, FEATURES, K = 4, 3, 2
 
 def spec_of(dropout: float = 0.2, **training) -> ModelSpec:
     settings = {
-        "teacher": None,
+        "distillation": None,
         "members": K,
         "epochs": 8,
         "batch_size": 10,
@@ -91,7 +98,7 @@ def test_gradients_are_clipped_to_the_norm_of_each_member_alone():
     a, b, untouched = (nn.Parameter(torch.zeros(3, 2)) for _ in range(3))
     a.grad = torch.tensor([[3.0, 0.0], [0.3, 0.0], [0.0, 0.0]])
     b.grad = torch.tensor([[0.0, 4.0], [0.0, 0.4], [0.0, 0.0]])
-    clip_by_member([a, b, untouched], 1.0)  # norms 5, 0.5 and 0
+    clip_member_gradients([a, b, untouched], 1.0)  # norms 5, 0.5 and 0
     torch.testing.assert_close(a.grad, torch.tensor([[0.6, 0.0], [0.3, 0.0], [0.0, 0.0]]))
     torch.testing.assert_close(b.grad, torch.tensor([[0.0, 0.8], [0.0, 0.4], [0.0, 0.0]]))
     assert untouched.grad is None
@@ -107,14 +114,14 @@ def test_clipping_is_that_of_torch_member_by_member():
         for p, s in zip(parameters, single, strict=True):
             s.grad = p.grad[k].clone()
         nn.utils.clip_grad_norm_(single, 2.0)
-    clip_by_member(parameters, 2.0)
+    clip_member_gradients(parameters, 2.0)
     for k, single in enumerate(singles):
         for p, s in zip(parameters, single, strict=True):
             torch.testing.assert_close(p.grad[k], s.grad)
 
 
 def test_clipping_nothing_is_no_error():
-    clip_by_member([nn.Parameter(torch.zeros(2))], 1.0)
+    clip_member_gradients([nn.Parameter(torch.zeros(2))], 1.0)
 
 
 # Losses.
@@ -126,7 +133,7 @@ def test_the_label_loss_is_the_log_loss_of_each_member_on_the_labelled_alloys():
     known = DATA.labelled["single_phase"].numpy()
     y = DATA.targets["single_phase"].numpy()[known]
     with torch.no_grad():
-        logits = model.head("single_phase", model.read(DATA), None)[..., 0]
+        logits = model.head("single_phase", model.head_inputs(DATA), None)[..., 0]
     for k in range(K):
         expected = log_loss(y, torch.sigmoid(logits[k]).double().numpy()[known])
         assert float(got[k].detach()) == pytest.approx(expected, rel=1e-5)
@@ -139,7 +146,7 @@ def test_without_mixup_the_training_loss_of_labels_is_their_mean_cross_entropy()
     known = DATA.labelled["single_phase"].tolist()
     y = DATA.targets["single_phase"].tolist()
     by_hand = 0.0
-    p = trainer.model.head("single_phase", trainer.model.read(DATA), None)[..., 0]
+    p = trainer.model.head("single_phase", trainer.model.head_inputs(DATA), None)[..., 0]
     p = p.detach().double().sigmoid().tolist()
     for k in range(K):
         terms = [-math.log(p[k][n] if y[n] else 1 - p[k][n]) for n in range(len(DATA)) if known[n]]
@@ -173,13 +180,13 @@ def test_mixup_gives_placeholders_no_influence():
     ("count", "size", "steps"), [(1156, 512, 3), (1156, 256, 5), (24, 512, 3), (2, 512, 2)]
 )
 def test_an_epoch_has_three_steps_or_more(count, size, steps):
-    assert steps_of(count, spec_of(batch_size=size).training) == steps
+    assert steps_per_epoch(count, spec_of(batch_size=size).training) == steps
 
 
 def test_a_training_loss_is_bound_and_label_loss_per_alloy_and_member(monkeypatch):
-    monkeypatch.setattr(schedule, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(schedule, "_MIN_STEPS", 1)
     one_step = {"mixup": 0.0, "jitter": 0.0, "batch_size": 100, "label_weight": 3.0, "epochs": 1}
-    spec = spec_of(dropout=0.0, teacher=None, **one_step)
+    spec = spec_of(dropout=0.0, distillation=None, **one_step)
     trainer = trainer_of(spec, validation=None)
     untrained = model_of(spec)
     record = next(trainer.epochs())
@@ -324,7 +331,9 @@ def test_a_stopped_training_stays_stopped_when_it_is_resumed():
 
 def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine_to_zero():
     peaks = {"learning_rate": 0.02, "head_learning_rate": 0.01}
-    trainer = trainer_of(spec_of(epochs=10, batch_size=6, teacher=None, **peaks), validation=None)
+    trainer = trainer_of(
+        spec_of(epochs=10, batch_size=6, distillation=None, **peaks), validation=None
+    )
     rates = []
     trainer._optimizer.register_step_pre_hook(
         lambda optimizer, *_: rates.append([g["lr"] for g in optimizer.param_groups])
@@ -341,10 +350,10 @@ def test_the_learning_rate_rises_for_a_tenth_and_falls_as_a_cosine_to_zero():
     assert rates[-1][1] < 1e-4
 
 
-@pytest.mark.parametrize("teacher", [None, {}], ids=["not taught", "taught"])
+@pytest.mark.parametrize("teacher", [None, {}], ids=["not distilled", "distilled"])
 def test_heads_and_the_rest_have_their_own_rates_and_decay(teacher):
     settings = {"weight_decay": 0.25, "head_weight_decay": 0.5, "learning_rate": 0.02}
-    trainer = trainer_of(spec_of(head_learning_rate=0.01, teacher=teacher, **settings))
+    trainer = trainer_of(spec_of(head_learning_rate=0.01, distillation=teacher, **settings))
     trained, rest = trainer._optimizer.param_groups
     heads = {id(p) for p in trainer.model.heads.parameters()}
     assert {id(p) for p in trained["params"]} == (heads if teacher is None else set())
@@ -423,7 +432,7 @@ def test_the_heads_of_a_number_keep_the_weights_of_its_own_best_log_loss():
         snapshots.append(weights(trainer.model))
         with torch.no_grad():
             losses = label_loss(trainer.model.eval(), validation)
-            outputs = trainer.model.head("hardness", trainer.model.read(validation), None)
+            outputs = trainer.model.head("hardness", trainer.model.head_inputs(validation), None)
         scale = outputs[..., 1].double().exp().log1p() + 0.01
         y = validation.targets["hardness"].log().double() - 6.0
         away = ((y - outputs[..., 0]) / scale).square().mean(0).numpy()
@@ -451,7 +460,7 @@ def test_a_validation_loss_is_the_members_own_and_depends_on_the_weights_alone()
     assert again[1] == records[-1].log_loss
     y = VALIDATION.targets["single_phase"].numpy()
     with torch.no_grad():
-        logits = model.head("single_phase", model.read(VALIDATION), None)[..., 0]
+        logits = model.head("single_phase", model.head_inputs(VALIDATION), None)[..., 0]
     for k in range(K):
         expected = log_loss(y, torch.sigmoid(logits[k]).double().numpy())
         assert records[-1].log_loss[k] == pytest.approx(expected, rel=1e-5)
@@ -519,7 +528,7 @@ def test_nan_in_the_weights_names_the_site_and_keeps_the_best_weights(part):
 
 def gradients_go_wrong(monkeypatch, step: int) -> None:
     """Make every gradient NaN from that step on, which spoils the weights after it."""
-    clip, calls = inference.clip_by_member, []
+    clip, calls = inference.clip_member_gradients, []
 
     def spoilt(parameters, largest):
         calls.append(1)
@@ -528,7 +537,7 @@ def gradients_go_wrong(monkeypatch, step: int) -> None:
                 p.grad.fill_(torch.nan)
         clip(parameters, largest)
 
-    monkeypatch.setattr(inference, "clip_by_member", spoilt)
+    monkeypatch.setattr(inference, "clip_member_gradients", spoilt)
 
 
 @pytest.mark.parametrize("validation", [None, VALIDATION], ids=["none given", "too early"])
@@ -577,6 +586,6 @@ def test_the_loss_falls_and_the_labels_are_learnt():
     assert (bounds[-1] < bounds[0]).all()
     model = trainer.model
     with torch.no_grad():
-        logits = model.head("single_phase", model.read(validation), None)[..., 0]
+        logits = model.head("single_phase", model.head_inputs(validation), None)[..., 0]
     right = ((logits.mean(0) > 0) == (validation.targets["single_phase"] > 0)).float().mean()
     assert float(right) > 0.9

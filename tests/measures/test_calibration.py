@@ -5,9 +5,9 @@ from sklearn.metrics import brier_score_loss
 
 from pyro_hea.measures.calibration import (
     brier_decomposition,
-    distance_from,
+    detection_auc,
+    distance_to_known,
     interval_coverage,
-    told_apart,
 )
 
 
@@ -54,10 +54,10 @@ def test_normal_intervals_cover_what_they_say():
 def test_distance_is_to_the_nearest_few_and_tells_unlike_alloys_apart():
     known = np.eye(4)[:3]
     alloys = np.array([[1.0, 0, 0, 0], [0, 0, 0, 1.0], [0.5, 0, 0, 0.5]])
-    np.testing.assert_allclose(distance_from(known, alloys, 1), [0, 1, 0.5])
-    np.testing.assert_allclose(distance_from(known, alloys, 2), [0.5, 1, 0.75])
+    np.testing.assert_allclose(distance_to_known(known, alloys, 1), [0, 1, 0.5])
+    np.testing.assert_allclose(distance_to_known(known, alloys, 2), [0.5, 1, 0.75])
     rng = np.random.default_rng(0)
     near, far = rng.dirichlet([9, 9, 9, 0.1], 80), rng.dirichlet([0.1, 9, 9, 9], 40)
-    signal = [distance_from(near[:40], rows) for rows in (near[40:], far)]
-    assert told_apart(*signal) > 0.9
-    assert told_apart(signal[0], signal[0]) == pytest.approx(0.5)
+    signal = [distance_to_known(near[:40], rows) for rows in (near[40:], far)]
+    assert detection_auc(*signal) > 0.9
+    assert detection_auc(signal[0], signal[0]) == pytest.approx(0.5)

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pyro_hea import DisentangledVAE, ModelSpec, plots
 from pyro_hea.evaluate.simulation import rank_data
 from pyro_hea.plots.ternary import ternary_compositions
-from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
+from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
 
 
 def made_idata(chain_is, chains):
@@ -27,7 +27,7 @@ def made_idata(chain_is, chains):
         },
         observed={"composition": np.array([[0.5, 0.2, 0.0, 0.3]] * 3)},
         constant={},
-        dims=OF_ALLOYS,
+        dims=ALLOY_DIMS,
         default_dims=["alloy"],
         coords={
             "alloy": ["CoNi", "Al0.5CoCrFeNi", "AlNi"],

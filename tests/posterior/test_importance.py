@@ -5,8 +5,8 @@ import torch
 from pyro_hea.errors import GuideWarning
 from pyro_hea.inference import elbo_loss
 from pyro_hea.posterior import guide_table, importance_posterior, label_evidence
-from pyro_hea.posterior.program import weighted_draws
-from pyro_hea.posterior.psis import smoothed
+from pyro_hea.posterior.psis import psis
+from pyro_hea.posterior.traces import weighted_draws
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +88,7 @@ def test_weighted_draws_score_the_whole_program(vae, alloys):
 @pytest.mark.parametrize(("shape", "low", "high"), [(0.2, 0.0, 0.45), (1.0, 0.8, 1.2)])
 def test_k_hat_finds_the_shape_of_a_pareto_tail(shape, low, high):
     weights = np.random.default_rng(0).pareto(1 / shape, (20_000, 3)) + 1
-    weight, k_hat = smoothed(np.log(weights))
+    weight, k_hat = psis(np.log(weights))
     assert weight.shape == (20_000, 3)
     np.testing.assert_allclose(weight.sum(0), 1)
     assert ((k_hat > low) & (k_hat < high)).all()
@@ -97,6 +97,6 @@ def test_k_hat_finds_the_shape_of_a_pareto_tail(shape, low, high):
 def test_an_impossible_draw_has_no_weight():
     log_weight = np.random.default_rng(0).normal(size=(100, 2))
     log_weight[:50, 0] = -np.inf
-    weight, k_hat = smoothed(log_weight)
+    weight, k_hat = psis(log_weight)
     assert (weight[:50, 0] == 0).all()
     assert np.isfinite(k_hat).all()

@@ -11,7 +11,7 @@ from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
 from pyro_hea.posterior import importance_posterior, label_evidence
 from pyro_hea.posterior.nuts import nuts_posterior
-from pyro_hea.posterior.program import score, weighted_draws
+from pyro_hea.posterior.traces import log_densities, weighted_draws
 
 PHASES, LEVELS = ["fcc", "bcc", "several"], ["poor", "fair", "good"]
 SPEC = {
@@ -49,7 +49,7 @@ SPEC = {
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 3,
         "batch_size": 16,
@@ -164,7 +164,7 @@ def test_the_score_of_given_values_is_no_matter_of_chance(ensemble, alloys):
     )
     z = torch.zeros(3, 2, 20, 2)
     with torch.no_grad():
-        first, second = (score(ensemble.model, known, z)[0] for _ in range(2))
+        first, second = (log_densities(ensemble.model, known, z)[0] for _ in range(2))
     assert torch.equal(first, second)
     assert first.isfinite().all()
 
@@ -175,7 +175,7 @@ def test_the_score_is_that_of_each_site_by_itself(ensemble, alloys):
     known = batch.replaced(targets=y, labelled={})
     with torch.no_grad(), pyro.validation_enabled(False):
         z = model.latent_prior().expand([1, 2, 20]).sample()
-        joint, likelihood = score(model, known, z)
+        joint, likelihood = log_densities(model, known, z)
         expected = model.likelihood(z, y).log_prob(batch.composition)
         torch.testing.assert_close(likelihood, expected)
         expected = expected + model.latent_prior().log_prob(z)

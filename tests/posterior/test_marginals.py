@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import joint_probability, marginals
-from pyro_hea.posterior.draws import repeated
+from pyro_hea.posterior.draws import vectorized
 from pyro_hea.posterior.marginals import _log_normal_between
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
@@ -78,7 +78,7 @@ def draws_of(model: AlloyModel, batch: AlloyBatch, count: int) -> dict[str, torc
     """From the guide itself, (count, K, N) a target."""
     with torch.random.fork_rng([]):
         torch.manual_seed(7)
-        sites = repeated(model.guide, count)(batch)
+        sites = vectorized(model.guide, count)(batch)
     return {n: sites[n].expand(count, K, len(batch)) for n in model.spec.target_names}
 
 
@@ -86,7 +86,7 @@ def log_q(model: AlloyModel, batch: AlloyBatch, name: str, **parents: float) -> 
     """Of each class, given values of what it is given, (K, N, C)."""
     y = {n: torch.full((len(batch),), v, dtype=torch.float64) for n, v in parents.items()}
     with torch.no_grad():
-        outputs = model.head(name, model.read(batch), model.given(name, y, batch))
+        outputs = model.head(name, model.head_inputs(batch), model.given(name, y, batch))
         return model.site(name).log_classes(outputs, y)
 
 
@@ -280,7 +280,7 @@ def test_the_quadrature_over_a_number_misses_less_than_two_in_a_thousand():
         values = q.site.natural(normal.icdf(levels))
         with torch.no_grad():
             y = {"hardness": values}
-            head = model.head("ductile", model.read(batch), model.given("ductile", y, batch))
+            head = model.head("ductile", model.head_inputs(batch), model.given("ductile", y, batch))
         exact = head.sigmoid()[..., 0].mean(0)
         got = marginals(model, batch)["ductile"].probabilities()[..., 1]
         assert (got - exact).abs().max() < 2e-3

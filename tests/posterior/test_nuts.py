@@ -7,7 +7,8 @@ import torch
 
 from pyro_hea.errors import DataError, GuideWarning
 from pyro_hea.posterior import check_guide, nuts_posterior
-from pyro_hea.posterior.local import LocalPosterior
+from pyro_hea.posterior.idata import groups_of
+from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts import fixed_targets
 
 N, DRAWS, CHAINS = 3, 150, 2
@@ -50,7 +51,7 @@ def test_chains_are_markov_chains_that_mix(of_conjugate):
 
 
 def test_result_says_what_it_is(of_conjugate, few):
-    assert set(of_conjugate.groups()) == {
+    assert set(groups_of(of_conjugate)) == {
         "posterior",
         "posterior_predictive",
         "log_likelihood",
@@ -63,7 +64,9 @@ def test_result_says_what_it_is(of_conjugate, few):
     assert attributes["chain_is"] == "Markov chain"
     assert int(of_conjugate.posterior["member"]) == 0
     assert of_conjugate.posterior["alloy"].values.tolist() == few.formulas
-    assert set(of_conjugate.sample_stats.data_vars) == {"diverging", "lp", "n_steps", "step_size"}
+    assert set(of_conjugate.sample_stats.data_vars) == {
+        *("diverging", "lp", "energy", "n_steps", "step_size")
+    }
     assert of_conjugate.sample_stats["lp"].dims == ("chain", "draw")
     assert of_conjugate.sample_stats["n_steps"].dims == ("chain", "draw", "alloy")
     fixed = of_conjugate.constant_data["single_phase_fixed"].to_numpy()

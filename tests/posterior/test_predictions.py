@@ -4,7 +4,7 @@ import torch
 from scipy import integrate, stats
 
 from pyro_hea.errors import UnknownElementError, UnknownTargetError
-from pyro_hea.posterior import encode, local, predict, reconstruct
+from pyro_hea.posterior import encode, local_posterior, predict, reconstruct
 from pyro_hea.posterior.predictions import _mix_with_prior, beta_interval, decompose
 
 # The interval.
@@ -122,7 +122,7 @@ def test_the_latents_are_the_posterior_means_in_closed_form_though_the_guide_is_
 def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_class(
     ensemble, alloys, monkeypatch
 ):
-    monkeypatch.setattr(local, "_ASCENT_STEPS", 600)  # long enough for all to arrive
+    monkeypatch.setattr(local_posterior, "_ASCENT_STEPS", 600)  # long enough for all to arrive
     batch = ensemble.batch(alloys)
     for k in range(3):
         single = ensemble.model.member(k)
@@ -148,7 +148,9 @@ def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_cla
 
 def test_a_label_moves_the_latent_and_withholding_it_leaves_the_predicted_class(ensemble, alloys):
     flipped = type(alloys)(alloys.fractions, 1 - alloys.labels, alloys.reports, alloys.parts)
-    a, b, c = (encode(ensemble, d, 0).to_numpy() for d in (alloys, flipped, alloys.withheld()))
+    a, b, c = (
+        encode(ensemble, d, 0).to_numpy() for d in (alloys, flipped, alloys.without_labels())
+    )
     known = alloys.labels["single_phase"].notna().to_numpy()
     assert (a[known] != b[known]).any(axis=1).all()
     np.testing.assert_array_equal(a[~known], b[~known])

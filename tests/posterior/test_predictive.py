@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pyro_hea.posterior import check_predictive
-from pyro_hea.posterior.idata import OF_ALLOYS, to_inference_data
+from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
 
 
 def made_of(drawn, real):
@@ -10,7 +10,7 @@ def made_of(drawn, real):
         {"posterior_predictive": {"composition": drawn}},
         observed={"composition": real},
         constant={},
-        dims=OF_ALLOYS,
+        dims=ALLOY_DIMS,
         default_dims=["alloy"],
         coords={"alloy": [f"a{i}" for i in range(len(real))]},
         attributes={"inference": "made up"},

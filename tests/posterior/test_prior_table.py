@@ -92,7 +92,7 @@ class TestPriorPredictiveBeforeFit:
 
     def test_does_not_look_at_labels(self, alloys):
         vae = unfitted(targets__single_phase__reports={})
-        drawn = [vae.prior_predictive(20, a) for a in (alloys, alloys.withheld())]
+        drawn = [vae.prior_predictive(20, a) for a in (alloys, alloys.without_labels())]
         assert drawn[0]["prior"].equals(drawn[1]["prior"])
 
 

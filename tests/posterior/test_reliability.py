@@ -26,7 +26,7 @@ SPEC = {
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
     "training": {
-        "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
         "members": 2,
         "epochs": 80,
         "batch_size": 64,
@@ -83,11 +83,11 @@ def test_the_guide_finds_the_posterior_given_the_head_by_what_that_has_not_learn
     model, batch = run.ensemble.model, run.trainer.data
     channel = model.reliabilities["single_phase"]
     with torch.no_grad():
-        outputs = model.head("single_phase", model.read(batch), None)
+        outputs = model.head("single_phase", model.head_inputs(batch), None)
         heads = model.site("single_phase").log_classes(outputs, {}).exp().double().numpy()
         concentration = channel.concentration[:, 0].double().numpy()
     counts, prior = batch.reports["single_phase"].double().numpy(), channel.prior.double().numpy()
-    for k, judged in enumerate(channel.judges(batch.half).numpy()):
+    for k, judged in enumerate(channel.judges(batch.report_half).numpy()):
         exact = gibbs(heads[k, judged], counts[judged], prior, np.random.default_rng(k))
         guide = torch.distributions.Dirichlet(torch.tensor(concentration[k]))
         mean = guide.mean.numpy()[:, [0, 1], [0, 1]]
@@ -153,7 +153,7 @@ def test_sources_in_another_order_get_the_same_answers(run):
 
 def test_a_head_learns_from_one_half_and_judges_by_the_other(run):
     model, batch = copy.deepcopy(run.ensemble.model), run.trainer.data
-    judges = model.reliabilities["single_phase"].judges(batch.half)
+    judges = model.reliabilities["single_phase"].judges(batch.report_half)
     assert (judges[0] == ~judges[1]).all()
     assert 0.45 < judges.float().mean() < 0.55
 

@@ -46,7 +46,7 @@ def spec_of(targets=METAL, prior="prototypes", **changes):
             "encoder": {"hidden": [4]},
             "decoder": {"hidden": [4]},
             "structure_dropout": 0.0,
-            "training": {"members": K, "teacher": None},
+            "training": {"members": K, "distillation": None},
             **changes,
         }
     )
@@ -191,7 +191,7 @@ def test_elbo_of_unlabelled_crystals_sums_over_the_class_and_samples_none(tables
     z_c, z_s = nodes["z_composition"]["value"], nodes["z_structure"]["value"]
     torch.manual_seed(3)
     loss = elbo_loss(model, batch).item()
-    read = model.read(batch)
+    read = model.head_inputs(batch)
     log_q = model.site("metal").log_classes(model.head("metal", read, None), {}).detach()
     total = 0.0
     for value, log_prior in ((0, math.log(0.7)), (1, math.log(0.3))):

@@ -37,7 +37,7 @@ def model_of(name: str, dim: int = 2, moved: bool = True) -> AlloyModel:
             "encoder": {"hidden": [7]},
             "decoder": {"hidden": [5]},
             "training": {
-                "teacher": {"trees": 20, "alloys": 2000, "steps": 100},
+                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
                 "members": K,
                 "epochs": 2,
                 "batch_size": 6,

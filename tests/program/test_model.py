@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
-from pyro_hea.inference.objective import compacted
+from pyro_hea.inference.objective import without_masks
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.networks import ConditionedFlow
 from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
@@ -43,7 +43,7 @@ def spec_of(
             "head": {"hidden": [6]},
             "encoder": {"hidden": [7], "covariance": covariance},
             "decoder": {"hidden": [5]},
-            "training": {"members": members, "teacher": None},
+            "training": {"members": members, "distillation": None},
         }
     )
 
@@ -223,12 +223,12 @@ def test_a_pass_maps_each_latent_once_and_changes_neither_bound_nor_gradient(cas
         value.backward()
         return value, [p.grad for p in model.parameters() if p.grad is not None]
 
-    model, batch = model_of(), compacted(batch_of(case))
+    model, batch = model_of(), without_masks(batch_of(case))
     plain, gradients = bound()
     maps = []
     forwards = ConditionedFlow._call
     monkeypatch.setattr(ConditionedFlow, "_call", lambda f, x: maps.append(x) or forwards(f, x))
-    with model.one_pass():
+    with model.cached_flow():
         once, same = bound()
     assert not maps
     torch.testing.assert_close(once, plain)
@@ -266,7 +266,7 @@ def test_the_elbo_is_a_lower_bound_that_is_tight_for_the_exact_guide():
     assert max(elbo) < exact
     # What is left is the divergence of the heads from the exact p(y | x).
     posterior = torch.softmax(torch.stack(evidence), 0)[1].detach()
-    q = model.head("single_phase", model.read(batch), None)[..., 0].sigmoid().detach()
+    q = model.head("single_phase", model.head_inputs(batch), None)[..., 0].sigmoid().detach()
     gap = (q * (q / posterior).log() + (1 - q) * ((1 - q) / (1 - posterior)).log()).sum()
     assert elbo == pytest.approx([exact - float(gap)] * 3, rel=1e-9)
 
@@ -472,7 +472,7 @@ def test_predictive_with_the_guide_draws_from_the_posterior(case):
     with torch.no_grad():
         draws = Predictive(model.model, guide=model.guide, num_samples=400)(batch)
         assert draws["z"].shape == (400, K, N, D)
-        q = model.head("single_phase", model.read(batch), None)[..., 0].sigmoid()
+        q = model.head("single_phase", model.head_inputs(batch), None)[..., 0].sigmoid()
     if case == "labelled":
         mean = model.latent_posterior(batch.fractions, batch.targets).sample((400,)).mean(0)
         assert (draws["z"].mean(0) - mean).abs().max() < 0.5

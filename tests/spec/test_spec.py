@@ -337,7 +337,7 @@ class TestFaultyFile:
 
     @pytest.mark.parametrize(
         ("text", "kind"),
-        [("- latent", "list"), ("latent", "str"), ("3", "int"), ("2024-01-01", "date")],
+        [("- latent", "list"), ("latent", "str"), ("3", "int"), ("2024-01-01", "str")],
     )
     def test_no_mapping(self, file, text, kind):
         with pytest.raises(SpecError, match=rf"hea\.yaml: a spec is a mapping of keys, not {kind}"):

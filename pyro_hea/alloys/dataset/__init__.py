@@ -1,13 +1,14 @@
-"""Tables of alloys, their labels and splits; the one place where tables become tensors.
+"""Tables of alloys, their labels and splits; the only place where tables become tensors.
 
 Examples
 --------
->>> alloys = load_alloys()
+>>> alloys = load_alloys("zeng2024")
 >>> list(alloys.split("published"))
 ['labelled', 'unlabelled', 'validation', 'test']
 """
 
 from pyro_hea.alloys.dataset.batch import AlloyBatch, to_batch
+from pyro_hea.alloys.dataset.embedded import PUBLISHED_SOURCE, load_alloys
 from pyro_hea.alloys.dataset.labels import (
     encode_labels,
     encode_values,
@@ -15,14 +16,9 @@ from pyro_hea.alloys.dataset.labels import (
     measurements,
     report_counts,
 )
-from pyro_hea.alloys.dataset.reading import (
-    PUBLISHED_SOURCE,
-    load_alloys,
-    read_alloys,
-    read_formulas,
-)
+from pyro_hea.alloys.dataset.reading import read_alloys, read_formulas
 from pyro_hea.alloys.dataset.statistics import Statistics, quantile_edges
-from pyro_hea.alloys.dataset.table import PARTS, AlloyDataset, composition_keys, label_of_reports
+from pyro_hea.alloys.dataset.table import PARTS, AlloyDataset, composition_keys, labels_from_reports
 
 __all__ = [
     "PARTS",
@@ -34,7 +30,7 @@ __all__ = [
     "encode_labels",
     "encode_values",
     "label_conditions",
-    "label_of_reports",
+    "labels_from_reports",
     "load_alloys",
     "measurements",
     "quantile_edges",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -24,20 +24,20 @@ class AlloyBatch:
         None where compositions are to be sampled.
     features : Tensor, shape (N, F)
     targets : mapping of str to Tensor of shape (N,)
-        A placeholder (0) where unlabelled; a target that is left out is sampled throughout.
+        A placeholder (0) where unlabelled; a target that is left out is unknown for every alloy.
     labelled : mapping of str to Tensor of bool of shape (N,)
-        Which labels are known; a target that is left out here is known throughout.
+        Which labels are known; a target that is left out here is known for every alloy.
     conditions : mapping of str to Tensor of shape (N, C)
-        At what conditions a target's label was measured, standardised around those at which it is
-        predicted; left out, these.
+        Conditions at which a target's label was measured, standardised so that 0 is the condition
+        of predictions; 0 for a target that is left out.
     reports : mapping of str to Tensor of shape (N, S, C)
-        How often each source reported each class, for targets whose reports may be wrong.
-    half : Tensor of bool of shape (N,), or None
-        In training, in which half of the alloys each is: a head learns from the reports on one
-        half, and by it the sources are judged on the other.
-    parts : mapping of str to Tensor of int of shape (N,)
-        In training, which part of a number's labels each alloy's is in, -1 for none: each member
-        is not shown another part.
+        Number of reports of each class by each source, for targets with noisy reports.
+    report_half : Tensor of bool of shape (N,), or None
+        In training, one of two halves of the alloys: a head learns from the reports on one half
+        and judges the sources on the other.
+    label_folds : mapping of str to Tensor of int of shape (N,)
+        In training, the fold of each label of a number, -1 where there is no label: each member
+        leaves out another fold.
     """
 
     fractions: Tensor | None
@@ -46,15 +46,15 @@ class AlloyBatch:
     labelled: Mapping[str, Tensor]
     conditions: Mapping[str, Tensor] = field(default_factory=dict)
     reports: Mapping[str, Tensor] = field(default_factory=dict)
-    half: Tensor | None = None
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    report_half: Tensor | None = None
+    label_folds: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
 
     @property
     def composition(self) -> Tensor:
-        """The fractions; an error where there are none."""
+        """The fractions; raises a DataError where there are none."""
         if self.fractions is None:
             raise DataError("these alloys have features but no composition")
         return self.fractions
@@ -78,31 +78,25 @@ class AlloyBatch:
 
     def map(self, function: Any) -> AlloyBatch:
         """Apply a function to every tensor."""
-        targets, labelled, conditions, reports, parts = (
-            {name: function(value) for name, value in part.items()}
-            for part in (self.targets, self.labelled, self.conditions, self.reports, self.parts)
-        )
-        return AlloyBatch(
-            None if self.fractions is None else function(self.fractions),
-            function(self.features),
-            targets,
-            labelled,
-            conditions,
-            reports,
-            None if self.half is None else function(self.half),
-            parts,
-        )
+        changed: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Mapping):
+                changed[item.name] = {name: function(tensor) for name, tensor in value.items()}
+            elif value is not None:
+                changed[item.name] = function(value)
+        return replace(self, **changed)
 
     def take(self, rows: Tensor) -> AlloyBatch:
         """The alloys at `rows`."""
         return self.map(lambda tensor: tensor[rows])
 
-    def replaced(self, **parts: Any) -> AlloyBatch:
-        """The same with other parts, such as `fractions` or `targets`."""
-        return replace(self, **parts)
+    def replaced(self, **changes: Any) -> AlloyBatch:
+        """The same batch with some attributes changed, such as `fractions` or `targets`."""
+        return replace(self, **changes)
 
     def without_labels(self) -> AlloyBatch:
-        """The same alloys, nothing known of their targets."""
+        """The same alloys without labels or reports."""
         return replace(self, targets={}, labelled={}, reports={})
 
 
@@ -114,7 +108,7 @@ def to_batch(
     dtype: torch.dtype = torch.float32,
     placeholders: Mapping[str, float] | None = None,
 ) -> AlloyBatch:
-    """Turn tables into tensors.
+    """Convert tables to tensors.
 
     Parameters
     ----------

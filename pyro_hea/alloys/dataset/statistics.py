@@ -1,4 +1,4 @@
-"""What a model is told of its training data before it is trained: scales and sources."""
+"""Statistics of the training data that a model is built with: scales and sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Statistics:
-    """Scales of features and labels, and who reported.
+    """Scales of features and labels, and the sources of reports.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Statistics:
     conditions : mapping of target to (float, ...)
         Standard deviation of each condition of a target.
     sources : mapping of target to tuple of str
-        Who reported, for targets whose reports may be wrong.
+        Sources of the reports, for targets whose reports may be wrong.
     """
 
     edges: Tensor
@@ -36,7 +36,7 @@ class Statistics:
 
     @classmethod
     def of_features(cls, features: Tensor, bins: int | None) -> Statistics:
-        """Those of features (N, F) alone.
+        """Statistics of features (N, F) alone.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Alloys with their reports, the labels that the reports make, and the published split."""
+"""Alloys with their reports, the labels gathered from them, and the published split."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pyro_hea.errors import ConflictingReportsWarning, DataError, LeakWarning
 PARTS = ("labelled", "unlabelled", "validation", "test")
 """Parts of the published split."""
 
-_SAME_ALLOY = 5
-"""Decimals of a fraction to which two compositions must agree to be one alloy."""
+_SAME_ALLOY_DECIMALS = 5
+"""Two compositions that agree to so many decimals of each fraction are one alloy."""
 
 
 ROOM_TEMPERATURE_C = (15.0, 35.0)
-"""Test temperatures at which a label holds; reports at others are kept and make no label."""
+"""Reports of tests at other temperatures are kept but give no label."""
 
 
-def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
-    """What the reports of each alloy say together.
+def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
+    """Gather the reports of each alloy into one label per target.
 
-    The majority for a class (text, or 0 and 1), where a tie leaves the alloy unlabelled; the
-    median for a number. A report with a `test_temperature_C` other than room temperature makes
-    no label.
+    The label is the majority for a class (text, or 0 and 1), where a tie leaves the alloy
+    unlabelled, and the median for a number. A report with a `test_temperature_C` other than room
+    temperature gives no label.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def label_of_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
             columns[target] = _majority(rows)
             tied += int(columns[target].isna().sum())
         else:
-            columns[target] = rows.groupby("formula", sort=False)["value"].median()
+            numbers = pd.to_numeric(rows["value"])
+            columns[target] = numbers.groupby(rows["formula"], sort=False).median()
     conflicting = _conflicts(reports)
     if conflicting > expected:
         warnings.warn(
@@ -74,11 +75,11 @@ def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
     """Reports of tests at room temperature, and those that name no temperature."""
     if "test_temperature_C" not in reports:
         return reports
-    temperature = numbers_of(reports, "test_temperature_C")
+    temperature = numeric_column(reports, "test_temperature_C")
     return reports[temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)]
 
 
-def numbers_of(reports: pd.DataFrame, column: str) -> pd.Series:
+def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
     """A column of reports as numbers, NaN where it is blank.
 
     Raises
@@ -122,24 +123,29 @@ def _conflicts(reports: pd.DataFrame) -> int:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AlloyDataset:
-    """Alloys, one a row, with every report of their targets.
+    """Alloys, one per row, with every report of their targets.
 
     Attributes
     ----------
     fractions : DataFrame, shape (N, E)
         Atomic fractions by formula and element.
     labels : DataFrame, shape (N, T)
-        What the reports say together, NaN where an alloy is unlabelled.
+        One label per alloy and target, gathered from the reports; NaN where unlabelled.
     reports : DataFrame
-        One row per report: `formula`, `target`, `value` and what else is known of it.
+        One row per report: `formula`, `target`, `value` and further columns, such as `source`.
     parts : Series, shape (N,)
         Part of the published split of each alloy, NaN outside it.
+    columns_report : DataFrame or None
+        What each column of the table that the alloys were read from became: `role`
+        (`composition`, `target`, `condition`, `source` or `kept`), `name` in the reports, `unit`,
+        `count` of its values, and the `reason`.
     """
 
     fractions: pd.DataFrame
     labels: pd.DataFrame
     reports: pd.DataFrame
     parts: pd.Series
+    columns_report: pd.DataFrame | None = None
 
     @classmethod
     def from_reports(
@@ -149,6 +155,7 @@ class AlloyDataset:
         targets: Sequence[str],
         parts: pd.Series | None = None,
         expected_conflicts: int = 0,
+        columns_report: pd.DataFrame | None = None,
     ) -> Self:
         """Gather reports into one label per alloy and target.
 
@@ -164,14 +171,18 @@ class AlloyDataset:
             Part of the published split, by formula.
         expected_conflicts : int
             Only more alloys whose reports disagree give a warning.
+        columns_report : DataFrame, optional
+            What each column of the table became.
         """
         wanted = reports[reports["target"].isin(targets)]
-        labels = label_of_reports(wanted, expected_conflicts)
+        labels = labels_from_reports(wanted, expected_conflicts)
         labels = labels.reindex(index=fractions.index, columns=list(targets))
-        labels = labels.apply(lambda column: column if _is_named(column) else column.astype(float))
+        labels = labels.apply(
+            lambda column: column if _holds_text(column) else column.astype(float)
+        )
         if parts is None:
             parts = pd.Series(np.nan, fractions.index, dtype=object)
-        return cls(fractions, labels, reports, parts.reindex(fractions.index))
+        return cls(fractions, labels, reports, parts.reindex(fractions.index), columns_report)
 
     def __len__(self) -> int:
         return len(self.fractions)
@@ -221,8 +232,8 @@ class AlloyDataset:
         reports = self.reports[self.reports["formula"].isin(fractions.index)]
         return type(self)(fractions, self.labels.iloc[rows], reports, self.parts.iloc[rows])
 
-    def withheld(self) -> Self:
-        """The same alloys without any label or report."""
+    def without_labels(self) -> Self:
+        """The same alloys without labels and reports."""
         labels = self.labels.mask(self.labels.notna())
         return type(self)(self.fractions, labels, self.reports.iloc[:0], self.parts)
 
@@ -243,18 +254,18 @@ class AlloyDataset:
         kept = ~pd.Series(keys).duplicated().to_numpy()
         targets = list(dict.fromkeys(self.targets + other.targets))
         first_part = parts.groupby(parts.index.map(formula_of), sort=False).first()
-        told = sum(_conflicts(part.reports) for part in (self, other))
-        return self.from_reports(fractions[kept], reports, targets, first_part, told)
+        expected = sum(_conflicts(part.reports) for part in (self, other))
+        return self.from_reports(fractions[kept], reports, targets, first_part, expected)
 
     def split(self, name: str) -> dict[str, AlloyDataset]:
-        """Parts of a named split.
+        """The parts of a named split.
 
         Parameters
         ----------
         name : {"published"}
             The split of arXiv:2409.06740. An alloy whose reports lie in several of its parts is
-            in one of them only, a test alloy before a validation alloy before a training alloy,
-            so that none is trained on and tested on.
+            in one of them only, test before validation before training, so that no alloy is
+            trained on and tested on.
 
         Returns
         -------
@@ -264,17 +275,19 @@ class AlloyDataset:
         if name != "published":
             raise DataError(f"there is no split '{name}'; allowed: published")
         if not self.parts.isin(PARTS).any():
-            raise DataError("these alloys are not in the published split; use load_alloys()")
+            raise DataError(
+                "these alloys are not in the published split; use load_alloys('zeng2024')"
+            )
         parts = {part: self.take((self.parts == part).to_numpy()) for part in PARTS}
-        return parts | {"unlabelled": parts["unlabelled"].withheld()}
+        return parts | {"unlabelled": parts["unlabelled"].without_labels()}
 
     def without(self, other: AlloyDataset) -> Self:
-        """The alloys whose composition is not in `other`, counting the rest in a warning.
+        """The alloys whose composition is not in `other`.
 
         Warns
         -----
         LeakWarning
-            Where alloys were left out.
+            Counting the alloys that are left out.
         """
         known = set(composition_keys(other.fractions))
         kept = np.array([key not in known for key in composition_keys(self.fractions)], bool)
@@ -287,8 +300,8 @@ class AlloyDataset:
         return self.take(kept)
 
 
-def _is_named(column: pd.Series) -> bool:
-    """Whether a column of labels holds names."""
+def _holds_text(column: pd.Series) -> bool:
+    """Whether a column of labels holds text."""
     return bool(pd.to_numeric(column, errors="coerce").isna().ne(column.isna()).any())
 
 
@@ -296,7 +309,7 @@ def composition_keys(fractions: pd.DataFrame) -> list[tuple[tuple[str, int], ...
     """A key for each row that is equal for equal compositions, whatever the columns."""
     columns = sorted(fractions.columns)
     # The odd offset keeps round fractions, such as 1/64, off the edges of the grid.
-    grid = np.floor(fractions[columns].to_numpy(float) * 10**_SAME_ALLOY + 1 / np.pi)
+    grid = np.floor(fractions[columns].to_numpy(float) * 10**_SAME_ALLOY_DECIMALS + 1 / np.pi)
     return [
         tuple((element, int(n)) for element, n in zip(columns, row, strict=True) if n > 0)
         for row in grid.tolist()

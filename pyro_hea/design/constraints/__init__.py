@@ -2,9 +2,9 @@
 
 Examples
 --------
->>> from pyro_hea.design.region import Region
+>>> from pyro_hea.design.feasibility import feasible_region
 >>> wishes = AllowedElements("Al", "Co", "Ni") & MaxElements(2)
->>> region = Region.of(wishes, ("Al", "Co", "Cr", "Ni"))
+>>> region = feasible_region(wishes, ("Al", "Co", "Cr", "Ni"))
 >>> region.upper.tolist(), region.max_elements
 ([1.0, 1.0, 0.0, 1.0], 2)
 """

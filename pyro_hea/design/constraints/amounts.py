@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.design.bounds import Sum, check_bounds, outside
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint, check_bounds, outside
+from pyro_hea.design.region import Region, Sum
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from pyro_hea.alloys.composition import parse_composition
-from pyro_hea.design.bounds import Near
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint
+from pyro_hea.design.region import Near, Region
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from types import MappingProxyType
@@ -12,8 +12,8 @@ import numpy as np
 
 from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.features import FEATURES
-from pyro_hea.design.bounds import TOLERANCE, Sum, check_bounds, outside
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint, check_bounds, outside
+from pyro_hea.design.region import TOLERANCE, Region, Sum
 from pyro_hea.errors import ConstraintError, nearest
 
 if TYPE_CHECKING:
@@ -83,11 +83,10 @@ class Density(Constraint):
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
     ) -> NDArray[np.float64]:
         """By how much the density is outside, g/cm³."""
-        mass, volume = _of_elements(region, "atomic_mass", "molar_volume")
-        return outside(fractions @ mass / (fractions @ volume), self.low, self.high)
+        return outside(density(fractions, region.elements), self.low, self.high)
 
     def _sums(self, region: Region) -> list[Sum]:
-        mass, volume = _of_elements(region, "atomic_mass", "molar_volume")
+        mass, volume = _of_elements(region.elements, "atomic_mass", "molar_volume")
         sums = [Sum(mass - self.low * volume, low=0.0)]
         if np.isfinite(self.high):
             sums.append(Sum(mass - self.high * volume, high=0.0))
@@ -128,18 +127,24 @@ class MaxPrice(Constraint):
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
     ) -> NDArray[np.float64]:
         """By how much a kilogram is too dear; infinite with an element without a price."""
-        (mass,) = _of_elements(region, "atomic_mass")
+        (mass,) = _of_elements(region.elements, "atomic_mass")
         dearer = (fractions @ self._dearer(region)) / (fractions @ mass)
         priced = np.array([e in self.prices for e in region.elements])
         return np.where((fractions[:, ~priced] > 0).any(1), np.inf, np.maximum(dearer, 0.0))
 
     def _dearer(self, region: Region) -> NDArray[np.float64]:
-        (mass,) = _of_elements(region, "atomic_mass")
+        (mass,) = _of_elements(region.elements, "atomic_mass")
         price = np.array([self.prices.get(e, self.high) for e in region.elements])
         return np.asarray(mass * (price - self.high))
 
 
-def _of_elements(region: Region, *names: str) -> list[NDArray[np.float64]]:
-    """Properties of the region's elements, of the field's table."""
-    table = load_tables("field").properties.loc[list(region.elements)]
+def density(fractions: NDArray[np.float64], elements: Sequence[str]) -> NDArray[np.float64]:
+    """Density of ideal mixtures in g/cm³, Σ c M / Σ c V, of alloys (N, E), (N,)."""
+    mass, volume = _of_elements(elements, "atomic_mass", "molar_volume")
+    return np.asarray(fractions @ mass / (fractions @ volume))
+
+
+def _of_elements(elements: Sequence[str], *names: str) -> list[NDArray[np.float64]]:
+    """Properties of elements, of the field's table."""
+    table = load_tables("field").properties.loc[list(elements)]
     return [table[name].to_numpy(float) for name in names]

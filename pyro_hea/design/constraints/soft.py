@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.design.region import Constraint, Region
+from pyro_hea.design.constraints.base import Constraint
+from pyro_hea.design.region import Region
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Soft(Constraint):
     weight: float
 
     def __post_init__(self) -> None:
-        weighed = isinstance(self.weight, Real) and self.weight > 0
-        if not isinstance(self.constraint, Constraint) or not weighed:
+        valid = isinstance(self.weight, Real) and self.weight > 0
+        if not isinstance(self.constraint, Constraint) or not valid:
             raise ConstraintError(f"{self!r}: Soft takes a constraint and a weight above 0")
 
     def excess(
@@ -42,6 +43,6 @@ class Soft(Constraint):
     def cost(
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
     ) -> NDArray[np.float64]:
-        """Nats by which each alloy is less welcome."""
+        """Penalty of each alloy, nats."""
         missed = self.constraint.excess(fractions, features, region)
         return np.asarray(self.weight * np.minimum(missed, 1e6))

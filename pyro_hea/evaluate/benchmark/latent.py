@@ -10,12 +10,12 @@ import pandas as pd
 
 from pyro_hea import explain
 from pyro_hea.alloys.dataset import load_alloys
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import bootstrap_interval, composition_metrics, label_from_latent
 from pyro_hea.plots import interval_panels
-from pyro_hea.posterior import encoded
+from pyro_hea.posterior import encode_and_decode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pyro_hea.alloys.dataset import AlloyDataset
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
@@ -39,15 +39,15 @@ _MEASURES = {
 _AXES = ("disentanglement", "completeness", "informativeness", "mig", "sap")
 
 
-def disentanglement(bench: Bench, seeds: int) -> Outcome:
+def disentanglement(runner: Runner, seeds: int) -> ProtocolResult:
     """How much of the label, and of families of elements, is in the latent."""
-    units = {
+    tasks = {
         f"disentanglement-seed{seed}": partial(
-            _measured, seed, bench.spec, bench.device, bench.folder
+            _measured, seed, runner.spec, runner.device, runner.folder
         )
         for seed in range(seeds)
     }
-    runs = list(bench.finish(units).values())
+    runs = list(runner.run(tasks).values())
     summary = {
         part: {name: bootstrap_interval([run[part][name] for run in runs]) for name in names}
         for part, names in (
@@ -64,23 +64,25 @@ def disentanglement(bench: Bench, seeds: int) -> Outcome:
     table = pd.DataFrame(
         [
             {"measure": label}
-            | {part: told(summary[part][name]) for part in (_HELD_OUT, _TRAINING)}
+            | {part: format_interval(summary[part][name]) for part in (_HELD_OUT, _TRAINING)}
             for name, label in _MEASURES.items()
         ]
     )
-    axes = pd.DataFrame([{"score": name, "mean": told(summary["axes"][name])} for name in _AXES])
+    axes = pd.DataFrame(
+        [{"score": name, "mean": format_interval(summary["axes"][name])} for name in _AXES]
+    )
     tables = {
         f"Mean over {seeds} seeds with its 95 % interval; members measured one by one": table,
         "Axes of z and families of elements, training alloys (DCI, MIG, SAP)": axes,
     }
     content = {"protocol": "disentanglement", "seeds": seeds, "summary": summary, "runs": runs}
     figure = cast("Figure", interval_panels(pd.DataFrame(rows))[0].figure)
-    return Outcome("disentanglement", content, tables, figure)
+    return ProtocolResult("disentanglement", content, tables, figure)
 
 
 def _measured(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> dict[str, Any]:
-    vae = kept_vae(seed, spec, device, folder)
-    parts = load_alloys().split("published")
+    vae = cached_vae(seed, spec, device, folder)
+    parts = load_alloys("zeng2024").split("published")
     training = parts["labelled"]
     return {
         _HELD_OUT: _of_alloys(vae, parts["test"]),
@@ -94,7 +96,7 @@ def _of_alloys(vae: DisentangledVAE, alloys: AlloyDataset) -> dict[str, float]:
     alloys = alloys.take(alloys.labels[TARGET].notna().to_numpy())
     y, true = alloys.labels[TARGET].to_numpy(), vae.ensemble.fractions(alloys)
     rows = []
-    for member, (z, made) in enumerate(zip(*encoded(vae.ensemble, alloys), strict=True)):
+    for member, (z, made) in enumerate(zip(*encode_and_decode(vae.ensemble, alloys), strict=True)):
         kl = float(np.sum(explain.axis_kl(vae, alloys, member)))
         rows.append(label_from_latent(z, y) | composition_metrics(true, made) | {"kl": kl})
     return {str(name): float(value) for name, value in pd.DataFrame(rows).mean().items()}

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pyro_hea.inference import steps_of
+from pyro_hea.devices import synchronize
+from pyro_hea.inference import steps_per_epoch
 from pyro_hea.program.networks import MLP, MemberLinear
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pyro_hea.devices import synchronize
-from pyro_hea.fitting import TrainingRun
+    from pyro_hea.fitting import TrainingRun
 
 _EPOCHS = 5
 _REPEATS = 15
@@ -48,7 +48,7 @@ def step_profile(run: TrainingRun) -> dict[str, float]:
         those of the networks alone, which is the floor.
     """
     model, trainer = run.ensemble.model, run.trainer
-    steps = steps_of(len(trainer.data), model.spec.training)
+    steps = steps_per_epoch(len(trainer.data), model.spec.training)
     epochs = trainer.epochs()
     calls = _calls(model, partial(next, epochs))
     seconds = [_seconds(partial(next, epochs)) for _ in range(_EPOCHS)]

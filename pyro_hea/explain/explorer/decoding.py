@@ -1,4 +1,4 @@
-"""Alloys at points of a latent space, as one would weigh them in."""
+"""Rounded alloys decoded at points of a latent space."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.posterior import Ensemble
 
-TRACE = 0.01
+TRACE_FRACTION = 0.01
 """Fraction below which a decoded element is left out: a decoder gives each element a little."""
 
 _STEP = 1000
@@ -49,15 +49,15 @@ def decode_alloys(
     every = points.expand(ensemble.members, *points.shape)
     decoded = ensemble.decode(every, {t: v.to(points) for t, v in y.items()})[member]
     fractions = decoded.double().cpu().numpy()
-    fractions[fractions < TRACE] = 0.0
-    counts = _whole(_STEP * fractions / fractions.sum(1, keepdims=True))
+    fractions[fractions < TRACE_FRACTION] = 0.0
+    counts = _largest_remainder(_STEP * fractions / fractions.sum(1, keepdims=True))
     table = pd.DataFrame(counts / _STEP, columns=list(ensemble.elements))
     rows = (dict(zip(table.columns, row, strict=True)) for row in table.to_numpy().tolist())
     table.index = pd.Index([format_formula(row) for row in rows], name="formula")
     return table
 
 
-def _whole(amounts: np.ndarray) -> np.ndarray:
+def _largest_remainder(amounts: np.ndarray) -> np.ndarray:
     """Whole amounts with the same sums, by largest remainder."""
     whole = np.floor(amounts + 1e-9)
     missing = np.rint(amounts.sum(1) - whole.sum(1))

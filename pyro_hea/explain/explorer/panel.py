@@ -6,7 +6,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pyro_hea.explain.explorer.kinds import in_words
+from pyro_hea.explain.explorer.target_display import prediction_html
 from pyro_hea.spec import Binary, Continuous
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pyro_hea.explain.explorer.cursor import Answer
-    from pyro_hea.explain.explorer.explorer import Explorer
+    from pyro_hea.explain.explorer.alloy_map import Selection
+    from pyro_hea.explain.explorer.map_figure import MapFigure
     from pyro_hea.spec import Target
 
 _LONGEST_BAR = 260
@@ -30,7 +30,7 @@ _MOUSE = {
 """What the mouse does: the pointer's mode and plotly's."""
 
 
-def build_panel(explorer: Explorer) -> Any:
+def build_panel(explorer: MapFigure) -> Any:
     """Controls, map, and the alloy under the cursor beside it, as one `ipywidgets.VBox`."""
     w: Any = import_module("ipywidgets")
     words, kept = w.HTML(layout={"flex": "0 0 340px"}), w.HTML()
@@ -40,31 +40,32 @@ def build_panel(explorer: Explorer) -> Any:
     shown = w.VBox([explorer.figure, pointer], layout={"flex": "0 0 auto"})
     shown.add_class(pointing.MAP_CLASS)
 
-    def write(answer: Answer) -> None:
-        words.value = _words(answer, explorer.declared)
+    def write(selection: Selection) -> None:
+        words.value = _selection_html(selection, explorer.declared)
 
     def use(change: Any) -> None:
         pointer.mode, explorer.figure.layout.dragmode = _MOUSE[change["new"]]
 
     def keep(_: Any) -> None:
         explorer.keep()
-        kept.value = f"{len(explorer.picked)} kept, the last {escape(_formula(explorer.answer))}"
+        kept.value = f"{len(explorer.picked)} kept, the last {escape(_formula(explorer.selection))}"
 
     mouse.observe(use, "value")
     pointer.observe(lambda change: explorer.at(*change["new"]), "place")
     button = w.Button(description="keep this alloy", icon="plus")
     button.on_click(keep)
     explorer.on_move(write)
+    write(explorer.selection)
     return w.VBox(
         [
-            w.HBox(_choices(explorer, w)),
+            w.HBox(_menus(explorer, w)),
             w.HBox([shown, words]),
             w.HBox([*_sliders(explorer, w), mouse, button, kept], layout={"flex_flow": "row wrap"}),
         ]
     )
 
 
-def _choices(explorer: Explorer, w: Any) -> list[Any]:
+def _menus(explorer: MapFigure, w: Any) -> list[Any]:
     x, y, *_ = explorer.coordinates
     menus = {
         "x": w.Dropdown(options=explorer.coordinates, value=x, description="across"),
@@ -76,14 +77,14 @@ def _choices(explorer: Explorer, w: Any) -> list[Any]:
     return list(menus.values())
 
 
-def _sliders(explorer: Explorer, w: Any) -> list[Any]:
+def _sliders(explorer: MapFigure, w: Any) -> list[Any]:
     sliders = {t.name: _slider(explorer, t, w) for t in explorer.declared}
     for name, slider in sliders.items():
         slider.observe(lambda change, n=name: explorer.show(targets={n: change["new"]}), "value")
     return list(sliders.values())
 
 
-def _slider(explorer: Explorer, target: Target, w: Any) -> Any:
+def _slider(explorer: MapFigure, target: Target, w: Any) -> Any:
     settings: dict[str, Any] = {
         "value": explorer.targets[target.name],
         "description": f"decode with {target.name} =",
@@ -100,24 +101,24 @@ def _slider(explorer: Explorer, target: Target, w: Any) -> Any:
     return w.SelectionSlider(options=classes, continuous_update=False, **settings)
 
 
-def _words(answer: Answer, targets: Sequence[Target]) -> str:
+def _selection_html(selection: Selection, targets: Sequence[Target]) -> str:
     """The alloy's name, its predictions with intervals and the nearest known alloys, as HTML."""
-    lines = [in_words(target, answer.prediction.iloc[0]) for target in targets]
+    lines = [prediction_html(target, selection.prediction.iloc[0]) for target in targets]
     known = [
         f"{escape(str(formula))} ({100 * alloy['distance']:.1f} at.% away; {_labels(alloy)})"
-        for formula, alloy in answer.known.iterrows()
+        for formula, alloy in selection.known.iterrows()
     ]
     return (
-        f"<h3 class='pyro-hea-alloy'>{escape(_formula(answer))}</h3>{_bars(answer)}"
+        f"<h3 class='pyro-hea-alloy'>{escape(_formula(selection))}</h3>{_bars(selection)}"
         f"<p>{'<br>'.join(lines)}</p>"
-        f"<p>Decoded from {escape(answer.origin)}.</p>"
+        f"<p>Decoded from {escape(selection.origin)}.</p>"
         f"<p>Nearest known:<br>{'<br>'.join(known)}</p>"
     )
 
 
-def _bars(answer: Answer) -> str:
-    """Amounts in at.%, the largest on top; plotly would take most of the time of an answer."""
-    amounts = 100 * answer.fractions.iloc[0].loc[lambda row: row > 0]
+def _bars(selection: Selection) -> str:
+    """Amounts in at.%, the largest on top; plotly would take most of the time of an selection."""
+    amounts = 100 * selection.fractions.iloc[0].loc[lambda row: row > 0]
     rows = [
         f"<tr class='pyro-hea-amount'><td>{escape(str(element))}</td><td>"
         f"<div style='width:{_LONGEST_BAR * amount / 100:.0f}px; height:0.8em; "
@@ -129,9 +130,9 @@ def _bars(answer: Answer) -> str:
 
 def _labels(alloy: pd.Series) -> str:
     labels = alloy.drop("distance").dropna()
-    told = {n: v if isinstance(v, str) else f"{v:g}" for n, v in labels.items()}
-    return ", ".join(f"{escape(str(n))} = {escape(v)}" for n, v in told.items()) or "unlabelled"
+    shown = {n: v if isinstance(v, str) else f"{v:g}" for n, v in labels.items()}
+    return ", ".join(f"{escape(str(n))} = {escape(v)}" for n, v in shown.items()) or "unlabelled"
 
 
-def _formula(answer: Answer) -> str:
-    return str(answer.fractions.index[0])
+def _formula(selection: Selection) -> str:
+    return str(selection.fractions.index[0])

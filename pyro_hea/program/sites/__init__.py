@@ -1,4 +1,4 @@
-"""What each kind of target is to the program: its prior, its guide, and how networks read it."""
+"""The kinds of targets in the program: prior, guide, and encoding for the networks."""
 
 from pyro_hea.program.sites.experts import Expert
 from pyro_hea.program.sites.kinds import (

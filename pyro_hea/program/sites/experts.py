@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from pyro_hea.spec import HumeRothery, Logistic
 
 _DRAWS = 1001
-"""Behind the median of a prior, at which its guide starts."""
+"""Draws from which the median of a prior is taken, where its guide starts."""
 
 
 class Expert(nn.Module):

@@ -1,8 +1,8 @@
 """The kinds of targets as sites of the program.
 
-Shapes are (..., K, N): branches of the enumeration, members, alloys. For each alloy a site's head
-gives `outputs` numbers, other networks read `width` numbers of its value, and the targets that it
-is given shift its prior by `shifts` numbers.
+Shapes are (..., K, N): branches of the enumeration, members, alloys. For each alloy the head of a
+site has `outputs` numbers, its value is encoded for other networks in `width` numbers, and its
+parents shift its prior by `shifts` numbers.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ UNKNOWN = -1.0
 """Value of a parent that is not known: every class of its child is possible then."""
 
 _IMPOSSIBLE = -1e9
-"""Log odds of what cannot be: its probability is exactly zero, and its gradient finite."""
+"""Log odds of an impossible class: its probability is exactly 0 and its gradient finite."""
 
 _SMALLEST_SCALE = 1e-2
 """Of a continuous target's guide, in standard deviations of the labels."""
 
 
 class _Calibrated(nn.Module):
-    """A site whose head is corrected, once it is trained, by what labels held out ask for.
+    """A site whose head is calibrated after training, on labels that it was not trained on.
 
     `calibration` is the temperature, (1,), the temperature and the weight of the tails, (2,), or
     a, b and c of a beta calibration, (3,), the same for all members; None where none is declared.
-    Training does not see it.
+    It has no effect in training mode.
     """
 
     calibration: Tensor | None
@@ -57,7 +57,7 @@ class _Calibrated(nn.Module):
 
     @property
     def temperature(self) -> Tensor | float:
-        """What divides log odds and multiplies the scale of a number."""
+        """Divides log odds, and multiplies the scale of a number."""
         return 1.0 if self.training or self.calibration is None else self.calibration[:1]
 
 
@@ -70,7 +70,7 @@ class BinarySite(_Calibrated):
 
     def __init__(self, target: Binary) -> None:
         super().__init__(target)
-        declared = getattr(target.prior, "distribution", None)  # an expert's speaks as a shift
+        declared = getattr(target.prior, "distribution", None)  # an expert's is a shift
         logit = torch.zeros(()) if declared is None else declared(torch.zeros(())).logits
         self.register_buffer("prior_logit", logit, persistent=False)
 
@@ -105,11 +105,11 @@ class BinarySite(_Calibrated):
         return dist.Bernoulli(logits=(self.logit(outputs) + evidence.diff(dim=-1))[..., 0])
 
     def encode(self, y: Tensor) -> Tensor:
-        """A value as other networks read it."""
+        """A value encoded for other networks."""
         return y.unsqueeze(-1)
 
     def expected(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
-        """What other networks read, on average over q."""
+        """Mean over q of the encoded value."""
         return self.logit(outputs).sigmoid()
 
     def log_classes(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
@@ -121,16 +121,16 @@ class BinarySite(_Calibrated):
         """The most probable value."""
         return (self.logit(outputs)[..., 0] > 0).to(outputs)
 
-    def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
+    def log_loss(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels."""
         return -self.posterior(outputs, parents).log_prob(y)
 
 
 class PossibleCategorical(dist.Categorical):
-    """A class, enumerated without those that are impossible for every alloy."""
+    """A categorical whose enumeration leaves out classes that are impossible for every alloy."""
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """The values that some alloy could have, one a branch."""
+        """The values that are possible for some alloy, one a branch."""
         impossible = (self.logits < _IMPOSSIBLE / 2).flatten(0, -2).all(0)
         values: Tensor = dist.Categorical.enumerate_support(self, expand)
         return values[~impossible]
@@ -175,7 +175,7 @@ class _ClassSite(_Calibrated, ABC):
         """The most probable class."""
         return self.log_classes(outputs, parents).argmax(-1).to(outputs)
 
-    def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
+    def log_loss(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels."""
         return -self.posterior(outputs, parents).log_prob(y)
 
@@ -222,11 +222,11 @@ class CategoricalSite(_ClassSite):
         return PossibleCategorical(logits=self._possible(outputs / self.temperature, parents))
 
     def encode(self, y: Tensor) -> Tensor:
-        """A value as other networks read it."""
+        """A value encoded for other networks."""
         return one_hot(y.long(), self.width).to(self.prior_logits)
 
     def expected(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
-        """What other networks read, on average over q."""
+        """Mean over q of the encoded value."""
         return self._possible(outputs / self.temperature, parents).softmax(-1)
 
 
@@ -259,11 +259,11 @@ class OrdinalSite(_ClassSite):
         return dist.OrderedLogistic((outputs / t)[..., 0], cuts / t)
 
     def encode(self, y: Tensor) -> Tensor:
-        """A value as other networks read it: 0 for the lowest level, 1 for the highest."""
+        """A value encoded for other networks: 0 for the lowest level, 1 for the highest."""
         return y.unsqueeze(-1).to(self.prior_cuts) / len(self.prior_cuts)
 
     def expected(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
-        """What other networks read, on average over q."""
+        """Mean over q of the encoded value."""
         probabilities = self.log_classes(outputs, parents).exp()
         return (probabilities * self.values).sum(-1, keepdim=True) / len(self.prior_cuts)
 
@@ -271,8 +271,8 @@ class OrdinalSite(_ClassSite):
 class ContinuousSite(_Calibrated):
     """A target that is a number, normal on an unbounded scale but for its tails.
 
-    The link takes that scale to the target's own: the exponential for a positive target, the
-    identity for one without bounds, and what the prior's support asks for else.
+    The link maps that scale to the target's own: the exponential for a positive target, the
+    identity for one without bounds, and else the bijection to the support of the prior.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ class ContinuousSite(_Calibrated):
 
     def __init__(self, target: Continuous, centre: float, spread: float, members: int) -> None:
         super().__init__(target)
-        self.target = target
+        self.target, self._declared = target, target.known_prior
         self.outputs = 2 if target.heteroscedastic else 1
         self.register_buffer("centre", torch.tensor(centre))
         self.register_buffer("spread", torch.tensor(spread))
@@ -302,7 +302,7 @@ class ContinuousSite(_Calibrated):
 
     @property
     def placeholder(self) -> float:
-        """A value that could be, for where there is none."""
+        """A possible value, for alloys without a label."""
         return float(self.link(self.centre))
 
     def prior(self, shift: Tensor | None, parents: Mapping[str, Tensor]) -> TorchDistribution:
@@ -310,7 +310,7 @@ class ContinuousSite(_Calibrated):
         steps: list[Transform] = [ExpTransform()] if self.target.transform == "log" else []
         if shift is not None:
             steps += [self.link.inv, AffineTransform(shift[..., 0] * self.spread, 1.0), self.link]
-        declared = self.target.prior.distribution(self.centre)
+        declared = self._declared.distribution(self.centre)
         return dist.TransformedDistribution(declared, steps) if steps else declared
 
     def normal(self, outputs: Tensor) -> dist.Normal:
@@ -356,18 +356,18 @@ class ContinuousSite(_Calibrated):
         return dist.TransformedDistribution(self.standard(outputs), [scale, self.link])
 
     def encode(self, y: Tensor) -> Tensor:
-        """A value as other networks read it: standardised on the unbounded scale."""
+        """A value encoded for other networks: standardised on the unbounded scale."""
         return ((self.link.inv(y) - self.centre) / self.spread).unsqueeze(-1)
 
     def expected(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
-        """What other networks read, on average over q."""
+        """Mean over q of the encoded value."""
         return outputs[..., :1]
 
     def likeliest(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """The median."""
         return self.natural(outputs[..., 0])
 
-    def nats(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
+    def log_loss(self, outputs: Tensor, y: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """-log q of labels, standardised."""
         return -self.standard(outputs).log_prob(self.encode(y)[..., 0])
 
@@ -405,5 +405,7 @@ def link_of(target: Continuous) -> Transform:
     """From the unbounded scale of a number to its own."""
     if target.transform == "log":
         return ExpTransform()
-    support = target.prior.distribution().support
-    return cast("Transform", biject_to(constraints.positive if target.positive else support))
+    if target.positive:
+        return cast("Transform", biject_to(constraints.positive))
+    support = constraints.real if target.prior is None else target.prior.support
+    return cast("Transform", biject_to(support))

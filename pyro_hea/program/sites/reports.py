@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pyro_hea.spec import Reports
 
-_STRIDE = 50.0
-"""Counts grow from tens to hundreds, while one step changes every weight by as little."""
+_LOG_COUNT_SCALE = 50.0
+"""Factor on the log counts: they grow from tens to hundreds at the learning rate of weights."""
 
 
 class Reliability(nn.Module):
@@ -46,7 +46,7 @@ class Reliability(nn.Module):
     @property
     def concentration(self) -> Tensor:
         """Of the guide's Dirichlet, (K, 1, S, C, C)."""
-        return self.prior * (_STRIDE * self.raw).exp()
+        return self.prior * (_LOG_COUNT_SCALE * self.raw).exp()
 
     @property
     def mean(self) -> Tensor:
@@ -62,7 +62,7 @@ class Reliability(nn.Module):
         return pyro.sample(self.site, dist.Dirichlet(self.concentration).to_event(2))
 
     def judges(self, half: Tensor) -> Tensor:
-        """By which alloys each member judges the sources, (K, N); see `AlloyBatch.half`."""
+        """Alloys by which each member estimates reliabilities, (K, N); see `AlloyBatch`."""
         return half == (torch.arange(len(self.raw), device=half.device) % 2 == 1).unsqueeze(-1)
 
     def log_evidence(self, reliability: Tensor, counts: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pyro_hea.errors import (
     UnknownTargetError,
 )
 from pyro_hea.explain.explorer import AlloyMap, Explorer
-from pyro_hea.explain.explorer.kinds import background_of
+from pyro_hea.explain.explorer.target_display import background_column
 from pyro_hea.spec import Categorical, Continuous, Prior
 
 pytest.importorskip("anywidget")
@@ -76,7 +76,7 @@ def test_the_mouse_asks_for_the_alloy_or_moves_the_map(vae, alloys):
     explorer = vae.explore(alloys)
     _, pointer = explorer.panel.children[1].children[0].children
     pointer.place = (0.3, -0.2)
-    pd.testing.assert_frame_equal(explorer.answer.fractions, explorer.at(0.3, -0.2).fractions)
+    pd.testing.assert_frame_equal(explorer.selection.fractions, explorer.at(0.3, -0.2).fractions)
     mouse = explorer.panel.children[2].children[1]
     assert (pointer.mode, explorer.figure.layout.dragmode) == ("press", False)
     mouse.value = "moves the map"
@@ -193,17 +193,17 @@ def test_targets_of_all_kinds_have_colours_sliders_and_words(vae_of_kinds, alloy
     np.testing.assert_allclose(explorer.figure.data[1].marker.color, 1 - most)
 
     words = middle.children[1].value
-    row = explorer.answer.prediction.iloc[0]
+    row = explorer.selection.prediction.iloc[0]
     assert f"phase: <b>{row['phase']}</b>" in words
     assert f"hardness: <b>{row['hardness']:.4g}</b> HV" in words
-    assert f"phase = {explorer.answer.known['phase'].iloc[0]}" in words
+    assert f"phase = {explorer.selection.known['phase'].iloc[0]}" in words
 
 
 def test_the_background_is_of_the_first_target_whatever_its_kind():
     phase = Categorical(name="phase", classes=("fcc", "bcc"))
     hardness = Continuous(name="hardness", unit="HV", prior=Prior(dist="Normal", loc=0, scale=1))
-    assert background_of(phase, 1.0) == ("phase[bcc]", "phase = bcc", True)
-    assert background_of(hardness, 300.0) == ("hardness", "hardness (HV)", False)
+    assert background_column(phase, 1.0) == ("phase[bcc]", "phase = bcc", True)
+    assert background_column(hardness, 300.0) == ("hardness", "hardness (HV)", False)
 
 
 def test_targets_are_set_by_the_names_of_their_classes(vae_of_kinds, alloys_of_kinds):
@@ -218,7 +218,7 @@ def test_targets_are_set_by_the_names_of_their_classes(vae_of_kinds, alloys_of_k
 
 
 def test_a_number_without_labels_is_decoded_with_what_is_predicted(vae_of_kinds, alloys_of_kinds):
-    without = alloys_of_kinds.withheld()
+    without = alloys_of_kinds.without_labels()
     explorer = vae_of_kinds.explore(without)
     predicted = vae_of_kinds.predict(without)["hardness"]
     assert explorer.targets["hardness"] == pytest.approx(predicted.median())

@@ -1,0 +1,186 @@
+"""The distillation set: synthetic alloys with the class probabilities of a fitted teacher.
+
+A network that is fitted to a few hundred labels for long is overconfident on alloys of new element
+sets, where forests do better. A network that learns the forests' probabilities of many unlabelled
+alloys is as good as they are, and smooth (model compression: Bucila, Caruana and Niculescu-Mizil,
+KDD 2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from pyro_hea.alloys.dataset import AlloyBatch
+from pyro_hea.spec import Binary, Categorical
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyro_hea.alloys.features import FeatureMap
+    from pyro_hea.spec import Distillation, ModelSpec
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+_REGRESSION_SHARE = 0.5
+"""Weight of the logistic regression in the mean where labels are few: it is better there."""
+
+_FEW_LABELS = 100
+"""Beyond this number of labels that weight falls as the square root of their number."""
+
+_SHARPENING = 1 / 3
+"""Added to the power of the probabilities where labels are many: means of trees are not sure
+enough."""
+
+_INVERSE_PENALTY = 0.1
+"""C of the logistic regression: few labels determine little of thirty coefficients."""
+
+_SWAP_PROBABILITY = 0.4
+"""Probability that an element of a synthetic alloy is replaced by another one."""
+
+
+@dataclass(frozen=True)
+class DistillationSet:
+    """Unlabelled alloys and the class probabilities that the heads learn.
+
+    Attributes
+    ----------
+    alloys : AlloyBatch
+        V alloys without labels: M real ones, then the synthetic ones.
+    real : int
+        M.
+    probabilities : mapping of str to Tensor of shape (K, V, C)
+        By target, of each class, by the teacher of each member.
+    """
+
+    alloys: AlloyBatch
+    real: int
+    probabilities: Mapping[str, Tensor]
+
+
+def distillation_set(
+    spec: ModelSpec, batches: Sequence[AlloyBatch], feature_map: FeatureMap, seed: int
+) -> DistillationSet:
+    """Fit the teacher of each member to the labels and predict real and synthetic alloys.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With `training.distillation`.
+    batches : sequence of AlloyBatch
+        Training alloys, labelled or not; the synthetic alloys are made from them.
+    feature_map : FeatureMap
+        Over the elements of the batches.
+    seed : int
+    """
+    settings, members = spec.training.distillation, spec.training.members
+    assert settings is not None
+    rng = np.random.default_rng(seed)
+    real = torch.cat([batch.composition for batch in batches]).double().cpu().numpy()
+    synthetic = synthetic_compositions(real, settings.synthetic_alloys, rng)
+    if len(real) > settings.synthetic_alloys:
+        real = real[rng.choice(len(real), settings.synthetic_alloys, replace=False)]
+    fractions = np.vstack([real, synthetic])
+    like = batches[0].features
+    features = feature_map(torch.tensor(fractions)).to(like)
+    probabilities = {}
+    for name in spec.distilled_targets:
+        labelled = [batch.take(batch.known(name)) for batch in batches if name in batch.targets]
+        if labelled:
+            target = spec.target(name)
+            assert isinstance(target, Binary | Categorical)
+            predicted = _teacher_probabilities(
+                torch.cat([b.features for b in labelled]).cpu().numpy(),
+                torch.cat([b.composition for b in labelled]).sqrt().cpu().numpy(),
+                torch.cat([b.targets[name] for b in labelled]).cpu().numpy().astype(int),
+                (features.cpu().numpy(), np.sqrt(fractions)),
+                classes=len(target.classes),
+                settings=settings,
+                members=members,
+                rng=rng,
+            )
+            probabilities[name] = torch.tensor(predicted).to(like)
+    compositions = torch.tensor(fractions).to(like)
+    return DistillationSet(AlloyBatch(compositions, features, {}, {}), len(real), probabilities)
+
+
+def synthetic_compositions(real: Floats, number: int, rng: np.random.Generator) -> Floats:
+    """Compositions with the amounts of a real alloy and some of its elements replaced.
+
+    Parameters
+    ----------
+    real : array, shape (N, E)
+        Fractions. An element is chosen in proportion to how many of these alloys hold it.
+    number : int
+    rng : Generator
+
+    Returns
+    -------
+    array, shape (number, E)
+
+    Examples
+    --------
+    >>> real = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
+    >>> synthetic = synthetic_compositions(real, 100, np.random.default_rng(0))
+    >>> (synthetic > 0).sum(1).tolist() == [2] * 100
+    True
+    """
+    chosen = real[rng.integers(len(real), size=number)]
+    amounts, own = -np.sort(-chosen), np.argsort(-chosen)
+    frequency = (real > 0).mean(0)
+    free = (chosen == 0) & (frequency > 0)
+    with np.errstate(divide="ignore"):
+        keys = np.log(frequency) + rng.gumbel(size=chosen.shape)
+    other = np.argsort(np.where(free, -keys, np.inf))  # free elements first, in random order
+    swapped = rng.random(chosen.shape) < _SWAP_PROBABILITY
+    swapped &= np.arange(chosen.shape[1]) < free.sum(1, keepdims=True)
+    fractions: Floats = np.zeros_like(chosen)
+    rows = np.arange(number)[:, None]
+    np.add.at(fractions, (rows, np.where(swapped, other, own)), amounts)
+    return fractions
+
+
+def _teacher_probabilities(
+    features: Floats,
+    roots: Floats,
+    y: NDArray[np.int_],
+    unlabelled: tuple[Floats, Floats],
+    *,
+    classes: int,
+    settings: Distillation,
+    members: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """Probability of each class by the teacher of each member, (K, V, C).
+
+    Trees read features and the square roots of the fractions, the regression features alone.
+    """
+    mean = np.zeros((members, len(unlabelled[0]), classes))
+    few = min(1.0, (_FEW_LABELS / len(y)) ** 0.5)
+    regression_share = _REGRESSION_SHARE * few
+    x, x_unlabelled = np.hstack([features, roots]), np.hstack(unlabelled)
+    for member in mean:
+        trees = -(-settings.trees // (2 * members))
+        for forest in (
+            ExtraTreesClassifier(trees, min_samples_leaf=2, max_features=0.5),
+            RandomForestClassifier(trees, max_features=0.3),
+        ):
+            forest.set_params(random_state=int(rng.integers(2**31))).fit(x, y)
+            predicted = forest.predict_proba(x_unlabelled)
+            member[:, forest.classes_] += (1 - regression_share) / 2 * predicted
+    regression = make_pipeline(
+        StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=5000)
+    )
+    regression.fit(features, y)
+    mean[..., regression.classes_] += regression_share * regression.predict_proba(unlabelled[0])
+    mean **= 1 + _SHARPENING * (1 - few)
+    return mean / mean.sum(-1, keepdims=True)
