@@ -32,7 +32,7 @@ from pyro_hea.data.build_more import (
 )
 
 from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.dataset.table import at_room_temperature
+from pyro_hea.alloys.dataset.gathering import at_room_temperature
 
 HERE = Path(__file__).resolve().parent
 FACTS = HERE.parents[1] / "shared" / "facts"

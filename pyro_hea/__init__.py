@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
+    from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
     from pyro_hea.campaign import Campaign as Campaign
     from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
     from pyro_hea.crystals import CrystalDataset as CrystalDataset
@@ -65,6 +66,7 @@ _HOMES = {
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
     "load_crystals": "crystals",
+    "load_element_indicators": "alloys.indicators",
     "parse_composition": "alloys.composition",
     "read_alloys": "alloys.dataset",
     "read_crystals": "crystals",

@@ -68,6 +68,10 @@ class TrainingDivergedError(PyroHEAError, RuntimeError):
     """The loss or a gradient stopped being finite."""
 
 
+class TorchSettingsError(PyroHEAError, RuntimeError):
+    """A global setting of torch does not allow what is asked."""
+
+
 class ConstraintError(PyroHEAError, ValueError):
     """Constraints are malformed, or no alloy satisfies them."""
 
@@ -108,6 +112,10 @@ class StructureWarning(PyroHEAWarning):
     """Some structures were left out, or something about them was ignored."""
 
 
+class ExtrapolationWarning(PyroHEAWarning):
+    """A prediction is asked at a condition outside the range that was measured."""
+
+
 class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
 
@@ -130,6 +138,10 @@ class FormerKeyWarning(PyroHEAWarning, FutureWarning):
 
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
+class CacheWarning(PyroHEAWarning):
+    """A default model cannot be kept in, or read from, the user's cache folder."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -35,6 +35,7 @@ from pyro_hea.inference import (
     Measurements,
     Trainer,
     checkpoint,
+    count_label_folds,
     distil_heads,
     train_encoder,
 )
@@ -90,6 +91,7 @@ class TrainingRun:
     folder: Path | None
 
     @classmethod
+    @torch.inference_mode(False)
     def prepare(
         cls,
         spec: ModelSpec,
@@ -154,11 +156,13 @@ class TrainingRun:
         with run._locked():
             if not (resume and run._resume()):
                 run._save(distilled=False)  # an interrupt can be resumed from the first step on
-                _distil(ensemble, [batch, stopping if held_out else None], seed, progress)
+                batches = [batch, stopping if held_out else None]
+                _distil(ensemble, batches, trainer.head_loss.measurements, seed, progress)
                 run._save()
         return run
 
     @classmethod
+    @torch.inference_mode(False)
     def continued(
         cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int, progress: bool
     ) -> TrainingRun:
@@ -187,10 +191,11 @@ class TrainingRun:
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
         batch, measured = copied.batch(data), _measurements(copied, data)
         share = min(1.0, epochs / training.epochs)
-        _distil(copied, [batch], seed, progress, share, _UPDATE_RATE)
+        _distil(copied, [batch], measured, seed, progress, share, _UPDATE_RATE)
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
+    @torch.inference_mode(False)
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt too keeps the best weights and saves the state."""
         trainer = self.trainer
@@ -358,7 +363,7 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
 
 def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
     scales: dict[str, Any] = {}
-    conditions, sources = {}, {}
+    conditions, sources, ranges = {}, {}, {}
     for target in spec.targets:
         if isinstance(target, Continuous):
             labels = encode_values(data.labels[target.name].dropna(), target)
@@ -368,10 +373,18 @@ def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
                 _, at, _ = measurements(data, target)
                 spread = at.std(0)
                 conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
+                ranges[target.name] = tuple(
+                    zip(at.min(0).tolist(), at.max(0).tolist(), strict=True)
+                )
         elif isinstance(target, Binary | Categorical) and target.reports is not None:
             reports = data.reports[data.reports["target"] == target.name]
             sources[target.name] = tuple(sorted(reports["source"].unique()))
-    return {"scales": scales, "conditions": conditions, "sources": sources}
+    return {
+        "scales": scales,
+        "conditions": conditions,
+        "sources": sources,
+        "condition_ranges": ranges,
+    }
 
 
 def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measurements]:
@@ -392,11 +405,12 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
 def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
     """Deal the labels of each number into folds; each member leaves out another fold."""
     rng, folds = np.random.default_rng(ensemble.seed), {}
+    count = count_label_folds(ensemble.members)
     for target in ensemble.spec.targets:
         rows = batch.known(target.name).nonzero()[:, 0].cpu()
         if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
             fold = torch.full((len(batch),), -1)
-            fold[rows] = torch.tensor(rng.permutation(len(rows)) % LABEL_FOLDS)
+            fold[rows] = torch.tensor(rng.permutation(len(rows)) % count)
             folds[target.name] = fold.to(ensemble.device)
     return batch.replaced(label_folds=folds)
 
@@ -404,6 +418,7 @@ def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
 def _distil(
     ensemble: Ensemble,
     batches: Sequence[AlloyBatch | None],
+    measured: Mapping[str, Measurements],
     seed: int,
     progress: bool,
     share: float = 1.0,
@@ -414,13 +429,13 @@ def _distil(
     settings = spec.training.distillation
     if settings is None or not spec.distilled_targets:
         return
-    # Imports scikit-distil_heads, which a trained model does not need.
+    # Imports scikit-learn, which a trained model does not need.
     from pyro_hea.inference.distillation_set import distillation_set
 
     known = [batch for batch in batches if batch is not None]
     distil_heads(
         ensemble.model,
-        distillation_set(spec, known, ensemble.feature_map, seed),
+        distillation_set(ensemble.model, known, ensemble.feature_map, seed, measured),
         steps=math.ceil(share * settings.steps),
         rate=rate,
         seed=seed,

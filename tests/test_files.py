@@ -21,9 +21,14 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
 
 def test_an_error_on_the_way_leaves_the_old_file(tmp_path):
     write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        _ = 1 / 0
+
+    def write_half():
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 

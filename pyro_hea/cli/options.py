@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -70,6 +70,21 @@ def _columns(
     return dict(pair(text) for text in given) or None
 
 
+def _changes(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Any]:
+    import yaml
+
+    changes = {}
+    for text in given:
+        key, value = pair(text)
+        try:
+            changes[key.replace(".", "__")] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise click.BadParameter(f"'{value}' is no value of YAML") from error
+    return changes
+
+
 def seeds_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """How many seeds to run."""
     return click.option(
@@ -132,8 +147,15 @@ column_option = click.option(
 )
 
 
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    callback=_changes,
+    help="Another value of a key of the spec, as training.epochs=60.",
+)
 targets_option = click.option(
-    "--targets", help="Columns that are targets, joined by commas; without a spec, all measured."
+    "--targets", help="Columns that are targets, joined by commas; by default all measured."
 )
 
 
@@ -145,7 +167,14 @@ def alloys_options(command: Any) -> Any:
         type=click.Choice(["embedded"]),
         help="Join the embedded alloys to the table.",
     )
-    for option in (joined, targets_option, unit_option, column_option, formula_column_option):
+    for option in (
+        set_option,
+        joined,
+        targets_option,
+        unit_option,
+        column_option,
+        formula_column_option,
+    ):
         command = option(command)
     return command
 
@@ -158,7 +187,7 @@ def read_spec(path: Path | None) -> ModelSpec | None:
 
 
 def read_data(
-    table: Path,
+    table: Path | None,
     spec: ModelSpec | None,
     *,
     joined: str | None,
@@ -166,25 +195,39 @@ def read_data(
     formula_column: str,
     columns: dict[str, str] | None,
     unit: Literal["at", "wt"] | None,
+    changes: dict[str, Any],
+    prefix: str = "",
 ) -> tuple[AlloyDataset, ModelSpec]:
-    """A table of alloys and its spec, which is inferred and printed where none is given."""
+    """A table of alloys, without one the embedded alloys, and its spec.
+
+    Where no spec is given one is inferred, and what became of each column is printed, each line
+    after a prefix.
+    """
     from pyro_hea.alloys.dataset import load_alloys, read_alloys
     from pyro_hea.spec import ModelSpec
+    from pyro_hea.spec.inferred import infer_targets
 
     if spec is not None and targets is not None:
         raise click.UsageError("--targets and --spec exclude each other: a spec names its targets")
-    data = read_alloys(table, spec=spec, formula_column=formula_column, columns=columns, unit=unit)
+    how: Any = {"formula_column": formula_column, "columns": columns, "unit": unit}
+    data = load_alloys() if table is None else read_alloys(table, spec=spec, **how)
     names = list(data.targets) if targets is None else [n.strip() for n in targets.split(",")]
-    if joined is not None:
+    if joined is not None and table is not None:
         data = data + load_alloys()
-    return data, ModelSpec.for_data(data, names) if spec is None else spec
+    if spec is not None:
+        return data, spec.with_(**changes)
+    for line in str(infer_targets(data, names)).splitlines():
+        click.echo(prefix + line)
+    return data, ModelSpec.for_data(data, names, verbose=False, **changes)
 
 
 def load_model(folder: Path | None) -> DisentangledVAE:
     """The model in a folder, without one the default model."""
     from pyro_hea.vae import DisentangledVAE
 
-    return DisentangledVAE.default() if folder is None else DisentangledVAE.load(folder)
+    if folder is None:
+        return DisentangledVAE.default()  # type: ignore[attr-defined, unused-ignore]
+    return DisentangledVAE.load(folder)
 
 
 def show(title: str, table: pd.DataFrame) -> None:
@@ -200,20 +243,9 @@ def write_table(table: pd.DataFrame, out: Path) -> None:
     ------
     OutputError, MissingExtraError
     """
-    from pyro_hea.errors import OutputError, missing_extra
+    from pyro_hea.design import export
 
-    try:
-        if out.suffix.lower() == ".csv":
-            table.to_csv(out, index=False, float_format="%.6g")
-        elif out.suffix.lower() == ".xlsx":
-            table.to_excel(out, index=False)
-        else:
-            table.to_parquet(out, index=False)
-    except ImportError as error:
-        needed = ("openpyxl", "excel") if out.suffix.lower() == ".xlsx" else ("pyarrow", "parquet")
-        raise missing_extra(*needed) from error
-    except OSError as error:
-        raise OutputError(f"cannot write '{out}': {error.strerror or error}") from error
+    export.write_table(table, out, cast("Any", out.suffix.lower().removeprefix(".")))
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -44,9 +44,9 @@ def infer(data: Path, out: Path | None, **how: Any) -> None:
     """Print a spec for the measured columns of a table, or write it."""
     from pyro_hea.spec.annotated import targets_yaml
 
-    _, inferred = read_data(data, None, **how)
+    _, inferred = read_data(data, None, prefix="# ", **how)
     if out is None:
-        click.echo(f"\n{targets_yaml(inferred)}", nl=False)
+        click.echo(targets_yaml(inferred), nl=False)
     else:
         _write_new(out, targets_yaml(inferred))
 

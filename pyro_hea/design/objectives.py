@@ -16,6 +16,8 @@ import torch
 
 from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.alloys.features import FEATURES, FeatureMap
+from pyro_hea.alloys.indicators import INDICATOR_UNITS
+from pyro_hea.design.constraints.indicators import indicator_values, mass_mean
 from pyro_hea.design.constraints.properties import density
 from pyro_hea.errors import UnknownTargetError, nearest
 from pyro_hea.posterior.marginals import marginals
@@ -41,7 +43,8 @@ class Objective:
     Attributes
     ----------
     name : str
-        A binary target (its probability of 1), a number (its mean), a feature or "density".
+        A binary target (its probability of 1), a number (its mean), a feature, an indicator of
+        the elements by mass, or "density".
     direction : {"max", "min"}
     unit : str
     ensemble : Ensemble
@@ -96,7 +99,7 @@ def split_objectives(
     Raises
     ------
     UnknownTargetError
-        For an objective that is no target, feature or "density".
+        For an objective that is no target, feature, indicator or "density".
     """
     wishes: dict[str, Wish] = {}
     objectives = []
@@ -117,8 +120,8 @@ def unit_of(ensemble: Ensemble, name: str) -> str:
     if name in ensemble.spec.target_names:
         target = ensemble.spec.target(name)
         return target.unit if isinstance(target, Continuous) else "probability"
-    if name in _CALCULATED:
-        return "g/cm3"
+    if name in _UNITS:
+        return _UNITS[name]
     if name in FEATURES:
         return FEATURES[name].unit
     allowed = (*ensemble.spec.target_names, *_CALCULATED, *FEATURES)
@@ -137,8 +140,19 @@ def _density(name: str, fractions: NDArray[np.float64], ensemble: Ensemble) -> N
     return density(fractions, ensemble.elements)
 
 
-_CALCULATED: dict[str, Callable[..., NDArray[np.float64]]] = {"density": _density}
+def _indicator(
+    name: str, fractions: NDArray[np.float64], ensemble: Ensemble
+) -> NDArray[np.float64]:
+    return mass_mean(fractions, ensemble.elements, indicator_values(name, ensemble.elements))
+
+
+_CALCULATED: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "density": _density,
+    **dict.fromkeys(INDICATOR_UNITS, _indicator),
+}
 """Quantities beside the features that follow from a composition."""
+
+_UNITS = {"density": "g/cm3", **INDICATOR_UNITS}
 
 
 def non_dominated(scores: NDArray[np.float64]) -> NDArray[np.bool_]:

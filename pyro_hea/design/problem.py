@@ -14,7 +14,8 @@ import pandas as pd
 import torch
 
 from pyro_hea.alloys.features import FEATURES, FeatureMap
-from pyro_hea.design.constraints import FeatureBounds, MinElements, Novel, Soft
+from pyro_hea.alloys.indicators import INDICATOR_UNITS
+from pyro_hea.design.constraints import FeatureBounds, IndicatorBounds, MinElements, Novel, Soft
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.decoder_targets import drawn_targets
 from pyro_hea.design.feasibility import feasible_region
@@ -159,11 +160,13 @@ class Problem:
             known=ensemble.known.to_numpy(float),
             properties=ensemble.tables.properties.loc[list(ensemble.elements)],
         )
-        region = find_region(constraints)
-        assumed: list[Constraint] = []
+        assumed: list[Constraint] = [  # elements without a value have no place in an objective
+            IndicatorBounds(o.name) for o in objectives if o.name in INDICATOR_UNITS
+        ]
+        region = find_region((*constraints, *assumed))
         if min_elements is None and not any(isinstance(c, MinElements) for c in constraints):
             with suppress(ConstraintError):  # such as two allowed elements
-                region = find_region((*constraints, MinElements(FEWEST)))
+                region = find_region((*constraints, *assumed, MinElements(FEWEST)))
                 assumed.append(MinElements(FEWEST))
         if not any(isinstance(constraint, Novel) for constraint in constraints):
             assumed.append(Novel(novelty))

@@ -65,6 +65,7 @@ def scan_path(
         For other than two alloys, or fewer than two points.
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
+    _check_member(ensemble, member)
     _check_number(points)
     batch = ensemble.batch(alloys)
     if len(batch) != 2 or points < 2:
@@ -110,6 +111,7 @@ def scan_grid(
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
     dim = ensemble.spec.latent.dim
+    _check_member(ensemble, member)
     _check_number(points**2)
     if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
         raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
@@ -133,6 +135,11 @@ def _problem(
     minimum: float,
 ) -> Problem:
     return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum, novelty=0.0)
+
+
+def _check_member(ensemble: Ensemble, member: int) -> None:
+    if not 0 <= member < ensemble.members:
+        raise DataError(f"there is no member {member}; this model has 0 to {ensemble.members - 1}")
 
 
 def _check_number(points: int) -> None:

@@ -18,9 +18,11 @@ from typing import Any, get_type_hints
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from pyro_hea.alloys.dataset.files import read_table
+from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.design import constraints as kinds
 from pyro_hea.design.constraints.base import Constraint, Constraints
-from pyro_hea.errors import ConstraintError, DataError, MissingFileError, nearest
+from pyro_hea.errors import ConstraintError, DataError, nearest
 from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
 _KINDS: dict[str, Any] = {
@@ -77,24 +79,32 @@ def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> No
 
 
 def read_prices(path: str | Path) -> dict[str, float]:
-    """Read prices per kilogram, by element, from a CSV with the columns `element` and `price`.
+    """Read prices per kilogram, by element, from a table with the columns `element` and `price`.
+
+    CSV, Excel or Parquet, as `read_alloys` reads it.
 
     Raises
     ------
     MissingFileError, DataError
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f"price table '{path}' does not exist")
-    table = pd.read_csv(path, keep_default_na=False)
+    table, _ = read_table(path)
     for column in ("element", "price"):
         if column not in table:
-            raise DataError(
-                f"{path}: there is no column '{column}', only {', '.join(map(str, table.columns))}"
-            )
-    prices = pd.to_numeric(table["price"], errors="coerce")
-    for row in prices.index[prices.isna()]:
-        raise DataError(f"{path}, row {row + 1}: price '{table['price'][row]}' is no number")
-    return dict(zip(table["element"].str.strip(), prices.astype(float), strict=True))
+            there = ", ".join(map(str, table))
+            raise DataError(f"{path}: there is no column '{column}', only {there}")
+    prices: dict[str, float] = {}
+    for row, (element, price) in enumerate(zip(table["element"], table["price"], strict=True), 1):
+        where = f"{path}, row {row}"
+        element = str(element or "").strip()
+        if element not in SYMBOLS:
+            raise DataError(f"{where}: '{element}' is no element.{nearest(element, SYMBOLS)}")
+        if element in prices:
+            raise DataError(f"{where}: {element} has a price already; each element is named once")
+        number = pd.to_numeric(pd.Series([price], dtype=object), errors="coerce").iloc[0]
+        if isinstance(price, bool) or not 0 <= number < float("inf"):
+            raise DataError(f"{where}: price {price!r} is no number, 0 or more")
+        prices[element] = float(number)
+    return prices
 
 
 def _read(entry: Any, where: str) -> Constraint:

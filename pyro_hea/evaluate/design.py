@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
+from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.design import Constraint, LargestFraction, MinElements
 from pyro_hea.errors import ConstraintError
-from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.evaluate.judge import embedded_judge
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
+from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.errors import DataError
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from pyro_hea.alloys.dataset import AlloyDataset
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 Kind = Literal["random", "grouped"]
 
 FOLDS = 5
-
-
-def element_sets(fractions: pd.DataFrame) -> list[str]:
-    """The elements of each alloy, as one word.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> element_sets(pd.DataFrame({"Co": [0.5, 0.0], "Ni": [0.5, 1.0]}))
-    ['CoNi', 'Ni']
-    """
-    names = np.array(fractions.columns)
-    return ["".join(names[row > 0]) for row in fractions.to_numpy()]
 
 
 def folds(

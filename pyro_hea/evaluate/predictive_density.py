@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
 from torch.nn.functional import one_hot
 
 from pyro_hea.alloys.dataset import encode_values
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.posterior import marginals
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.psis import psis
@@ -73,7 +72,7 @@ def composition_density(
     model, batch = _counted_once(ensemble.model), ensemble.batch(alloys, labels=False)
     each = -(-draws // _PARTS)
     step = max(1, _ROWS // (_PARTS * model.members * len(batch)))
-    with seeded(seed), pyro.validation_enabled(False), model.cached_flow():
+    with seeded(seed), unvalidated(), model.cached_flow():
         local = _fitted(model, batch, ensemble.most_probable(batch))
         log_weight = torch.cat(
             [_weighed(model, batch, local, min(step, each - at)) for at in range(0, each, step)]

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import load_alloys
+from pyro_hea.alloys.dataset import element_sets, load_alloys
 from pyro_hea.design import AllowedElements, Novel, RequiredElements
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:

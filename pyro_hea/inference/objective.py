@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out. A batch may have none, which is no mistake."""
 
-LABEL_FOLDS = 10
-"""Of the labels of a number, each of which another member is not shown."""
+_FEWEST_FOLDS, LABEL_FOLDS = 4, 10
+"""Least and greatest number of folds of the labels of a number, see `count_label_folds`."""
 
 _PSEUDO_LABELS = 4
 """Imagined labels at one standard deviation, a prior on the scale that is fitted."""
@@ -86,7 +86,11 @@ def _split_targets(model: TargetModel) -> list[str]:
     if model.experts or model.reliabilities:
         return []
     parents = {name for target in model.targets for name in model.ancestors(target.name)}
-    return [name for name in model.spec.distilled_targets if name not in parents]
+    return [
+        name
+        for name in model.spec.distilled_targets
+        if name not in parents and not isinstance(model.site(name), ContinuousSite)
+    ]
 
 
 def label_patterns(model: TargetModel, batch: AlloyBatch) -> Tensor:
@@ -195,9 +199,21 @@ def head_loss(
     )
 
 
+def count_label_folds(members: int) -> int:
+    """Folds of the labels of a number: one a member, so that each label is withheld from one.
+
+    Examples
+    --------
+    >>> [count_label_folds(members) for members in (1, 8, 64)]
+    [4, 8, 10]
+    """
+    return min(max(members, _FEWEST_FOLDS), LABEL_FOLDS)
+
+
 def withheld_labels(batch: AlloyBatch, name: str, members: int) -> Tensor:
     """Which labels of a number are withheld from each member in training, (K, N)."""
-    part = torch.arange(members, device=batch.label_folds[name].device) % LABEL_FOLDS
+    fold = torch.arange(members, device=batch.label_folds[name].device)
+    part = fold % count_label_folds(members)
     return batch.label_folds[name] == part.unsqueeze(-1)
 
 

@@ -8,12 +8,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyro_hea.devices import fork_rng, random_states, seeded, set_random_states
+from pyro_hea.devices import (
+    exclusive,
+    fork_rng,
+    random_states,
+    seeded,
+    set_random_states,
+    unvalidated,
+)
 from pyro_hea.errors import CheckpointError, TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
@@ -107,7 +113,11 @@ class Trainer:
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        distilled = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
+        distilled = tuple(
+            f"{part}.{name}."
+            for name in model.spec.distilled_targets
+            for part in ("heads", "sites")
+        )
         self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(distilled)}
         heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
         rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
@@ -133,6 +143,7 @@ class Trainer:
             name: known
             for name in model.spec.target_names
             if isinstance(model.site(name), ContinuousSite)
+            and name not in model.spec.distilled_targets
             and (known := held_out(model, name, data, validation))
         }
         parts = 1 + len(self._numbers), model.members
@@ -163,7 +174,7 @@ class Trainer:
             yield record
 
     def _epoch(self, before: dict[str, Tensor]) -> EpochRecord:
-        with warnings.catch_warnings():  # Pyro warns of what is raised below
+        with exclusive(), warnings.catch_warnings():  # Pyro warns of what is raised below
             warnings.filterwarnings("ignore", "Encountered NaN")
             loss = float(self._train_epoch())
             if not math.isfinite(loss):  # checked once an epoch, since each check takes time
@@ -189,7 +200,7 @@ class Trainer:
         steps = steps_per_epoch(len(self.data), self.settings)
         total = torch.zeros((), device=self.device)
         self.model.train()
-        with self._own_randomness(), pyro.validation_enabled(False):
+        with self._own_randomness(), unvalidated():
             order = self._order()
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
@@ -257,7 +268,7 @@ class Trainer:
         if validation is None:  # but for the numbers, later weights are better
             self._keep_better(torch.stack([-self.epoch * every, *of_numbers]))
             return None, None, None
-        with fork_rng(), pyro.validation_enabled(False):
+        with fork_rng(), unvalidated():
             bounds = []
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import TransformedDistribution
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
 from pyro_hea.spec import VampPrior
@@ -64,7 +63,7 @@ def train_encoder(model: AlloyModel, data: AlloyBatch, settings: Training, seed:
     model.eval().requires_grad_(False)
     model.encoder.train().requires_grad_(True)
     try:
-        with seeded(seed), pyro.validation_enabled(False):
+        with seeded(seed), unvalidated():
             _train(model, data, settings, steps)
     except BaseException:
         model.encoder.load_state_dict(before)

@@ -92,9 +92,9 @@ def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> Panels:
     with house_style():
         figure = HouseFigure(figsize=(10.5, 2.5 * (rows_of_panels + 1)), layout="constrained")
         grid = figure.add_gridspec(rows_of_panels + 1, _COLUMNS)
+        places = [grid[i // _COLUMNS, i % _COLUMNS] for i in range(len(priors) + 1)]
         panels = [
-            figure.add_subplot(grid[i // _COLUMNS, i % _COLUMNS], axes_class=HouseAxes)
-            for i in range(len(priors) + 1)
+            figure.add_subplot(place, axes_class=HouseAxes) for place in (*places, grid[-1, :])
         ]
         for panel, rows in zip(panels, priors, strict=False):
             _draw_prior(panel, rows, _drawn(idata, rows))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -54,6 +56,10 @@ def save_ensemble(ensemble: Ensemble, directory: str | Path) -> None:
         "classes": classes_of(ensemble.spec),
         "label_scales": {name: list(scale) for name, scale in statistics.scales.items()},
         "condition_scales": {name: list(s) for name, s in statistics.conditions.items()},
+        "condition_ranges": {
+            name: [list(bounds) for bounds in ranges]
+            for name, ranges in statistics.condition_ranges.items()
+        },
         "sources": {name: list(sources) for name, sources in statistics.sources.items()},
         "alloys": ensemble.model.population,
         "tables_sha256": checkpoint.hash_of_tables(ensemble.tables),
@@ -133,6 +139,7 @@ def _ensemble(manifest: Manifest, tensors: dict[str, Tensor], where: str) -> Ens
         manifest.label_scales,
         manifest.condition_scales,
         manifest.sources,
+        manifest.condition_ranges,
     )
     with AllocationLimit(sum(t.numel() for t in weights.values())):
         model = AlloyModel(spec, elements, statistics)
@@ -152,5 +159,5 @@ def _ensemble(manifest: Manifest, tensors: dict[str, Tensor], where: str) -> Ens
     return Ensemble(model.eval(), manifest.elements, known, manifest.seed)
 
 
-def _present(row: dict[str, float]) -> dict[str, float]:
+def _present(row: Mapping[Any, float]) -> dict[str, float]:
     return {element: fraction for element, fraction in row.items() if fraction > 0}

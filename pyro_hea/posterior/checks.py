@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyro
 import xarray as xr
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import GuideWarning
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.idata import load_arviz
@@ -59,7 +58,7 @@ def guide_table(
     model, batch = _single_member(ensemble, alloys, member)
     with seeded(seed):
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
-        with pyro.validation_enabled(False), model.cached_flow():
+        with unvalidated(), model.cached_flow():
             local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[2][:, 0]
     k_hat = psis(guide.cpu().numpy())[1]
     table = {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyro
 import torch
 from torch.distributions import Independent
 
@@ -24,7 +23,7 @@ from pyro_hea.alloys.dataset import (
     to_batch,
 )
 from pyro_hea.alloys.features import FeatureMap
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
@@ -208,7 +207,7 @@ class Ensemble:
         The guide is one network for all alloys; the mode search starts at its centre.
         """
         some = torch.arange(len(batch)).split(max(1, _MODE_SEARCH_ROWS // self.members))
-        with pyro.validation_enabled(False):
+        with unvalidated():
             return torch.cat([self._modes(batch.take(rows.to(self.device))) for rows in some], 1)
 
     def _modes(self, batch: AlloyBatch) -> Tensor:

@@ -84,7 +84,7 @@ def probabilities(
         `<target>_probability`, (S, K, N) of 1 for a binary target, else (S, K, N, C): what a
         label is drawn with where it is not known.
     """
-    read, unlabelled = model.read(batch), batch.replaced(targets={}, labelled={})
+    read, unlabelled = model.head_inputs(batch), batch.replaced(targets={}, labelled={})
     found = {}
     for target in model.targets:
         site = model.site(target.name)
@@ -105,7 +105,7 @@ def predictive_labels(model: AlloyModel, batch: AlloyBatch, draws: int) -> dict[
 
     No label is used. Draws from torch's global generator.
     """
-    rows, read = labelled_rows(batch), model.read(batch)
+    rows, read = labelled_rows(batch), model.head_inputs(batch)
     y: dict[str, Tensor] = {}
     for target in model.targets if rows else ():
         outputs = model.head(target.name, read, model.given(target.name, y, batch))

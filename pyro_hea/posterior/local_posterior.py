@@ -70,6 +70,9 @@ class LocalPosterior:
     @classmethod
     def at_mode(cls, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
         """With each alloy's mode in the guide's w, and the curvature there."""
+        if torch.is_inference_mode_enabled():  # which gradients cannot be taken in
+            with torch.inference_mode(False):
+                return cls.at_mode(model, batch.map(torch.clone))
         guide = cls.of_guide(model.latent_posterior(batch.composition, batch.targets))
         return guide._mode_search(model, batch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -37,6 +38,8 @@ class Manifest(Declaration):
     label_scales : dict of target to (float, float)
         Mean and standard deviation of a number's labels.
     condition_scales : dict of target to tuple of float
+    condition_ranges : dict of target to tuple of (float, float)
+        Lowest and highest value at which a target was measured.
     sources : dict of target to tuple of str
         Of reports.
     alloys : int
@@ -56,6 +59,7 @@ class Manifest(Declaration):
     classes: dict[str, Names]
     label_scales: dict[str, tuple[float, Positive]]
     condition_scales: dict[str, tuple[Positive, ...]]
+    condition_ranges: dict[str, tuple[tuple[float, float], ...]] = Field(default_factory=dict)
     sources: dict[str, Annotated[Names, Field(min_length=1)]]
     alloys: int = Field(ge=1)
     tables_sha256: str
@@ -76,6 +80,10 @@ def check_manifest(manifest: Manifest, spec: ModelSpec) -> None:
         "label_scales": manifest.label_scales.keys() == numbers.keys(),
         "condition_scales": given == conditions
         and manifest.condition_scales.keys() <= numbers.keys(),
+        "condition_ranges": all(
+            len(ranges) == conditions.get(name, 0) and all(low <= high for low, high in ranges)
+            for name, ranges in manifest.condition_ranges.items()
+        ),
         "sources": manifest.sources.keys() == reported
         and all(len(set(s)) == len(s) for s in manifest.sources.values()),
         "elements": set(manifest.elements) <= set(table)
@@ -128,7 +136,7 @@ def classes_of(spec: ModelSpec) -> dict[str, list[str]]:
     return {t.name: list(t.classes) for t in spec.targets if not isinstance(t, Continuous)}
 
 
-def stands_for(name: Any, row: dict[str, float]) -> bool:
+def stands_for(name: Any, row: Mapping[Any, float]) -> bool:
     """Whether a name is a formula of the fractions."""
     try:
         fractions = parse_composition(name)

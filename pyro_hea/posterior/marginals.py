@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 Event: TypeAlias = tuple[float, ...]
 """Classes that a target may be of, by position; or the two bounds between which a number lies."""
 
-_POINTS, _REACH, _TAIL_REACH = 32, 4.5, 3.0
+POINTS, _REACH, _TAIL_REACH = 32, 4.5, 3.0
 """Points of the Gauss-Legendre rule over a number that is a parent of other targets; the standard
 deviations of q that it covers, and those that it covers of a tail beyond. The error of a
 probability is below 0.0005 where it rises from 0.05 to 0.95 within one standard deviation, and the
 relative error of a variance below 0.0002."""
+
+_FAR = 40.0
+"""Standard deviations beyond which the tail of a normal is 0 in double precision."""
 
 _NODES = 24
 """Points of the Gauss-Hermite rule for mean and variance of a number."""
@@ -108,7 +111,7 @@ class Marginal(NamedTuple):
         )
         nodes, weights = (
             low.new_tensor(column).view(-1, 1, 1, 1)
-            for column in np.polynomial.legendre.leggauss(_POINTS)
+            for column in np.polynomial.legendre.leggauss(POINTS)
         )
         at = (low + high) / 2 + (high - low) / 2 * nodes
         log_share = (weights.log() - at.square() / 2).log_softmax(0)
@@ -119,10 +122,16 @@ class Marginal(NamedTuple):
         return self.site
 
     def _standard_bounds(self, bounds: Event) -> tuple[Tensor, Tensor]:
-        """Bounds as deviations, (B, K, N)."""
+        """Bounds as deviations, (B, K, N); infinite ones would have no gradient and are cut."""
         site = self._continuous_site()
-        low, high = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
-        return site.deviations(self.outputs, low), site.deviations(self.outputs, high)
+        ends = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
+        low, high = (
+            site.deviations(self.outputs, end)
+            if end.isfinite()
+            else torch.full_like(self.outputs[..., 0], float(end.sign()) * _FAR)
+            for end in ends
+        )
+        return low, high
 
     def _log_classes(self, classes: Event) -> Tensor:
         """(classes, B, K, N)."""

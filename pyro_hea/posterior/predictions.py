@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -15,8 +16,9 @@ from pyro_hea.alloys.dataset import AlloyDataset, to_batch
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnseenElementWarning
+from pyro_hea.posterior.conditions import Conditions, condition_points, standardised
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
-from pyro_hea.posterior.marginals import Marginal, marginals
+from pyro_hea.posterior.marginals import POINTS, Marginal, marginals
 from pyro_hea.spec import Binary, Continuous, Prior
 
 if TYPE_CHECKING:
@@ -31,17 +33,34 @@ Floats: TypeAlias = "NDArray[np.float64]"
 _PRIOR_DRAWS = 4001
 """Draws of the prior of a number, for alloys of elements absent from training."""
 
+_ROWS = 65_536
+"""Alloys predicted at a time, over members and combinations of parent targets."""
+
 INTERVAL = 0.94
 """Probability of the reported intervals, ArviZ's default."""
 
 
 def predict(
-    ensemble: Ensemble, alloys: AlloyDataset | Alloys, interval: float = INTERVAL
+    ensemble: Ensemble,
+    alloys: AlloyDataset | Alloys,
+    interval: float = INTERVAL,
+    conditions: Conditions | None = None,
 ) -> pd.DataFrame:
     """Predict every target of any alloy that the element tables cover.
 
     Elements absent from training: the answer is mixed with the prior by their share of the atoms,
-    which widens the spread and the interval.
+    which widens the spread and the interval. Alloys are predicted in chunks of bounded memory.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    alloys : alloys of any elements of the packaged tables
+    interval : float
+        Probability of the intervals.
+    conditions : mapping of name to number or numbers, optional
+        At which the targets that have these conditions are predicted; those that the spec declares
+        by default. Of several numbers each is meant, and of several such conditions every
+        combination.
 
     Returns
     -------
@@ -56,23 +75,27 @@ def predict(
           members), `t_epistemic` (spread of the members' means) and `t_aleatoric`, all in the
           target's unit.
 
+        With `conditions` the first columns hold these, and there is a row for each alloy and
+        combination, the alloys of one combination together.
+
     Raises
     ------
     DataError
-        For an interval that is not between 0 and 1.
+        For an interval that is not between 0 and 1, and for a condition that no target has.
 
     Warns
     -----
     UnseenElementWarning
         Naming the elements that no training alloy holds.
+    ExtrapolationWarning
+        For a condition outside the range in which a target was measured.
     """
     if not 0 < interval < 1:
         raise DataError(f"interval={interval} is not allowed; it is a probability, such as 0.94")
+    points = condition_points(ensemble, conditions or {})
     fractions = as_fractions(alloys)
-    feature_map = FeatureMap(
-        ensemble.spec.features.columns, ensemble.tables, list(fractions.columns)
-    )
-    batch = to_batch(fractions, feature_map, device=ensemble.device)
+    columns = ensemble.spec.features.columns
+    feature_map = FeatureMap(columns, ensemble.tables, list(fractions.columns))
     present = fractions.columns[(fractions > 0).any()]
     unseen = [element for element in present if element not in ensemble.elements]
     if unseen:
@@ -82,8 +105,38 @@ def predict(
             UnseenElementWarning,
             stacklevel=3,
         )
+    step = max(1, _ROWS // (ensemble.members * _branches(ensemble)))
+    chunks = [fractions.iloc[at : at + step] for at in range(0, len(fractions), step)]
+    tables = []
+    for point in points:
+        parts = [_predict_chunk(ensemble, c, feature_map, unseen, interval, point) for c in chunks]
+        table = pd.concat(parts) if len(parts) > 1 else parts[0]
+        for position, (name, value) in enumerate(point.items()):
+            table.insert(position, name, value)
+        tables.append(table)
+    return pd.concat(tables) if len(tables) > 1 else tables[0]
+
+
+def _branches(ensemble: Ensemble) -> int:
+    """Combinations of values of parent targets that are summed over, at most."""
+    parents = {parent for target in ensemble.spec.targets for parent in target.given}
+    declared = (ensemble.spec.target(name) for name in parents)
+    return math.prod(POINTS if isinstance(t, Continuous) else len(t.classes) for t in declared)
+
+
+def _predict_chunk(
+    ensemble: Ensemble,
+    fractions: pd.DataFrame,
+    feature_map: FeatureMap,
+    unseen: list[str],
+    interval: float,
+    point: Mapping[str, float],
+) -> pd.DataFrame:
+    """Predictions of some alloys at one combination of conditions."""
+    batch = to_batch(fractions, feature_map, device=ensemble.device)
+    at = standardised(ensemble, point, len(batch), batch.features)
     unseen_share = fractions[unseen].sum(axis=1).to_numpy()
-    answers = marginals(ensemble.model, batch)
+    answers = marginals(ensemble.model, batch.replaced(conditions=at))
     targets = ensemble.spec.targets
     return prediction_table(targets, answers, unseen_share, interval, fractions.index)
 

@@ -22,6 +22,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Transform
 
+from pyro_hea.devices import exclusive
 from pyro_hea.program.latents import latent_prior_of, normal_of, normal_outputs
 from pyro_hea.program.likelihoods import composition_likelihood, decoder_outputs
 from pyro_hea.program.networks import MLP, CouplingFlow, NoEmbedding, PiecewiseLinear
@@ -121,11 +122,12 @@ class AlloyModel(TargetModel):
     @contextmanager
     def cached_flow(self) -> Iterator[None]:
         """While the weights do not change: the model reuses the inverse map of the guide."""
-        self._flows = []
-        try:
-            yield
-        finally:
-            self._flows = None
+        with exclusive():
+            self._flows = []
+            try:
+                yield
+            finally:
+                self._flows = None
 
     def _flow_at(self, y: Values, context: Tensor) -> Transform:
         """The flow at values of the targets; within `cached_flow` the same object again."""

@@ -280,6 +280,8 @@ def _other_columns(data: AlloyDataset, conditions: set[str]) -> Iterator[Column]
             elif row["role"] != "target":
                 used = row["name"] in conditions
                 why = "targets measured at several values" if used else row["reason"]
+                if row["role"] == "condition" and not used:
+                    why = "a condition that is text, or has one value"
                 role = "condition" if used else "ignored"
                 yield Column(str(name), role, int(row["count"]), "", "", why)
         return

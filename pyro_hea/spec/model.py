@@ -104,8 +104,9 @@ class ProgramSpec(Declaration):
     def distilled_targets(self) -> tuple[str, ...]:
         """Targets whose heads learn by distillation, where `training` declares one.
 
-        The teacher sees features alone. So these are binary and categorical targets that depend
-        on no other target, have no expert's prior, and no `reports`.
+        The teacher sees features and conditions alone. So these are numbers, binary and
+        categorical targets that depend on no other target, have no expert's prior, and no
+        `reports`.
 
         Examples
         --------
@@ -119,10 +120,15 @@ class ProgramSpec(Declaration):
         return tuple(
             target.name
             for target in self.targets
-            if isinstance(target, Binary | Categorical)
-            and not target.given
-            and target.reports is None
-            and not isinstance(target.prior, HumeRothery | Logistic)
+            if not target.given
+            and (
+                isinstance(target, Continuous)
+                or (
+                    isinstance(target, Binary | Categorical)
+                    and target.reports is None
+                    and not isinstance(target.prior, HumeRothery | Logistic)
+                )
+            )
         )
 
     def target(self, name: str) -> Target:

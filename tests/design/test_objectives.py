@@ -7,8 +7,11 @@ import pytest
 import torch
 from pyro import poutine
 
+from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import AlloyBatch
+from pyro_hea.alloys.indicators import load_element_indicators
 from pyro_hea.design import MaxElements, screen
+from pyro_hea.design.constraints import indicators
 from pyro_hea.design.objectives import Objective, non_dominated, ranked, split_objectives
 from pyro_hea.design.problem import Problem
 from pyro_hea.design.program import design_program, latents, log_factor
@@ -135,6 +138,25 @@ def test_two_objectives_are_drawn_with_the_pareto_set(designs):
     np.testing.assert_allclose(drawn, front)
     with pytest.raises(DataError, match="have no objectives"):
         _without_objectives(designs).plot_pareto()
+
+
+def test_an_indicator_is_an_objective_of_the_elements_that_have_it(vae, monkeypatch):
+    table = load_element_indicators().drop("Mn")
+    monkeypatch.setattr(indicators, "load_element_indicators", lambda: table)
+    how = {"n": 20, "seed": 0, "min_probability": 0}
+    cheap = vae.design({"single_phase": 1, "price_USD_kg": "min"}, **how)
+    plain = vae.design({"single_phase": 1, "density": "min"}, **how)
+    assert "IndicatorBounds('price_USD_kg')" in cheap.attributes["assumed"]
+    assert (cheap.table["Mn"] == 0).all()
+    assert cheap.table.attrs["units"]["price_USD_kg"] == "USD/kg"
+    masses = load_tables("field").properties["atomic_mass"]
+    elements = [e for e in cheap.fractions if e != "Mn"]
+    mass = cheap.fractions[elements] * masses[elements]
+    price = (mass * table["price_USD_kg"][elements]).sum(axis=1) / mass.sum(axis=1)
+    np.testing.assert_allclose(cheap.table["price_USD_kg"], price)
+    mass = plain.fractions[elements] * masses[elements]
+    others = (mass * table["price_USD_kg"][elements]).sum(axis=1) / mass.sum(axis=1)
+    assert price.mean() < others.mean()
 
 
 def test_objectives_alone_are_enough(many):

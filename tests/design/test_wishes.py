@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from scipy.stats import norm
 
 from pyro_hea.cli import main
-from pyro_hea.design import MaxElements, Novel, invert, nearest_alloy, scan_path, screen
+from pyro_hea.design import MaxElements, Novel, invert, nearest_alloy, sampling, scan_path, screen
 from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets, nearest_targets
 from pyro_hea.design.problem import Problem
 from pyro_hea.design.wishes import fulfilment
@@ -125,6 +125,17 @@ def test_the_decoder_is_given_values_within_the_wishes(many):
     }
 
 
+@pytest.mark.filterwarnings("ignore::pyro_hea.errors.DesignWarning")
+@pytest.mark.parametrize("method", ["svi", "nuts"])
+def test_a_bound_on_one_side_is_sampled_by_gradients_too(many, method, monkeypatch):
+    monkeypatch.setattr(sampling, "_GUIDED", 2000)
+    short = {"draws": 10, "warmup": 5, "chains": 2}
+    for wish in [(">", 300), ("<", 430)]:
+        wishes = {"lattice": "close", "hardness": wish}
+        table = many.design(wishes, n=10, seed=0, method=method, **short).table
+        assert table["all_wishes"].mean() > 0.5
+
+
 def test_every_workflow_takes_them(many):
     wishes, start = {"hardness": (">", 250), "lattice": "close"}, "AlCoCrFeNiTi"
     path = scan_path(many.ensemble, [start, "CoNi"], wishes, points=4)
@@ -139,7 +150,9 @@ def test_every_workflow_takes_them(many):
 def test_they_can_be_asked_on_the_command_line(many, tmp_path):
     many.save(tmp_path / "model")
     wishes = ["--target", "hardness>300", "--target", "lattice=close", "--target", "mix=mixed"]
-    result = CliRunner().invoke(main, ["design", str(tmp_path / "model"), *wishes, "-n", "3"])
+    result = CliRunner().invoke(
+        main, ["design", "--model", str(tmp_path / "model"), *wishes, "-n", "3"]
+    )
     assert result.exit_code == 0, result.output
     assert "all_wishes" in result.output
     for text, message in {
@@ -147,7 +160,7 @@ def test_they_can_be_asked_on_the_command_line(many, tmp_path):
         "hardness": "NAME=VALUE",
         "hardness=soft": "wish for an inequality",
     }.items():
-        arguments = ["design", str(tmp_path / "model"), "--target", text]
+        arguments = ["design", "--model", str(tmp_path / "model"), "--target", text]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code != 0
         assert message in result.output

@@ -1,5 +1,6 @@
 """Scan, screen, invert, nearest and batch: one result type, rounded compositions, honest trails."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy.special import expit, logit
 
+from pyro_hea import DisentangledVAE
 from pyro_hea.design import (
     AllowedElements,
     ElementBounds,
@@ -18,6 +20,7 @@ from pyro_hea.design import (
     RequiredElements,
     invert,
     nearest_alloy,
+    sample_designs,
     scan_grid,
     scan_path,
     screen,
@@ -133,6 +136,8 @@ class TestScan:
             lambda e: scan_path(e, ["CoNi", "CoFe"], WISH, points=1),
             lambda e: scan_grid(e, WISH, axes=(0, 0)),
             lambda e: scan_grid(e, WISH, axes=(0, 7)),
+            lambda e: scan_grid(e, WISH, member=-1),
+            lambda e: scan_path(e, ["CoNi", "CoFe"], WISH, member=9),
         ],
     )
     def test_what_is_no_path_or_plane_is_refused(self, vae, call):
@@ -267,3 +272,24 @@ class TestBatch:
         designs = vae.design(WISH, n=3, min_probability=0)
         designs.to_parquet(tmp_path / "d.parquet")
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "d.parquet"), designs.table)
+
+
+@pytest.mark.parametrize(
+    ("face", "functions"),
+    [
+        ("design", [sample_designs]),
+        ("screen", [screen]),
+        ("scan", [scan_path, scan_grid]),
+        ("invert", [invert]),
+        ("nearest", [nearest_alloy]),
+    ],
+)
+def test_the_face_has_every_argument_by_name_with_the_same_default(face, functions):
+    shown = inspect.signature(getattr(DisentangledVAE, face)).parameters
+    assert not any(p.kind == p.VAR_KEYWORD for p in shown.values())
+    for function in functions:
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name != "ensemble":
+                assert name in shown
+                if name not in ("n", "seed", "points"):  # which have a default on the face
+                    assert shown[name].default == parameter.default

@@ -196,7 +196,7 @@ def explanations(designs, predictions):
 
 
 def test_every_function_is_drawn_here(figures):
-    assert {name.partition(",")[0] for name in figures} == set(plots.__all__)
+    assert {name.partition(",")[0] for name in figures} == set(plots.__all__) - {"Panels"}
 
 
 def test_nothing_reaches_beyond_the_figure_or_covers_other_text(figures):

@@ -98,7 +98,7 @@ def test_a_prediction_is_the_mean_and_spread_of_the_members_heads(ensemble, allo
     with torch.no_grad():
         for k in range(3):
             single = model.member(k).eval()
-            logits = single.head("single_phase", single.read(batch), None)[..., 0]
+            logits = single.head("single_phase", single.head_inputs(batch), None)[..., 0]
             members.append(1 / (1 + np.exp(-logits[0].double().numpy())))
     np.testing.assert_allclose(table["single_phase"], np.mean(members, 0), rtol=1e-5)
     np.testing.assert_allclose(table["single_phase_sd"], np.std(members, 0), rtol=1e-3, atol=1e-7)
@@ -108,7 +108,7 @@ def own_or_predicted(single, batch, alloys):
     """The label of each alloy as a member takes it."""
     y = alloys.labels["single_phase"].to_numpy()
     with torch.no_grad():
-        logit = single.head("single_phase", single.read(batch), None)[..., 0][0]
+        logit = single.head("single_phase", single.head_inputs(batch), None)[..., 0][0]
     return torch.tensor(np.where(np.isnan(y), (logit > 0).numpy(), y), dtype=torch.float32)
 
 

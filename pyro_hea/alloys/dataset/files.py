@@ -137,8 +137,8 @@ def _header_and_rows(
     for number, row in enumerate(body, start=1):
         if len(row) > len(header):
             raise DataError(
-                f"{path}, row {number}: {len(row)} cells for {len(header)} columns; quote a cell "
-                "that holds the separator"
+                f"{path}, row {number}: cannot be read as a table: {len(row)} cells for "
+                f"{len(header)} columns; quote a cell that holds the separator"
             )
         row += [None] * (len(header) - len(row))
     return header, body

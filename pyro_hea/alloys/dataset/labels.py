@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset.table import at_room_temperature, numeric_column
+from pyro_hea.alloys.dataset.gathering import at_room_temperature, numeric_column
 from pyro_hea.errors import ConflictingReportsWarning, DataError, nearest
 
 if TYPE_CHECKING:

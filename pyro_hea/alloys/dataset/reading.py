@@ -15,6 +15,7 @@ from pyro_hea.alloys.dataset.columns import (
     REPORT_COLUMNS,
     Columns,
     TargetDeclarations,
+    labels_of_column,
     rename,
 )
 from pyro_hea.alloys.dataset.files import read_table
@@ -44,7 +45,8 @@ def read_alloys(
     table : path or DataFrame
         CSV, Excel (`.xlsx`) or Parquet file, or a DataFrame. Compositions are formulas or a
         column per element (`Al`, `Al (at.%)` or `Al (wt.%)`). A column per target holds 0 or 1, the
-        name of a class, or a number; a blank is an alloy without that label.
+        name of a class, or a number; a blank is an alloy without that label. Reports that
+        `AlloyDataset.to_csv` wrote, with the columns `target` and `value`, are read as they are.
     spec : ModelSpec, optional
         Declares the targets. Without it, every column of numbers or of a few classes is a target,
         unless it is named like a condition (`processing`, `test_temperature_C`) or a
@@ -97,6 +99,8 @@ def read_alloys(
     where = origin if isinstance(table, pd.DataFrame) else str(table)
     found = Columns(where, rename(rows, columns, where))
     fractions = _compositions(found, formula_column, unit)
+    if {"target", "value"} <= set(found.left):
+        return _dataset_of_reports(found, fractions, spec, origin)
     for column in set(REPORT_COLUMNS) & set(found.left):
         raise DataError(
             f"{where}: a column '{column}' would hide one of the reports; rename it with "
@@ -133,12 +137,9 @@ def read_formulas(
 
 def _dataset(found: Columns, fractions: pd.DataFrame, origin: str) -> AlloyDataset:
     """Alloys and reports of a table whose columns have their roles."""
-    keys = composition_keys(fractions)
-    first = dict(zip(keys[::-1], range(len(keys))[::-1], strict=True))  # row of each composition
-    formulas = dict(zip(first, _formulas(fractions.iloc[list(first.values())]), strict=True))
-    canonical = pd.Index([formulas[key] for key in keys], name="formula")
-    written = fractions.index if fractions.index.dtype == object else canonical
-    fractions = fractions.set_axis(canonical)
+    written, fractions = fractions.index, _with_formulas(fractions)
+    canonical = fractions.index
+    written = written if written.dtype == object else canonical
     targets = list(found.named("target").values())
     names = found.named("target", "condition", "source", "kept")
     rows = found.rows[list(names)].rename(columns=names)
@@ -154,6 +155,40 @@ def _dataset(found: Columns, fractions: pd.DataFrame, origin: str) -> AlloyDatas
     return AlloyDataset.from_reports(
         distinct, reports.reset_index(drop=True), targets, columns_report=found.report()
     )
+
+
+def _dataset_of_reports(
+    found: Columns, fractions: pd.DataFrame, spec: TargetDeclarations | None, origin: str
+) -> AlloyDataset:
+    """Alloys of a table that has one report a row, in the columns `target` and `value`."""
+    for column in found.left:
+        found.add(column, "source" if column == "source" else "kept", "of each report")
+    fractions = _with_formulas(fractions)
+    rows = found.rows.assign(formula=fractions.index)
+    rows["source"] = rows["source"].fillna(origin) if "source" in rows else origin
+    if "reported_formula" not in rows:
+        rows["reported_formula"] = rows["formula"]
+    reports = rows[rows["target"].notna() & rows["value"].notna()].reset_index(drop=True)
+    reports["target"] = reports["target"].astype(str)
+    for name, values in reports.groupby("target", sort=False)["value"]:
+        where = f"{found.where}: target {excerpt(str(name))}"
+        if spec is not None and name in spec.target_names:
+            labels = labels_of_column(values, spec.target(str(name)), where)
+        else:
+            numbers = pd.to_numeric(values, errors="coerce")
+            labels = values.astype(str) if numbers.isna().any() else numbers.astype(float)
+        reports["value"] = reports["value"].where(~reports.index.isin(values.index), labels)
+    targets = list(dict.fromkeys(reports["target"]))
+    distinct = fractions[~fractions.index.duplicated()]
+    return AlloyDataset.from_reports(distinct, reports, targets, columns_report=found.report())
+
+
+def _with_formulas(fractions: pd.DataFrame) -> pd.DataFrame:
+    """The same rows under the canonical formula of each composition as it came first."""
+    keys = composition_keys(fractions)
+    first = dict(zip(keys[::-1], range(len(keys))[::-1], strict=True))  # row of each composition
+    formulas = dict(zip(first, _formulas(fractions.iloc[list(first.values())]), strict=True))
+    return fractions.set_axis(pd.Index([formulas[key] for key in keys], name="formula"))
 
 
 def _formulas(fractions: pd.DataFrame) -> list[str]:

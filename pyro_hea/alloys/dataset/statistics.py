@@ -25,6 +25,8 @@ class Statistics:
         Standard deviation of each condition of a target.
     sources : mapping of target to tuple of str
         Sources of the reports, for targets whose reports may be wrong.
+    condition_ranges : mapping of target to ((float, float), ...)
+        Least and greatest value of each condition of a target, in its unit.
     """
 
     edges: Tensor
@@ -33,6 +35,7 @@ class Statistics:
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     conditions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    condition_ranges: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     @classmethod
     def of_features(cls, features: Tensor, bins: int | None) -> Statistics:

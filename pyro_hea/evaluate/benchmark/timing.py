@@ -144,7 +144,7 @@ def _commands(spec: ModelSpec, folder: Path | None) -> dict[str, float]:
         commands = {
             "import pyro_hea (s)": ["import pyro_hea"],
             "pyro-hea --help (s)": [run, "--help"],
-            "pyro-hea predict, one formula (s)": [run, "predict", model, "CoCrFeMnNi"],
+            "pyro-hea predict, one formula (s)": [run, "predict", "--model", model, "CoCrFeMnNi"],
         }
         return {
             name: _timed(partial(_run, [sys.executable, "-c", *command]))
