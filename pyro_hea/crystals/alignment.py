@@ -87,10 +87,7 @@ def align(crystal: WyckoffStructure, prototype: Prototype) -> Aligned:
     ways = assignments(formula_type(crystal.counts))
     best: list[tuple[float, Floats, Floats] | None] = [None] * len(ways)
     for setting in group.settings:
-        letters = {
-            element: "".join(sorted(setting.letters[x] for x in word))
-            for element, word in crystal.letters.items()
-        }
+        letters = {element: setting.renamed(word) for element, word in crystal.letters.items()}
         matching = [
             k
             for k, way in enumerate(ways)

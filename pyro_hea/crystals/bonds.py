@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.crystals.elements import element_table
+from pyro_hea.crystals.elements import element_property
 from pyro_hea.crystals.geometry import Neighbours
 
 if TYPE_CHECKING:
@@ -46,9 +46,11 @@ def bond_statistics(
     2.23
     """
     orbits = len(crystal.orbits)
-    table = element_table().loc[[orbit.element for orbit in crystal.orbits]]
-    radius, mass = table["covalent_radius"].to_numpy(), table["atomic_mass"].to_numpy()
-    negativity = table["electronegativity"].to_numpy()
+    elements = [orbit.element for orbit in crystal.orbits]
+    radius, mass, negativity = (
+        element_property(name, elements)
+        for name in ("covalent_radius", "atomic_mass", "electronegativity")
+    )
     a, b, d = found.orbit, found.other, found.distance
     radii = radius[a] + radius[b]
     total = np.maximum(np.bincount(a, weights, orbits), 1e-9)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.crystals.dataset import CrystalDataset
-from pyro_hea.crystals.elements import element_table
+from pyro_hea.crystals.elements import element_property
 from pyro_hea.crystals.features import fraction_matrix
 from pyro_hea.crystals.geometry import neighbours
 from pyro_hea.crystals.wyckoff import WyckoffStructure
@@ -91,8 +91,7 @@ def shortest_distance(crystal: WyckoffStructure) -> tuple[float, float]:
     (2.82, 1.05)
     """
     found = neighbours(crystal)
-    elements = [orbit.element for orbit in crystal.orbits]
-    radius = element_table()["covalent_radius"].reindex(elements).to_numpy()
+    radius = element_property("covalent_radius", [orbit.element for orbit in crystal.orbits])
     ratios = found.distance / (radius[found.orbit] + radius[found.other])
     return float(found.distance.min()), float(ratios.min())
 

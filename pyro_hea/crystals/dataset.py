@@ -177,7 +177,7 @@ class CrystalDataset:
         """The crystals at `rows`, a boolean mask or positions."""
         sources = self.sources.iloc[rows] if len(self.sources) else self.sources
         taken = type(self)(self.text.iloc[rows], self.targets.iloc[rows], sources)
-        positions = np.arange(len(self))[np.asarray(rows)]
+        positions = pd.Series(range(len(self))).iloc[rows]
         if "crystals" in self.__dict__:  # what was made already is not made again
             taken.__dict__["crystals"] = tuple(self.crystals[i] for i in positions)
         if "info" in self.__dict__:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pyro_hea.errors import UnknownElementError, nearest
 
@@ -109,6 +110,27 @@ def _properties(element) -> dict[str, object]:  # type: ignore[no-untyped-def]
 
 def _number(value: object) -> float:
     return np.nan if value is None else float(value)  # type: ignore[arg-type]
+
+
+def element_property(name: str, elements: Sequence[str]) -> NDArray[np.float64]:
+    """One property of elements, (N,); see `element_table`.
+
+    Raises
+    ------
+    UnknownElementError
+
+    Examples
+    --------
+    >>> element_property("period", ["H", "Na"]).tolist()
+    [1.0, 3.0]
+    """
+    return _columns()[name][[electronegativity_order(element) for element in elements]]
+
+
+@cache
+def _columns() -> Mapping[str, NDArray[np.float64]]:
+    table = element_table()
+    return MappingProxyType({str(name): table[name].to_numpy(float) for name in table})
 
 
 @cache

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pyro_hea.crystals.bonds import bond_statistics
 from pyro_hea.crystals.cells import Floats
-from pyro_hea.crystals.elements import PROPERTY_UNITS, element_table
+from pyro_hea.crystals.elements import PROPERTY_UNITS, element_property, element_table
 from pyro_hea.crystals.geometry import coordination_weights, neighbours
 from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS
 from pyro_hea.crystals.wyckoff import WyckoffStructure
@@ -163,9 +163,11 @@ def _features_of(crystal: WyckoffStructure) -> tuple[dict[str, float], dict[str,
 
 
 def _both(crystal, found, weights, shortest, share) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    table = element_table().loc[[orbit.element for orbit in crystal.orbits]]
-    radius, ionic = table["covalent_radius"].to_numpy(), table["ionic_radius"].to_numpy()
-    negativity, mass = table["electronegativity"].to_numpy(), table["atomic_mass"].to_numpy()
+    elements = [orbit.element for orbit in crystal.orbits]
+    radius, ionic, negativity, mass = (
+        element_property(name, elements)
+        for name in ("covalent_radius", "ionic_radius", "electronegativity", "atomic_mass")
+    )
     volume = crystal.volume_per_atom
     a, b = found.orbit, found.other
     bond = weights * share[a]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 import spglib
 
 from pyro_hea.crystals.cells import Floats, cell_parameters
-from pyro_hea.crystals.symmetry import space_group
+from pyro_hea.crystals.symmetry import quiet_spglib, space_group
 from pyro_hea.errors import StructureError
 
 if TYPE_CHECKING:
@@ -90,8 +89,7 @@ def _check(structure: Structure) -> None:
 def _symmetry(
     cell: tuple[Floats, Floats, list[int]], symprec: float, hall_number: int = 0
 ) -> spglib.SpglibDataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # spglib on its own future
+    with quiet_spglib():
         data = spglib.get_symmetry_dataset(
             cell,  # type: ignore[arg-type]
             symprec,

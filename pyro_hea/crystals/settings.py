@@ -38,6 +38,10 @@ class Setting:
     letters: Mapping[str, str]
     mirrored: bool
 
+    def renamed(self, letters: str) -> str:
+        """New letters of old ones, sorted."""
+        return "".join(sorted(self.letters[letter] for letter in letters))
+
     def lattice(self, matrix: Floats) -> Floats:
         """Basis vectors (rows) in which the changed coordinates are."""
         return np.linalg.inv(self.rotation).T @ matrix

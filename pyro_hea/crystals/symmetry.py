@@ -7,7 +7,9 @@ unique, hexagonal axes. The Wyckoff positions are those of `data/wyckoff.csv`, b
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
@@ -19,7 +21,7 @@ import pandas as pd
 import spglib
 from numpy.typing import NDArray
 
-from pyro_hea.crystals.cells import FREE_LATTICE, Floats, wrap
+from pyro_hea.crystals.cells import FREE_LATTICE, Floats, distinct, wrap
 from pyro_hea.crystals.settings import Setting, settings_of
 from pyro_hea.errors import StructureError
 
@@ -194,8 +196,7 @@ class SpaceGroup:
         """
         position = self.position(letter)
         images = self.images(position.at(parameters))
-        near = np.abs(wrap(images[:, None] - images)).max(-1) < 1e-6
-        first = images[near.argmax(1) == np.arange(len(images))]
+        first = distinct(images)
         if len(first) != position.multiplicity:
             raise StructureError(
                 f"space group {self.number}, Wyckoff position '{letter}' at "
@@ -236,6 +237,14 @@ class SpaceGroup:
         return tuple(settings_of(self))
 
 
+@contextmanager
+def quiet_spglib() -> Iterator[None]:
+    """Without spglib's announcement that it will raise errors one day; None is looked for here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 @cache
 def space_group(number: int) -> SpaceGroup:
     """The space group of an international number.
@@ -254,8 +263,9 @@ def space_group(number: int) -> SpaceGroup:
     if number not in _hall_numbers():
         raise StructureError(f"there is no space group {number}; they are numbered from 1 to 230")
     hall = _hall_numbers()[number]
-    operations = spglib.get_symmetry_from_database(hall)
-    kind = spglib.get_spacegroup_type(hall)
+    with quiet_spglib():
+        operations = spglib.get_symmetry_from_database(hall)
+        kind = spglib.get_spacegroup_type(hall)
     assert operations is not None
     assert kind is not None
     return SpaceGroup(
@@ -272,7 +282,8 @@ def space_group(number: int) -> SpaceGroup:
 def _hall_numbers() -> dict[int, int]:
     found: dict[int, int] = {}
     for hall in range(1, 531):
-        kind = spglib.get_spacegroup_type(hall)
+        with quiet_spglib():
+            kind = spglib.get_spacegroup_type(hall)
         assert kind is not None
         found.setdefault(kind.number, hall)
     return found

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.crystals.cells import Floats, cell_matrix, cell_parameters, full_lattice, wrap
+from pyro_hea.crystals.cells import Floats, cell_matrix, cell_parameters, distinct, full_lattice
 from pyro_hea.crystals.elements import electronegativity_order
 from pyro_hea.crystals.recognition import recognise
 from pyro_hea.crystals.settings import Setting
 from pyro_hea.crystals.symmetry import SpaceGroup, space_group
-from pyro_hea.errors import StructureError
+from pyro_hea.errors import PyroHEAError, StructureError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -87,7 +87,7 @@ class WyckoffStructure:
                 int(number), tuple(float(x) for x in lattice.split()), _read_orbits(orbits)
             )
         except ValueError as error:
-            if isinstance(error, StructureError):
+            if isinstance(error, PyroHEAError):
                 raise
             raise StructureError(
                 f"'{text}' is no crystal; write 'space group | lattice parameters | "
@@ -166,12 +166,14 @@ class WyckoffStructure:
     def canonical(self) -> WyckoffStructure:
         """The same crystal in the setting in which its letters are those of its prototype.
 
-        Of equivalent points of an orbit the one with the smallest parameters is taken.
+        Of equivalent settings the one is taken in which the letters of the most electropositive
+        element come first, and of the points of an orbit the one with the smallest parameters.
         """
         group = self.group
+        words = self.letters.values()
         setting = min(
             (s for s in group.settings if not s.mirrored),
-            key=lambda setting: _words(self.letters.values(), setting),
+            key=lambda s: (_words(words, s), [s.renamed(word) for word in words]),
         )
         moved = []
         for orbit in self.orbits:
@@ -262,7 +264,7 @@ def prototype_of(group: SpaceGroup, letters: dict[str, str]) -> str:
 
 def _words(letters: Iterable[str], setting: Setting) -> str:
     """Letters of each element in another setting, sorted and joined."""
-    return "|".join(sorted("".join(sorted(setting.letters[x] for x in word)) for word in letters))
+    return "|".join(sorted(setting.renamed(word) for word in letters))
 
 
 def _counted(word: str) -> str:
@@ -278,9 +280,7 @@ def orbit_order(orbit: Orbit) -> tuple[int, str, tuple[float, ...]]:
 
 def _in_primitive_cell(atoms: Floats, group: SpaceGroup) -> Floats:
     """The atoms of a standard cell as those of the primitive one, each once."""
-    points = atoms @ np.linalg.inv(group.primitive) % 1
-    near = np.abs(wrap(points[:, None] - points)).max(-1) < 1e-6
-    return points[near.argmax(1) == np.arange(len(points))]
+    return distinct(atoms @ np.linalg.inv(group.primitive) % 1)
 
 
 def _read_orbits(text: str) -> tuple[Orbit, ...]:
