@@ -51,6 +51,7 @@ benchmark-more: $(VENV)/.runtime  ## the other protocols of the benchmark, into 
 
 data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build.py
+	$(BIN)/python data/build_crystals.py
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
 	# without the widgets' state, which holds all of plotly (10 MB)

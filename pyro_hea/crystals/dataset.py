@@ -196,7 +196,7 @@ class CrystalDataset:
             return self
         return self.take(self.sources["duplicate_of"].isna().to_numpy())
 
-    def withheld(self) -> Self:
+    def without_labels(self) -> Self:
         """The same crystals, nothing known of their targets."""
         return type(self)(self.text, self.targets.mask(self.targets.notna()), self.sources)
 
@@ -235,23 +235,36 @@ class CrystalDataset:
         fold = self.info["chemical_system"].map(fold_of).to_numpy()
         return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
-    def train_test(self, test: float = 0.2, seed: int = 0) -> dict[str, Self]:
-        """Parts `train` and `test`, split by chemical system.
+    def train_test_split(self, test_size: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
+        """Split by chemical system into crystals to train on and crystals to test on.
 
         Parameters
         ----------
-        test : float
-            Share of the crystals, met as well as whole chemical systems allow.
+        test_size : float
+            Share of the crystals to test on, met as well as the last chemical system allows.
         seed : int
+
+        Returns
+        -------
+        train, test : CrystalDataset
+            In the order of this one.
+
+        Raises
+        ------
+        DataError
+            For a share that leaves one of them empty.
         """
-        if not 0 < test < 1:
-            raise DataError(f"the test part is a share between 0 and 1, not {test}")
-        system = self.info["chemical_system"]
-        names = np.unique(system)
-        order = pd.Index(names[np.random.default_rng(seed).permutation(len(names))])
-        size = system.value_counts().reindex(order).to_numpy().cumsum()
-        held = system.isin(order[size <= test * len(self)]).to_numpy()
-        return {"train": self.take(~held), "test": self.take(held)}
+        systems, member = np.unique(self.info["chemical_system"], return_inverse=True)
+        if not 0 < test_size < 1 or len(systems) < 2:
+            raise DataError(
+                f"test_size is {test_size}: of {len(systems)} chemical systems it leaves one part "
+                "empty; choose a share between 0 and 1"
+            )
+        order = np.random.default_rng(seed).permutation(len(systems))
+        reached = np.bincount(member)[order].cumsum()
+        last = int(np.abs(reached - test_size * len(self))[:-1].argmin())
+        held = np.isin(member, order[: last + 1])
+        return self.take(~held), self.take(held)
 
     @cached_property
     def polymorphs(self) -> pd.DataFrame:

@@ -97,7 +97,7 @@ class CrystalEnsemble:
     def inputs(self, crystals: CrystalDataset, labels: bool = True) -> CrystalInputs:
         """Crystals as tensors, with their labels where they have any."""
         if not labels:
-            crystals = crystals.withheld()
+            crystals = crystals.without_labels()
         names = [n for n in self.spec.target_names if n in crystals.targets]
         batch = crystal_batch(crystals, self.vocabulary, targets=names)
         return labelled_inputs(batch_inputs(self, batch), self.spec)

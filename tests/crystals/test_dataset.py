@@ -75,10 +75,10 @@ def test_small_crystals_and_first_ones_are_chosen(packaged, crystals):
     assert set(again) <= set(packaged.ids)
 
 
-def test_nothing_is_known_of_withheld_crystals(crystals):
-    withheld = crystals.withheld()
-    assert withheld.ids == crystals.ids
-    assert withheld.targets.isna().all(axis=None)
+def test_crystals_without_labels_keep_their_structures(crystals):
+    bare = crystals.without_labels()
+    assert bare.ids == crystals.ids
+    assert bare.targets.isna().all(axis=None)
 
 
 def test_no_chemical_system_is_in_two_folds(crystals):
@@ -100,22 +100,22 @@ def test_splits_follow_the_seed(crystals):
 
     assert tested(0) == tested(0)
     assert tested(0) != tested(1)
-    assert crystals.train_test(seed=1)["test"].ids == crystals.train_test(seed=1)["test"].ids
+    (_, one), (_, again) = (crystals.train_test_split(seed=1) for _ in range(2))
+    assert one.ids == again.ids
 
 
 def test_train_and_test_share_no_chemical_system(crystals):
-    parts = crystals.train_test(0.3, seed=0)
-    assert len(parts["train"]) + len(parts["test"]) == len(crystals)
-    assert 0.15 < len(parts["test"]) / len(crystals) <= 0.3
-    systems = [set(part.info["chemical_system"]) for part in parts.values()]
-    assert systems[0].isdisjoint(systems[1])
+    train, test = crystals.train_test_split(0.3, seed=0)
+    assert len(train) + len(test) == len(crystals)
+    assert len(test) / len(crystals) == pytest.approx(0.3, abs=0.08)
+    assert set(train.info["chemical_system"]).isdisjoint(test.info["chemical_system"])
 
 
 def test_splits_that_cannot_be_are_refused(crystals):
     with pytest.raises(DataError, match="1 folds of"):
         crystals.split_by_chemical_system(1)
-    with pytest.raises(DataError, match="share between 0 and 1, not 2"):
-        crystals.train_test(2)
+    with pytest.raises(DataError, match=r"test_size is 2: .*between 0 and 1"):
+        crystals.train_test_split(2)
 
 
 def test_polymorphs_are_pairs_of_one_formula_and_two_prototypes(crystals):
