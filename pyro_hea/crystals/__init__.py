@@ -1,4 +1,16 @@
-"""Crystals: structures as text and as pymatgen structures, their targets, splits and tensors."""
+"""Crystals: structures as text and as pymatgen structures, their targets, splits and tensors.
+
+Examples
+--------
+>>> crystals = load_crystals()
+>>> silicon = crystals.take([crystals.ids.index("mp-149")])
+>>> silicon.text.item()
+'227 | 5.4346 | Si:a:0,0,0'
+>>> silicon.structures[0].composition
+Composition('Si2')
+>>> silicon.info[["formula", "prototype", "atoms"]].iloc[0].to_dict()
+{'formula': 'Si', 'prototype': '227:a', 'atoms': 2}
+"""
 
 from pyro_hea.crystals.alignment import Aligned, align, prototype_like
 from pyro_hea.crystals.batch import CrystalBatch, composition_batch, crystal_batch

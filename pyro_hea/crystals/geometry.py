@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pyro_hea.crystals.cells import Floats
 from pyro_hea.crystals.wyckoff import WyckoffStructure
 
+_PAIRS = 2_000_000  # distances computed at once
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -56,11 +58,16 @@ def neighbours(crystal: WyckoffStructure, reach: float = 2.5) -> Neighbours:
     difference -= np.floor(difference)  # into one cell: an image at most `radius` away
     spans = [range(-int(np.ceil(radius / h)) - 1, int(np.ceil(radius / h)) + 1) for h in heights]
     shifts = np.array(list(itertools.product(*spans)))
-    vectors = (difference[:, :, None] + shifts) @ matrix
-    distance = np.linalg.norm(vectors, axis=-1)
-    inside = (distance < radius) & (distance > 1e-4)
-    orbit, atom, _ = np.nonzero(inside)
-    return Neighbours(orbit, orbit_of[atom], distance[inside])
+    pairs = []
+    at_once = max(1, _PAIRS // (len(every) * len(shifts)))  # what fits into memory
+    for start in range(0, len(first), at_once):
+        vectors = (difference[start : start + at_once, :, None] + shifts) @ matrix
+        distance = np.linalg.norm(vectors, axis=-1)
+        inside = (distance < radius) & (distance > 1e-4)
+        orbit, atom, _ = np.nonzero(inside)
+        pairs.append((orbit + start, orbit_of[atom], distance[inside]))
+    orbits, others, distances = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return Neighbours(orbits, others, distances)
 
 
 def coordination_weights(found: Neighbours, orbits: int) -> Floats:

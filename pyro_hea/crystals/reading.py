@@ -95,6 +95,19 @@ def read_crystals(
     StructureWarning
         For files that are left out, files and rows that do not find each other, and columns that
         are ignored.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from pyro_hea.crystals import write_cif
+    >>> salt = WyckoffStructure.from_text("225 | 5.64 | Na:a:0,0,0;Cl:b:0.5,0.5,0.5")
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = write_cif(salt, Path(folder) / "salt.cif")
+    ...     crystals = read_crystals(folder, pd.DataFrame({"id": ["salt"], "gap": [5.0]}))
+    >>> crystals
+    CrystalDataset(1 crystals of 2 elements; gap: 1)
+    >>> crystals.info["prototype"].item()
+    '225:a|b'
     """
     folder = Path(folder)
     paths = _structure_files(folder)

@@ -9,6 +9,7 @@ from pyro_hea.crystals import (
     composition_features,
     crystal_features,
     element_table,
+    geometry,
     roles_of,
 )
 from pyro_hea.crystals.geometry import coordination_weights, neighbours
@@ -67,6 +68,16 @@ def test_neighbours_are_those_of_pymatgen(crystals):
             inner = [d for d in theirs if d < radius - 1e-6]
             assert [d for d in ours if d < radius - 1e-6] == pytest.approx(inner)
             first += crystal.group.multiplicity(orbit.letter)
+
+
+def test_large_cells_are_looked_at_in_parts(crystals, monkeypatch):
+    crystal = max(crystals.crystals, key=lambda c: len(c.orbits))
+    whole = neighbours(crystal)
+    monkeypatch.setattr(geometry, "_PAIRS", 1)
+    parts = neighbours(crystal)
+    assert len(crystal.orbits) > 2
+    for name in ("orbit", "other", "distance"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
 
 
 def test_effective_coordination_solves_its_equation():

@@ -178,6 +178,12 @@ def test_structures_that_cannot_be_read_are_refused(structure, why):
         WyckoffStructure.from_structure(structure)
 
 
+def test_a_structure_in_which_spglib_finds_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr("spglib.get_symmetry_dataset", lambda *_, **__: None)
+    with pytest.raises(StructureError, match=r"spglib finds no symmetry at symprec 0\.01 Å"):
+        WyckoffStructure.from_structure(Structure(CUBE, ["Na"], [[0, 0, 0]]))
+
+
 def test_a_structure_without_symmetry_is_read():
     rng = np.random.default_rng(1)
     structure = Structure(
