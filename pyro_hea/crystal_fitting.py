@@ -13,7 +13,7 @@ from pyro_hea.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
-from pyro_hea.inference import LABEL_FOLDS, Trainer
+from pyro_hea.inference import Trainer, count_label_folds
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
 from pyro_hea.program.crystals import CrystalModel
@@ -38,7 +38,7 @@ def prepare_crystals(
 ) -> TrainingRun:
     """Check the data and make the first weights, or read the saved state.
 
-    Of each number, every member is not shown another tenth of the labels, by whole chemical
+    Of each number, every member is not shown another part of the labels, by whole chemical
     systems; by these it is stopped and calibrated.
 
     Raises
@@ -116,11 +116,12 @@ def _in_folds(
 ) -> CrystalInputs:
     """Deal the labels of each number into folds, whole chemical systems together."""
     systems, number = np.unique(data.info["chemical_system"], return_inverse=True)
-    fold = np.random.default_rng(seed).permutation(len(systems)) % LABEL_FOLDS
+    number_of_folds = count_label_folds(spec.training.members)
+    fold = np.random.default_rng(seed).permutation(len(systems)) % number_of_folds
     of_crystal = torch.tensor(fold[number])
     folds = {}
     for target in spec.targets:
         known = inputs.known(target.name)
-        if isinstance(target, Continuous) and int(known.sum()) >= LABEL_FOLDS:
+        if isinstance(target, Continuous) and int(known.sum()) >= number_of_folds:
             folds[target.name] = of_crystal.masked_fill(~known, -1)
     return cast("CrystalInputs", inputs.replaced(label_folds=folds))

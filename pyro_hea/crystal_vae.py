@@ -20,6 +20,7 @@ from pyro_hea.errors import DataError, NotFittedError
 from pyro_hea.fitting import history_table
 from pyro_hea.inference import EpochRecord
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
+from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import (
     CrystalEnsemble,
     Formulas,
@@ -189,13 +190,13 @@ class CrystalVAE:
                 )
             latents.append(torch.tensor(values, dtype=torch.float32)[None])
         z_c, z_s = latents
-        return designs_of(self.ensemble, designing.decode(single, z_c, z_s, given))
+        return designs_of(self.ensemble, decode_crystals(single, z_c, z_s, given))
 
     def reconstruct(self, crystals: Structures) -> CrystalDesigns:
         """Crystals decoded from their own latents, over all members."""
         given = self.ensemble.inputs(dataset_of(crystals))
         latents = self.ensemble.encode(given)
-        return designs_of(self.ensemble, designing.decode(self.ensemble, *latents, given))
+        return designs_of(self.ensemble, decode_crystals(self.ensemble, *latents, given))
 
     def swap(self, composition: Structures, structure: Structures) -> CrystalDesigns:
         """Composition of one crystal, structure of another; see `pyro_hea.design.crystals.swap`."""
@@ -230,6 +231,10 @@ class CrystalVAE:
         seed : int
         """
         return designing.design_crystals(self.ensemble, targets, constraints, n=n, seed=seed)
+
+    def sample(self, n: int = 100, *, seed: int = 0) -> CrystalDesigns:
+        """Draw crystals from the model, with nothing wished for."""
+        return designs_of(self.ensemble, draw_crystals(self.ensemble, n, seed))
 
     def posterior(
         self, crystals: Structures, *, draws: int = 100, seed: int = 0

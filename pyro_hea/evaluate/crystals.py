@@ -12,8 +12,8 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from pyro_hea.crystals import CrystalDataset, WyckoffStructure, element_table
 from pyro_hea.crystals.checks import compare_to_known, shortest_distance
-from pyro_hea.design.crystals import decode, draw_crystals
 from pyro_hea.errors import StructureError
+from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import dataset_of_crystals
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.spec import Continuous
@@ -119,7 +119,7 @@ def reconstruction(vae: CrystalVAE, some: CrystalDataset) -> dict[str, float]:
     """Share of crystals whose prototype, formula and structure are decoded from their latents."""
     ensemble = vae.ensemble
     inputs = ensemble.inputs(some)
-    decoded = decode(ensemble, *ensemble.encode(inputs), inputs)
+    decoded = decode_crystals(ensemble, *ensemble.encode(inputs), inputs)
     template = templates(ensemble, some)
     pairs = list(zip(decoded, some.crystals, strict=True))
     with_formula = _with_true_elements(ensemble, some)
@@ -223,7 +223,7 @@ def swaps(vae: CrystalVAE, test: CrystalDataset, most: int, seed: int) -> dict[s
     rows, place = np.unique(pairs[["first", "second"]].to_numpy(), return_inverse=True)
     every, at = ensemble.inputs(test.take(rows)), torch.tensor(place.reshape(-1, 2))
     first, second = (cast("CrystalInputs", every.take(at[:, k])) for k in (0, 1))
-    made = decode(ensemble, ensemble.encode(first)[0], ensemble.encode(second)[1], first)
+    made = decode_crystals(ensemble, ensemble.encode(first)[0], ensemble.encode(second)[1], first)
     wanted = [test.crystals[i] for i in pairs["second"]]
     return {
         "n": len(pairs),
