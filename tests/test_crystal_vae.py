@@ -146,7 +146,7 @@ def test_polymorphs_have_the_formula_and_falling_probabilities(vae):
     assert set(found.table["formula"]) == {"NaCl"}
     assert (np.diff(found.table["probability"]) <= 0).all()
     assert found.table["probability"].sum() <= 1 + 1e-6
-    assert len(set(zip(found.table["prototype"], found.table["volume_per_atom"], strict=True))) == 4
+    assert len(set(found.crystals)) == 4
 
 
 def test_a_substitution_changes_elements_alone(vae, crystals):
@@ -299,7 +299,7 @@ def test_a_saved_model_answers_the_same(vae, crystals, tmp_path):
     pd.testing.assert_frame_equal(
         loaded.polymorphs("NaCl", 2).table, vae.polymorphs("NaCl", 2).table
     )
-    file = tmp_path / "crystals.safetensors"
+    (file,) = tmp_path.glob("crystals*.safetensors")
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match="truncated"):
         CrystalVAE.load(tmp_path)

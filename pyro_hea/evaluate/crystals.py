@@ -384,3 +384,51 @@ def designs(
             "random substitution": float(judged(trees, random, wish).mean()),
         }
     return found
+
+
+def measure(
+    vae: CrystalVAE, train: CrystalDataset, test: CrystalDataset, seed: int, most: int = 400
+) -> dict[str, Any]:
+    """Everything above, of crystals whose chemical systems the model was not trained on.
+
+    Parameters
+    ----------
+    vae : CrystalVAE
+        Trained on `train`.
+    train, test : CrystalDataset
+        Without a chemical system in common.
+    seed : int
+    most : int
+        Crystals of the slower measures.
+    """
+    ensemble, trees = vae.ensemble, judge(test, vae, seed)
+    common = with_known_prototype(ensemble, test, most, seed, often=_OFTEN)
+    known = with_known_prototype(ensemble, test, most // 2, seed)
+    found: dict[str, Any] = {
+        "crystals": {"train": len(train), "test": len(test)},
+        "predictions": predictions(vae, train, test, seed),
+        "reconstruction": reconstruction(vae, known),
+        "structure of a composition": structure_of_composition(vae, train, common, seed, most // 3),
+        "swaps": swaps(vae, test, most // 3, seed),
+        "drawn": drawn(vae, most, seed),
+        "leaks": leaks(vae, train, test, seed),
+        "designs": designs(vae, trees, train, max(most // 10, 1), seed),
+        "agreement": agreement(vae, trees, most // 4, seed),
+    }
+    if "acoustic_debye_temperature" in vae.spec.target_names:
+        name = "acoustic_debye_temperature"
+        found["polymorph ranking"] = polymorph_ranking(vae, train, test, name, most // 4, seed)
+    return found
+
+
+def agreement(
+    vae: CrystalVAE, trees: Mapping[str, Any], n: int, seed: int
+) -> dict[str, list[float]]:
+    """What the model predicts of its designs for each wish, and what the judge says, one by one."""
+    predicted: list[float] = []
+    held: list[float] = []
+    for wish in WISHES.values():
+        made = vae.design(wish, n=n, seed=seed + 1)
+        predicted += made.table["all_wishes"].tolist()
+        held += judged(trees, made.crystals, wish).astype(float).tolist()
+    return {"predicted": predicted, "judged": held}
