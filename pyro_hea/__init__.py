@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pyro_hea.design.crystal_constraints import Prototypes as Prototypes
     from pyro_hea.design.crystal_constraints import ShortestDistance as ShortestDistance
     from pyro_hea.design.crystal_constraints import SpaceGroups as SpaceGroups
-    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
+    from pyro_hea.evaluate import cross_validate as cross_validate
     from pyro_hea.spec import CrystalSpec as CrystalSpec
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
