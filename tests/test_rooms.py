@@ -65,6 +65,7 @@ NEVER = {
     "alloys.features": ("pyro",),
     "spec": ("pandas",),
     "alloys": ("pyro",),
+    "crystals": ("pyro",),
     "program.networks": ("pyro", "pandas"),
     "program.model": ("pandas", *OPTIMISERS, *FILES),
     "inference": ("pandas", "matplotlib"),
