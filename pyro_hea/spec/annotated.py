@@ -9,7 +9,12 @@ from typing import Any
 import yaml
 
 from pyro_hea.spec.declaration import Declaration, declarations_in
+<<<<<<< HEAD
 from pyro_hea.spec.model import ProgramSpec
+=======
+from pyro_hea.spec.display import targets_in_short
+from pyro_hea.spec.model import ModelSpec
+>>>>>>> o2
 from pyro_hea.spec.notes import Note, notes
 
 _WIDTH = 100
@@ -39,10 +44,7 @@ def targets_yaml(spec: ProgramSpec) -> str:
         unit: HV
     <BLANKLINE>
     """
-    targets = {}
-    for target in spec.targets:
-        changed = target.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
-        targets[target.name] = {"kind": target.kind, **changed}
+    targets = targets_in_short(spec)
     return yaml.safe_dump({"targets": targets}, sort_keys=False, allow_unicode=True)
 
 
