@@ -11,11 +11,14 @@ from pydantic import Field
 from torch import nn
 
 _TAKEN = {
-    "a site of the model": r"z\d* w composition members alloys draws designs constraints agreement",
+    "a site of the model": (
+        r"z\d* w composition members alloys draws designs constraints agreement objectives "
+        "objective_weights"
+    ),
     "a dimension of the draws": "chain draw alloy element latent member",
     "a column of the tables": (
         "formula features novelty known all_wishes(_.*)? information weight target value source "
-        "reported_formula unit epoch loss best round status"
+        "reported_formula unit epoch loss best round status pareto step moved cautious holds t"
     ),
 }
 """Names, as regular expressions, that a target cannot have, by what has them already."""
@@ -26,7 +29,7 @@ _MODULE = nn.ModuleDict()
 _SUFFIXES = {
     "a column of the predictions": ("sd", "low", "high", "epistemic", "aleatoric"),
     "a column of the checks": ("label", "head", "model", "gap"),
-    "a site of the model": ("reports", "reliability", "unobserved", "coin", "fixed"),
+    "a site of the model": ("reports", "reliability", "unobserved", "noise", "fixed"),
     "a variable or dimension of the draws": ("probability", "class"),
 }
 """What is named after a target, by its ending."""
