@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
 SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
 
 .NOTPARALLEL:  # two installs into one .venv would collide
-.PHONY: help run test test-all test-newest lint docs benchmark benchmark-more data notebooks clean
+.PHONY: help run test test-all test-newest fuzz lint docs benchmark benchmark-more data notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "%-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: lint  ## lint, types, and the tests that are not slow
 
 test-all: lint  ## the slow ones too, with coverage, which takes half as long again
 	$(PYTEST) --cov
+
+CASES ?= 10000
+fuzz: $(VENV)/.extra-test  ## many random inputs to each parser: make fuzz CASES=1000000
+	CASES=$(CASES) $(PYTEST) tests/fuzz
 
 # A venv of its own, of the newest releases that the ranges of pyproject.toml allow.
 test-newest:  ## the tests that are not slow, with the newest releases: PYTHON=python3.13

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyro_hea.design import MaxElements as MaxElements
     from pyro_hea.design import MinElements as MinElements
     from pyro_hea.design import RequiredElements as RequiredElements
-    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
+    from pyro_hea.evaluate import cross_validate as cross_validate
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
 

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from pyro_hea.posterior.conditions import Conditions
 
 
+_gradients = torch.inference_mode(False)
+"""Of methods that climb to a mode, which they do within `torch.inference_mode` too."""
+
+
 class DisentangledVAE:
     """A disentangled variational autoencoder of alloys whose targets are explicit latent sites.
 
@@ -333,6 +337,7 @@ class DisentangledVAE:
         """
         return posterior.predict(self.ensemble, alloys, conditions=conditions)
 
+    @_gradients
     def posterior(
         self,
         alloys: AlloyDataset | Alloys,
@@ -445,6 +450,7 @@ class DisentangledVAE:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
 
+    @_gradients
     def guide_table(
         self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
     ) -> pd.DataFrame:
@@ -459,6 +465,7 @@ class DisentangledVAE:
             self.ensemble, alloys, member=self._member(member), draws=draws, seed=seed
         )
 
+    @_gradients
     def check_guide(
         self,
         alloys: AlloyDataset | Alloys,
@@ -502,6 +509,7 @@ class DisentangledVAE:
         idata = self.posterior(alloys, draws=draws, groups=groups, seed=seed)
         return posterior.check_predictive(self.ensemble, idata)
 
+    @_gradients
     def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
         """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
         return posterior.label_evidence(self.ensemble, alloys, seed=seed)
@@ -528,6 +536,7 @@ class DisentangledVAE:
         """
         return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
 
+    @_gradients
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Latent of alloys of the training elements in one member, columns `z0`, `z1`, ….
 
@@ -564,10 +573,12 @@ class DisentangledVAE:
         decoded = self.ensemble.decode(every, targets)[self._member(member)]
         return pd.DataFrame(decoded.cpu().numpy(), columns=list(self.ensemble.elements))
 
+    @_gradients
     def reconstruct(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Fractions that one member decodes from its latents of the alloys."""
         return posterior.reconstruct(self.ensemble, alloys, self._member(member))
 
+    @_gradients
     def design(
         self,
         targets: Mapping[str, Wish],
@@ -576,6 +587,7 @@ class DisentangledVAE:
         n: int = 100,
         method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
+        conditions: Mapping[str, float] | None = None,
         min_probability: float | None = None,
         min_elements: int | None = None,
         tolerance: float | None = None,
@@ -600,6 +612,8 @@ class DisentangledVAE:
         method : {"importance", "nuts", "svi"}
             How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
+        conditions : mapping of name to number, optional
+            At which the wishes are to hold, such as `{"test_temperature_C": 800}`.
         min_probability : float, optional
             Leave out designs whose wishes hold with a lower probability. By default some that are
             less likely than not give a warning; 0 gives none.
@@ -626,6 +640,7 @@ class DisentangledVAE:
             n=n,
             seed=seed,
             method=method,
+            conditions=conditions,
             min_probability=min_probability,
             min_elements=min_elements,
             tolerance=tolerance,
@@ -637,6 +652,7 @@ class DisentangledVAE:
             chains=chains,
         )
 
+    @_gradients
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.
 
@@ -672,6 +688,7 @@ class DisentangledVAE:
         n: int = 100,
         limit: int = LARGEST_GRID,
         exhaustive: bool = False,
+        conditions: Mapping[str, float] | None = None,
         min_probability: float | None = None,
         min_elements: int | None = None,
         tolerance: float | None = None,
@@ -689,6 +706,7 @@ class DisentangledVAE:
             n=n,
             limit=limit,
             exhaustive=exhaustive,
+            conditions=conditions,
             min_probability=min_probability,
             min_elements=min_elements,
             tolerance=tolerance,
@@ -696,6 +714,7 @@ class DisentangledVAE:
             progress=progress,
         )
 
+    @_gradients
     def scan(
         self,
         alloys: Alloys | None,
@@ -715,7 +734,6 @@ class DisentangledVAE:
         `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
         along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
         """
-        self._member(member)
         if alloys is None:
             return designing.scan_grid(
                 self.ensemble,
@@ -740,6 +758,7 @@ class DisentangledVAE:
             minimum=minimum,
         )
 
+    @_gradients
     def invert(
         self,
         alloy: Alloys,
@@ -755,6 +774,7 @@ class DisentangledVAE:
         how = {"confidence": confidence, "step": step, "minimum": minimum}
         return designing.invert(self.ensemble, alloy, targets, constraints, seed=seed, **how)
 
+    @_gradients
     def nearest(
         self,
         alloy: Alloys,
@@ -804,6 +824,7 @@ class DisentangledVAE:
         return model_card(self.ensemble, self._facts)
 
     @classmethod
+    @_gradients
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
         """Read a saved model, after checking that it is whole and fits this release.
 

@@ -102,7 +102,11 @@ def decoded_sites(problem: Problem) -> Tensor:
 
 def agreement_factor(problem: Problem, features: Tensor, shape: torch.Size) -> None:
     """The power of the probability that all wishes hold; every member judges every alloy."""
-    q = probability(problem.ensemble, features, problem.targets).mean(0).double()
+    q = (
+        probability(problem.ensemble, features, problem.targets, problem.conditions)
+        .mean(0)
+        .double()
+    )
     pyro.factor("agreement", problem.agreement * q.log().view(shape))
 
 

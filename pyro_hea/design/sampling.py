@@ -77,6 +77,7 @@ def sample_designs(
     step: float = STEP,
     minimum: float = MINIMUM,
     agreement: float = AGREEMENT,
+    conditions: Mapping[str, float] | None = None,
     min_probability: float | None = None,
     min_elements: int | None = None,
     tolerance: float | None = None,
@@ -110,6 +111,9 @@ def sample_designs(
         The power κ of the predicted probability. At 1 an alloy is as welcome as it is probable
         to be right; at a higher power the probable ones are preferred more. Objectives have the
         same weight: nats for a standard deviation of the known alloys.
+    conditions : mapping of name to number, optional
+        At which the wishes are to hold, such as `{"test_temperature_C": 800}`; those that the spec
+        declares by default. The table is of these conditions.
     min_probability : float, optional
         Designs whose wishes hold with a lower probability are left out. By default all are
         returned, with a warning where some are less likely than not; 0 returns them without.
@@ -158,6 +162,7 @@ def sample_designs(
         step=step,
         minimum=minimum,
         agreement=agreement,
+        conditions=conditions,
         min_elements=min_elements,
         tolerance=tolerance,
         with_objectives=method == "importance",

@@ -122,7 +122,7 @@ class Marginal(NamedTuple):
         return self.site
 
     def _standard_bounds(self, bounds: Event) -> tuple[Tensor, Tensor]:
-        """Bounds as deviations, (B, K, N); infinite ones would have no gradient and are cut."""
+        """Bounds as deviations, (B, K, N); infinite ones, which have no gradient, are cut."""
         site = self._continuous_site()
         ends = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
         low, high = (
@@ -131,6 +131,10 @@ class Marginal(NamedTuple):
             else torch.full_like(self.outputs[..., 0], float(end.sign()) * _FAR)
             for end in ends
         )
+        if ends[0] == -np.inf:
+            low = low.minimum(high.detach() - _FAR)
+        if ends[1] == np.inf:
+            high = high.maximum(low.detach() + _FAR)
         return low, high
 
     def _log_classes(self, classes: Event) -> Tensor:

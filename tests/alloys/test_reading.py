@@ -179,6 +179,18 @@ def test_what_cannot_be_read_is_refused_by_name(rows, error, message):
         read_alloys(pd.DataFrame(rows))
 
 
+def test_a_few_numbers_among_texts_are_classes_and_none_is_lost():
+    rows = pd.DataFrame({"formula": ["FeNi", "CoNi", "NiTi"] * 2, "kind": ["a", "b", "1"] * 2})
+    assert read_alloys(rows).reports["value"].tolist() == ["a", "b", "1"] * 2
+
+
+@pytest.mark.parametrize("cell", ["0x10", "1_0", "٣", "1,5", "nan", "inf", "1e999", "--"])
+def test_a_number_is_written_in_decimals(cell):
+    rows = pd.DataFrame({"formula": ["FeNi", "CoNi", "NiTi"], "HV": ["200", "210", cell]})
+    with pytest.raises(DataError, match=r"column 'HV', row 3: .* is not a number"):
+        read_alloys(rows)
+
+
 def test_rows_that_do_not_add_up_like_the_others_are_counted():
     rows = pd.DataFrame({"Fe": [50, 60, 40.0, 70], "Ni": [50, 40, 60.2, 20]})
     with pytest.warns(TableWarning, match=r"1 rows do not add up to 100.*\(row 4: 90\)"):

@@ -19,6 +19,7 @@ from pyro_hea.alloys.dataset.columns import (
     rename,
 )
 from pyro_hea.alloys.dataset.files import read_table
+from pyro_hea.alloys.dataset.gathering import to_numbers
 from pyro_hea.alloys.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.errors import DataError, FormulaError, TableWarning, excerpt, listing, nearest
@@ -139,7 +140,7 @@ def _dataset(found: Columns, fractions: pd.DataFrame, origin: str) -> AlloyDatas
     """Alloys and reports of a table whose columns have their roles."""
     written, fractions = fractions.index, _with_formulas(fractions)
     canonical = fractions.index
-    written = written if written.dtype == object else canonical
+    written = canonical if pd.api.types.is_integer_dtype(written.dtype) else written
     targets = list(found.named("target").values())
     names = found.named("target", "condition", "source", "kept")
     rows = found.rows[list(names)].rename(columns=names)
@@ -175,8 +176,8 @@ def _dataset_of_reports(
         if spec is not None and name in spec.target_names:
             labels = labels_of_column(values, spec.target(str(name)), where)
         else:
-            numbers = pd.to_numeric(values, errors="coerce")
-            labels = values.astype(str) if numbers.isna().any() else numbers.astype(float)
+            numbers = to_numbers(values)
+            labels = values.astype(str) if numbers.isna().any() else numbers
         reports["value"] = reports["value"].where(~reports.index.isin(values.index), labels)
     targets = list(dict.fromkeys(reports["target"]))
     distinct = fractions[~fractions.index.duplicated()]
@@ -255,7 +256,7 @@ def _formula_column(found: Columns, wanted: str) -> str | None:
 def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Unit) -> pd.DataFrame:
     """Fractions of each row, by its number, from columns of elements; a blank is 0."""
     cells = found.rows[list(elements)].rename(columns=dict(elements))
-    amounts = cells.apply(pd.to_numeric, errors="coerce").astype(float)
+    amounts = cells.apply(to_numbers)
     for row, i in np.argwhere((cells.notna() & amounts.isna()).to_numpy())[:1]:
         raise DataError(
             f"{found.where}: column {excerpt(list(elements)[i])}, row {row + 1}: "
