@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.errors import OutputError
+from pyro_hea.files import write_text
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Continuous
 
@@ -189,15 +189,10 @@ def write_card(folder: str | Path, ensemble: Ensemble, facts: Mapping[str, Any] 
     OutputError
         Where the folder cannot be written.
     """
-    try:
-        Path(folder, CARD).write_text(model_card(ensemble, facts), encoding="utf-8")
-        if facts:
-            text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-            Path(folder, FACTS).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the model card into '{folder}': {error.strerror or error}"
-        ) from error
+    write_text(Path(folder, CARD), model_card(ensemble, facts))
+    if facts:
+        text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+        write_text(Path(folder, FACTS), text)
 
 
 def read_facts(folder: str | Path) -> dict[str, Any] | None:

@@ -135,7 +135,9 @@ class DisentangledVAE:
             Folder into which the state of the training is saved as it goes and when it is
             interrupted.
         resume : bool
-            Continue from the state in `checkpoint`, to the same result as without interruption.
+            Continue from the state in `checkpoint`, to the same result as without interruption,
+            also on another kind of device (then not to the same bits). Where nothing was saved
+            there yet, start anew with a `ResumeWarning`.
 
         Returns
         -------

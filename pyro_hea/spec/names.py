@@ -11,11 +11,15 @@ from pydantic import Field
 from torch import nn
 
 _TAKEN = {
-    "a site of the model": "z w composition members alloys draws designs constraints agreement",
+    "a site of the model": (
+        "z w composition members alloys draws designs constraints agreement objectives "
+        "objective_weights"
+    ),
     "a dimension of the draws": "chain draw alloy element latent member",
     "a column of the tables": (
         "formula features novelty known all_wishes information weight target value source "
-        "reported_formula unit epoch loss best"
+        "reported_formula unit epoch loss best pareto step moved cautious holds t all_wishes_low "
+        "all_wishes_high all_wishes_sd all_wishes_within_tolerance"
     ),
 }
 """Names that a target cannot have, by what has them already."""
@@ -26,7 +30,7 @@ _MODULE = nn.ModuleDict()
 _SUFFIXES = {
     "a column of the predictions": ("sd", "low", "high", "epistemic", "aleatoric"),
     "a column of the checks": ("label", "head", "model", "gap"),
-    "a site of the model": ("reports", "reliability", "unobserved", "coin", "fixed"),
+    "a site of the model": ("reports", "reliability", "unobserved", "noise", "fixed"),
 }
 """What is named after a target, by its ending."""
 
