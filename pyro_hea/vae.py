@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -66,7 +67,7 @@ class DisentangledVAE:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p><pre>{self.spec!r}</pre>"
+        return f"<p>{escape(repr(self))}</p><pre>{escape(repr(self.spec))}</pre>"
 
     @property
     def ensemble(self) -> Ensemble:
@@ -237,6 +238,7 @@ class DisentangledVAE:
         warmup: int = 150,
         groups: Sequence[str] = posterior.GROUPS,
         seed: int = 0,
+        progress: bool = True,
     ) -> az.InferenceData:
         """Draw targets, latents and compositions of alloys; ArviZ plots the result.
 
@@ -257,6 +259,8 @@ class DisentangledVAE:
         groups : sequence of str
             What "guide" draws; compositions take most of the time and of the memory.
         seed : int
+        progress : bool
+            Show a progress bar of "importance" and "nuts" after two seconds.
 
         Returns
         -------
@@ -275,10 +279,11 @@ class DisentangledVAE:
                 chains=chains,
                 warmup=warmup,
                 seed=seed,
+                progress=progress,
             )
         if method == "importance":
             return posterior.importance_posterior(
-                self.ensemble, alloys, draws=draws, labels=labels, seed=seed
+                self.ensemble, alloys, draws=draws, labels=labels, seed=seed, progress=progress
             )
         return posterior.draw_posterior(
             self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
@@ -557,11 +562,7 @@ class DisentangledVAE:
         return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **settings)
 
     def _member(self, member: int) -> int:
-        if not 0 <= member < self.ensemble.members:
-            raise DataError(
-                f"there is no member {member}; this model has 0 to {self.ensemble.members - 1}"
-            )
-        return member
+        return self.ensemble.check_member(member)
 
     # Files.
 
