@@ -562,7 +562,7 @@ def test_a_loaded_model_saves_the_same_bytes(model, tmp_path):
     model.save(tmp_path / "a")
     model.save(tmp_path / "b")
     DisentangledVAE.load(tmp_path / "a").save(tmp_path / "c")
-    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    names = [p.name for p in (tmp_path / "a").iterdir() if p.name.startswith(("model-", "model."))]
     assert len(names) == 2
     for name in names:
         data = (tmp_path / "a" / name).read_bytes()
@@ -576,7 +576,12 @@ def test_the_manifest_says_what_the_tensors_are(model, tmp_path):
     model.save(tmp_path)
     manifest = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
     tensors = f"model-{manifest['tensors_sha256'][:16]}.safetensors"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [tensors, "model.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        tensors,
+        "model.json",
+        "model_card.json",
+        "model_card.md",
+    ]
     assert manifest["schema_version"] == checkpoint.SCHEMA_VERSION
     assert ModelSpec.from_mapping(manifest["spec"]) == model.spec
     assert manifest["elements"] == ELEMENTS
