@@ -63,15 +63,13 @@ def guide_table(
     k_hat = psis(guide.cpu().numpy())[1]
     table = {
         "k_hat": k_hat,
-        "elbo": guide.mean(0),
-        "iwae": guide.logsumexp(0) - np.log(draws),
-        "evidence": local.logsumexp(0) - np.log(draws),
+        "elbo": guide.mean(0).cpu().numpy(),
+        "iwae": (guide.logsumexp(0) - np.log(draws)).cpu().numpy(),
+        "evidence": (local.logsumexp(0) - np.log(draws)).cpu().numpy(),
         "evidence_k_hat": psis(local.cpu().numpy())[1],
     }
     _warn_of_high_k_hat(k_hat)
-    return pd.DataFrame(
-        {name: np.asarray(values) for name, values in table.items()}, as_fractions(alloys).index
-    )
+    return pd.DataFrame(table, as_fractions(alloys).index)
 
 
 def check_guide(
