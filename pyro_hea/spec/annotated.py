@@ -9,12 +9,8 @@ from typing import Any
 import yaml
 
 from pyro_hea.spec.declaration import Declaration, declarations_in
-<<<<<<< HEAD
-from pyro_hea.spec.model import ProgramSpec
-=======
 from pyro_hea.spec.display import targets_in_short
-from pyro_hea.spec.model import ModelSpec
->>>>>>> o2
+from pyro_hea.spec.model import ProgramSpec
 from pyro_hea.spec.notes import Note, notes
 
 _WIDTH = 100
@@ -36,7 +32,7 @@ def targets_yaml(spec: ProgramSpec) -> str:
 
     Examples
     --------
-    >>> from pyro_hea.spec import Continuous
+    >>> from pyro_hea.spec import Continuous, ModelSpec
     >>> print(targets_yaml(ModelSpec(targets=(Continuous("hardness", unit="HV"),))))
     targets:
       hardness:
