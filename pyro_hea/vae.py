@@ -342,6 +342,7 @@ class DisentangledVAE:
         warmup: int = 150,
         groups: Sequence[str] = posterior.GROUPS,
         seed: int = 0,
+        progress: bool = True,
     ) -> az.InferenceData:
         """Draw targets, latents and compositions of alloys; ArviZ plots the result.
 
@@ -362,6 +363,8 @@ class DisentangledVAE:
         groups : sequence of str
             What "guide" draws; compositions take most of the time and of the memory.
         seed : int
+        progress : bool
+            Show a progress bar of "importance" and "nuts" after two seconds.
 
         Returns
         -------
@@ -380,10 +383,11 @@ class DisentangledVAE:
                 chains=chains,
                 warmup=warmup,
                 seed=seed,
+                progress=progress,
             )
         if method == "importance":
             return posterior.importance_posterior(
-                self.ensemble, alloys, draws=draws, labels=labels, seed=seed
+                self.ensemble, alloys, draws=draws, labels=labels, seed=seed, progress=progress
             )
         return posterior.draw_posterior(
             self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
@@ -792,11 +796,7 @@ class DisentangledVAE:
             raise DataError(f"'{name}' has no class {value:g}; allowed: {classes}")
 
     def _member(self, member: int) -> int:
-        if not 0 <= member < self.ensemble.members:
-            raise DataError(
-                f"there is no member {member}; this model has 0 to {self.ensemble.members - 1}"
-            )
-        return member
+        return self.ensemble.check_member(member)
 
     # Files.
 
