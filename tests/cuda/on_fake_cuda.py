@@ -128,8 +128,8 @@ def test_every_answer_is_given_on_the_device(gpu, some, name, tmp_path):
 def test_designs_are_made_on_the_device(gpu, some):
     vae = DisentangledVAE(small("default")).fit(some, device="cuda", progress=False)
     vae.design({"single_phase": 1}, n=2)
-    vae.scan(["Co", "Cr", "Ni"], points=5)
-    vae.invert({"single_phase": 1}, n=2)
+    vae.scan(some.formulas[:2], {"single_phase": 1}, points=3)
+    vae.invert(some.formulas[0], {"single_phase": 1}, confidence=0.1)
 
 
 @pytest.mark.parametrize(("first", "second"), [("cuda", "cuda"), ("cpu", "cuda"), ("cuda", "cpu")])
