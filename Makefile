@@ -60,6 +60,7 @@ kill: $(VENV)/.extra-test  ## kill saves at each file operation, and KILLS train
 
 data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build.py
+	$(BIN)/python data/build_crystals.py
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
 	# without the widgets' state, which holds all of plotly (10 MB)

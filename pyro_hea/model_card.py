@@ -13,6 +13,7 @@ import pandas as pd
 from pyro_hea.files import write_text
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Continuous
+from pyro_hea.spec.display import spec_differences
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
@@ -127,34 +128,6 @@ def _target_line(target: Target, labels: Mapping[str, Any] | None) -> str:
         line += "; sources: " + ", ".join(f"{name} ({count})" for name, count in some)
         line += f" and {len(sources) - _MANY} more" if len(sources) > _MANY else ""
     return f"{line}."
-
-
-def spec_differences(spec: ModelSpec) -> dict[str, Any]:
-    """Settings whose values are not the default, by dotted name; targets are left out.
-
-    Examples
-    --------
-    >>> from pyro_hea import ModelSpec
-    >>> spec_differences(ModelSpec(training={"members": 2}))
-    {'training.members': 2}
-    """
-    given, default = _flat(spec.to_mapping()), _flat(type(spec)().to_mapping())
-    absent = object()
-    return {
-        key: value
-        for key, value in given.items()
-        if value != default.get(key, absent) and not key.startswith("targets")
-    }
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _spec_lines(spec: ModelSpec) -> list[str]:

@@ -34,13 +34,13 @@ from pyro_hea.inference.objective import (
     without_masks,
 )
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
-from pyro_hea.program.model import MEMBERS_DIM
 from pyro_hea.program.sites import ContinuousSite
+from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference.heads import Measurements
-    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 
 EVALUATE_EVERY = 5
@@ -75,7 +75,7 @@ class Trainer:
 
     Parameters
     ----------
-    model : AlloyModel
+    model : TargetModel
     data : AlloyBatch
         All training alloys, labelled and unlabelled.
     validation : AlloyBatch, optional
@@ -98,7 +98,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: AlloyModel,
+        model: TargetModel,
         data: AlloyBatch,
         validation: AlloyBatch | None,
         seed: int,
@@ -398,7 +398,7 @@ def _mean(losses: list[Tensor], members: int) -> Tensor:
 
 
 @torch.no_grad()
-def _faulty_site(model: AlloyModel, batch: AlloyBatch) -> str:
+def _faulty_site(model: TargetModel, batch: AlloyBatch) -> str:
     """The first site, guide before model, whose value or log probability is not finite."""
     branches = poutine.enum(model.guide, first_available_dim=MEMBERS_DIM - 1)
     guide = poutine.trace(branches).get_trace(batch)  # enumerated: NaN cannot be sampled
