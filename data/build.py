@@ -11,6 +11,7 @@ datasheet, README.md. matminer is needed here only, for its copy of the pair tab
 from __future__ import annotations
 
 import argparse
+import lzma
 import sys
 import warnings
 from collections import Counter
@@ -21,8 +22,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from pymatgen.core.periodic_table import Element
+from pyro_hea.data.build_more import (
+    CONDITIONS,
+    MORE_SOURCES,
+    film_table,
+    formulas_near,
+    indicator_table,
+    more_reports,
+)
 
 from pyro_hea.alloys.composition import format_formula, fraction_table
+from pyro_hea.alloys.dataset.gathering import at_room_temperature
 
 HERE = Path(__file__).resolve().parent
 FACTS = HERE.parents[1] / "shared" / "facts"
@@ -46,6 +56,14 @@ PHASE_OF = {
     "L12": ("fcc", "ordered fcc"),
 }
 """Phase and note of a list that names one phase; any longer list is several phases."""
+
+UNLABELLED = {
+    "Other": "phase not named",
+    "Im": "intermetallic alone, no solid solution",
+    "IM": "intermetallic alone, no solid solution",
+    "AM": "amorphous, no crystal",
+}
+"""Lists of phases that give no label, with the reason."""
 
 MEASURED = {
     "hardness": ("hardness_HV", "HV", (10, 2000)),
@@ -142,8 +160,8 @@ def phase_table(spellings: list[str]) -> pd.DataFrame:
     """What each spelling of a phase list means."""
     rows: list[tuple[str, str | None, int | None, str]] = []
     for phases in sorted(spellings):
-        if phases == "Other":
-            rows.append((phases, None, None, "phase not named"))
+        if phases in UNLABELLED:
+            rows.append((phases, None, None, UNLABELLED[phases]))
         elif phases in PHASE_OF:
             rows.append((phases, PHASE_OF[phases][0], 1, PHASE_OF[phases][1]))
         else:
@@ -205,6 +223,10 @@ def report_table(facts: Path, phases: pd.DataFrame) -> pd.DataFrame:
     reports = pd.concat([zeng_reports(facts), borg_reports(facts, phases)], ignore_index=True)
     formulas = canonical_formulas(list(reports["reported_formula"].unique()))
     reports["formula"] = reports["reported_formula"].map(formulas)
+    more = more_reports(facts, phases)
+    added = formulas_near(list(more["reported_formula"].unique()), formulas, TOLERANCE)
+    more["formula"] = more["reported_formula"].map(added)
+    reports = pd.concat([reports, more], ignore_index=True).astype({"year": "Int64"})
     return reports[
         [
             "formula",
@@ -217,6 +239,7 @@ def report_table(facts: Path, phases: pd.DataFrame) -> pd.DataFrame:
             "processing",
             "test_temperature_C",
             "test_type",
+            *CONDITIONS,
             "doi",
             "year",
         ]
@@ -256,7 +279,8 @@ def build(facts: Path) -> dict[str, pd.DataFrame]:
     pairs = pair_table()
     elements = element_table(sorted({*pairs["element_a"], *pairs["element_b"]}))
     elements_published, pairs_published = published_tables(facts)
-    spellings = pd.read_csv(facts / "mechanical_records.csv")["phases"].dropna().unique()
+    lists = ("mechanical_records.csv", "more_reports.csv", "film_phases.csv")
+    spellings = pd.concat([pd.read_csv(facts / name)["phases"] for name in lists]).dropna().unique()
     phases = phase_table(list(spellings))
     reports = report_table(facts, phases)
     tables = {
@@ -267,6 +291,8 @@ def build(facts: Path) -> dict[str, pd.DataFrame]:
         "alloys.csv": alloy_table(reports),
         "reports.csv": reports,
         "phases.csv": phases,
+        "films.csv.xz": film_table(facts),
+        "indicators.csv": indicator_table(facts),
     }
     check(tables, pd.read_csv(facts / "elements.csv"))
     return tables
@@ -308,7 +334,8 @@ def summary(tables: dict[str, pd.DataFrame], facts: Path) -> str:
     records = pd.read_csv(facts / "mechanical_records.csv")
     zeng = reports[reports["source"] == "zeng2024"]
     labels = reports[reports["target"] == "single_phase"].astype({"value": int})
-    share = labels.groupby(["formula", "source"])["value"].mean().unstack().dropna()
+    first = labels[labels["source"].isin(["zeng2024", "borg2020"])]
+    share = first.groupby(["formula", "source"])["value"].mean().unstack().dropna()
     decided = share[(share != 0.5).all(axis=1)]
     agree = ((decided > 0.5).nunique(axis=1) == 1).mean()
     conflicting = labels.groupby("formula")["value"].nunique() > 1
@@ -323,13 +350,41 @@ def summary(tables: dict[str, pd.DataFrame], facts: Path) -> str:
         f"{(alloys['published_straddles'] != '').sum()} straddling the published split",
         f"borg2020: {len(records)} records, {records.duplicated().sum()} of them exact repeats, "
         f"{(records['phases'] == 'Other').sum()} with an unnamed phase",
-        f"{conflicting.sum()} alloys with both single-phase labels over the two sources",
-        f"{len(share)} alloys with labels of both sources; majorities agree for {agree:.1%} of "
-        f"the {len(decided)} without a tie",
+        f"{conflicting.sum()} alloys with both single-phase labels over all sources",
+        *(agreement(reports, source) for source in MORE_SOURCES),
+        f"{len(share)} alloys with labels of zeng2024 and borg2020; majorities agree for "
+        f"{agree:.1%} of the {len(decided)} without a tie",
         "reports by target: "
         + ", ".join(f"{t} {n}" for t, n in reports["target"].value_counts().items()),
     ]
     return "\n".join(lines)
+
+
+def agreement(reports: pd.DataFrame, source: str) -> str:
+    """Say how far a source agrees with zeng2024 and borg2020, at room temperature."""
+    rows = at_room_temperature(reports)
+    ours, theirs = rows["source"] == source, rows["source"].isin(["zeng2024", "borg2020"])
+    found = [f"{ours.sum()} reports"]
+    for target in rows.loc[ours, "target"].unique():
+        if target == "phase":
+            continue
+        one = rows[rows["target"] == target].astype({"value": float})
+        groups = [one[mask[one.index]].groupby("formula")["value"] for mask in (ours, theirs)]
+        if target == "single_phase":
+            both = pd.concat([g.mean() for g in groups], axis=1).dropna()
+            both = both[(both != 0.5).all(axis=1)]
+            share = ((both.iloc[:, 0] > 0.5) == (both.iloc[:, 1] > 0.5)).mean()
+            found.append(f"{target} as theirs for {share:.1%} of {len(both)}")
+        else:
+            both = pd.concat([g.median() for g in groups], axis=1).dropna()
+            if both.empty:
+                continue
+            ratio = both.iloc[:, 0] / both.iloc[:, 1]
+            found.append(
+                f"{target} of {len(both)}: median ratio {ratio.median():.2f}, "
+                f"{ratio.between(0.9, 1.1).mean():.0%} within 10 %"
+            )
+    return f"{source}: " + "; ".join(found)
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -357,11 +412,13 @@ def main(argv: list[str] | None = None) -> int:
     print(summary(tables, arguments.facts))
     changed = []
     for name, table in tables.items():
-        path, text = arguments.out / name, to_csv(table)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path, content = arguments.out / name, to_csv(table).encode()
+        packed = path.suffix == ".xz"
+        present = path.read_bytes() if path.is_file() else b""
+        if (lzma.decompress(present) if packed and present else present) != content:
             changed.append(name)
             if not arguments.check:
-                path.write_text(text, encoding="utf-8", newline="\n")
+                path.write_bytes(lzma.compress(content, preset=9) if packed else content)
     print(("differ: " if arguments.check else "written: ") + (", ".join(changed) or "none"))
     return int(arguments.check and bool(changed))
 

@@ -1,16 +1,69 @@
-"""The one place that knows what a device is: its choice, its random state, waiting for it."""
+"""Devices and the state of the process: choice, random state, settings, one thread at a time."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyro
 import torch
 
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, TorchSettingsError
 
 _MIB = 2**20
+
+_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """In a forked process, where the thread that held the lock does not exist."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Let one thread at a time use what the whole process shares.
+
+    That is Pyro's stack of handlers and validation of arguments, the random states of torch, and
+    what a model caches. Everything that traces a Pyro program or draws is within it.
+    """
+    with _lock:
+        yield
+
+
+@contextmanager
+def unvalidated() -> Iterator[None]:
+    """`exclusive`, without Pyro's validation of arguments, which takes half of the time."""
+    with exclusive(), pyro.validation_enabled(False):
+        yield
+
+
+def check_torch_settings() -> None:
+    """Refuse a default dtype or a default device of torch under which models fail or differ.
+
+    Raises
+    ------
+    TorchSettingsError
+    """
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    if dtype != torch.float32:
+        raise TorchSettingsError(
+            f"torch's default dtype is {dtype}; models are made and asked in single precision. "
+            "Call torch.set_default_dtype(torch.float32) around what you ask of them"
+        )
+    if device.type != "cpu":
+        raise TorchSettingsError(
+            f"torch's default device is '{device}'; the device of a model is an argument of fit "
+            "and load. Call torch.set_default_device('cpu') around what you ask of them"
+        )
 
 
 def choose_device(name: str) -> torch.device:
@@ -20,7 +73,10 @@ def choose_device(name: str) -> torch.device:
     ------
     DataError
         For a device that cannot be used here.
+    TorchSettingsError
+        For settings of torch under which models cannot be made.
     """
+    check_torch_settings()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -32,7 +88,7 @@ def choose_device(name: str) -> torch.device:
 @contextmanager
 def fork_rng() -> Iterator[None]:
     """Leave the random state of the CPU, and of CUDA where it is in use, as it was found."""
-    with torch.random.fork_rng(_cuda_in_use()):
+    with exclusive(), torch.random.fork_rng(_cuda_in_use()):
         yield
 
 

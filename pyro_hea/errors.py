@@ -14,7 +14,17 @@ class PyroHEAError(Exception):
 
 
 class FormulaError(PyroHEAError, ValueError):
-    """A composition cannot be read."""
+    """A composition cannot be read.
+
+    Attributes
+    ----------
+    position : int or None
+        Where in the formula, counted from 0.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class UnknownElementError(FormulaError):
@@ -23,6 +33,10 @@ class UnknownElementError(FormulaError):
 
 class DataError(PyroHEAError, ValueError):
     """A table, or a value in it, is not valid."""
+
+
+class StructureError(PyroHEAError, ValueError):
+    """A crystal structure cannot be read, or cannot exist."""
 
 
 class SpecError(PyroHEAError, ValueError):
@@ -54,6 +68,10 @@ class TrainingDivergedError(PyroHEAError, RuntimeError):
     """The loss or a gradient stopped being finite."""
 
 
+class TorchSettingsError(PyroHEAError, RuntimeError):
+    """A global setting of torch does not allow what is asked."""
+
+
 class ConstraintError(PyroHEAError, ValueError):
     """Constraints are malformed, or no alloy satisfies them."""
 
@@ -74,6 +92,14 @@ class PyroHEAWarning(UserWarning):
     """Base of every warning that the package gives."""
 
 
+class FormulaWarning(PyroHEAWarning):
+    """A formula may have been meant in another way than it is read."""
+
+
+class TableWarning(PyroHEAWarning):
+    """A part of a table is not used, or may have been meant in another way than it is read."""
+
+
 class ConflictingReportsWarning(PyroHEAWarning):
     """Reports on one alloy disagree."""
 
@@ -82,12 +108,24 @@ class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
 
 
+class StructureWarning(PyroHEAWarning):
+    """Some structures were left out, or something about them was ignored."""
+
+
 class ExtrapolationWarning(PyroHEAWarning):
     """A prediction is asked at a condition outside the range that was measured."""
 
 
 class LeakWarning(PyroHEAWarning):
     """An alloy of a test part is also among the training alloys."""
+
+
+class FewLabelsWarning(PyroHEAWarning):
+    """A target has fewer labels than can be learnt from with any trust."""
+
+
+class ResumeWarning(PyroHEAWarning):
+    """There is no training to resume, and a new one starts."""
 
 
 class DesignWarning(PyroHEAWarning):
@@ -100,6 +138,10 @@ class FormerKeyWarning(PyroHEAWarning, FutureWarning):
 
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
+class CacheWarning(PyroHEAWarning):
+    """A default model cannot be kept in, or read from, the user's cache folder."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -127,6 +169,50 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in allowed}
     close = get_close_matches(str(word).lower(), by_lower, n=1)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def excerpt(value: object, position: int = 0, length: int = 60) -> str:
+    """Quote a value in a message of bounded length.
+
+    Parameters
+    ----------
+    value : object
+        Text, or anything with a `repr`.
+    position : int
+        The character that has to be seen.
+    length : int
+        Characters shown at most.
+
+    Returns
+    -------
+    str
+        The value as Python writes it, with `…` where something is left out.
+
+    Examples
+    --------
+    >>> print(excerpt("CoCrFeNi"), excerpt("A" * 100, length=5))
+    'CoCrFeNi' 'AAAAA…'
+    """
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) <= length:
+        return repr(value)
+    start = max(0, min(position - length // 2, len(text) - length))
+    shown = "…" * (start > 0) + text[start : start + length]
+    shown += "…" * (start + length < len(text))
+    return repr(shown) if isinstance(value, str) else shown
+
+
+def listing(names: Iterable[object], limit: int = 12) -> str:
+    """List names in a message of bounded length.
+
+    Examples
+    --------
+    >>> listing(["a", "b", "c"], limit=2)
+    'a, b, … (3 in all)'
+    """
+    every = list(names)
+    shown = [excerpt(str(name), length=40)[1:-1] for name in every[:limit]]
+    return ", ".join([*shown, f"… ({len(every)} in all)"] if len(every) > limit else shown)
 
 
 def missing_extra(package: str, extra: str) -> MissingExtraError:

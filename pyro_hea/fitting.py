@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import TypeAdapter, ValidationError
 from tqdm.auto import tqdm
 
 from pyro_hea.alloys.composition import load_tables
@@ -24,13 +27,15 @@ from pyro_hea.alloys.dataset import (
 )
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
-from pyro_hea.errors import CheckpointError, DataError, UnknownElementError
+from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError
+from pyro_hea.files import locked
 from pyro_hea.inference import (
     LABEL_FOLDS,
     EpochRecord,
     Measurements,
     Trainer,
     checkpoint,
+    count_label_folds,
     distil_heads,
     train_encoder,
 )
@@ -44,6 +49,8 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
 
 _NAME = "training"
+
+_RECORD = TypeAdapter(EpochRecord)
 
 _UPDATE_RATE = 0.2
 """Factor on the learning rates in further training of a trained model."""
@@ -84,6 +91,7 @@ class TrainingRun:
     folder: Path | None
 
     @classmethod
+    @torch.inference_mode(False)
     def prepare(
         cls,
         spec: ModelSpec,
@@ -116,12 +124,18 @@ class TrainingRun:
         ------
         DataError
             For a target without labels, or with labels of one class only.
-        MissingFileError, CheckpointError
-            Where nothing, or another training, is there to be resumed.
+        CheckpointError
+            Where another training is there to be resumed, or a damaged one.
         OutputError
-            Where the folder cannot be written.
+            Where the folder cannot be written, or another process trains into it.
+
+        Warns
+        -----
+        ResumeWarning
+            Where nothing was saved yet, so that `resume` starts a new training.
         """
         _check_labels(data, spec)
+        spec = spec.scaled_to(data)
         held_out = validation is None
         if validation is None:
             data, validation = _hold_out(data, spec, seed)
@@ -139,14 +153,16 @@ class TrainingRun:
             _measurements(ensemble, data),
         )
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
-        if resume:
-            run._resume()
-        else:
-            _distil(ensemble, [batch, stopping if held_out else None], seed, progress)
-        run._save()
+        with run._locked():
+            if not (resume and run._resume()):
+                run._save(distilled=False)  # an interrupt can be resumed from the first step on
+                batches = [batch, stopping if held_out else None]
+                _distil(ensemble, batches, trainer.head_loss.measurements, seed, progress)
+                run._save()
         return run
 
     @classmethod
+    @torch.inference_mode(False)
     def continued(
         cls, ensemble: Ensemble, data: AlloyDataset, *, epochs: int, seed: int, progress: bool
     ) -> TrainingRun:
@@ -175,39 +191,49 @@ class TrainingRun:
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
         batch, measured = copied.batch(data), _measurements(copied, data)
         share = min(1.0, epochs / training.epochs)
-        _distil(copied, [batch], seed, progress, share, _UPDATE_RATE)
+        _distil(copied, [batch], measured, seed, progress, share, _UPDATE_RATE)
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
         return cls(copied, trainer, [], None)
 
+    @torch.inference_mode(False)
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt too keeps the best weights and saves the state."""
-        try:
-            with tqdm(
-                total=self.trainer.settings.epochs,
-                initial=self.trainer.epoch,
-                disable=not progress,
-                desc="training",
-                unit="epoch",
-            ) as bar:
-                for record in self.trainer.epochs():
-                    self.records.append(record)
-                    bar.update()
-                    if record.elbo_loss is not None and record.log_loss is not None:
-                        bar.set_postfix_str(
-                            f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
-                            f"log loss {np.mean(record.log_loss):.3f}"
-                        )
-                    if record.epoch % _SAVE_EVERY == 0:
-                        self._save()
-        except KeyboardInterrupt:
-            self._save()
-            raise
-        finally:
-            self.trainer.keep_best()
-            calibrate(self.ensemble.model, self.trainer.data, self.trainer.validation)
-        # A function of the best weights and the seed, so a resumed training needs no state of it.
         trainer = self.trainer
-        train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+        with self._locked():
+            try:
+                self._train_epochs(progress)
+            except KeyboardInterrupt:
+                self._save()
+                raise
+            finally:
+                trainer.keep_best()
+                calibrate(self.ensemble.model, trainer.data, trainer.validation)
+            # A function of the best weights and the seed: a resumed training needs no state of it.
+            if isinstance(trainer.model, AlloyModel):
+                train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+
+    def _train_epochs(self, progress: bool) -> None:
+        with tqdm(
+            total=self.trainer.settings.epochs,
+            initial=self.trainer.epoch,
+            disable=not progress,
+            desc="training",
+            unit="epoch",
+        ) as bar:
+            for record in self.trainer.epochs():
+                self.records.append(record)
+                bar.update()
+                if record.elbo_loss is not None and record.log_loss is not None:
+                    bar.set_postfix_str(
+                        f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
+                        f"log loss {np.mean(record.log_loss):.3f}"
+                    )
+                if record.epoch % _SAVE_EVERY == 0:
+                    self._save()
+
+    def _locked(self) -> AbstractContextManager[None]:
+        """Be the only process that trains into the folder."""
+        return nullcontext() if self.folder is None else locked(self.folder, _NAME)
 
     def _identity(self) -> dict[str, Any]:
         """What tells one training from another."""
@@ -218,15 +244,23 @@ class TrainingRun:
             "data": [checkpoint.hash_of_tensors(b.tensors()) if b else None for b in batches],
         }
 
-    def _save(self) -> None:
+    def _save(self, distilled: bool = True) -> None:
         if self.folder is not None:
-            records = {"records": [record._asdict() for record in self.records]}
-            state = self.trainer.state()
-            checkpoint.write(self.folder, _NAME, state, self._identity() | records)
+            records = [record._asdict() for record in self.records]
+            more = {"distilled": distilled, "records": records}
+            checkpoint.write(self.folder, _NAME, self.trainer.state(), self._identity() | more)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Continue from the saved state; False where there is none from which to continue."""
         if self.folder is None:
             raise DataError("resume needs the folder of the training: pass checkpoint=...")
+        if not checkpoint.exists(self.folder, _NAME):
+            warnings.warn(
+                f"there is no training to resume in '{self.folder}'; a new one starts",
+                ResumeWarning,
+                stacklevel=4,
+            )
+            return False
         tensors, manifest = checkpoint.read(self.folder, _NAME)
         for key, now in self._identity().items():
             if manifest.get(key) != now:
@@ -234,8 +268,17 @@ class TrainingRun:
                     f"the training in '{self.folder}' was started with another {key}: continue "
                     "with the same, or start anew without resume"
                 )
+        if not manifest.get("distilled"):
+            return False
+        try:
+            records = [_RECORD.validate_python(record) for record in manifest["records"]]
+        except (KeyError, TypeError, ValidationError) as error:
+            raise CheckpointError(
+                f"the training in '{self.folder}' has records that cannot be read: {error}"
+            ) from None
         self.trainer.restore(tensors)
-        self.records.extend(EpochRecord(**record) for record in manifest["records"])
+        self.records.extend(records)
+        return True
 
 
 def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
@@ -307,7 +350,7 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
     for target in spec.targets:
         if isinstance(target, Continuous):
             with seeded(0):
-                drawn = target.prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
+                drawn = target.known_prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
             unbounded = drawn if target.transform == "log" else link_of(target).inv(drawn)
             # Quantiles, for a prior that has no moments has these.
             low, centre, high = unbounded.quantile(torch.tensor([0.16, 0.5, 0.84])).tolist()
@@ -362,11 +405,12 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
 def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
     """Deal the labels of each number into folds; each member leaves out another fold."""
     rng, folds = np.random.default_rng(ensemble.seed), {}
+    count = count_label_folds(ensemble.members)
     for target in ensemble.spec.targets:
         rows = batch.known(target.name).nonzero()[:, 0].cpu()
         if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
             fold = torch.full((len(batch),), -1)
-            fold[rows] = torch.tensor(rng.permutation(len(rows)) % LABEL_FOLDS)
+            fold[rows] = torch.tensor(rng.permutation(len(rows)) % count)
             folds[target.name] = fold.to(ensemble.device)
     return batch.replaced(label_folds=folds)
 
@@ -374,6 +418,7 @@ def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
 def _distil(
     ensemble: Ensemble,
     batches: Sequence[AlloyBatch | None],
+    measured: Mapping[str, Measurements],
     seed: int,
     progress: bool,
     share: float = 1.0,
@@ -384,13 +429,13 @@ def _distil(
     settings = spec.training.distillation
     if settings is None or not spec.distilled_targets:
         return
-    # Imports scikit-distil_heads, which a trained model does not need.
+    # Imports scikit-learn, which a trained model does not need.
     from pyro_hea.inference.distillation_set import distillation_set
 
     known = [batch for batch in batches if batch is not None]
     distil_heads(
         ensemble.model,
-        distillation_set(spec, known, ensemble.feature_map, seed),
+        distillation_set(ensemble.model, known, ensemble.feature_map, seed, measured),
         steps=math.ceil(share * settings.steps),
         rate=rate,
         seed=seed,

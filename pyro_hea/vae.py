@@ -1,8 +1,10 @@
-"""`DisentangledVAE`: the face of the library, thin over its rooms."""
+"""`DisentangledVAE`: training, predictions, posteriors and designs in one class."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -11,26 +13,38 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 from pyro_hea import design as designing
 from pyro_hea import posterior
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, read_alloys
+from pyro_hea.cache import VARIABLE, cache_folder, model_key, write_folder
 from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
-from pyro_hea.devices import choose_device
-from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.design.counterfactual import CONFIDENCE
+from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP
+from pyro_hea.design.sampling import CHAINS, DRAWS, WARMUP
+from pyro_hea.design.screening import LARGEST as LARGEST_GRID
+from pyro_hea.devices import check_torch_settings, choose_device
+from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
+from pyro_hea.model_card import model_card, read_facts, training_facts, write_card
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
-from pyro_hea.spec import ModelSpec
+from pyro_hea.spec import Continuous, ModelSpec
+from pyro_hea.spec.inferred import warn_of_few_labels
 
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.composition import Alloy, Alloys
     from pyro_hea.explain.explorer import Explorer
     from pyro_hea.posterior.conditions import Conditions
+
+
+_gradients = torch.inference_mode(False)
+"""Of methods that climb to a mode, which they do within `torch.inference_mode` too."""
 
 
 class DisentangledVAE:
@@ -56,6 +70,7 @@ class DisentangledVAE:
         self._ensemble: Ensemble | None = None
         self._records: list[EpochRecord] = []
         self._data: AlloyDataset | None = None
+        self._facts: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         targets = ", ".join(self.spec.target_names)
@@ -67,20 +82,21 @@ class DisentangledVAE:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p><pre>{escape(repr(self.spec))}</pre>"
+        return f"<p>{escape(repr(self))}</p>{self.spec._repr_html_()}"
 
     @property
     def ensemble(self) -> Ensemble:
         """The trained members; an error before `fit` or `load`."""
         if self._ensemble is None:
             raise NotFittedError("this model is not trained yet: call fit(alloys) or load(folder)")
+        check_torch_settings()
         return self._ensemble
 
     # Training.
 
     def fit(
         self,
-        data: AlloyDataset,
+        data: AlloyDataset | pd.DataFrame,
         *,
         validation: AlloyDataset | None = None,
         seed: int = 0,
@@ -93,12 +109,13 @@ class DisentangledVAE:
 
         Parameters
         ----------
-        data : AlloyDataset
+        data : AlloyDataset or DataFrame
+            A DataFrame is read by `read_alloys` with this model's spec.
         validation : AlloyDataset, optional
-            Labelled alloys that decide when to stop. Without them a tenth of the labelled alloys
-            is held out for that, where there are at least a hundred. Alloys of `data` that are
-            in it as well are left out of training. Of a number with ten labels or more, the head
-            of each member is not trained on another tenth, by which it is stopped and calibrated.
+            Labelled alloys for early stopping. By default a tenth of the labelled alloys is held
+            out, where there are at least a hundred. Alloys of `data` that are in it as well are
+            left out of training. A continuous target with ten labels or more is cross-validated:
+            each member leaves out one tenth of the labels, for early stopping and calibration.
         seed : int
         device : str
             "auto" takes CUDA where there is one; else a torch device.
@@ -108,18 +125,22 @@ class DisentangledVAE:
             Folder into which the state of the training is saved as it goes and when it is
             interrupted.
         resume : bool
-            Continue from the state in `checkpoint`, to the same result as without interruption.
+            Continue from the state in `checkpoint`, to the same result as without interruption,
+            also on another kind of device (then not to the same bits). Where nothing was saved
+            there yet, start anew with a `ResumeWarning`.
 
         Returns
         -------
         DisentangledVAE
-            Itself. After an interrupt it holds the best weights so far, and what it held before
-            while heads still learnt from their teacher.
+            Itself. After an interrupt (Ctrl-C) a message says what it holds and whether the
+            training can be resumed: the best weights so far, or, during distillation, what it
+            held before.
 
         Raises
         ------
         DataError
-            Without a labelled alloy of a target, or with labels of one class only.
+            Without a labelled alloy of a target, with labels of one class only, or for a seed
+            below 0.
         TrainingDivergedError
             Naming the site that is not finite; the best weights before it are kept.
 
@@ -128,19 +149,98 @@ class DisentangledVAE:
         LeakWarning
             Counting the training alloys that are validation alloys too.
         """
-        run = TrainingRun.prepare(
-            self.spec,
-            data,
-            validation,
-            seed=seed,
-            device=choose_device(device),
-            folder=checkpoint,
-            resume=resume,
-            progress=progress,
-        )
+        _check_at_least("seed", seed, 0)
+        if isinstance(data, pd.DataFrame):
+            data = read_alloys(data, spec=self.spec)
+        warn_of_few_labels(self.spec.targets, data)
+        try:
+            run = TrainingRun.prepare(
+                self.spec,
+                data,
+                validation,
+                seed=seed,
+                device=choose_device(device),
+                folder=checkpoint,
+                resume=resume,
+                progress=progress,
+            )
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note("Interrupted before the first epoch: the model is as it was before")
+            raise
         self._ensemble, self._records, self._data = run.ensemble, run.records, data
-        run.train(progress)
+        self.spec = run.ensemble.spec
+        try:
+            run.train(progress)
+        except KeyboardInterrupt as interrupt:
+            again = (
+                f"continue with fit(..., checkpoint='{checkpoint}', resume=True)"
+                if checkpoint
+                else "it cannot be resumed, since fit was given no checkpoint folder"
+            )
+            interrupt.add_note(
+                f"Interrupted after epoch {run.trainer.epoch} of {run.trainer.settings.epochs}: "
+                f"the model holds its best weights so far; {again}"
+            )
+            raise
+        finally:
+            self._facts = training_facts(self.spec, data, validation, self._records)
         return self
+
+    @classmethod
+    def default(
+        cls, spec: ModelSpec | None = None, *, device: str = "auto", progress: bool = True
+    ) -> Self:
+        """The model of all embedded alloys that the library trusts, trained on first use.
+
+        It is kept in the user's cache folder, under the hash of spec, embedded tables and version,
+        and loaded from there afterwards. `PYRO_HEA_CACHE` names another folder.
+
+        Parameters
+        ----------
+        spec : ModelSpec, optional
+            Of the default model by default; each other spec is trained and kept likewise.
+        device : str
+        progress : bool
+            Show a progress bar of the training, and where the model is kept.
+
+        Returns
+        -------
+        DisentangledVAE
+
+        Warns
+        -----
+        CacheWarning
+            Where the cache cannot be read or written; the model is then trained in memory.
+
+        Examples
+        --------
+        >>> from pyro_hea import DisentangledVAE
+        >>> DisentangledVAE.default().predict(["CoCrFeMnNi"])  # doctest: +SKIP
+        """
+        spec = spec or ModelSpec()
+        try:
+            folder = cache_folder() / model_key(spec)
+            if folder.is_dir():
+                return cls.load(folder, device)
+        except (CheckpointError, OSError) as error:
+            warnings.warn(f"the default model is trained anew: {error}", CacheWarning, stacklevel=2)
+        if progress:
+            tqdm.write("The default model is trained once; this takes some minutes.", sys.stderr)
+        vae = cls(spec).fit(load_alloys(), device=device, progress=progress)
+        try:
+            folder = cache_folder() / model_key(spec)
+            write_folder(folder, vae.save)
+        except OSError as error:
+            warnings.warn(
+                f"the default model is not kept, and is trained again next time: {error}. Set "
+                f"{VARIABLE} to a folder that can be written",
+                CacheWarning,
+                stacklevel=2,
+            )
+        else:
+            if progress:
+                tqdm.write(f"Kept in {folder}", sys.stderr)
+        return vae
 
     def update(
         self,
@@ -158,22 +258,24 @@ class DisentangledVAE:
         measurements : AlloyDataset
             New reports, of alloys of the training elements, known or new.
         data : AlloyDataset, optional
-            What it was trained on before; a loaded model does not hold it, and needs it.
+            The earlier training data; needed for a loaded model, which does not hold it.
         epochs : int
-            Over old and new alloys together, at a fifth of the learning rates.
+            Over old and new alloys together, at a fifth of the learning rate.
         seed : int
         progress : bool
 
         Returns
         -------
         DisentangledVAE
-            Itself; until the training ends it holds the members as they were.
+            Itself; the members change only when the training has ended.
 
         Raises
         ------
         DataError
-            Without the old data, or for an element that the members do not know.
+            Without the old data, for an element that the members do not know, or for no epochs.
         """
+        _check_at_least("epochs", epochs, 1)
+        _check_at_least("seed", seed, 0)
         old = data if data is not None else self._data
         if old is None:
             raise DataError("a loaded model does not hold its data: pass update(new, data=old)")
@@ -183,6 +285,7 @@ class DisentangledVAE:
         )
         run.train(progress)
         self._ensemble, self._records, self._data = run.ensemble, run.records, joined
+        self._facts = training_facts(self.spec, joined, None, run.records)
         return self
 
     @property
@@ -226,6 +329,7 @@ class DisentangledVAE:
         """
         return posterior.predict(self.ensemble, alloys, conditions=conditions)
 
+    @_gradients
     def posterior(
         self,
         alloys: AlloyDataset | Alloys,
@@ -294,19 +398,18 @@ class DisentangledVAE:
     ) -> az.InferenceData:
         """Draw targets, latents and compositions from the model, given no alloy.
 
-        Before `fit` the networks have their first weights, which have no prior: what is drawn
-        then tells of targets and latent, and little of compositions. Afterwards it is what the
-        trained model makes of its priors.
+        Before `fit` the network weights are random initial ones: draws of targets and latents
+        follow the priors, those of compositions mean little.
 
         Parameters
         ----------
         n : int
             Draws of each member.
         alloys : alloys, optional
-            Whose features are read by priors that read any; no label of theirs is. The training
-            alloys by default, and before `fit` the embedded ones.
+            Whose features are used by priors that depend on features; labels are not used. By
+            default the training alloys, before `fit` the embedded ones.
         seed : int
-            Of the draws, and of the first weights before `fit`.
+            Of the draws and, before `fit`, of the initial weights.
 
         Returns
         -------
@@ -321,19 +424,20 @@ class DisentangledVAE:
         >>> dict(idata["prior"]["z"].sizes)
         {'chain': 8, 'draw': 100, 'latent': 8}
         """
-        return posterior.prior_predictive(self._before_data(alloys, seed), n, seed)
+        return posterior.prior_predictive(self._prior_ensemble(alloys, seed), n, seed)
 
     def prior_table(
         self, alloys: AlloyDataset | Alloys | None = None, *, seed: int = 0
     ) -> pd.DataFrame:
-        """Density of each declared prior, to be drawn by `pyro_hea.plots.prior_panels`.
+        """Density of each declared prior, for `pyro_hea.plots.prior_panels`.
 
         See `pyro_hea.posterior.prior_table`; parameters as of `prior_predictive`.
         """
-        return prior_table(self._before_data(alloys, seed), seed)
+        return prior_table(self._prior_ensemble(alloys, seed), seed)
 
-    def _before_data(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
-        """The members, trained or not, over alloys from which priors read features."""
+    def _prior_ensemble(self, alloys: AlloyDataset | Alloys | None, seed: int) -> Ensemble:
+        """The members, trained or not, with the alloys whose features the priors use."""
+        check_torch_settings()
         if self._ensemble is None:
             return untrained_ensemble(
                 self.spec, load_alloys("zeng2024") if alloys is None else alloys, seed
@@ -342,6 +446,7 @@ class DisentangledVAE:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
 
+    @_gradients
     def guide_table(
         self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
     ) -> pd.DataFrame:
@@ -356,6 +461,7 @@ class DisentangledVAE:
             self.ensemble, alloys, member=self._member(member), draws=draws, seed=seed
         )
 
+    @_gradients
     def check_guide(
         self,
         alloys: AlloyDataset | Alloys,
@@ -399,6 +505,7 @@ class DisentangledVAE:
         idata = self.posterior(alloys, draws=draws, groups=groups, seed=seed)
         return posterior.check_predictive(self.ensemble, idata)
 
+    @_gradients
     def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
         """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
         return posterior.label_evidence(self.ensemble, alloys, seed=seed)
@@ -416,7 +523,7 @@ class DisentangledVAE:
     def doubted_reports(
         self, alloys: AlloyDataset, *, below: float = 0.5, draws: int = 200, seed: int = 0
     ) -> pd.DataFrame:
-        """Reports that the model does not believe; see `pyro_hea.posterior.doubted_reports`.
+        """Reports that are probably wrong; see `pyro_hea.posterior.doubted_reports`.
 
         Raises
         ------
@@ -425,6 +532,7 @@ class DisentangledVAE:
         """
         return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
 
+    @_gradients
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Latent of alloys of the training elements in one member, columns `z0`, `z1`, ….
 
@@ -438,10 +546,16 @@ class DisentangledVAE:
         targets: Mapping[str, str | float],
         member: int = 0,
     ) -> pd.DataFrame:
-        """Fractions that one member decodes at `z` (N, d); classes by name or by position."""
+        """Fractions that one member decodes at `z` (N, d); classes by name or by position.
+
+        Raises
+        ------
+        DataError
+            For a target without a value, a class that it does not have, or z of another width.
+        """
         missing = set(self.spec.target_names) - set(targets)
-        for name in targets:
-            self.ensemble.check_target(name)
+        for name, value in targets.items():
+            self._check_value(name, value)
         if missing:
             raise DataError(f"decoding needs a value of each target; missing: {sorted(missing)}")
         values = np.atleast_2d(np.asarray(z, float))
@@ -455,10 +569,12 @@ class DisentangledVAE:
         decoded = self.ensemble.decode(every, targets)[self._member(member)]
         return pd.DataFrame(decoded.cpu().numpy(), columns=list(self.ensemble.elements))
 
+    @_gradients
     def reconstruct(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
-        """Fractions that one member decodes from its own latents of the alloys."""
+        """Fractions that one member decodes from its latents of the alloys."""
         return posterior.reconstruct(self.ensemble, alloys, self._member(member))
 
+    @_gradients
     def design(
         self,
         targets: Mapping[str, Wish],
@@ -467,7 +583,16 @@ class DisentangledVAE:
         n: int = 100,
         method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
-        **settings: Any,
+        conditions: Mapping[str, float] | None = None,
+        min_probability: float | None = None,
+        min_elements: int | None = None,
+        tolerance: float | None = None,
+        step: float = STEP,
+        minimum: float = MINIMUM,
+        agreement: float = AGREEMENT,
+        draws: int = DRAWS,
+        warmup: int = WARMUP,
+        chains: int = CHAINS,
     ) -> DesignResult:
         """Draw new alloys that are predicted to have the wished-for targets.
 
@@ -475,24 +600,55 @@ class DisentangledVAE:
         ----------
         targets : mapping of target to wish
             0 or 1 of a binary target, the name of a class or level, an inequality `(">", 500)` or
-            a range `(900, 1200)` of a number.
+            a range `(900, 1200)` of a number. "max" or "min" is an objective: of a number, a
+            probability, a feature, an indicator of the elements, or "density".
         constraints : sequence of Constraint
             Each holds exactly on every alloy returned.
         n : int
         method : {"importance", "nuts", "svi"}
             How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
-        **settings
-            `step`, `minimum` and `agreement` of `pyro_hea.design.sample_designs`, and for NUTS
-            `draws`, `warmup` and `chains`.
+        conditions : mapping of name to number, optional
+            At which the wishes are to hold, such as `{"test_temperature_C": 800}`.
+        min_probability : float, optional
+            Leave out designs whose wishes hold with a lower probability. By default some that are
+            less likely than not give a warning; 0 gives none.
+        min_elements : int, optional
+            By default three, unless constraints say how many elements or allow fewer.
+        tolerance : float, optional
+            Largest error of a fraction in weighing, as 0.005, for one more column.
+        step, minimum, agreement, draws, warmup, chains
+            As of `pyro_hea.design.sample_designs`; the last three are of NUTS.
 
         Returns
         -------
         DesignResult
-        """
-        settings |= {"n": n, "method": method, "seed": seed}
-        return sample_designs(self.ensemble, targets, constraints, **settings)
 
+        Warns
+        -----
+        DesignWarning
+            Where designs are fewer, less likely or less trustworthy than was asked.
+        """
+        return sample_designs(
+            self.ensemble,
+            targets,
+            constraints,
+            n=n,
+            seed=seed,
+            method=method,
+            conditions=conditions,
+            min_probability=min_probability,
+            min_elements=min_elements,
+            tolerance=tolerance,
+            step=step,
+            minimum=minimum,
+            agreement=agreement,
+            draws=draws,
+            warmup=warmup,
+            chains=chains,
+        )
+
+    @_gradients
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.
 
@@ -519,47 +675,125 @@ class DisentangledVAE:
 
     def screen(
         self,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        candidates: Iterable[Alloy] | None = None,
+        step: float = 0.05,
+        minimum: float = MINIMUM,
+        n: int = 100,
+        limit: int = LARGEST_GRID,
+        exhaustive: bool = False,
+        conditions: Mapping[str, float] | None = None,
+        min_probability: float | None = None,
+        min_elements: int | None = None,
+        tolerance: float | None = None,
+        seed: int = 0,
+        progress: bool = True,
     ) -> DesignResult:
         """Rank a grid of compositions, or a stream of them; see `pyro_hea.design.screen`."""
-        return designing.screen(self.ensemble, targets, constraints, **settings)
+        return designing.screen(
+            self.ensemble,
+            targets,
+            constraints,
+            candidates=candidates,
+            step=step,
+            minimum=minimum,
+            n=n,
+            limit=limit,
+            exhaustive=exhaustive,
+            conditions=conditions,
+            min_probability=min_probability,
+            min_elements=min_elements,
+            tolerance=tolerance,
+            seed=seed,
+            progress=progress,
+        )
 
+    @_gradients
     def scan(
         self,
         alloys: Alloys | None,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        points: int | None = None,
+        member: int = 0,
+        axes: tuple[int, int] = (0, 1),
+        extent: float = 2.5,
+        centre: Alloys | None = None,
+        step: float = STEP,
+        minimum: float = MINIMUM,
     ) -> DesignResult:
         """Decode the path between two alloys, or without them a grid of a plane of z.
 
-        See `pyro_hea.design.scan_path` and `pyro_hea.design.scan_grid`.
+        `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
+        along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
         """
         if alloys is None:
-            return designing.scan_grid(self.ensemble, targets, constraints, **settings)
-        return designing.scan_path(self.ensemble, alloys, targets, constraints, **settings)
+            return designing.scan_grid(
+                self.ensemble,
+                targets,
+                constraints,
+                axes=axes,
+                extent=extent,
+                points=11 if points is None else points,
+                centre=centre,
+                member=member,
+                step=step,
+                minimum=minimum,
+            )
+        return designing.scan_path(
+            self.ensemble,
+            alloys,
+            targets,
+            constraints,
+            points=21 if points is None else points,
+            member=member,
+            step=step,
+            minimum=minimum,
+        )
 
+    @_gradients
     def invert(
         self,
         alloy: Alloys,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        confidence: float = CONFIDENCE,
+        seed: int = 0,
+        step: float = STEP,
+        minimum: float = MINIMUM,
     ) -> DesignResult:
         """Change an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
-        return designing.invert(self.ensemble, alloy, targets, constraints, **settings)
+        how = {"confidence": confidence, "step": step, "minimum": minimum}
+        return designing.invert(self.ensemble, alloy, targets, constraints, seed=seed, **how)
 
+    @_gradients
     def nearest(
         self,
         alloy: Alloys,
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Wish],
         constraints: Sequence[Constraint] = (),
-        **settings: Any,
+        *,
+        confidence: float = CONFIDENCE,
+        step: float = STEP,
+        minimum: float = MINIMUM,
     ) -> DesignResult:
         """Find the smallest change that fulfils the wishes; see `pyro_hea.design.nearest_alloy`."""
-        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **settings)
+        how = {"confidence": confidence, "step": step, "minimum": minimum}
+        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **how)
+
+    def _check_value(self, name: str, value: str | float) -> None:
+        """Refuse a target that there is not, or a position that is of no class of it."""
+        self.ensemble.check_target(name)
+        target = self.spec.target(name)
+        if isinstance(target, Continuous) or isinstance(value, str):
+            return
+        if value not in range(len(target.classes)):
+            classes = ", ".join(f"{i} ({c})" for i, c in enumerate(target.classes))
+            raise DataError(f"'{name}' has no class {value:g}; allowed: {classes}")
 
     def _member(self, member: int) -> int:
         return self.ensemble.check_member(member)
@@ -567,7 +801,7 @@ class DisentangledVAE:
     # Files.
 
     def save(self, directory: str | Path) -> None:
-        """Write weights (safetensors) and manifest (JSON) into a folder.
+        """Write weights (safetensors), manifest (JSON) and model card (Markdown) into a folder.
 
         Raises
         ------
@@ -575,8 +809,14 @@ class DisentangledVAE:
             Where the folder cannot be written.
         """
         save_ensemble(self.ensemble, directory)
+        write_card(directory, self.ensemble, self._facts)
+
+    def card(self) -> str:
+        """The model card in Markdown: data, spec, training, calibration and limits."""
+        return model_card(self.ensemble, self._facts)
 
     @classmethod
+    @_gradients
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
         """Read a saved model, after checking that it is whole and fits this release.
 
@@ -586,5 +826,10 @@ class DisentangledVAE:
         """
         ensemble = load_ensemble(directory, choose_device(device))
         vae = cls(ensemble.spec)
-        vae._ensemble = ensemble
+        vae._ensemble, vae._facts = ensemble, read_facts(directory)
         return vae
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise DataError(f"{name}={value} is not allowed; it is at least {least}")

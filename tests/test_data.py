@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyro_hea import load_alloys
 from pyro_hea.alloys.composition import format_formula, fraction_table, load_tables
+from pyro_hea.alloys.dataset.embedded import FILM_SOURCES, OTHER_SOURCES, TRUSTED_SOURCES
+from pyro_hea.alloys.indicators import INDICATOR_UNITS, load_element_indicators
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"
@@ -47,10 +50,15 @@ COLUMNS = {
         "processing",
         "test_temperature_C",
         "test_type",
+        "rolling_reduction_pct",
+        "anneal_temperature_C",
+        "anneal_time_min",
         "doi",
         "year",
     ],
     "phases": ["phases", "phase", "single_phase", "note"],
+    "films": ["formula", "phases", "source"],
+    "indicators": ["element", *INDICATOR_UNITS],
 }
 
 RANGES = {
@@ -71,13 +79,18 @@ UNITS = {
     "yield_strength": "MPa",
     "ultimate_strength": "MPa",
     "elongation": "%",
+    "fracture_strain": "%",
     "young_modulus": "GPa",
     "density": "g/cm3",
 }
 
 
+def file_of(name: str) -> str:
+    return f"{name}.csv.xz" if name == "films" else f"{name}.csv"
+
+
 def read(name: str) -> pd.DataFrame:
-    return pd.read_csv(DATA / f"{name}.csv")
+    return pd.read_csv(DATA / file_of(name))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +111,7 @@ def test_table_has_its_columns(name):
 @pytest.mark.parametrize("name", COLUMNS)
 def test_datasheet_describes_every_column(name):
     datasheet = (DATA / "README.md").read_text(encoding="utf-8")
-    assert f"`{name}.csv`" in datasheet
+    assert f"`{file_of(name)}`" in datasheet
     for column in COLUMNS[name]:
         assert f"`{column}`" in datasheet
 
@@ -196,7 +209,7 @@ class TestReports:
             "test": 138,
             "validation": 75,
         }
-        assert reports.loc[reports["source"] == "borg2020", "published_split"].isna().all()
+        assert reports.loc[reports["source"] != "zeng2024", "published_split"].isna().all()
 
     def test_targets_have_their_units_and_classes(self, reports):
         assert reports.fillna({"unit": ""}).groupby("target")["unit"].unique().map(
@@ -215,7 +228,7 @@ class TestReports:
         assert (single == ~several).all()
 
     def test_conditions_are_possible(self, reports):
-        assert set(reports["source"]) == {"zeng2024", "borg2020"}
+        assert set(reports["source"]) == {*TRUSTED_SOURCES, *OTHER_SOURCES} - set(FILM_SOURCES)
         assert set(reports["test_type"].dropna()) == {"C", "T"}
         assert set(reports["processing"].dropna()) == {
             "ANNEAL",
@@ -225,8 +238,67 @@ class TestReports:
             "WROUGHT",
         }
         assert reports["test_temperature_C"].dropna().between(-273.15, 2000).all()
-        assert reports["year"].between(2004, 2024).all()
-        assert reports["doi"].str.startswith("10.").all()
+        assert reports["year"].dropna().between(2004, 2024).all()
+        first = reports["source"].isin(["zeng2024", "borg2020"])
+        assert reports["doi"].notna().equals(first)
+        assert reports.loc[first, "doi"].str.startswith("10.").all()
+
+    def test_rolled_and_annealed_alloys_say_how(self, reports):
+        rolled = reports[reports["source"] == "bajpai_strength"]
+        assert rolled["rolling_reduction_pct"].between(1, 99).all()
+        assert rolled["anneal_temperature_C"].between(400, 1300).all()
+        assert rolled["anneal_time_min"].between(0.1, 1500).all()
+        others = reports.drop(rolled.index)
+        assert others["anneal_temperature_C"].isna().all()
+
+
+class TestSources:
+    def test_the_datasheet_names_each_with_its_licence(self):
+        datasheet = (DATA / "README.md").read_text(encoding="utf-8")
+        sources = datasheet[datasheet.index("## Sources") : datasheet.index("## Alloys")]
+        for source in (*TRUSTED_SOURCES, *OTHER_SOURCES):
+            assert f"`{source}`" in sources
+
+    def test_the_default_reads_what_is_trusted(self):
+        data = load_alloys()
+        assert set(data.reports["source"]) == set(TRUSTED_SOURCES)
+        assert len(data) == 1606
+        assert data.labels["yield_strength"].count() == 342
+        hot = data.reports.query("source == 'metallor_rhea'")["test_temperature_C"]
+        assert hot.max() == 1600
+
+    def test_more_sources_change_nothing_of_the_first(self, reports, alloys):
+        """Formulas, splits and reports of zeng2024 and borg2020 are those of before."""
+        two = load_alloys(["zeng2024", "borg2020"])
+        assert (len(two), len(two.reports)) == (1495, 5788)
+        assert list(reports["source"][:5788].unique()) == ["zeng2024", "borg2020"]
+        everything = load_alloys()
+        shared = two.fractions.index
+        assert set(shared) <= set(everything.formulas)
+        again = everything.fractions.loc[shared, list(two.elements)]
+        pd.testing.assert_frame_equal(again, two.fractions)
+        assert everything.parts.loc[shared].equals(two.parts)
+
+    @pytest.mark.parametrize(
+        ("source", "alloys"), [("kube2019_films", 2203), ("ren2020_films", 2198)]
+    )
+    def test_films_are_read_by_name_only(self, source, alloys):
+        films = load_alloys(source)
+        assert len(films) == alloys
+        assert set(films.reports["processing"]) == {"SPUTTERED"}
+        assert set(films.labels["phase"].dropna()) == {"bcc", "fcc", "several"}
+        unlabelled = read("films").query(f"source == '{source}' and phases in ['AM', 'IM']")
+        assert films.labels["single_phase"].isna().sum() == len(unlabelled)
+        both = load_alloys(["zeng2024", source])
+        assert len(both) == 1368 + alloys
+
+    def test_indicators_are_of_elements_of_the_tables(self):
+        table = load_element_indicators()
+        assert set(table.index) <= set(load_tables("field").elements)
+        assert (table > 0).all(axis=None)
+        assert table.loc["Ru"].idxmax() == "rock_to_metal_kg_kg"
+        table.loc["Fe"] = 0.0
+        assert load_element_indicators().loc["Fe", "price_USD_kg"] == 0.7
 
 
 class TestPhases:
@@ -238,6 +310,8 @@ class TestPhases:
             ("BCC+BCC", "several", 0),
             ("FCC+Sec.", "several", 0),
             ("B2+Sec.", "several", 0),
+            ("BCC + lm", "several", 0),
+            ("FCC+AM", "several", 0),
         ],
     )
     def test_label_rule(self, spelling, phase, single):
@@ -247,9 +321,9 @@ class TestPhases:
     def test_every_spelling_is_there_once_and_an_unnamed_phase_is_no_label(self):
         phases = read("phases")
         assert phases["phases"].is_unique
-        assert len(phases) == 38
+        assert len(phases) == 55
         unnamed = phases[phases["phase"].isna()]
-        assert list(unnamed["phases"]) == ["Other"]
+        assert list(unnamed["phases"]) == ["AM", "IM", "Im", "Other"]
         assert unnamed["single_phase"].isna().all()
 
 
@@ -267,12 +341,12 @@ class TestRebuilding:
         assert build(["--facts", str(FACTS), "--out", str(tmp_path)]) == 0
         assert "1373 reports on 1368 alloys" in capsys.readouterr().out
         for name in COLUMNS:
-            built, committed = (folder / f"{name}.csv" for folder in (tmp_path, DATA))
+            built, committed = (folder / file_of(name) for folder in (tmp_path, DATA))
             assert built.read_bytes() == committed.read_bytes()
 
     def test_check_notices_a_difference_and_writes_nothing(self, build, tmp_path, capsys):
         for name in COLUMNS:
-            shutil.copy(DATA / f"{name}.csv", tmp_path)
+            shutil.copy(DATA / file_of(name), tmp_path)
         arguments = ["--facts", str(FACTS), "--out", str(tmp_path), "--check"]
         assert build(arguments) == 0
         altered = tmp_path / "pairs.csv"

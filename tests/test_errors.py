@@ -13,6 +13,7 @@ EXCEPTIONS = {
     "CheckpointError": ValueError,
     "UnknownTargetError": KeyError,
     "NotFittedError": RuntimeError,
+    "TorchSettingsError": RuntimeError,
     "TrainingDivergedError": RuntimeError,
     "ConstraintError": ValueError,
     "OutputError": OSError,

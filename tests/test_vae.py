@@ -16,6 +16,7 @@ from pyro_hea.errors import (
     MissingFileError,
     NotFittedError,
     OutputError,
+    ResumeWarning,
     UnknownElementError,
     UnknownTargetError,
     UnseenElementWarning,
@@ -531,7 +532,7 @@ def test_the_repr_says_what_the_model_is(model):
 
 def test_the_html_shows_the_spec_and_escapes_it(model):
     html = model._repr_html_()
-    assert "members=2" in html
+    assert "training.members" in html
     assert html.count("<") == html.count(">")
 
 
@@ -561,18 +562,21 @@ def test_a_loaded_model_saves_the_same_bytes(model, tmp_path):
     model.save(tmp_path / "a")
     model.save(tmp_path / "b")
     DisentangledVAE.load(tmp_path / "a").save(tmp_path / "c")
-    for name in ("model.json", "model.safetensors"):
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(names) == 2
+    for name in names:
         data = (tmp_path / "a" / name).read_bytes()
         assert (tmp_path / "b" / name).read_bytes() == data
-        assert name == "model.json" or (tmp_path / "c" / name).read_bytes() == data
+        assert (tmp_path / "c" / name).read_bytes() == data
 
 
 def test_the_manifest_says_what_the_tensors_are(model, tmp_path):
     from importlib.metadata import version
 
     model.save(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
     manifest = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    tensors = f"model-{manifest['tensors_sha256'][:16]}.safetensors"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [tensors, "model.json"]
     assert manifest["schema_version"] == checkpoint.SCHEMA_VERSION
     assert ModelSpec.from_mapping(manifest["spec"]) == model.spec
     assert manifest["elements"] == ELEMENTS
@@ -596,6 +600,8 @@ def tamper(folder, **changes) -> None:
     body = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     body |= changes
     body = {key: value for key, value in body.items() if value is not None}
+    del body["manifest_sha256"]
+    body["manifest_sha256"] = checkpoint._hash_of_manifest(body)
     (folder / "model.json").write_text(json.dumps(body), encoding="utf-8")
 
 
@@ -704,7 +710,7 @@ def test_the_state_is_saved_as_training_goes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write", counted)
     whole = fitted(checkpoint=tmp_path)
-    assert saved[:4] == [0, 2, 4, 6]
+    assert saved[:5] == [0, 0, 2, 4, 6]
     resumed = fitted(checkpoint=tmp_path, resume=True)
     assert same_weights(resumed, whole)
 
@@ -750,18 +756,22 @@ def test_resuming_with_something_else_is_refused(interrupted, changed, what):
         fitted(checkpoint=interrupted, resume=True, **options)
 
 
-def test_resuming_needs_a_folder_with_a_training(tmp_path):
+def test_resuming_needs_a_folder():
     with pytest.raises(DataError, match="resume needs the folder"):
         fitted(resume=True)
-    with pytest.raises(MissingFileError, match=r"there is no 'training.json' in it"):
-        fitted(checkpoint=tmp_path, resume=True)
 
 
-def test_a_refused_resume_leaves_a_trained_model_as_it_was(tmp_path):
+def test_where_nothing_was_saved_a_new_training_starts_and_says_so(tmp_path):
+    with pytest.warns(ResumeWarning, match=f"no training to resume in '{tmp_path}'; a new one"):
+        resumed = fitted(checkpoint=tmp_path, resume=True)
+    assert same_weights(resumed, fitted())
+
+
+def test_a_refused_resume_leaves_a_trained_model_as_it_was(interrupted):
     one = fitted()
     before = one.predict(FORMULAS)
-    with pytest.raises(MissingFileError):
-        one.fit(DATA, seed=5, progress=False, checkpoint=tmp_path, resume=True)
+    with pytest.raises(CheckpointError):
+        one.fit(DATA, seed=5, progress=False, checkpoint=interrupted, resume=True)
     pd.testing.assert_frame_equal(one.predict(FORMULAS), before)
 
 

@@ -13,7 +13,6 @@ Examples
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from typing import Literal, NoReturn, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pyro_hea.errors import DataError, FormulaError, UnknownElementError, nearest
+from pyro_hea.alloys.formula import LEAST_FRACTION, SYMBOLS, check_symbol, parse_formula
+from pyro_hea.errors import DataError, FormulaError, UnknownElementError, excerpt, nearest
 
 Alloy: TypeAlias = str | Mapping[str, float]
 """One alloy: a formula, or amounts of any scale by element (as a pymatgen Composition has them)."""
@@ -33,14 +33,8 @@ Alloy: TypeAlias = str | Mapping[str, float]
 Alloys: TypeAlias = Alloy | Iterable[Alloy] | pd.DataFrame
 """Any number of alloys; a DataFrame has one column per element."""
 
-_PERIODIC_TABLE = """
-    H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br
-    Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho
-    Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es
-    Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
-"""
-SYMBOLS = frozenset(_PERIODIC_TABLE.split())
-"""The symbols of the 118 elements."""
+Unit: TypeAlias = Literal["at", "wt"]
+"""Whether amounts count atoms or are weights."""
 
 PROPERTY_UNITS: dict[str, str] = {
     "melting_temperature": "K",
@@ -54,14 +48,12 @@ PROPERTY_UNITS: dict[str, str] = {
 }
 """Unit of each element property; `PropertyTables.properties` has them as columns."""
 
-_UNREADABLE = re.compile(r"[^A-Za-z0-9.()+\-\s]")
 _MISSING = frozenset(
     ("", "NaN", "nan", "NAN", "None", "none", "NULL", "null", "<NA>", "N/A", "n/a")
 )
-_HOW = "Write element symbols, each followed by its amount, as in 'Al0.5CoCrFeNi'"
 
 
-def parse_composition(alloy: Alloy) -> dict[str, float]:
+def parse_composition(alloy: Alloy, unit: Unit | None = None) -> dict[str, float]:
     """Read the atomic fractions of one alloy.
 
     Parameters
@@ -70,7 +62,10 @@ def parse_composition(alloy: Alloy) -> dict[str, float]:
         A formula, or amounts by element symbol. Amounts are relative: 0.5 and 1, 10 and 20 at.%
         or 1/3 and 2/3 are the same. A bracket multiplies each amount inside it, as in any
         chemical formula and as pymatgen reads it: ``(CoCrFeNi)95Al5`` is 95 Co, 95 Cr, 95 Fe,
-        95 Ni and 5 Al. Five at.% of aluminium is ``(CoCrFeNi)23.75Al5``.
+        95 Ni and 5 Al. Five at.% of aluminium is ``(CoCrFeNi)23.75Al5``. In ``Ti-6Al-4V`` the
+        first element is the balance to 100 %. `pyro_hea.alloys.formula` has the grammar.
+    unit : {"at", "wt"}, optional
+        Whether amounts count atoms (the default) or are weights.
 
     Returns
     -------
@@ -80,10 +75,17 @@ def parse_composition(alloy: Alloy) -> dict[str, float]:
     Raises
     ------
     UnknownElementError
-        For a symbol that is no element (isotopes and dummy species are none).
+        For a symbol that is no element (isotopes and dummy species are none), or an element
+        without an atomic mass in the tables where amounts are weights.
     FormulaError
         For anything else that is no composition: a missing value, a typo, an oxidation state, an
-        amount that is negative or not finite, or nothing but zeros.
+        amount that is negative or not finite, nothing but zeros, or a formula with an amount
+        below a fraction of 1e-8.
+
+    Warns
+    -----
+    FormulaWarning
+        Where a formula may have been meant in another way than it is read.
 
     Examples
     --------
@@ -91,29 +93,41 @@ def parse_composition(alloy: Alloy) -> dict[str, float]:
     {'Al': 0.25, 'Ni': 0.75}
     >>> parse_composition({"Ni": 30, "Ti": 10, "Cr": 0})
     {'Ni': 0.75, 'Ti': 0.25}
+    >>> round(parse_composition("Ti-6Al-4V", unit="wt")["Al"], 4)
+    0.102
     >>> parse_composition("NiTi3.5.1")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    pyro_hea.errors.FormulaError: Formula 'NiTi3.5.1' cannot be read: ...
+    pyro_hea.errors.FormulaError: Formula 'NiTi3.5.1' cannot be read at '.1' (character 8): ...
     """
     if isinstance(alloy, str):
-        amounts = _parse_formula(alloy)
+        if alloy.strip() in _MISSING:
+            _refuse_missing(alloy)
+        amounts = parse_formula(alloy, unit)
     elif isinstance(alloy, Mapping):
         amounts = _read_amounts(alloy)
     elif alloy is None or alloy is pd.NA or (isinstance(alloy, float) and math.isnan(alloy)):
-        raise FormulaError(
-            f"A composition is missing (it is {alloy}). {_HOW}, or leave the row out."
-        )
+        _refuse_missing(alloy)
     else:
         raise FormulaError(
             f"A composition is a formula, a mapping from element to amount or a pymatgen "
-            f"Composition, not {type(alloy).__name__} ({alloy!r})."
+            f"Composition, not {type(alloy).__name__} ({excerpt(alloy)})."
         )
+    if check_unit(unit) == "wt":
+        amounts = {e: amount / _atomic_mass(e) for e, amount in amounts.items() if amount}
     total = sum(amounts.values())
     if total == 0:
-        raise FormulaError(f"{_named(alloy)} holds no atoms: give some element a positive amount.")
+        raise FormulaError(f"{_quoted(alloy)} holds no atoms: give some element a positive amount.")
     if not math.isfinite(total):
-        raise FormulaError(f"{_named(alloy)} has amounts too large to add up: scale them down.")
-    fractions = {element: amounts[element] / total for element in sorted(amounts)}
+        raise FormulaError(f"{_quoted(alloy)} has amounts too large to add up: scale them down.")
+    fractions = {e: amounts[e] / total for e in sorted(amounts) if amounts[e] > 0}
+    if isinstance(alloy, str):
+        for element, fraction in fractions.items():
+            if fraction < LEAST_FRACTION:
+                raise FormulaError(
+                    f"The amount of '{element}' in {excerpt(alloy)} is a fraction of {fraction:g}; "
+                    f"a formula names no fraction below {LEAST_FRACTION:g}. Leave the element out, "
+                    "or check the amounts."
+                )
     return {element: fraction for element, fraction in fractions.items() if fraction > 0}
 
 
@@ -122,7 +136,7 @@ def format_formula(fractions: Alloy) -> str:
 
     Elements are in alphabetical order. Amounts have up to six digits, and 1 is left out. They
     are scaled so that the most common amount (the largest of those equally common) is 1, or
-    given in at.% where that needs no rounding, or is shorter.
+    given in at.% where that needs no rounding, or is shorter. Fractions below 1e-8 are left out.
 
     Parameters
     ----------
@@ -132,7 +146,8 @@ def format_formula(fractions: Alloy) -> str:
     Returns
     -------
     str
-        A formula that reads back as the same fractions to 1e-5, and is spelled as itself.
+        A formula that reads back as the same fractions to 1e-5; formatting it again changes
+        nothing.
 
     Raises
     ------
@@ -146,17 +161,20 @@ def format_formula(fractions: Alloy) -> str:
     >>> format_formula({"Al": 0.085, "Co": 0.235, "Cr": 0.245, "Fe": 0.215, "Ni": 0.22})
     'Al8.5Co23.5Cr24.5Fe21.5Ni22'
     """
-    formula = _spell(parse_composition(fractions))
-    # Six digits of each amount move the fractions a little, which may change their spelling: go
-    # on until a spelling comes back, and of the few that take turns keep the first.
+    formula, amounts = _format(parse_composition(fractions, "at"))
+    # Rounding to six digits changes the fractions a little, and perhaps their formula: repeat
+    # until a formula returns, and take the first of a cycle.
     seen: list[str] = []
     while formula not in seen:
         seen.append(formula)
-        formula = _spell(parse_composition(formula))
+        total = sum(amounts.values())
+        formula, amounts = _format({e: amount / total for e, amount in amounts.items()})
     return min(seen[seen.index(formula) :])
 
 
-def fraction_table(alloys: Alloys, elements: Sequence[str] | None = None) -> pd.DataFrame:
+def fraction_table(
+    alloys: Alloys, elements: Sequence[str] | None = None, unit: Unit | None = None
+) -> pd.DataFrame:
     """Tabulate the atomic fractions of alloys.
 
     Parameters
@@ -166,6 +184,8 @@ def fraction_table(alloys: Alloys, elements: Sequence[str] | None = None) -> pd.
         amounts of any scale, 0 where an element is absent; an index named ``formula`` is kept.
     elements : sequence of str, optional
         The columns; by default all elements present, in alphabetical order.
+    unit : {"at", "wt"}, optional
+        Whether amounts count atoms (the default) or are weights.
 
     Returns
     -------
@@ -186,19 +206,25 @@ def fraction_table(alloys: Alloys, elements: Sequence[str] | None = None) -> pd.
     {'Ni3Al': {'Ni': 0.75, 'Al': 0.25, 'Ti': 0.0}}
     """
     if isinstance(alloys, pd.DataFrame):
-        return _normalise(alloys, elements)
+        return _normalise(alloys, elements, unit)
     if isinstance(alloys, str | Mapping):
         alloys = [alloys]
     elif not isinstance(alloys, Iterable):
         parse_composition(alloys)  # raises, and says what an alloy is
     formulas: list[str] = []
     parsed: list[dict[str, float]] = []
+    known: dict[str, dict[str, float]] = {}  # a table repeats formulas
     for row, alloy in enumerate(alloys, start=1):
-        try:
-            parsed.append(parse_composition(alloy))
-        except FormulaError as error:
-            raise type(error)(f"Row {row}: {error}") from None
-        formulas.append(alloy if isinstance(alloy, str) else format_formula(parsed[-1]))
+        fractions = known.get(alloy) if isinstance(alloy, str) else None
+        if fractions is None:
+            try:
+                fractions = parse_composition(alloy, unit)
+            except FormulaError as error:
+                raise type(error)(f"Row {row}: {error}", error.position) from None
+        if isinstance(alloy, str):
+            known[alloy] = fractions
+        parsed.append(fractions)
+        formulas.append(alloy if isinstance(alloy, str) else format_formula(fractions))
     columns = list(elements) if elements is not None else sorted(set().union(*parsed))
     position = _positions(columns)
     values = np.zeros((len(parsed), len(columns)))
@@ -288,84 +314,95 @@ def load_tables(name: Literal["field", "published"] = "field") -> PropertyTables
     )
 
 
-def _parse_formula(text: str) -> dict[str, float]:
-    """Amounts by element, of a formula that is plain enough for pymatgen to read it right."""
-    from pymatgen.core import Composition
+def check_unit(unit: str | None) -> Unit:
+    """The unit of amounts, `"at"` by default."""
+    if unit is not None and unit not in {"at", "wt"}:
+        raise DataError(f"unit is {excerpt(unit)}; allowed: 'at' (atoms) and 'wt' (weights)")
+    return "wt" if unit == "wt" else "at"
 
-    if text.strip() in _MISSING:
-        raise FormulaError(
-            f"A composition is missing (it is {text!r}). {_HOW}, or leave the row out; an alloy "
-            f"of nitrogen and sodium is 'NNa'."
+
+def _atomic_mass(element: str) -> float:
+    masses = _atomic_masses()
+    if element not in masses:
+        raise UnknownElementError(
+            f"'{element}' has no atomic mass in the tables, so weights cannot be converted; the "
+            f"tables cover {', '.join(masses)}."
         )
-    if odd := _UNREADABLE.search(text):  # pymatgen would drop some of these
-        raise FormulaError(f"Formula {text!r} cannot be read at {text[odd.start() :]!r}. {_HOW}.")
-    for symbol in re.findall("[A-Z][a-z]?", text):  # and take "D" or "Xx" for species
-        _symbol(symbol, text)
-    for symbol, amount in re.findall(r"([A-Z][a-z]?|\))(-[0-9.]+)", text):
-        _amount(float(amount), symbol, text)
-    try:
-        return dict(Composition("".join(text.split())).get_el_amt_dict())
-    except ValueError as error:
-        fault = str(error).rstrip("!")
-        raise FormulaError(f"Formula {text!r} cannot be read: {fault}. {_HOW}.") from None
+    return masses[element]
+
+
+@cache
+def _atomic_masses() -> dict[str, float]:
+    """Atomic mass of each element of the field's tables, g/mol."""
+    masses = load_tables("field").properties["atomic_mass"]
+    return {str(element): float(mass) for element, mass in masses.items()}
+
+
+def _refuse_missing(alloy: object) -> NoReturn:
+    raise FormulaError(
+        f"A composition is missing (it is {alloy if not isinstance(alloy, str) else repr(alloy)}). "
+        "Write a formula such as 'Al0.5CoCrFeNi', or leave the row out; an alloy of nitrogen and "
+        "sodium is 'NNa'."
+    )
 
 
 def _read_amounts(alloy: Mapping[str, float]) -> dict[str, float]:
     amounts: dict[str, float] = defaultdict(float)
     for key, value in alloy.items():
         if not isinstance(value, Real):
-            raise FormulaError(f"The amount of '{key}' in {_named(alloy)} is no number: {value!r}.")
-        amounts[_symbol(str(key), alloy)] += _amount(float(value), key, alloy)
+            raise FormulaError(
+                f"The amount of {excerpt(str(key))} in {_quoted(alloy)} is no number: "
+                f"{excerpt(value)}."
+            )
+        symbol = check_symbol(str(key), {str(e): a for e, a in alloy.items()})
+        try:
+            number = float(value)
+        except OverflowError:  # an integer of more than 308 digits
+            number = math.inf
+        amounts[symbol] += _check_amount(number, symbol, alloy)
     return amounts
 
 
-def _symbol(symbol: str, alloy: Alloy) -> str:
-    if symbol not in SYMBOLS:
-        raise UnknownElementError(
-            f"'{symbol}' in {_named(alloy)} is not an element.{nearest(symbol, SYMBOLS)} Use the "
-            f"symbols of the periodic table, such as 'Al' or 'Fe'."
-        )
-    return symbol
-
-
-def _amount(value: float, element: str, alloy: Alloy) -> float:
+def _check_amount(value: float, element: str, alloy: Alloy) -> float:
     if not 0 <= value < math.inf:
         kind = "missing" if math.isnan(value) else "negative" if value < 0 else "infinite"
         raise FormulaError(
-            f"The amount of '{element}' in {_named(alloy)} is {kind} ({value:g}). Amounts are 0 or "
-            f"more; leave out an element that is absent."
+            f"The amount of '{element}' in {_quoted(alloy)} is {kind} ({value:g}). Amounts are 0 "
+            "or more; leave out an element that is absent."
         )
     return value
 
 
-def _named(alloy: Alloy) -> str:
-    return repr(alloy if isinstance(alloy, str) else {str(e): a for e, a in alloy.items()})
+def _quoted(alloy: Alloy) -> str:
+    return excerpt(alloy if isinstance(alloy, str) else {str(e): a for e, a in alloy.items()})
 
 
-def _spell(fractions: Mapping[str, float]) -> str:
-    counts = Counter(f"{fraction:.6g}" for fraction in fractions.values())
-    unit = max(fractions.values(), key=lambda fraction: (counts[f"{fraction:.6g}"], fraction))
-    spellings = []
+def _format(fractions: Mapping[str, float]) -> tuple[str, dict[str, float]]:
+    """The formula of fractions, and the amounts in it."""
+    least = LEAST_FRACTION * 1.0001  # above the limit of a formula after rounding, too
+    present = {element: f for element, f in fractions.items() if f >= least}
+    counts = Counter(f"{fraction:.6g}" for fraction in present.values())
+    unit = max(present.values(), key=lambda fraction: (counts[f"{fraction:.6g}"], fraction))
+    found = []
     for scale in (1 / unit, 100):
-        amounts = {element: fraction * scale for element, fraction in fractions.items()}
-        rounded = any(abs(float(f"{a:.6g}") / a - 1) > 1e-9 for a in amounts.values())
-        text = "".join(element + _digits(amount) for element, amount in amounts.items())
-        spellings.append((rounded, len(text), text))
-    return min(spellings, key=lambda spelling: spelling[:2])[-1]
+        exact = {element: fraction * scale for element, fraction in present.items()}
+        digits = {element: f"{amount:.6g}" for element, amount in exact.items()}
+        amounts = {element: float(text) for element, text in digits.items()}
+        rounded = any(abs(amounts[element] / exact[element] - 1) > 1e-9 for element in exact)
+        formula = "".join(e + ("" if text == "1" else text) for e, text in digits.items())
+        found.append((rounded, len(formula), formula, amounts))
+    return min(found, key=lambda entry: entry[:2])[2:]
 
 
-def _digits(amount: float) -> str:
-    digits = f"{amount:.6g}"
-    return "" if digits == "1" else digits
-
-
-def _normalise(table: pd.DataFrame, elements: Sequence[str] | None) -> pd.DataFrame:
+def _normalise(
+    table: pd.DataFrame, elements: Sequence[str] | None, unit: Unit | None
+) -> pd.DataFrame:
     columns = list(table.columns)
     position = _positions(columns)
     for column in columns:
         if column not in SYMBOLS:
             raise UnknownElementError(
-                f"Column '{column}' is not an element.{nearest(column, SYMBOLS)} A table of "
+                f"Column {excerpt(column)} is not an element.{nearest(column, SYMBOLS)} A table of "
                 f"compositions has one column per element and no other."
             )
     try:
@@ -374,9 +411,11 @@ def _normalise(table: pd.DataFrame, elements: Sequence[str] | None) -> pd.DataFr
         raise FormulaError(f"A table of compositions holds numbers only: {error}.") from None
     for row, column in np.argwhere(~((amounts >= 0) & (amounts < np.inf)))[:1]:
         try:
-            _amount(float(amounts[row, column]), columns[column], dict(table.iloc[row]))
+            _check_amount(float(amounts[row, column]), columns[column], dict(table.iloc[row]))
         except FormulaError as error:
             raise FormulaError(f"Row {row + 1}: {error} Write 0 there.") from None
+    if check_unit(unit) == "wt":
+        amounts = amounts / [_atomic_mass(column) for column in columns]
     total = amounts.sum(axis=1)
     for row in np.flatnonzero(~((total > 0) & (total < np.inf)))[:1]:
         raise FormulaError(f"Row {row + 1}: the amounts add up to {total[row]:g}; no composition.")
@@ -386,8 +425,10 @@ def _normalise(table: pd.DataFrame, elements: Sequence[str] | None) -> pd.DataFr
     if table.index.name == "formula":
         index = table.index
     else:
-        rows = (dict(zip(columns, row, strict=True)) for row in fractions.tolist())
-        index = pd.Index([format_formula(row) for row in rows], name="formula")
+        distinct, inverse = np.unique(fractions, axis=0, return_inverse=True)
+        rows = (dict(zip(columns, row, strict=True)) for row in distinct.tolist())
+        formulas = np.array([format_formula(row) for row in rows], dtype=object)
+        index = pd.Index(formulas[inverse.reshape(-1)], name="formula")
     for element in present:
         if element not in wanted:
             row = int(np.argmax(fractions[:, position[element]] > 0))
@@ -407,8 +448,8 @@ def _positions(columns: Sequence[str]) -> dict[str, int]:
 
 def _refuse_outside(row: int, formula: str, element: str, allowed: Sequence[str]) -> NoReturn:
     raise UnknownElementError(
-        f"Row {row + 1}: '{element}' in '{formula}' is outside the elements allowed here, which "
-        f"are {', '.join(allowed)}."
+        f"Row {row + 1}: '{element}' in {excerpt(formula)} is outside the elements allowed here, "
+        f"which are {', '.join(allowed)}."
     )
 
 

@@ -28,9 +28,10 @@ PROTOCOLS = {
     "calibration": (3, "Simulation-based calibration: ranks of the truth among the draws."),
     "disentanglement": (5, "How much of the label, and of families of elements, is in the latent."),
     "design": (5, "What a judge that never met the model says of its designs."),
+    "crystals": (3, "Crystals of chemical systems that were held out, beside trees and templates."),
     "rediscovery": (1, "How often designs come near alloys of element sets that were held out."),
     "campaign": (4, "Single-phase alloys found by picking, making and learning, round by round."),
-    "ablation": (1, "The default model with one lever changed at a time, on inner folds."),
+    "ablation": (1, "The default model with one setting changed at a time, on inner folds."),
     "speed": (1, "Time and memory of commands, training and answers, and how they grow."),
 }
 """Each with its number of seeds and what it measures."""
@@ -62,15 +63,15 @@ def _protocol(name: str, seeds: int, about: str) -> None:
     def command(
         seeds: int, out: Path, jobs: int, spec: Path | None, device: str, quiet: bool
     ) -> None:
-        from pyro_hea.evaluate import Bench
+        from pyro_hea.evaluate import Runner
         from pyro_hea.spec import ModelSpec
 
-        bench = Bench(read_spec(spec) or ModelSpec(), out / "cache", device, jobs, not quiet)
-        outcome = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)(
-            bench, seeds
+        runner = Runner(read_spec(spec) or ModelSpec(), out / "cache", device, jobs, not quiet)
+        result = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)(
+            runner, seeds
         )
-        outcome.write(out)
-        for title, table in outcome.tables.items():
+        result.write(out)
+        for title, table in result.tables.items():
             show(title, table)
 
 

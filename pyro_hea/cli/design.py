@@ -2,75 +2,51 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from pyro_hea.cli.group import main
-from pyro_hea.cli.options import formula_column_option, quiet_option, seed_option, show
+from pyro_hea.cli.options import (
+    formula_column_option,
+    load_model,
+    model_option,
+    quiet_option,
+    seed_option,
+    show,
+    table_out_option,
+    write_table,
+)
+from pyro_hea.cli.questions import (
+    question_options,
+    read_constraints,
+    read_requests,
+    read_wishes,
+    request_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
     from pyro_hea.design import Constraint, DesignResult, Wish
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
-_OUTPUT_OPTIONS = (
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        help="CSV or Parquet to write instead of printing.",
-    ),
-    click.option(
-        "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
-    ),
+report_option = click.option(
+    "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
 )
-
-_QUESTION_OPTIONS = (
-    click.option(
-        "--target",
-        multiple=True,
-        required=True,
-        help="Wish: single_phase=1, phase=FCC, hardness>500 or 5:9.",
-    ),
-    click.option("--allow", help="Allowed elements or groups, as Al,Co,Cr,Fe,Ni or refractory."),
-    click.option("--require", help="Elements that must be present."),
-    click.option("--forbid", help="Elements or groups that must be absent."),
-    click.option("--min-elements", type=int, help="Fewest elements."),
-    click.option("--max-elements", type=int, help="Most elements."),
-    click.option("--max-fraction", type=float, help="Largest fraction of any element, as 0.5."),
-    click.option("--bounds", multiple=True, help="Fractions of an element, as Co=0:0.05."),
-    click.option("--sum", "sums", multiple=True, help="Fractions together, as Co+noble=0:0.1."),
-    click.option("--ratio", multiple=True, help="Ratio of two elements, as Al/Ni=1:3."),
-    click.option("--feature", multiple=True, help="Bounds of a feature, as mixing_enthalpy=-15:5."),
-    click.option("--near", multiple=True, help="Total variation from an alloy, as CoCrNi=0.1."),
-    click.option("--min-novelty", type=float, help="Least total variation from every known alloy."),
-    click.option("--density", help="Bounds of the density in g/cm3, as 5:8."),
-    click.option("--max-price", type=float, help="Most per kilogram, by the table of --prices."),
-    click.option(
-        "--prices", type=click.Path(path_type=Path), help="CSV with columns element and price."
-    ),
-    click.option(
-        "--constraints",
-        "file",
-        type=click.Path(path_type=Path),
-        help="YAML file of further constraints.",
-    ),
-)
-
-
-def _design_options(command: Any) -> Any:
-    """Add the options of wishes, constraints and output to a command."""
-    for option in reversed(_QUESTION_OPTIONS + _OUTPUT_OPTIONS):
-        command = option(command)
-    return command
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@_design_options
+@model_option
+@question_options
+@request_options
+@table_out_option
+@report_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
 @click.option("--batch", type=int, help="Keep this many designs, diverse and informative.")
 @click.option(
@@ -93,7 +69,7 @@ def _design_options(command: Any) -> Any:
 )
 @seed_option
 def design(
-    model: Path,
+    model: Path | None,
     count: int,
     batch: int | None,
     agreement: float,
@@ -106,19 +82,20 @@ def design(
     **options: Any,
 ) -> None:
     """Propose new alloys with given properties, under constraints."""
-    from pyro_hea.vae import DisentangledVAE
-
-    wishes, constraints = _read_wishes(options["target"]), _read_constraints(options)
-    vae = DisentangledVAE.load(model)
-    how = {"step": step, "minimum": minimum, "agreement": agreement}
+    wishes, constraints = read_wishes(options["target"]), read_constraints(options)
+    vae = load_model(model)
+    how = {"step": step, "minimum": minimum, "agreement": agreement, **read_requests(options)}
     result = vae.design(wishes, constraints, n=count, method=method, seed=seed, **how)
     result = result if batch is None else result.batch(batch)
     _write_result(result, vae, wishes, constraints, out, page)
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@_design_options
+@model_option
+@question_options
+@request_options
+@table_out_option
+@report_option
 @click.option("--step", default=0.05, show_default=True, help="Step of the grid, as a fraction.")
 @click.option(
     "--min-fraction",
@@ -137,7 +114,7 @@ def design(
 @seed_option
 @quiet_option
 def screen(
-    model: Path,
+    model: Path | None,
     step: float,
     minimum: float,
     candidates: Path | None,
@@ -153,11 +130,10 @@ def screen(
 ) -> None:
     """Rank every composition of a grid, or the alloys of a table."""
     from pyro_hea.alloys.dataset import read_formulas
-    from pyro_hea.vae import DisentangledVAE
 
-    wishes, constraints = _read_wishes(options["target"]), _read_constraints(options)
+    wishes, constraints = read_wishes(options["target"]), read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
-    vae = DisentangledVAE.load(model)
+    vae = load_model(model)
     result = vae.screen(
         wishes,
         constraints,
@@ -169,76 +145,9 @@ def screen(
         exhaustive=exhaustive,
         seed=seed,
         progress=not quiet,
+        **read_requests(options),
     )
     _write_result(result, vae, wishes, constraints, out, page)
-
-
-def _read_wishes(target: tuple[str, ...]) -> dict[str, Wish]:
-    wishes: dict[str, Wish] = {}
-    for text in target:
-        name, wish = _read_wish(text)
-        if name in wishes:
-            raise click.UsageError(f"--target {name} is given twice")
-        wishes[name] = wish
-    return wishes
-
-
-def _read_wish(text: str) -> tuple[str, Wish]:
-    for sign in "<>":
-        name, found, bound = text.partition(sign)
-        if found:
-            return name.strip(), (sign, _number(bound.strip(), f"--target {text}"))
-    name, value = _pair(text)
-    if ":" in value:
-        if value.count(":") > 1:
-            raise click.UsageError(f"--target {text}: '{value}' is no range; write LOW:HIGH")
-        return name, _range(value)
-    try:
-        return name, float(value)
-    except ValueError:
-        return name, value
-
-
-def _read_constraints(options: dict[str, Any]) -> list[Constraint]:
-    import pyro_hea.design as d
-
-    found: list[Constraint] = []
-    for kind, option in (
-        (d.AllowedElements, "allow"),
-        (d.RequiredElements, "require"),
-        (d.ForbiddenElements, "forbid"),
-    ):
-        if options[option] is not None:
-            found.append(kind(*(symbol.strip() for symbol in options[option].split(","))))
-    for one, option in (
-        (d.MinElements, "min_elements"),
-        (d.MaxElements, "max_elements"),
-        (d.LargestFraction, "max_fraction"),
-        (d.Novel, "min_novelty"),
-    ):
-        if options[option] is not None:
-            found.append(one(options[option]))
-    found += [d.ElementBounds(n, *_range(text)) for n, text in map(_pair, options["bounds"])]
-    found += [
-        d.SumBounds(tuple(n.split("+")), *_range(text)) for n, text in map(_pair, options["sums"])
-    ]
-    found += [d.FeatureBounds(n, *_range(text)) for n, text in map(_pair, options["feature"])]
-    for name, text in map(_pair, options["ratio"]):
-        top, slash, bottom = name.partition("/")
-        if not slash:
-            raise click.UsageError(f"'{name}' is no ratio; write Al/Ni=1:3")
-        found.append(d.Ratio(top, bottom, *_range(text)))
-    for name, text in map(_pair, options["near"]):
-        found.append(d.NearAlloy(name, _number(text, f"--near {name}")))
-    if options["density"] is not None:
-        found.append(d.Density(*_range(options["density"])))
-    if (options["max_price"] is None) != (options["prices"] is None):
-        raise click.UsageError("--max-price and --prices go together")
-    if options["prices"] is not None:
-        found.append(d.MaxPrice(options["max_price"], d.read_prices(options["prices"])))
-    if options["file"] is not None:
-        found += d.read_constraints(options["file"])
-    return found
 
 
 def _write_result(
@@ -250,11 +159,9 @@ def _write_result(
     page: Path | None,
 ) -> None:
     if out is None:
-        table = result.table[_columns_shown(vae.spec, wishes)]
-        show(repr(result), table.assign(known=table["known"].map(_short_formula)))
+        show(repr(result), shown(result, vae.spec, wishes))
     else:
-        write = result.to_parquet if out.suffix == ".parquet" else result.to_csv
-        write(out)
+        write_table(result.table, out)
         click.echo(f"Wrote {result!r} to {out}")
     if page is not None:
         from pyro_hea.evaluate.report import write_designs
@@ -263,15 +170,16 @@ def _write_result(
         click.echo(f"Wrote {page}: open it in a browser.")
 
 
-def _columns_shown(spec: ModelSpec, wishes: Mapping[str, Wish]) -> list[str]:
-    """Columns printed; files hold all of them."""
-    predicted = [
-        f"{target.name}{suffix}"
-        for target in spec.targets
-        for suffix in (("", "_low", "_high") if target.kind in ("binary", "continuous") else ("",))
-    ]
+def shown(result: DesignResult, spec: ModelSpec, wishes: Mapping[str, Wish]) -> pd.DataFrame:
+    """What of the designs is printed: the answer, then the prediction of each target."""
+    of_target = {
+        name: [name, f"{name}_low", f"{name}_high"] for name in (*wishes, *spec.target_names)
+    }
     together = ["all_wishes"] if len(wishes) > 1 else []
-    return ["formula", *predicted, *together, "novelty", "known"]
+    columns = ["formula", *together, *chain(*of_target.values()), "novelty", "known"]
+    table = result.table[[column for column in columns if column in result.table]]
+    bounds = {f"{n}_{end}": end for n in spec.target_names for end in ("low", "high")}
+    return table.assign(known=table["known"].map(_short_formula)).rename(columns=bounds)
 
 
 def _short_formula(formula: str) -> str:
@@ -280,24 +188,3 @@ def _short_formula(formula: str) -> str:
 
     parts = parse_composition(formula).items()
     return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"'{text}' is not allowed; write NAME=VALUE")
-    return name.strip(), value.strip()
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise click.UsageError(f"{where}: '{text}' is no number") from None
-
-
-def _range(text: str) -> tuple[float, float]:
-    low, colon, high = text.partition(":")
-    if not colon:
-        raise click.UsageError(f"'{text}' is not allowed; write LOW:HIGH, as 0:0.05")
-    return _number(low, "lower bound"), _number(high, "upper bound")

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from pyro_hea.cli.group import main
 from pyro_hea.cli.options import (
+    alloys_options,
+    condition_option,
     device_option,
     formula_column_option,
+    load_model,
+    model_option,
     quiet_option,
+    read_data,
     read_spec,
     seed_option,
     show,
     spec_option,
+    table_out_option,
+    write_table,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @main.command()
@@ -44,7 +48,7 @@ def run(out: Path, spec: Path | None, seed: int, device: str, quiet: bool) -> No
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted training in --out.")
 @spec_option
-@formula_column_option
+@alloys_options
 @seed_option
 @device_option
 @quiet_option
@@ -53,18 +57,19 @@ def train(
     out: Path,
     resume: bool,
     spec: Path | None,
-    formula_column: str,
     seed: int,
     device: str,
     quiet: bool,
+    **how: Any,
 ) -> None:
-    """Train on a table of alloys (CSV or Parquet) and save the model."""
-    from pyro_hea.alloys.dataset import read_alloys
+    """Train on a table of alloys (CSV, Excel or Parquet) and save the model.
+
+    Without --spec every measured column is a target; a table says what each column is used as.
+    """
     from pyro_hea.inference import checkpoint
     from pyro_hea.vae import DisentangledVAE
 
-    declared = read_spec(spec)
-    alloys = read_alloys(data, spec=declared, formula_column=formula_column)
+    alloys, declared = read_data(data, read_spec(spec), **how)
     click.echo(repr(alloys))
     vae = DisentangledVAE(declared)
     try:
@@ -77,7 +82,13 @@ def train(
             resume=resume,
         )
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted; the state is in {out}. Continue with --resume.", err=True)
+        saved = checkpoint.exists(out, "training")
+        what = (
+            f"the state is in {out}. Continue with --resume"
+            if saved
+            else "nothing was saved yet. Start again"
+        )
+        click.echo(f"\nInterrupted; {what}.", err=True)
         sys.exit(130)
     vae.save(out)
     checkpoint.remove(out, "training")
@@ -85,37 +96,30 @@ def train(
 
 
 @main.command()
-@click.argument("model", type=click.Path(path_type=Path))
 @click.argument("formulas", nargs=-1)
-@click.option(
-    "--table", type=click.Path(path_type=Path), help="CSV or Parquet with a column of formulas."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="CSV to write instead of printing.")
+@model_option
+@click.option("--table", type=click.Path(path_type=Path), help="Take the alloys of a table.")
+@condition_option
+@table_out_option
 @formula_column_option
 def predict(
-    model: Path,
     formulas: tuple[str, ...],
+    model: Path | None,
     table: Path | None,
+    conditions: dict[str, Any] | None,
     out: Path | None,
     formula_column: str,
 ) -> None:
-    """Predict the targets of alloys with a saved model."""
+    """Predict the targets of alloys."""
     from pyro_hea.alloys.dataset import read_formulas
-    from pyro_hea.vae import DisentangledVAE
 
     if bool(formulas) == (table is not None):
         raise click.UsageError("give formulas, or a table with --table, and not both")
     alloys = list(formulas) if table is None else read_formulas(table, formula_column)
-    _write_or_show(DisentangledVAE.load(model).predict(alloys).reset_index(), out)
-
-
-def _write_or_show(table: pd.DataFrame, out: Path | None) -> None:
+    asked = {} if conditions is None else {"conditions": conditions}
+    predictions = load_model(model).predict(alloys, **asked).reset_index()
     if out is None:
-        show("Predictions (mean, spread over members, 94 % interval)", table)
-        return
-    try:
-        table.to_csv(out, index=False, float_format="%.6g")
-    except OSError as error:
-        reason = error.strerror or error
-        raise click.ClickException(f"cannot write '{out}': {reason}") from error
-    click.echo(f"Wrote {len(table)} predictions to {out}")
+        show("Predictions (mean, spread over members, 94 % interval)", predictions)
+    else:
+        write_table(predictions, out)
+        click.echo(f"Wrote {len(predictions)} predictions to {out}")

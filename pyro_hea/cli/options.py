@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
+    from pyro_hea.vae import DisentangledVAE
+
+TABLE_SUFFIXES = (".csv", ".xlsx", ".parquet")
+"""Endings of tables that are written."""
 
 
 def _writable(context: click.Context, option: click.Parameter, folder: Path) -> Path:
@@ -25,6 +30,59 @@ def _writable(context: click.Context, option: click.Parameter, folder: Path) -> 
         reason = error.strerror or error
         raise click.ClickException(f"cannot write into '{folder}': {reason}") from error
     return folder
+
+
+def _table_name(context: click.Context, option: click.Parameter, out: Path | None) -> Path | None:
+    """Refuse a table of another format before anything is computed."""
+    if out is not None and out.suffix.lower() not in TABLE_SUFFIXES:
+        raise click.BadParameter(
+            f"'{out}' ends in '{out.suffix}': tables are written as {', '.join(TABLE_SUFFIXES)}"
+        )
+    return out
+
+
+def _conditions(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Any] | None:
+    conditions: dict[str, Any] = {}
+    for text in given:
+        name, value = pair(text)
+        if name in conditions:
+            raise click.BadParameter(f"{name} is given twice; write its values as {name}=25,800")
+        conditions[name] = _condition(value)
+    return conditions or None
+
+
+def _condition(value: str) -> Any:
+    """A number or a text, a list of them, or the two ends of a range."""
+    if "," in value:
+        return [_condition(part.strip()) for part in value.split(",")]
+    low, colon, high = value.partition(":")
+    try:
+        return (float(low), float(high)) if colon else float(value)
+    except ValueError:
+        return value
+
+
+def _columns(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str] | None:
+    return dict(pair(text) for text in given) or None
+
+
+def _changes(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Any]:
+    import yaml
+
+    changes = {}
+    for text in given:
+        key, value = pair(text)
+        try:
+            changes[key.replace(".", "__")] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise click.BadParameter(f"'{value}' is no value of YAML") from error
+    return changes
 
 
 def seeds_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -60,9 +118,65 @@ results_option = click.option(
     callback=_writable,
     help="Folder to write.",
 )
+model_option = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Folder of a saved model; without it, the default model.",
+)
+table_out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=_table_name,
+    help="Table to write (.csv, .xlsx or .parquet) instead of printing.",
+)
+condition_option = click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    callback=_conditions,
+    help="At which conditions, as test_temperature_C=800, 25,800 or 25:1000.",
+)
 formula_column_option = click.option(
     "--formula-column", default="formula", show_default=True, help="Column of the formulas."
 )
+unit_option = click.option(
+    "--unit", type=click.Choice(["at", "wt"]), help="Whether amounts count atoms or are weights."
+)
+column_option = click.option(
+    "--column", "columns", multiple=True, callback=_columns, help="Rename a column, as HV=hardness."
+)
+
+
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    callback=_changes,
+    help="Another value of a key of the spec, as training.epochs=60.",
+)
+targets_option = click.option(
+    "--targets", help="Columns that are targets, joined by commas; by default all measured."
+)
+
+
+def alloys_options(command: Any) -> Any:
+    """Add the options that say how a table of alloys is read."""
+    joined = click.option(
+        "--with",
+        "joined",
+        type=click.Choice(["embedded"]),
+        help="Join the embedded alloys to the table.",
+    )
+    for option in (
+        set_option,
+        joined,
+        targets_option,
+        unit_option,
+        column_option,
+        formula_column_option,
+    ):
+        command = option(command)
+    return command
 
 
 def read_spec(path: Path | None) -> ModelSpec | None:
@@ -72,7 +186,71 @@ def read_spec(path: Path | None) -> ModelSpec | None:
     return None if path is None else ModelSpec.from_yaml(path)
 
 
+def read_data(
+    table: Path | None,
+    spec: ModelSpec | None,
+    *,
+    joined: str | None,
+    targets: str | None,
+    formula_column: str,
+    columns: dict[str, str] | None,
+    unit: Literal["at", "wt"] | None,
+    changes: dict[str, Any],
+    prefix: str = "",
+) -> tuple[AlloyDataset, ModelSpec]:
+    """A table of alloys, without one the embedded alloys, and its spec.
+
+    Where no spec is given one is inferred, and what became of each column is printed, each line
+    after a prefix.
+    """
+    from pyro_hea.alloys.dataset import load_alloys, read_alloys
+    from pyro_hea.spec import ModelSpec
+    from pyro_hea.spec.inferred import infer_targets
+
+    if spec is not None and targets is not None:
+        raise click.UsageError("--targets and --spec exclude each other: a spec names its targets")
+    how: Any = {"formula_column": formula_column, "columns": columns, "unit": unit}
+    data = load_alloys() if table is None else read_alloys(table, spec=spec, **how)
+    names = list(data.targets) if targets is None else [n.strip() for n in targets.split(",")]
+    if joined is not None and table is not None:
+        data = data + load_alloys()
+    if spec is not None:
+        return data, spec.with_(**changes)
+    for line in str(infer_targets(data, names)).splitlines():
+        click.echo(prefix + line)
+    return data, ModelSpec.for_data(data, names, verbose=False, **changes)
+
+
+def load_model(folder: Path | None) -> DisentangledVAE:
+    """The model in a folder, without one the default model."""
+    from pyro_hea.vae import DisentangledVAE
+
+    if folder is None:
+        return DisentangledVAE.default()  # type: ignore[attr-defined, unused-ignore]
+    return DisentangledVAE.load(folder)
+
+
 def show(title: str, table: pd.DataFrame) -> None:
     """Print a table under its title."""
     text = table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="–")
     click.echo(f"\n{title}\n{'-' * len(title)}\n{text}")
+
+
+def write_table(table: pd.DataFrame, out: Path) -> None:
+    """Write a table in the format of its ending.
+
+    Raises
+    ------
+    OutputError, MissingExtraError
+    """
+    from pyro_hea.design import export
+
+    export.write_table(table, out, cast("Any", out.suffix.lower().removeprefix(".")))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """The two sides of NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise click.UsageError(f"'{text}' is not allowed; write NAME=VALUE")
+    return name.strip(), value.strip()

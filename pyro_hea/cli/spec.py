@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pyro_hea.cli.group import main
+from pyro_hea.cli.options import alloys_options, read_data
 
 _file = click.argument("file", type=click.Path(path_type=Path))
 
@@ -31,14 +33,22 @@ def init(file: Path | None, shipped: str) -> None:
     if file is None:
         click.echo(text, nl=False)
         return
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise click.ClickException(f"'{file}' exists already; name another file") from None
-    except OSError as error:
-        raise click.ClickException(f"cannot write '{file}': {error.strerror or error}") from error
-    click.echo(f"Wrote {file}. Check it with: pyro-hea spec check {file}")
+    _write_new(file, text)
+
+
+@spec.command("for")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="YAML file to write.")
+@alloys_options
+def infer(data: Path, out: Path | None, **how: Any) -> None:
+    """Print a spec for the measured columns of a table, or write it."""
+    from pyro_hea.spec.annotated import targets_yaml
+
+    _, inferred = read_data(data, None, prefix="# ", **how)
+    if out is None:
+        click.echo(targets_yaml(inferred), nl=False)
+    else:
+        _write_new(out, targets_yaml(inferred))
 
 
 @spec.command()
@@ -82,3 +92,15 @@ def schema() -> None:
     from pyro_hea.spec import ModelSpec
 
     click.echo(json.dumps(ModelSpec.json_schema(), indent=1, ensure_ascii=False))
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Write a file that does not exist yet."""
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise click.ClickException(f"'{file}' exists already; name another file") from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write '{file}': {error.strerror or error}") from error
+    click.echo(f"Wrote {file}. Check it with: pyro-hea spec check {file}")

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.spatial.distance import cdist
 from scipy.special import expit, logit
 
-from pyro_hea.design.constraints import Novel
+from pyro_hea.design.gathering import gather
 from pyro_hea.design.problem import Problem
-from pyro_hea.design.result import DesignResult, gather
+from pyro_hea.design.result import DesignResult
 from pyro_hea.design.rounding import round_compositions
-from pyro_hea.design.wishes import fulfilment
 from pyro_hea.errors import ConstraintError, DataError
 
 if TYPE_CHECKING:
@@ -90,9 +88,14 @@ class Change:
         """Check what is change."""
         if not 0 < confidence < 1:
             raise ConstraintError(f"confidence={confidence} is not allowed; it is between 0 and 1")
-        if not any(isinstance(c, Novel) for c in constraints):  # a known alloy is a good answer
-            constraints = (*constraints, Novel(0.0))
-        problem = Problem.of(ensemble, targets, constraints, step=step, minimum=minimum)
+        problem = Problem.of(
+            ensemble,
+            targets,
+            constraints,
+            step=step,
+            minimum=minimum,
+            novelty=0.0,  # a known alloy is a good answer
+        )
         table = ensemble.fractions(alloy)
         if len(table) != 1:
             raise DataError(f"one alloy is changed at a time, not {len(table)}")
@@ -102,7 +105,7 @@ class Change:
     def matching(self) -> NDArray[np.float64]:
         """Known alloys that are predicted to fulfil the wishes, (M, E)."""
         known = self.problem.ensemble.known.to_numpy(float)
-        return known[self._members(known).mean(0) > _LIKE]
+        return known[self.problem.probability(known).mean(0) > _LIKE]
 
     def distance(self, alloys: NDArray[np.float64]) -> NDArray[np.float64]:
         """Share of the atoms of alloys (N, E) that have moved, (N,)."""
@@ -115,7 +118,7 @@ class Change:
         is to a known one that has the property than to the start, and at most those of the mean
         of all members. For such a known alloy itself it is 1.
         """
-        members = np.clip(self._members(alloys), 1e-9, 1 - 1e-9)
+        members = np.clip(self.problem.probability(alloys), 1e-9, 1 - 1e-9)
         like = np.ones(len(alloys))
         if len(self.matching):
             like = cdist(alloys, self.matching, "cityblock").min(1) / 2
@@ -147,11 +150,6 @@ class Change:
         score = self.distance(alloys) + _PRICE * shortfall + (shortfall > 0)
         return np.where(possible, score, np.inf)
 
-    def _members(self, alloys: NDArray[np.float64]) -> NDArray[np.float64]:
-        p = self.problem
-        x = torch.tensor(alloys, device=p.ensemble.device)
-        return fulfilment(p.ensemble, x, p.targets).double().cpu().numpy()
-
 
 def changed(
     change: Change,
@@ -180,7 +178,7 @@ def changed(
         )
     moved = change.distance(path)
     trail = pd.DataFrame(path, columns=list(problem.ensemble.elements)).assign(
-        all_wishes=change._members(path).mean(0), cautious=cautious, moved=moved
+        all_wishes=problem.probability(path).mean(0), cautious=cautious, moved=moved
     )
     trail.insert(0, "step", range(len(trail)))
     reported = {**attributes, "confidence": change.confidence, "moved": float(moved[-1])}

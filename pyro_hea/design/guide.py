@@ -15,7 +15,6 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Normal, constraints
 
-from pyro_hea.design.decoder_targets import drawn_targets
 from pyro_hea.design.smooth import smooth_factor
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class NormalMixture(TorchDistribution):
 def fitted_guide(problem: Problem) -> NormalMixture:
     """Fit a guide to the relaxed posterior of each member, in standard normal coordinates."""
     factor, ensemble = smooth_factor(problem), problem.ensemble
-    shape = (ensemble.members, _PARTS, ensemble.spec.latent.dim + len(drawn_targets(problem)))
+    shape = (ensemble.members, _PARTS, problem.dim)
     centres = torch.randn(shape, dtype=torch.double).requires_grad_()
     log_width = torch.full_like(centres[:, :1], -0.7, requires_grad=True)
     optimiser = torch.optim.Adam([centres, log_width])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,16 @@ import pandas as pd
 import torch
 
 from pyro_hea.alloys.features import FEATURES, FeatureMap
-from pyro_hea.design.constraints import FeatureBounds, Novel, Soft
+from pyro_hea.alloys.indicators import INDICATOR_UNITS
+from pyro_hea.design.constraints import FeatureBounds, IndicatorBounds, MinElements, Novel, Soft
 from pyro_hea.design.constraints.base import Constraint
-from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.decoder_targets import drawn_targets
+from pyro_hea.design.feasibility import checked_constraints, feasible_region
+from pyro_hea.design.objectives import Objective, split_objectives
 from pyro_hea.design.region import Region
-from pyro_hea.design.wishes import Event, Wish, checked_wishes
+from pyro_hea.design.wishes import Event, Wish, checked_wishes, fulfilment
 from pyro_hea.errors import ConstraintError
+from pyro_hea.posterior.conditions import condition_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +39,9 @@ MINIMUM = 0.01
 AGREEMENT = 5.0
 """The power κ of the predicted probability."""
 
+FEWEST = 3
+"""Elements that a design has at least, where nothing says otherwise."""
+
 NOVELTY = 0.02
 """Designs are at least so far from known alloys, where no `Novel` says otherwise."""
 
@@ -44,6 +52,9 @@ _TYPICAL = 0.2
 """Typical violation, where no known alloy violates the constraint."""
 
 _LARGEST_COST = 1e3
+
+_CHUNK = 8192
+"""Alloys predicted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +70,15 @@ class Problem:
     step, minimum : float
         Fractions are multiples of the step; elements below the minimum are dropped.
     agreement : float
-        The power κ of the predicted probability.
+        The power κ of the predicted probability, and the weight of the objectives (nats for a
+        standard deviation of the known alloys).
+    objectives : tuple of Objective
+    assumed : tuple of Constraint
+        Those of the constraints that were not given.
+    tolerance : float or None
+        Largest error of a fraction when an alloy is weighed.
+    conditions : mapping of name to number
+        At which wishes and objectives are predicted.
     """
 
     ensemble: Ensemble
@@ -69,6 +88,10 @@ class Problem:
     step: float = STEP
     minimum: float = MINIMUM
     agreement: float = AGREEMENT
+    objectives: tuple[Objective, ...] = ()
+    assumed: tuple[Constraint, ...] = ()
+    tolerance: float | None = None
+    conditions: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -80,15 +103,45 @@ class Problem:
         step: float = STEP,
         minimum: float = MINIMUM,
         agreement: float = AGREEMENT,
+        min_elements: int | None = 1,
+        novelty: float = NOVELTY,
+        tolerance: float | None = None,
+        conditions: Mapping[str, float] | None = None,
+        with_objectives: bool = False,
     ) -> Problem:
         """Check a problem.
+
+        Parameters
+        ----------
+        ensemble, targets, constraints, step, minimum, agreement, tolerance, conditions
+            As of `sample_designs`.
+        min_elements : int or None
+            Fewest elements. None is three, unless constraints say how many or leave fewer.
+        novelty : float
+            Distance from known alloys, where no `Novel` is among the constraints.
+        with_objectives : bool
+            Whether objectives are allowed.
 
         Raises
         ------
         UnknownTargetError, UnknownElementError, ConstraintError
             Naming what is not allowed, or the constraints that clash.
         """
-        wishes = checked_wishes(ensemble, targets)
+        if not targets:
+            raise ConstraintError(
+                "a design needs a wish for at least one target, as in {'single_phase': 1}; "
+                f"targets: {', '.join(ensemble.spec.target_names)}"
+            )
+        points = condition_points(ensemble, conditions or {})
+        if len(points) != 1:
+            raise ConstraintError(f"wishes hold at one value of each condition, not {conditions}")
+        wishes, objectives = split_objectives(ensemble, targets, points[0])
+        if objectives and not with_objectives:
+            raise ConstraintError(
+                f"'{objectives[0].name}' is an objective ('{objectives[0].direction}'): objectives "
+                "are for design() with method='importance'; wish for a bound here, as ('>', 500)"
+            )
+        events = checked_wishes(ensemble, wishes)
         if not 0 < step <= 0.5 or abs(1 / step - round(1 / step)) > 1e-9:
             raise ConstraintError(
                 f"step={step} is not allowed; 1 / step is a whole number, as for 0.005"
@@ -99,19 +152,61 @@ class Problem:
             raise ConstraintError(
                 f"agreement={agreement} is not allowed; it is a number, 0 or more"
             )
-        if not isinstance(constraints, Constraint):  # which `Region.of` refuses
-            constraints = tuple(constraints)
-        region = feasible_region(
-            constraints,
-            ensemble.elements,
-            minimum,
-            step,
+        if tolerance is not None and not 0 < tolerance < 1:
+            raise ConstraintError(
+                f"tolerance={tolerance} is not allowed; it is a fraction, as 0.005 for 0.5 at.%"
+            )
+        constraints = checked_constraints(constraints)
+        if min_elements not in (None, 1):
+            constraints = (*constraints, MinElements(min_elements))
+        find_region = partial(
+            feasible_region,
+            elements=ensemble.elements,
+            minimum=minimum,
+            step=step,
             known=ensemble.known.to_numpy(float),
             properties=ensemble.tables.properties.loc[list(ensemble.elements)],
         )
+        assumed: list[Constraint] = [  # elements without a value have no place in an objective
+            IndicatorBounds(o.name) for o in objectives if o.name in INDICATOR_UNITS
+        ]
+        region = find_region((*constraints, *assumed))
+        if min_elements is None and not any(isinstance(c, MinElements) for c in constraints):
+            with suppress(ConstraintError):  # such as two allowed elements
+                region = find_region((*constraints, *assumed, MinElements(FEWEST)))
+                assumed.append(MinElements(FEWEST))
         if not any(isinstance(constraint, Novel) for constraint in constraints):
-            constraints = (*constraints, Novel(NOVELTY))
-        return cls(ensemble, wishes, tuple(constraints), region, step, minimum, agreement)
+            assumed.append(Novel(novelty))
+        return cls(
+            ensemble,
+            events,
+            (*constraints, *assumed),
+            region,
+            step,
+            minimum,
+            agreement,
+            objectives,
+            tuple(c for c in assumed if c != Novel(0.0)),
+            tolerance,
+            points[0],
+        )
+
+    @property
+    def dim(self) -> int:
+        """Standard normal coordinates of a draw: z, the drawn targets, weights of objectives."""
+        weights = len(self.objectives) if len(self.objectives) > 1 else 0
+        return self.ensemble.spec.latent.dim + len(drawn_targets(self)) + weights
+
+    def satisfied(self, fractions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which alloys (N, E) satisfy every hard constraint, (N,)."""
+        held = self.holds(fractions) if len(fractions) else {}
+        return np.all([np.ones(len(fractions), bool), *held.values()], axis=0)
+
+    def probability(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability by each member that all wishes hold for alloys (N, E), (K, N)."""
+        parts = torch.tensor(fractions, device=self.ensemble.device).split(_CHUNK)
+        each = [fulfilment(self.ensemble, part, self.targets, self.conditions) for part in parts]
+        return np.asarray(torch.cat(each, 1).double().cpu().numpy())
 
     def holds(self, fractions: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
         """Which alloys (N, E) satisfy each hard constraint, by its spelling."""

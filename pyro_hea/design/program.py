@@ -23,7 +23,7 @@ from torch import Tensor
 from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.wishes import probability
-from pyro_hea.program.model import ALLOYS_DIM, MEMBERS_DIM
+from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem
@@ -36,6 +36,9 @@ _ATOMS, _SHAPE = 100.0, 5.0
 
 _TRACE = 1e-5
 """Decoded fractions are taken to be at least this."""
+
+_WEIGHT_SPREAD = 2.0
+"""Standard deviation of the logits of the weights of objectives."""
 
 _IMPOSSIBLE = -1e4
 """Log weight where no rounded composition exists; finite, so that tempering can start there."""
@@ -52,7 +55,9 @@ class Candidates(NamedTuple):
 
 
 def design_program(problem: Problem, draws: int) -> Tensor:
-    """Sites `z` and `composition`, factors `agreement` and `constraints`; gives (K, draws, E).
+    """Sites `z` and `composition`, factors `agreement`, `objectives` and `constraints`.
+
+    Gives the compositions, (K, draws, E).
 
     A target that no wish fixes is drawn as a function of a normal site, `<target>_noise`.
     """
@@ -63,6 +68,7 @@ def design_program(problem: Problem, draws: int) -> Tensor:
         flat = composition.flatten(0, 1)
         features = problem.ensemble.feature_map(flat).to(decoded.dtype)
         agreement_factor(problem, features, possible.shape)
+        objectives_factor(problem, flat, possible.shape)
         penalty = misfit(decoded, composition)
         cost = torch.tensor(problem.cost(flat.cpu().numpy())).to(penalty)
         log_density = -penalty - cost.view(possible.shape)
@@ -96,8 +102,29 @@ def decoded_sites(problem: Problem) -> Tensor:
 
 def agreement_factor(problem: Problem, features: Tensor, shape: torch.Size) -> None:
     """The power of the probability that all wishes hold; every member judges every alloy."""
-    q = probability(problem.ensemble, features, problem.targets).mean(0).double()
+    q = (
+        probability(problem.ensemble, features, problem.targets, problem.conditions)
+        .mean(0)
+        .double()
+    )
     pyro.factor("agreement", problem.agreement * q.log().view(shape))
+
+
+def objectives_factor(problem: Problem, alloys: Tensor, shape: torch.Size) -> None:
+    """Weighted sum of the objectives, by weights that are drawn with each design.
+
+    An objective better by a standard deviation of the known alloys, at a weight of 1, is worth
+    `agreement` nats. The weights are a softmax of normal sites.
+    """
+    if not problem.objectives:
+        return
+    x = alloys.double().cpu().numpy()
+    scores = torch.tensor(np.stack([o.scores(x) for o in problem.objectives], -1))
+    scores = scores.to(alloys.device).view(*shape, -1)
+    if len(problem.objectives) > 1:
+        normal = Normal(scores.new_zeros(scores.shape[-1]), _WEIGHT_SPREAD).to_event(1)
+        scores = scores * pyro.sample("objective_weights", normal).softmax(-1)
+    pyro.factor("objectives", problem.agreement * scores.sum(-1))
 
 
 def misfit(decoded: Tensor, composition: Tensor) -> Tensor:
@@ -122,9 +149,12 @@ def misfit(decoded: Tensor, composition: Tensor) -> Tensor:
 def latents(problem: Problem, u: Tensor) -> dict[str, Tensor]:
     """Values of the normal sites where standard normal coordinates u (K, n, D) put them."""
     mean, sd = problem.ensemble.latent_moments
-    z, noise = u.split([mean.shape[-1], u.shape[-1] - mean.shape[-1]], -1)
     names = drawn_targets(problem)
-    sites = {f"{name}_noise": coin for name, coin in zip(names, noise.unbind(-1), strict=True)}
+    d, t = mean.shape[-1], len(names)
+    z, noise, weights = u.split([d, t, problem.dim - d - t], -1)
+    sites = {f"{name}_noise": value for name, value in zip(names, noise.unbind(-1), strict=True)}
+    if weights.shape[-1]:
+        sites["objective_weights"] = _WEIGHT_SPREAD * weights.double()
     return {"z": mean[:, None] + sd[:, None] * z, **sites}
 
 
@@ -137,13 +167,14 @@ def run_program(problem: Problem, u: Tensor, program: Program = design_program) 
 def log_factor(problem: Problem, u: Tensor, program: Program = design_program) -> Tensor:
     """Logarithm of what multiplies a standard normal prior of u (K, n, D), (K, n).
 
-    Both factors, and by how much the prior of z differs from a normal with its moments.
+    All factors, and by how much the prior of z differs from a normal with its moments.
     """
     sites = run_program(problem, u, program)
     _, sd = problem.ensemble.latent_moments
     z, prior = sites["z"]["value"], sites["z"]["fn"]
     normal = Normal(0.0, 1.0).log_prob(u[..., : z.shape[-1]]).sum(-1) - sd.log().sum(-1)[:, None]
-    factors = sum(sites[name]["fn"].log_factor for name in ("agreement", "constraints"))
+    names = ("agreement", "objectives", "constraints")
+    factors = sum(sites[name]["fn"].log_factor for name in names if name in sites)
     return factors + prior.log_prob(z) - normal
 
 
@@ -177,11 +208,15 @@ def concatenated(found: Sequence[Candidates]) -> Candidates:
     )
 
 
+def first_of_each(fractions: np.ndarray) -> np.ndarray:
+    """Positions of the first of each distinct alloy (N, E), in their order."""
+    return np.sort(np.unique(fractions.round(6), axis=0, return_index=True)[1])
+
+
 def distinct(candidates: Candidates) -> np.ndarray:
     """Positions of the first of each distinct alloy that may be returned."""
     finite = np.flatnonzero(np.isfinite(candidates.log_weight))
-    _, first = np.unique(candidates.fractions[finite].round(6), axis=0, return_index=True)
-    return finite[first]
+    return finite[first_of_each(candidates.fractions[finite])]
 
 
 def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
@@ -189,8 +224,7 @@ def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
     finite = np.flatnonzero(np.isfinite(candidates.log_weight))
     noise = np.random.default_rng(seed).gumbel(size=len(candidates.log_weight))
     order = finite[np.argsort(-(candidates.log_weight + noise)[finite], kind="stable")]
-    _, first = np.unique(candidates.fractions[order].round(6), axis=0, return_index=True)
-    return order[np.sort(first)][:n]
+    return order[first_of_each(candidates.fractions[order])][:n]
 
 
 def _rounded(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.spatial.distance import cdist
 
-from pyro_hea.alloys.composition import format_formula
-from pyro_hea.design.batch import diverse, information
-from pyro_hea.design.wishes import fulfilment
-from pyro_hea.errors import DataError, OutputError
-from pyro_hea.posterior import predict
-from pyro_hea.posterior.idata import to_inference_data
-from pyro_hea.posterior.predictions import beta_interval
-from pyro_hea.spec import Binary, Continuous
+from pyro_hea.alloys.composition import load_tables
+from pyro_hea.design.batch import diverse
+from pyro_hea.design.export import write_table
+from pyro_hea.design.objectives import non_dominated
+from pyro_hea.errors import DataError
 
 if TYPE_CHECKING:
     import arviz as az
     import xarray as xr
     from matplotlib.axes import Axes
-
-    from pyro_hea.design.problem import Problem
-    from pyro_hea.posterior import Ensemble
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,10 +31,11 @@ class DesignResult:
     Attributes
     ----------
     table : DataFrame
-        One row per alloy, the most probable first: `formula`, the fraction of each element,
-        each target as in `predict`, `all_wishes` (probability that all wishes hold together,
-        with `_sd`, `_low` and `_high`), `novelty` (total-variation distance to the nearest known
-        alloy) and `known` (that alloy). Predictions are of the alloy as it stands here.
+        One row per alloy, the most probable first: `formula`, `all_wishes` (probability that all
+        wishes hold together, with `_low`, `_high` and `_sd`), the targets that were asked for as
+        in `predict`, the fraction of each element, the other targets, `novelty` (total-variation
+        distance to the nearest known alloy) and `known` (that alloy). Predictions are of the alloy
+        as it stands here. `table.attrs["units"]` has the unit of each column.
     idata : InferenceData
         The same alloys with their latents, and the `information` (nats) that making each is
         expected to give about which member is right. Of NUTS instead the Markov chains that the
@@ -61,14 +56,35 @@ class DesignResult:
     def __len__(self) -> int:
         return len(self.table)
 
+    def __iter__(self) -> Iterator[pd.Series]:
+        return (row for _, row in self.table.iterrows())
+
+    @overload
+    def __getitem__(self, rows: int) -> pd.Series: ...
+    @overload
+    def __getitem__(self, rows: slice | ArrayLike) -> DesignResult: ...
+    def __getitem__(self, rows: Any) -> pd.Series | DesignResult:
+        """One alloy as a row of the table, or the alloys of a slice, positions or a mask."""
+        if isinstance(rows, int | np.integer):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"there is no design {rows}; there are {len(self)}")
+            return self.table.iloc[int(rows)]
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            if rows.dtype == bool and len(rows) != len(self):
+                raise DataError(f"a mask of {len(rows)} does not fit {len(self)} designs")
+        return self._taken(np.arange(len(self))[rows])
+
     def __repr__(self) -> str:
         a = self.attributes
         lost = f", {a['discarded']:.0%} of them discarded" if "discarded" in a else ""
-        return f"DesignResult({len(self)} alloys from {a['candidates']} candidates{lost})"
+        assumed = f"; assumed: {a['assumed']}" if a.get("assumed") else ""
+        return f"DesignResult({len(self)} alloys from {a['candidates']} candidates{lost}{assumed})"
 
     def _repr_html_(self) -> str:
-        present = self.table.loc[:, (self.table != 0).any()]
-        return f"<p>{self!r}</p>{present.head(20).round(3).to_html(index=False)}"
+        absent = [e for e in self.fractions if not (self.table[e] > 0).any()]
+        table = self.table.drop(columns=absent).head(20).round(3)
+        return f"<p>{escape(repr(self))}</p>{table.to_html(index=False)}"
 
     @property
     def _draws(self) -> Any:
@@ -111,12 +127,69 @@ class DesignResult:
         drawn = self._draws
         quality = self.table["all_wishes"].to_numpy() * np.exp(drawn["information"].to_numpy()[0])
         rows = diverse(drawn["composition"].to_numpy()[0], quality, n)
+        return self._taken(rows)
+
+    def _taken(self, rows: np.ndarray) -> DesignResult:
         table = self.table.iloc[rows].reset_index(drop=True)
         if self._designs is not None:
             chosen = self._designs.isel(draw=rows)
             return replace(self, table=table, trail=pd.DataFrame(), _designs=chosen)
         idata = cast("az.InferenceData", self.idata.isel(draw=rows))
         return replace(self, table=table, idata=idata, trail=pd.DataFrame())
+
+    def pareto(self) -> DesignResult:
+        """The designs that no other of them beats in the objectives, by their mean predictions.
+
+        The column `pareto` has the share of the members by whose own predictions each is such a
+        design, among all that were returned together.
+
+        Raises
+        ------
+        DataError
+            Where these designs have no objectives.
+        """
+        return self[non_dominated(self._objective_scores())]
+
+    def _objective_scores(self) -> np.ndarray:
+        """The objectives as the table has them, larger is better, (N, J)."""
+        objectives = self.attributes.get("objectives", "")
+        if not objectives:
+            raise DataError(
+                "these designs have no objectives: ask for some, as in design({'hardness': 'max'})"
+            )
+        pairs = [text.rsplit(" ", 1) for text in objectives.split(", ")]
+        signs = np.array([1.0 if direction == "max" else -1.0 for _, direction in pairs])
+        return np.asarray(self.table[[name for name, _ in pairs]].to_numpy(float) * signs)
+
+    def compositions(
+        self, unit: Literal["at.%", "wt.%", "g"] = "at.%", button_g: float | None = None
+    ) -> pd.DataFrame:
+        """Amount of each element present, by formula.
+
+        Parameters
+        ----------
+        unit : {"at.%", "wt.%", "g"}
+        button_g : float, optional
+            Mass of the button whose grams are wanted.
+
+        Examples
+        --------
+        `designs.compositions("g", button_g=20)` says how to weigh a button of 20 g.
+        """
+        if unit not in ("at.%", "wt.%", "g"):
+            raise DataError(f"unit={unit!r} is not allowed; allowed: 'at.%', 'wt.%', 'g'")
+        if (unit == "g") != (button_g is not None) or (button_g is not None and not button_g > 0):
+            raise DataError(
+                "grams need the mass of a button above 0: compositions('g', button_g=20)"
+            )
+        present = self.fractions.loc[:, (self.fractions > 0).any()]
+        if unit == "at.%":
+            amounts = 100 * present
+        else:
+            masses = present * load_tables("field").properties.loc[list(present), "atomic_mass"]
+            amounts = masses.div(masses.sum(axis=1), axis=0) * (button_g or 100.0)
+        amounts.attrs["units"] = dict.fromkeys(amounts, unit)
+        return amounts
 
     def plot_compositions(self, ax: Axes | None = None) -> Axes:
         """Draw what the alloys are made of, and how probable it is that all wishes hold."""
@@ -125,6 +198,16 @@ class DesignResult:
         names = [f"all_wishes{suffix}" for suffix in ("", "_low", "_high")]
         probability = self.table.set_index("formula")[names]
         return plots.composition_bars(self.fractions, ax, probability)
+
+    def plot_pareto(self, ax: Axes | None = None) -> Axes:
+        """Draw two objectives against each other, with their intervals and the Pareto set."""
+        from pyro_hea import plots
+
+        scores = self._objective_scores()
+        names = [text.rsplit(" ", 1)[0] for text in self.attributes["objectives"].split(", ")]
+        if len(names) != 2:
+            raise DataError(f"two objectives are drawn, not {len(names)}: {', '.join(names)}")
+        return plots.design_pareto(self.table, names[0], names[1], non_dominated(scores), ax)
 
     def plot_novelty(self, ax: Axes | None = None) -> Axes:
         """Draw that probability against the distance from the nearest known alloy (at.%)."""
@@ -154,146 +237,13 @@ class DesignResult:
         return plots.design_chains(self.idata, member, latent, kind, ax)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the table; fractions and probabilities with six digits."""
-        self._write(path, lambda: self.table.to_csv(path, index=False, float_format="%.6g"))
+        """Write the table; numbers with six digits, and no cell that a spreadsheet would run."""
+        write_table(self.table, path, "csv")
+
+    def to_excel(self, path: str | Path) -> None:
+        """Write the table as `.xlsx`; needs openpyxl (the extra `excel`)."""
+        write_table(self.table, path, "xlsx")
 
     def to_parquet(self, path: str | Path) -> None:
-        """Write the table with every digit; needs pyarrow."""
-        self._write(path, lambda: self.table.to_parquet(path, index=False))
-
-    def _write(self, path: str | Path, write: Callable[[], object]) -> None:
-        try:
-            write()
-        except OSError as error:
-            raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
-def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
-    """Alloys with their predictions, whether all wishes hold, and the known alloy nearest to each.
-
-    Parameters
-    ----------
-    problem : Problem
-    fractions : DataFrame, shape (N, E)
-    """
-    ensemble = problem.ensemble
-    formulas = [format_formula(dict(row[row > 0])) for _, row in fractions.iterrows()]
-    fractions = fractions.set_axis(pd.Index(formulas, name="formula"))
-    distance = cdist(fractions.to_numpy(), ensemble.known.to_numpy(), "cityblock") / 2
-    nearest = distance.argmin(1)
-    return (
-        fractions.join([predict(ensemble, fractions), wished(problem, fractions)])
-        .assign(
-            novelty=distance[np.arange(len(nearest)), nearest],
-            known=ensemble.known.index[nearest].to_numpy(),
-        )
-        .reset_index()
-    )
-
-
-def wished(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
-    """Probability that all wishes hold together, with its spread over members and interval."""
-    members = _members(problem, fractions.to_numpy(float))
-    mean, sd = members.mean(0), members.std(0)
-    low, high = beta_interval(mean, sd)
-    columns = {"": mean, "_sd": sd, "_low": low, "_high": high}
-    return pd.DataFrame(
-        {f"all_wishes{suffix}": values for suffix, values in columns.items()}, fractions.index
-    )
-
-
-def _members(problem: Problem, fractions: np.ndarray) -> np.ndarray:
-    """Probability by each member that all wishes hold, (K, N)."""
-    alloys = torch.tensor(fractions, device=problem.ensemble.device)
-    return fulfilment(problem.ensemble, alloys, problem.targets).double().cpu().numpy()
-
-
-def gather(
-    problem: Problem,
-    fractions: np.ndarray,
-    attributes: Mapping[str, Any],
-    *,
-    latents: Mapping[str, np.ndarray] | None = None,
-    trail: pd.DataFrame | None = None,
-    best_first: bool = True,
-    sites: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-) -> DesignResult:
-    """Make a result of alloys (N, E).
-
-    Parameters
-    ----------
-    problem : Problem
-    fractions : ndarray, shape (N, E)
-        Rounded compositions.
-    attributes : mapping
-    latents : mapping of {"z", "member"} to array of shape (N, ...), optional
-        Where the alloys were decoded from.
-    trail : DataFrame, optional
-    best_first : bool
-        Put the most probable first; otherwise keep the order.
-    sites : mapping of group to mapping of site to array of shape (C, draws, K, ...), optional
-        Of the Markov chains that the alloys were chosen from.
-    """
-    columns = list(problem.ensemble.elements)
-    table = design_table(problem, pd.DataFrame(fractions, columns=columns))
-    order = np.arange(len(table))
-    if best_first:
-        order = np.argsort(-table["all_wishes"].to_numpy(), kind="stable")
-    table = table.iloc[order].reset_index(drop=True)
-    drawn = {name: values[order] for name, values in (latents or {}).items()}
-    drawn["information"] = information(_members(problem, fractions[order]))
-    trail = pd.DataFrame() if trail is None else trail
-    idata = _idata(_sites(table, drawn, problem.ensemble), problem.ensemble, attributes)
-    if sites is None:
-        return DesignResult(table, idata, attributes, trail)
-    chains = _idata(sites, problem.ensemble, attributes, ["member"])
-    return DesignResult(table, chains, attributes, trail, cast("Any", idata["posterior"]))
-
-
-def _sites(
-    table: pd.DataFrame, latents: Mapping[str, np.ndarray], ensemble: Ensemble
-) -> dict[str, dict[str, np.ndarray]]:
-    """Designs as draws of one chain: `composition`, each target's probability, and latents."""
-    sites = {
-        **latents,
-        "composition": table[list(ensemble.elements)].to_numpy(float),
-        **{name: table[name].to_numpy(float) for name in _predicted(ensemble)},
-    }
-    return {"posterior": {name: value[None] for name, value in sites.items()}}
-
-
-def _idata(
-    sites: Mapping[str, Mapping[str, np.ndarray]],
-    ensemble: Ensemble,
-    attributes: Mapping[str, Any],
-    dims: Sequence[str] = (),
-) -> az.InferenceData:
-    """Sites (chain, draw, ...) by group, with these dimensions before their own."""
-    own = {"z": ["latent"], "composition": ["element"]}
-    names = {name for group in sites.values() for name in group}
-    return to_inference_data(
-        sites,
-        observed={},
-        constant={},
-        dims={name: [*dims, *own.get(name, [])] for name in names},
-        default_dims=[],
-        coords={
-            "latent": [f"z{i}" for i in range(ensemble.spec.latent.dim)],
-            "element": list(ensemble.elements),
-            **({"member": np.arange(ensemble.members)} if dims else {}),
-        },
-        attributes=attributes,
-    )
-
-
-def _predicted(ensemble: Ensemble) -> list[str]:
-    """Columns of the targets: a probability or a mean, and of classes the probability of each."""
-    return [
-        column
-        for target in ensemble.spec.targets
-        for column in (
-            (target.name,)
-            if isinstance(target, Binary | Continuous)
-            else (f"{target.name}[{c}]" for c in target.classes)
-        )
-    ]
+        """Write the table with every digit; needs pyarrow (the extra `parquet`)."""
+        write_table(self.table, path, "parquet")

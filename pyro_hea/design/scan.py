@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pyro_hea.design.constraints import Novel
 from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
+from pyro_hea.design.gathering import gather
 from pyro_hea.design.problem import MINIMUM, STEP, Problem
-from pyro_hea.design.result import DesignResult, gather
+from pyro_hea.design.result import DesignResult
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import ConstraintError, DataError
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
+
+LARGEST = 40_000
+"""Points at most, 200 by 200."""
 
 
 def scan_path(
@@ -62,6 +65,8 @@ def scan_path(
         For other than two alloys, or fewer than two points.
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
+    _check_member(ensemble, member)
+    _check_number(points)
     batch = ensemble.batch(alloys)
     if len(batch) != 2 or points < 2:
         raise DataError(f"a path has two ends and two points at least, not {len(batch)}, {points}")
@@ -106,6 +111,8 @@ def scan_grid(
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
     dim = ensemble.spec.latent.dim
+    _check_member(ensemble, member)
+    _check_number(points**2)
     if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
         raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
     middle, scale = (moment[member] for moment in ensemble.latent_moments)
@@ -127,9 +134,19 @@ def _problem(
     step: float,
     minimum: float,
 ) -> Problem:
-    if not any(isinstance(c, Novel) for c in constraints):
-        constraints = (*constraints, Novel(0.0))
-    return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum)
+    return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum, novelty=0.0)
+
+
+def _check_member(ensemble: Ensemble, member: int) -> None:
+    if not 0 <= member < ensemble.members:
+        raise DataError(f"there is no member {member}; this model has 0 to {ensemble.members - 1}")
+
+
+def _check_number(points: int) -> None:
+    if points > LARGEST:
+        raise DataError(
+            f"{points:,} points are too many: at most {LARGEST:,} are decoded at once; take fewer"
+        )
 
 
 def _decoded(
@@ -142,7 +159,7 @@ def _decoded(
     alloys, possible = round_compositions(
         decoded.double().cpu().numpy(), problem.region, problem.step, problem.minimum
     )
-    held = np.all([possible, *problem.holds(alloys).values()], axis=0)
+    held = possible & problem.satisfied(alloys)
     if not held.any():
         raise ConstraintError(
             f"none of the {len(held)} points satisfies every constraint; loosen them"

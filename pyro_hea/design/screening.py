@@ -15,11 +15,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.design.constraints import Novel
+from pyro_hea.design.gathering import gather, likely_enough
 from pyro_hea.design.grid import Grid
 from pyro_hea.design.problem import MINIMUM, NOVELTY, Problem, check_count
-from pyro_hea.design.result import DesignResult, gather
-from pyro_hea.design.surrogate import Surrogate, ensemble_probability, satisfying
+from pyro_hea.design.program import first_of_each
+from pyro_hea.design.result import DesignResult
+from pyro_hea.design.surrogate import Surrogate
 from pyro_hea.errors import ConstraintError, DataError
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def screen(
     n: int = 100,
     limit: int = LARGEST,
     exhaustive: bool = False,
+    conditions: Mapping[str, float] | None = None,
+    min_probability: float | None = None,
+    min_elements: int | None = None,
+    tolerance: float | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> DesignResult:
@@ -77,6 +82,9 @@ def screen(
         A larger grid is refused, with its size.
     exhaustive : bool
         Show every composition to the whole ensemble, without a first pass.
+    conditions, min_probability, min_elements, tolerance
+        As of `sample_designs`. Candidates may be of any number of elements, and are ranked
+        without a warning.
     seed : int
         Of the sample from which the first pass learns.
     progress : bool
@@ -94,12 +102,17 @@ def screen(
         For a grid above the limit, or where no composition satisfies every constraint.
     """
     check_count(n, seed)
-    grid_step = step if candidates is None else 1e-3
-    if not any(isinstance(c, Novel) for c in constraints):
-        novel = Novel(NOVELTY if candidates is None else 0.0)
-        constraints = (*constraints, novel)
+    of_grid = candidates is None
     problem = Problem.of(
-        ensemble, targets, constraints, step=grid_step, minimum=minimum if candidates is None else 0
+        ensemble,
+        targets,
+        constraints,
+        step=step if of_grid else 1e-3,
+        minimum=minimum if of_grid else 0,
+        novelty=NOVELTY if of_grid else 0.0,
+        conditions=conditions,
+        min_elements=min_elements if of_grid or min_elements else 1,
+        tolerance=tolerance,
     )
     if candidates is None:
         grid = _grid_of(problem, limit)
@@ -117,11 +130,12 @@ def screen(
     with tqdm(total=total, disable=not progress, desc="screening", unit="alloy") as bar:
         for block, size in blocks:
             chosen = block if surrogate is None else block[surrogate.promising(block)]
-            chosen = chosen[satisfying(problem, chosen)]
+            chosen = chosen[problem.satisfied(chosen)]
             if len(chosen):
-                q = ensemble_probability(problem, chosen)
+                q = problem.probability(chosen).mean(0)
                 best, scores = np.concatenate([best, chosen]), np.concatenate([scores, q])
-                order = np.argsort(-scores, kind="stable")[:n]
+                rows = first_of_each(best)
+                order = rows[np.argsort(-scores[rows], kind="stable")][:n]
                 best, scores = best[order], scores[order]
             screened, predicted = screened + size, predicted + len(chosen)
             bar.update(size)
@@ -134,7 +148,8 @@ def screen(
         "predicted": predicted / max(screened, 1),
         "recall": 1.0 if surrogate is None else surrogate.recall,
     }
-    return gather(problem, best, attributes)
+    result = gather(problem, best, attributes)
+    return likely_enough(result, min_probability, warn=of_grid)
 
 
 def _grid_of(problem: Problem, limit: int) -> Grid:

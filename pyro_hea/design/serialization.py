@@ -9,16 +9,20 @@ Examples
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
+from pyro_hea.alloys.dataset.files import read_table
+from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.design import constraints as kinds
 from pyro_hea.design.constraints.base import Constraint, Constraints
-from pyro_hea.errors import ConstraintError, DataError, MissingFileError, nearest
+from pyro_hea.errors import ConstraintError, DataError, nearest
 from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
 _KINDS: dict[str, Any] = {
@@ -75,29 +79,39 @@ def write_constraints(constraints: Iterable[Constraint], path: str | Path) -> No
 
 
 def read_prices(path: str | Path) -> dict[str, float]:
-    """Read prices per kilogram, by element, from a CSV with the columns `element` and `price`.
+    """Read prices per kilogram, by element, from a table with the columns `element` and `price`.
+
+    CSV, Excel or Parquet, as `read_alloys` reads it.
 
     Raises
     ------
     MissingFileError, DataError
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f"price table '{path}' does not exist")
-    table = pd.read_csv(path, keep_default_na=False)
+    table, _ = read_table(path)
     for column in ("element", "price"):
         if column not in table:
-            raise DataError(
-                f"{path}: there is no column '{column}', only {', '.join(map(str, table.columns))}"
-            )
-    prices = pd.to_numeric(table["price"], errors="coerce")
-    for row in prices.index[prices.isna()]:
-        raise DataError(f"{path}, row {row + 1}: price '{table['price'][row]}' is no number")
-    return dict(zip(table["element"].str.strip(), prices.astype(float), strict=True))
+            there = ", ".join(map(str, table))
+            raise DataError(f"{path}: there is no column '{column}', only {there}")
+    prices: dict[str, float] = {}
+    for row, (element, price) in enumerate(zip(table["element"], table["price"], strict=True), 1):
+        where = f"{path}, row {row}"
+        element = str(element or "").strip()
+        if element not in SYMBOLS:
+            raise DataError(f"{where}: '{element}' is no element.{nearest(element, SYMBOLS)}")
+        if element in prices:
+            raise DataError(f"{where}: {element} has a price already; each element is named once")
+        number = pd.to_numeric(pd.Series([price], dtype=object), errors="coerce").iloc[0]
+        if isinstance(price, bool) or not 0 <= number < float("inf"):
+            raise DataError(f"{where}: price {price!r} is no number, 0 or more")
+        prices[element] = float(number)
+    return prices
 
 
 def _read(entry: Any, where: str) -> Constraint:
     if not isinstance(entry, Mapping) or len(entry) != 1:
-        raise ConstraintError(f"{where}: {entry!r} is no mapping of one constraint to its values")
+        raise ConstraintError(
+            f"{where}: {reprlib.repr(entry)} is no mapping of one constraint to its values"
+        )
     ((name, given),) = entry.items()
     if name not in _KINDS:
         raise ConstraintError(
@@ -119,12 +133,25 @@ def _read(entry: Any, where: str) -> Constraint:
         missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in given]
         if missing:
             raise ConstraintError(f"missing: {', '.join(missing)}")
-        if kind is kinds.Soft:
-            given = {**given, "constraint": _read(given["constraint"], where)}
+        given = {key: _checked(key, value, kind, where) for key, value in given.items()}
         made: Constraint = kind(**given)
         return made
     except (ConstraintError, TypeError) as error:
         raise ConstraintError(f"{where}: {name}: {error}") from None
+
+
+def _checked(key: str, value: Any, kind: type[Constraint], where: str) -> Any:
+    """A value of the type that the constraint declares for its key."""
+    if kind is kinds.Soft and key == "constraint":
+        return _read(value, where)
+    declared = get_type_hints(kind)[key]
+    if isinstance(value, bool):
+        raise ConstraintError(f"{key}: a boolean is not allowed")
+    try:
+        return TypeAdapter(declared).validate_python(value)
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise ConstraintError(f"{key}: {fault} (given: {reprlib.repr(value)})") from None
 
 
 def _write(constraint: Constraint) -> dict[str, Any]:

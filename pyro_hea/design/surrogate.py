@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_hea.design.wishes import fulfilment
 from pyro_hea.devices import seeded
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Surrogate(nn.Module):
     @classmethod
     def fit(cls, problem: Problem, sample: NDArray[np.float64], seed: int) -> Surrogate:
         """Learn from the first half of a sample; set the threshold on the second."""
-        q = torch.tensor(ensemble_probability(problem, sample))
+        q = torch.tensor(problem.probability(sample).mean(0))
         # only the upper half of the probabilities has to be ordered
         x, odds = torch.tensor(sample).float(), torch.logit(q.clamp(0.1, 1 - 1e-4)).float()
         half = len(x) // 2
@@ -86,26 +85,10 @@ class Surrogate(nn.Module):
                 optimizer.step()
                 schedule.step()
         surrogate.requires_grad_(False)
-        kept = torch.tensor(satisfying(problem, sample[half:]))
+        kept = torch.tensor(problem.satisfied(sample[half:]))
         true, guess = q[half:][kept], surrogate(x[half:][kept])
         if len(true):
             best = guess[true.topk(max(1, round(_BEST * len(true)))).indices].sort().values
             surrogate.threshold = float(best[int((1 - RECALL) * len(best))]) - _MARGIN
             surrogate.recall = float((best >= surrogate.threshold).double().mean())
         return surrogate
-
-
-def satisfying(problem: Problem, fractions: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which compositions (N, E) satisfy every hard constraint, (N,)."""
-    held = problem.holds(fractions) if len(fractions) else {}
-    return np.all([np.ones(len(fractions), bool), *held.values()], axis=0)
-
-
-def ensemble_probability(problem: Problem, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability of all wishes by the whole ensemble, (N,)."""
-    alloys = torch.tensor(fractions, device=problem.ensemble.device)
-    parts = [
-        fulfilment(problem.ensemble, part, problem.targets).mean(0).cpu()
-        for part in alloys.split(8192)
-    ]
-    return np.asarray(torch.cat(parts).double().numpy() if parts else np.zeros(0))

@@ -7,6 +7,7 @@ bounds between which a number lies.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import ConstraintError, nearest
 from pyro_hea.posterior import joint_probability
+from pyro_hea.posterior.conditions import standardised
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
 
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 
 Wish: TypeAlias = float | str | tuple[str, float] | tuple[float, float]
 """0 or 1; a class or level; or for a number an inequality, `(">", 500)`, or a range, `(900, 1200)`.
+"max" or "min" of a number or a probability is an objective (`pyro_hea.design.objectives`).
 
-Of a number every end is the same, `>` or `≥`: a single value has no probability.
+Of a number `>` and `>=` are the same: a single value has no probability.
 """
 
 Event: TypeAlias = tuple[float, ...]
@@ -42,13 +45,8 @@ def checked_wishes(ensemble: Ensemble, targets: Mapping[str, Wish]) -> dict[str,
     UnknownTargetError
         For a target that the model was not trained on.
     ConstraintError
-        Without any wish, for one of the wrong kind, or for one outside the target's support.
+        For a wish of the wrong kind, or for one outside the target's support.
     """
-    if not targets:
-        raise ConstraintError(
-            "a design needs a wish for at least one target, as in {'single_phase': 1}; targets: "
-            f"{', '.join(ensemble.spec.target_names)}"
-        )
     events = {}
     for name, wish in targets.items():
         ensemble.check_target(name)
@@ -83,16 +81,16 @@ def _class(target: Target, wish: Wish) -> int:
 def _range(target: Continuous, wish: Wish, lowest: float, highest: float) -> Event:
     """Bounds of a number, infinite where the support ends before."""
     match wish:
-        case (">", int() | float() as bound):
+        case (">" | ">=", Real() as bound):
             low, high = float(bound), np.inf
-        case ("<", int() | float() as bound):
+        case ("<" | "<=", Real() as bound):
             low, high = -np.inf, float(bound)
-        case (int() | float() as first, int() | float() as second):
+        case (Real() as first, Real() as second):
             low, high = float(first), float(second)
         case _:
             raise ConstraintError(
                 f"target '{target.name}' is a number: wish for an inequality, as ('>', 500) or "
-                f"('<', 500), or a range, as (900, 1200), not {wish!r}"
+                f"('<=', 500), a range, as (900, 1200), or 'max' or 'min', not {wish!r}"
             )
     if not low < high:
         raise ConstraintError(
@@ -116,7 +114,12 @@ def _support(ensemble: Ensemble, name: str) -> tuple[float, float]:
     )
 
 
-def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event]) -> Tensor:
+def probability(
+    ensemble: Ensemble,
+    features: Tensor,
+    wishes: Mapping[str, Event],
+    conditions: Mapping[str, float] | None = None,
+) -> Tensor:
     """Probability by each member that all wishes hold together, (K, N), with its gradient.
 
     A member's targets depend on each other through what they are given; the members' mean is not
@@ -128,12 +131,29 @@ def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event
     features : Tensor, shape (N, F)
         As the model reads them.
     wishes : mapping of target to Event
+        Without any the probability is 1.
+    conditions : mapping of name to number, optional
     """
-    return joint_probability(ensemble.model, AlloyBatch(None, features, {}, {}), wishes)
+    if not wishes:
+        return features.new_ones(ensemble.members, len(features))
+    return joint_probability(ensemble.model, batch_at(ensemble, features, conditions), wishes)
+
+
+def batch_at(
+    ensemble: Ensemble, features: Tensor, conditions: Mapping[str, float] | None
+) -> AlloyBatch:
+    """Alloys of which features (N, F) are known, at conditions."""
+    at = standardised(ensemble, conditions or {}, len(features), features)
+    return AlloyBatch(None, features, {}, {}, conditions=at)
 
 
 @torch.no_grad()
-def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, Event]) -> Tensor:
+def fulfilment(
+    ensemble: Ensemble,
+    fractions: Tensor,
+    wishes: Mapping[str, Event],
+    conditions: Mapping[str, float] | None = None,
+) -> Tensor:
     """`probability` of rounded compositions, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)
-    return probability(ensemble, features, wishes)
+    return probability(ensemble, features, wishes, conditions)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyro_hea.evaluate.baselines import BASELINES as BASELINES
     from pyro_hea.evaluate.baselines import fit_predict as fit_predict
-    from pyro_hea.evaluate.comparison import cross_validation as cross_validation
+    from pyro_hea.evaluate.comparison import folds_benchmark as folds_benchmark
     from pyro_hea.evaluate.comparison import label_budget as label_budget
     from pyro_hea.evaluate.coverage import (
         interval_coverage_benchmark as interval_coverage_benchmark,
     )
+    from pyro_hea.evaluate.cross_validation import CrossValidation as CrossValidation
+    from pyro_hea.evaluate.cross_validation import cross_validate as cross_validate
     from pyro_hea.evaluate.experts import expert_priors as expert_priors
     from pyro_hea.evaluate.judge import Judge as Judge
     from pyro_hea.evaluate.judge import embedded_judge as embedded_judge
@@ -22,21 +24,23 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.protocols import measure as measure
     from pyro_hea.evaluate.protocols import published_run as published_run
     from pyro_hea.evaluate.published import published_benchmark as published_benchmark
+    from pyro_hea.evaluate.runner import Runner as Runner
     from pyro_hea.evaluate.simulation import rank_data as rank_data
     from pyro_hea.evaluate.simulation import simulation_ranks as simulation_ranks
     from pyro_hea.evaluate.simulation import uniformity as uniformity
-    from pyro_hea.evaluate.specs import SpecComparison as SpecComparison
-    from pyro_hea.evaluate.specs import compare_specs as compare_specs
-    from pyro_hea.evaluate.units import Bench as Bench
+    from pyro_hea.evaluate.spec_comparison import SpecComparison as SpecComparison
+    from pyro_hea.evaluate.spec_comparison import compare_specs as compare_specs
 
 _HOMES = {
     "BASELINES": "baselines",
-    "Bench": "units",
+    "Runner": "runner",
     "Judge": "judge",
     "PublishedRun": "protocols",
-    "SpecComparison": "specs",
-    "compare_specs": "specs",
-    "cross_validation": "comparison",
+    "SpecComparison": "spec_comparison",
+    "compare_specs": "spec_comparison",
+    "CrossValidation": "cross_validation",
+    "cross_validate": "cross_validation",
+    "folds_benchmark": "comparison",
     "embedded_judge": "judge",
     "fit_predict": "baselines",
     "headline": "protocols",

@@ -117,13 +117,26 @@ def fit_predict(
     SpecError
         For a name that is no baseline.
     DataError
-        For shapes that do not match, a missing value, or too few labels of a class.
+        For shapes that do not match, a missing value, or fewer than 5 labels of a class.
 
     Examples
     --------
     >>> fit_predict("boosting", [[0.0]], [0], [[0.0]], seed=0)
     Traceback (most recent call last):
     pyro_hea.errors.SpecError: There is no baseline 'boosting'; choose one of extra_trees, ...
+    """
+    y = np.asarray(y_train, dtype=np.float64)
+    if not np.isin(y, (0, 1)).all():
+        raise DataError("Labels are 0 or 1, without missing values.")
+    return predict_probabilities(name, x_train, y, x_test, 2, seed)[:, 1]
+
+
+def predict_probabilities(
+    name: str, x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike, classes: int, seed: int
+) -> NDArray[np.float64]:
+    """Fit a baseline on labels 0, 1, …, and predict the probability of each, (M, classes).
+
+    Parameters and errors are those of `fit_predict`; a class that no label is of gets 0.
     """
     if name not in BASELINES:
         raise SpecError(
@@ -137,12 +150,14 @@ def fit_predict(
         )
     if not (np.isfinite(x).all() and np.isfinite(new).all()):
         raise DataError("Features are missing or infinite: drop those rows.")
-    if not np.isin(y, (0, 1)).all() or min(y.sum(), (1 - y).sum()) < _FOLDS:
-        raise DataError(f"Labels are 0 or 1, with at least {_FOLDS} of each to learn from.")
+    present, counts = np.unique(y, return_counts=True)
+    if len(present) < 2 or counts.min() < _FOLDS:
+        raise DataError(f"Labels of two classes or more are needed, at least {_FOLDS} of each.")
     model = BASELINES[name](seed)
     with warnings.catch_warnings():
         # the networks stop after a set number of epochs, and a kernel may rest on a bound
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, y.astype(int))
-    probabilities: NDArray[np.float64] = model.predict_proba(new)[:, 1]
+    probabilities = np.zeros((len(new), classes))
+    probabilities[:, present.astype(int)] = model.predict_proba(new)
     return probabilities

@@ -35,7 +35,7 @@ TARGET = "single_phase"
 
 START, ROUNDS, PICKS = 50, 5, 20
 
-_AFFORDABLE = {"members": 2, "epochs": 40, "batch_size": 128}
+_SMALL_TRAINING = {"members": 2, "epochs": 40, "batch_size": 128}
 """Training of a model that is trained anew in every round."""
 
 _TREES = 300
@@ -56,7 +56,7 @@ class Strategy(NamedTuple):
 def affordable(spec: ModelSpec) -> ModelSpec:
     """The same model, small enough to be trained anew in every round."""
     given = spec.to_mapping()
-    given["training"] |= _AFFORDABLE
+    given["training"] |= _SMALL_TRAINING
     return type(spec).from_mapping(given)
 
 
@@ -129,8 +129,8 @@ def play_strategy(
     known[np.random.default_rng(seed).choice(len(pool), start, replace=False)] = True
     rows, found = [], 0
     for turn in range(1, rounds + 1):
-        told = _told(pool, known)
-        chosen = _picked(STRATEGIES[name], told, ~known, picks, spec, 100 * seed + turn)
+        data = _with_known_labels(pool, known)
+        chosen = _pick(STRATEGIES[name], data, ~known, picks, spec, 100 * seed + turn)
         known[chosen] = True
         hits = int(single[chosen].sum())
         found += hits
@@ -155,47 +155,47 @@ def _labelled(pool: AlloyDataset | None) -> AlloyDataset:
     return pool.take(pool.labels[TARGET].notna().to_numpy())
 
 
-def _told(pool: AlloyDataset, known: NDArray[np.bool_]) -> AlloyDataset:
+def _with_known_labels(pool: AlloyDataset, known: NDArray[np.bool_]) -> AlloyDataset:
     """The pool with the labels of what is known alone."""
     labels = pool.labels.where(pd.Series(known, pool.labels.index), axis=0)
     return replace(pool, labels=labels, reports=pool.take(known).reports)
 
 
-def _picked(
+def _pick(
     strategy: Strategy,
-    told: AlloyDataset,
+    data: AlloyDataset,
     candidates: NDArray[np.bool_],
     picks: int,
     spec: ModelSpec,
     seed: int,
 ) -> NDArray[np.int_]:
     rows = np.flatnonzero(candidates)
-    members = strategy.surrogate(told, spec, seed)[:, rows]
-    fractions = told.fractions.to_numpy(float)[rows]
+    members = strategy.surrogate(data, spec, seed)[:, rows]
+    fractions = data.fractions.to_numpy(float)[rows]
     rng = np.random.default_rng(seed)
     return rows[strategy.acquisition(members, fractions, picks, rng)]
 
 
-def _of_the_model(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
-    vae = DisentangledVAE(spec).fit(told, seed=seed, device="cpu", progress=False)
+def _vae_surrogate(data: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
+    vae = DisentangledVAE(spec).fit(data, seed=seed, device="cpu", progress=False)
     # Of the pool, whose elements need not all be among those of the labels so far.
-    features = torch.tensor(told.features[list(spec.features.columns)].to_numpy())
+    features = torch.tensor(data.features[list(spec.features.columns)].to_numpy())
     return vae.ensemble.head_probabilities(features.float())[TARGET].double().numpy()
 
 
-def _of_the_forest(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
-    known = told.labels[TARGET].notna().to_numpy()
-    x, y = told.features.to_numpy(), told.labels[TARGET].to_numpy()
+def _forest_surrogate(data: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
+    known = data.labels[TARGET].notna().to_numpy()
+    x, y = data.features.to_numpy(), data.labels[TARGET].to_numpy()
     forest = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed)
     forest.fit(x[known], y[known].astype(int))
     return np.array([tree.predict_proba(x)[:, 1] for tree in forest.estimators_])
 
 
-def _nothing(told: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
-    return np.full((1, len(told)), 0.5)
+def _constant_surrogate(data: AlloyDataset, spec: ModelSpec, seed: int) -> NDArray[np.float64]:
+    return np.full((1, len(data)), 0.5)
 
 
-def _at_random(
+def _random(
     members: NDArray[np.float64],
     fractions: NDArray[np.float64],
     picks: int,
@@ -204,7 +204,7 @@ def _at_random(
     return rng.choice(members.shape[1], picks, replace=False)
 
 
-def _likeliest(
+def _greedy(
     members: NDArray[np.float64],
     fractions: NDArray[np.float64],
     picks: int,
@@ -223,7 +223,7 @@ def _batch(
     return diverse(fractions, members.mean(0) * np.exp(information(members)), picks)
 
 
-def _upper_bound(
+def _upper_confidence_bound(
     members: NDArray[np.float64],
     fractions: NDArray[np.float64],
     picks: int,
@@ -246,11 +246,11 @@ def _expected_improvement(
 
 
 STRATEGIES = {
-    "batch": Strategy(_of_the_model, _batch),
-    "greedy": Strategy(_of_the_model, _likeliest),
-    "random": Strategy(_nothing, _at_random),
-    "forest, greedy": Strategy(_of_the_forest, _likeliest),
-    "forest, expected improvement": Strategy(_of_the_forest, _expected_improvement),
-    "forest, upper bound": Strategy(_of_the_forest, _upper_bound),
+    "batch": Strategy(_vae_surrogate, _batch),
+    "greedy": Strategy(_vae_surrogate, _greedy),
+    "random": Strategy(_constant_surrogate, _random),
+    "forest, greedy": Strategy(_forest_surrogate, _greedy),
+    "forest, expected improvement": Strategy(_forest_surrogate, _expected_improvement),
+    "forest, upper bound": Strategy(_forest_surrogate, _upper_confidence_bound),
 }
 """Those of the library's model first, and what they are compared with."""

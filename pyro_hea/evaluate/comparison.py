@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
 from pyro_hea.evaluate.folds import FOLDS, Kind, folds, keep_labels
-from pyro_hea.evaluate.plain import PLAIN_VAE, plain_vae_predict
+from pyro_hea.evaluate.plain_vae import PLAIN_VAE, plain_vae_predict
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.measures.classification import by_size
 from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
@@ -24,7 +24,7 @@ from pyro_hea.vae import DisentangledVAE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.evaluate.units import Bench
+    from pyro_hea.evaluate.runner import Runner
     from pyro_hea.spec import ModelSpec
 
 MODEL = "pyro_hea"
@@ -35,14 +35,14 @@ BUDGETS = (25, 50, 100, 200, 400)
 """Numbers of labels, the other training alloys being unlabelled."""
 
 _FEWEST = {"all": 0, "≥ 4 elements": 4}
-"""Groups of alloys that differences are told of, with their least number of elements."""
+"""Groups of alloys whose differences are reported, with their smallest number of elements."""
 
 _DRAWS = 1000
 """Bootstrap samples of the alloys."""
 
 
-def cross_validation(
-    kind: Kind, bench: Bench, *, seeds: int, baselines: Sequence[str] = COMPARED
+def folds_benchmark(
+    kind: Kind, runner: Runner, *, seeds: int, baselines: Sequence[str] = COMPARED
 ) -> dict[str, Any]:
     """Five folds of all labelled alloys, each alloy predicted once a seed by every model.
 
@@ -50,7 +50,7 @@ def cross_validation(
     ----------
     kind : {"random", "grouped"}
         Random folds, or folds that keep each set of elements together.
-    bench : Bench
+    runner : Runner
     seeds : int
         Seeds 0, 1, … of the folds and of the models.
     baselines : sequence of str
@@ -64,14 +64,14 @@ def cross_validation(
         would lie, mean over the seeds. `differences`: model minus each baseline, with 95 %
         intervals of a bootstrap over the alloys, the same in every seed.
     """
-    units = {
+    tasks = {
         f"{kind}-seed{seed}-fold{fold}": partial(
-            _fold, kind, seed, fold, bench.spec, baselines, bench.device
+            _fold, kind, seed, fold, runner.spec, baselines, runner.device
         )
         for seed in range(seeds)
         for fold in range(FOLDS)
     }
-    done = bench.finish(units)
+    done = runner.run(tasks)
     runs = [
         pd.concat([pd.DataFrame(done[f"{kind}-seed{seed}-fold{fold}"]) for fold in range(FOLDS)])
         for seed in range(seeds)
@@ -80,7 +80,7 @@ def cross_validation(
 
 
 def label_budget(
-    bench: Bench,
+    runner: Runner,
     *,
     budgets: Sequence[int] = BUDGETS,
     seeds: int,
@@ -88,7 +88,7 @@ def label_budget(
 ) -> dict[str, Any]:
     """The published test part after training with few labels, the rest of the alloys unlabelled.
 
-    Parameters as in `cross_validation`.
+    Parameters as in `folds_benchmark`.
 
     Returns
     -------
@@ -96,14 +96,14 @@ def label_budget(
         `budgets`: by number of labels, each model's AUC and log loss (mean and 95 % interval over
         the seeds) and the paired difference of the AUC to each baseline, with its interval.
     """
-    units = {
+    tasks = {
         f"budget{count}-seed{seed}": partial(
-            _budget, count, seed, bench.spec, baselines, bench.device
+            _budget, count, seed, runner.spec, baselines, runner.device
         )
         for count in budgets
         for seed in range(seeds)
     }
-    done = bench.finish(units)
+    done = runner.run(tasks)
     models, found = [MODEL, *baselines], {}
     for count in budgets:
         runs = [pd.DataFrame(done[f"budget{count}-seed{seed}"]) for seed in range(seeds)]
@@ -174,7 +174,7 @@ def compare(runs: Sequence[pd.DataFrame], models: Sequence[str]) -> dict[str, An
     Returns
     -------
     dict
-        `models`, `ece_band` and `differences`; see `cross_validation`.
+        `models`, `ece_band` and `differences`; see `folds_benchmark`.
     """
     runs = [run.sort_values("formula", ignore_index=True) for run in runs]
     tables = {

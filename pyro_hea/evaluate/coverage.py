@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import KFold
 
 from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.folds import FOLDS
+from pyro_hea.evaluate.regressors import predict_quantiles
 from pyro_hea.measures.intervals import bootstrap_interval
 from pyro_hea.posterior import predict
 from pyro_hea.spec import Continuous, ModelSpec
@@ -25,23 +22,26 @@ from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
-    from pyro_hea.evaluate.units import Bench
+    from pyro_hea.evaluate.runner import Runner
 
 Floats: TypeAlias = NDArray[np.float64]
 
 NOMINAL = (0.5, 0.8, 0.9, 0.95)
 """Probabilities of the central intervals."""
 
+COMPARED = ("extra_trees", "ridge")
+"""Baselines of the protocol."""
+
 QUANTILES = np.arange(1, 40) / 40
 """Levels of the quantiles behind intervals and scores; those of `NOMINAL` are among them."""
 
 
-def interval_coverage_benchmark(bench: Bench, *, seeds: int) -> dict[str, Any]:
+def interval_coverage_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
     """Five random folds of all alloys with a number; each label is predicted once a seed.
 
     Parameters
     ----------
-    bench : Bench
+    runner : Runner
         The numbers are those of its spec; where it has none, those of the spec `properties`,
         without the classes that they are given there.
     seeds : int
@@ -54,16 +54,16 @@ def interval_coverage_benchmark(bench: Bench, *, seeds: int) -> dict[str, Any]:
         and 95 % interval of a bootstrap over the alloys), the mean `width` of the 90 % interval,
         `mae` of the median and `crps`, the last three in the number's unit.
     """
-    spec = _of_numbers(bench.spec)
-    units = {
-        f"intervals-seed{seed}-fold{fold}": partial(_fold, seed, fold, spec, bench.device)
+    spec = _continuous_only(runner.spec)
+    tasks = {
+        f"intervals-seed{seed}-fold{fold}": partial(_fold, seed, fold, spec, runner.device)
         for seed in range(seeds)
         for fold in range(FOLDS)
     }
-    table = pd.concat([pd.DataFrame(rows) for rows in bench.finish(units).values()])
+    table = pd.concat([pd.DataFrame(rows) for rows in runner.run(tasks).values()])
     targets: dict[str, dict[str, Any]] = {}
     for (target, model), rows in table.groupby(["target", "model"], sort=False):
-        targets.setdefault(str(target), {})[str(model)] = _measured(rows)
+        targets.setdefault(str(target), {})[str(model)] = _scores(rows)
     return {"protocol": "intervals", "seeds": seeds, "targets": targets}
 
 
@@ -85,16 +85,16 @@ def quantile_scores(y: Floats, quantiles: Floats) -> pd.DataFrame:
     """
     level, over = QUANTILES[:, None], y - quantiles
     pinball = np.maximum(level * over, (level - 1) * over)
-    columns = {"error": np.abs(over[_at(0.0)[0]]), "crps": 2 * pinball.mean(0)}
-    low, high = _at(0.9)
+    columns = {"error": np.abs(over[_bound_rows(0.0)[0]]), "crps": 2 * pinball.mean(0)}
+    low, high = _bound_rows(0.9)
     columns["width"] = quantiles[high] - quantiles[low]
     for nominal in NOMINAL:
-        low, high = _at(nominal)
+        low, high = _bound_rows(nominal)
         columns[str(nominal)] = ((y >= quantiles[low]) & (y <= quantiles[high])).astype(float)
     return pd.DataFrame(columns)
 
 
-def _of_numbers(spec: ModelSpec) -> ModelSpec:
+def _continuous_only(spec: ModelSpec) -> ModelSpec:
     if any(isinstance(target, Continuous) for target in spec.targets):
         return spec
     shipped = ModelSpec.shipped("properties").targets
@@ -112,8 +112,8 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> list[dict[Hasha
     train, test = data.take(~held), data.take(held)
     vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
     answers = {MODEL: _quantiles(vae, test, names)}
-    for name, baseline in BASELINES.items():
-        answers[name] = {n: _baseline(baseline, train, test, n, seed) for n in names}
+    for name in COMPARED:
+        answers[name] = {n: _baseline(name, train, test, n, seed) for n in names}
     rows: list[dict[Hashable, Any]] = []
     for target in names:
         y = test.labels[target].to_numpy(float)
@@ -121,8 +121,8 @@ def _fold(seed: int, fold: int, spec: ModelSpec, device: str) -> list[dict[Hasha
         formulas = np.array(test.formulas)[known]
         for model, quantiles in answers.items():
             scores = quantile_scores(y[known], quantiles[target][:, known])
-            told = scores.assign(target=target, model=model, formula=formulas)
-            rows += told.to_dict("records")
+            scored = scores.assign(target=target, model=model, formula=formulas)
+            rows += scored.to_dict("records")
     return rows
 
 
@@ -138,41 +138,13 @@ def _quantiles(vae: DisentangledVAE, test: AlloyDataset, names: Sequence[str]) -
     return found
 
 
-def _baseline(
-    baseline: Baseline, train: AlloyDataset, test: AlloyDataset, target: str, seed: int
-) -> Floats:
+def _baseline(name: str, train: AlloyDataset, test: AlloyDataset, target: str, seed: int) -> Floats:
     known = train.labels[target].notna().to_numpy()
     x, y = train.features[known].to_numpy(), train.labels[target][known].to_numpy(float)
-    return np.exp(baseline(x, np.log(y), test.features.to_numpy(), seed))
+    return np.exp(predict_quantiles(name, x, np.log(y), test.features.to_numpy(), QUANTILES, seed))
 
 
-def _extra_trees(x: Floats, y: Floats, new: Floats, seed: int) -> Floats:
-    """Quantiles of the labels in the same leaves (Meinshausen, J. Mach. Learn. Res. 7, 2006)."""
-    forest = ExtraTreesRegressor(400, min_samples_leaf=2, random_state=seed).fit(x, y)
-    weights = np.zeros((len(new), len(y)))
-    for mine, theirs in zip(forest.apply(new).T, forest.apply(x).T, strict=True):
-        together = mine[:, None] == theirs
-        weights += together / together.sum(1, keepdims=True)
-    order = np.argsort(y)
-    below = weights[:, order].cumsum(1) / len(forest.estimators_)
-    return np.stack([y[order][(below >= level - 1e-9).argmax(1)] for level in QUANTILES])
-
-
-def _ridge(x: Floats, y: Floats, new: Floats, seed: int) -> Floats:
-    """A line, with the quantiles of its residuals on alloys left out of five folds."""
-    line = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 25)))
-    folds = KFold(FOLDS, shuffle=True, random_state=seed)
-    residuals = y - cross_val_predict(line, x, y, cv=folds)
-    return line.fit(x, y).predict(new) + np.quantile(residuals, QUANTILES)[:, None]
-
-
-Baseline: TypeAlias = Callable[[Floats, Floats, Floats, int], Floats]
-
-BASELINES: dict[str, Baseline] = {"extra_trees": _extra_trees, "ridge": _ridge}
-"""From features and logarithms of labels to quantiles (levels, N) of new alloys."""
-
-
-def _measured(rows: pd.DataFrame) -> dict[str, Any]:
+def _scores(rows: pd.DataFrame) -> dict[str, Any]:
     alloys = rows.drop(columns=["target", "model"]).groupby("formula").mean()
     return {
         "alloys": len(alloys),
@@ -183,7 +155,7 @@ def _measured(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _at(central: float) -> tuple[int, int]:
+def _bound_rows(central: float) -> tuple[int, int]:
     """Rows of the bounds of a central interval."""
     low = round((1 - central) / 2 * (len(QUANTILES) + 1)) - 1
     return low, len(QUANTILES) - 1 - low

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
+from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.design import Constraint, LargestFraction, MinElements
 from pyro_hea.errors import ConstraintError
-from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.evaluate.judge import embedded_judge
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def judged_designs(
         (probability of a single phase), `novelty`, and whether it `violates` a constraint.
         `attrs["discarded"]` is the share that was thrown away.
     """
-    result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, **settings)
+    result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, min_probability=0, **settings)
     fractions = result.fractions
     table = pd.DataFrame(
         {

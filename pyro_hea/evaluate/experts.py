@@ -19,7 +19,7 @@ from pyro_hea.spec import HumeRothery, Logistic, Prior
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
-    from pyro_hea.evaluate.units import Bench
+    from pyro_hea.evaluate.runner import Runner
     from pyro_hea.spec import ModelSpec
 
 RULE = HumeRothery()
@@ -48,12 +48,12 @@ SIZE = {"training__members": 2, "training__epochs": 100, "training__distillation
 expert's prior has no teacher, so the flat prior has none here either."""
 
 
-def expert_priors(bench: Bench, *, seeds: int, budgets: Sequence[int] = FEW) -> dict[str, Any]:
+def expert_priors(runner: Runner, *, seeds: int, budgets: Sequence[int] = FEW) -> dict[str, Any]:
     """The published test part, after training with few labels under each prior of `EXPERTS`.
 
     Parameters
     ----------
-    bench : Bench
+    runner : Runner
         Its spec with the size of `SIZE` is varied by the prior alone.
     seeds : int
         Seeds 0, 1, … of the labels that are kept and of the models; the same for each prior.
@@ -66,15 +66,15 @@ def expert_priors(bench: Bench, *, seeds: int, budgets: Sequence[int] = FEW) -> 
         and 95 % interval over the seeds), and `differences` of each expert to the flat prior,
         paired by seed.
     """
-    units = {
+    tasks = {
         f"expert-{name}{count}-seed{seed}": partial(
-            _predicted, name, count, seed, bench.spec, bench.device
+            _predicted, name, count, seed, runner.spec, runner.device
         )
         for count in budgets
         for seed in range(seeds)
         for name in EXPERTS
     }
-    done = bench.finish(units)
+    done = runner.run(tasks)
     first, *others = EXPERTS
     found = {}
     for count in budgets:

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
+from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.errors import DataError
+from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import NDArray
 
     from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.spec import Target
 
 Kind = Literal["random", "grouped"]
 
 FOLDS = 5
-
-
-def element_sets(fractions: pd.DataFrame) -> list[str]:
-    """The elements of each alloy, as one word.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> element_sets(pd.DataFrame({"Co": [0.5, 0.0], "Ni": [0.5, 1.0]}))
-    ['CoNi', 'Ni']
-    """
-    names = np.array(fractions.columns)
-    return ["".join(names[row > 0]) for row in fractions.to_numpy()]
 
 
 def folds(
@@ -79,6 +70,53 @@ def folds(
             same = held
         pairs.append((alloys.take(~same), alloys.take(held)))
     return pairs
+
+
+def assign_folds(
+    alloys: AlloyDataset,
+    targets: Sequence[Target],
+    folds: int,
+    by: Literal["random", "element_set"] = "random",
+    seed: int = 0,
+) -> NDArray[np.intp]:
+    """The fold of each alloy, (N,), from 0 to `folds` - 1.
+
+    Parameters
+    ----------
+    alloys : AlloyDataset
+    targets : sequence of Target
+        Alloys with the same classes, or with a number at all, are spread evenly over the folds.
+    folds : int
+    by : {"random", "element_set"}
+        Whether an alloy's fold is random, or that of all alloys of the same elements.
+    seed : int
+
+    Raises
+    ------
+    DataError
+        For fewer than two folds, or more than there are alloys or sets of elements.
+    """
+    sets = element_sets(alloys.fractions)
+    most = len(alloys) if by == "random" else len(set(sets))
+    if not 2 <= folds <= most:
+        raise DataError(f"folds={folds} is not allowed; use 2 to {most} for these alloys")
+    if by == "element_set":
+        splits = GroupKFold(folds, shuffle=True, random_state=seed).split(sets, groups=sets)
+    elif by == "random":
+        pattern = np.full(len(alloys), "", object)
+        for target in targets:
+            labels = alloys.labels[target.name]
+            classes = labels.notna() if isinstance(target, Continuous) else labels
+            pattern += "|" + classes.astype(str).to_numpy()
+        shuffled = np.random.default_rng(seed).permutation(len(alloys))
+        ordered = shuffled[np.argsort(pattern.astype(str)[shuffled], kind="stable")]
+        splits = [(None, ordered[fold::folds]) for fold in range(folds)]
+    else:
+        raise DataError(f"there are no folds by '{by}'; allowed: random, element_set")
+    fold = np.empty(len(alloys), np.intp)
+    for i, (_, rows) in enumerate(splits):
+        fold[rows] = i
+    return fold
 
 
 def keep_labels(alloys: AlloyDataset, target: str, count: int, seed: int) -> AlloyDataset:

@@ -17,12 +17,12 @@ from pyro_hea.measures.intervals import bootstrap_interval
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
-    from pyro_hea.evaluate.units import Bench
+    from pyro_hea.evaluate.runner import Runner
     from pyro_hea.spec import ModelSpec
 
 
 def published_benchmark(
-    bench: Bench, *, seeds: int, baselines: Sequence[str] = COMPARED
+    runner: Runner, *, seeds: int, baselines: Sequence[str] = COMPARED
 ) -> dict[str, Any]:
     """The published protocol over seeds 0, 1, ….
 
@@ -30,7 +30,7 @@ def published_benchmark(
 
     Parameters
     ----------
-    bench : Bench
+    runner : Runner
     seeds : int
     baselines : sequence of str
         Of `COMPARED`.
@@ -40,18 +40,18 @@ def published_benchmark(
     dict
         `runs`, the metrics of each seed; `summary`, by measure the mean and the 95 % bootstrap
         interval of the mean over the seeds; `models`, `ece_band` and `differences` as in
-        `cross_validation`.
+        `folds_benchmark`.
     """
-    units = {
+    tasks = {
         f"published-seed{seed}": partial(
-            _published, seed, bench.spec, baselines, bench.device, bench.folder
+            _published, seed, runner.spec, baselines, runner.device, runner.folder
         )
         for seed in range(seeds)
     }
-    done = list(bench.finish(units).values())
-    runs = [unit["metrics"] for unit in done]
+    done = list(runner.run(tasks).values())
+    runs = [result["metrics"] for result in done]
     flat = pd.DataFrame([headline(run) for run in runs])
-    tables = [pd.DataFrame(unit["predictions"]) for unit in done]
+    tables = [pd.DataFrame(result["predictions"]) for result in done]
     return {
         "protocol": "published",
         "seeds": seeds,
@@ -61,7 +61,7 @@ def published_benchmark(
     }
 
 
-def kept_vae(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> DisentangledVAE:
+def cached_vae(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> DisentangledVAE:
     """The model of `published_vae`, read from a folder of kept results if it is there.
 
     Raises
@@ -88,7 +88,9 @@ def _published(
     seed: int, spec: ModelSpec, baselines: Sequence[str], device: str, folder: Path | None
 ) -> dict[str, Any]:
     parts = load_alloys("zeng2024").split("published")
-    vae = kept_vae(seed, spec, device, folder)
+    vae = cached_vae(seed, spec, device, folder)
     train = parts["labelled"] + parts["unlabelled"]
-    told = predictions(vae, train, parts["test"], seed=seed, baselines=baselines, device=device)
-    return {"metrics": published_metrics(vae, seed), "predictions": told}
+    test_predictions = predictions(
+        vae, train, parts["test"], seed=seed, baselines=baselines, device=device
+    )
+    return {"metrics": published_metrics(vae, seed), "predictions": test_predictions}

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import load_alloys
+from pyro_hea.alloys.dataset import element_sets, load_alloys
 from pyro_hea.design import AllowedElements, Novel, RequiredElements
 from pyro_hea.errors import DataError
-from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
@@ -124,7 +123,8 @@ def rediscovered(
         goal = alloys.fractions[(own == name) & single]
         elements = [e for e in goal.columns if (goal[e] > 0).any()]
         wishes = [AllowedElements(*elements), RequiredElements(*elements), Novel(0)]
-        designs = vae.design({TARGET: 1}, wishes, n=n, seed=seed).table[elements].to_numpy(float)
+        result = vae.design({TARGET: 1}, wishes, n=n, seed=seed, min_probability=0)
+        designs = result.table[elements].to_numpy(float)
         rng = np.random.default_rng(seed)
         tried = {
             "designs": designs,
@@ -153,13 +153,13 @@ def rediscovery_summary(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     values = table[columns].to_numpy(float)
     rows = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
     means = values[rows].mean(1)
-    told = {
+    summary = {
         name: _interval(float(values[:, i].mean()), means[:, i]) for i, name in enumerate(columns)
     }
     floor = 1e-12  # of sets in which no uniform composition comes near
     ratio = float(values[:, 0].mean() / max(values[:, 1].mean(), floor))
-    told["times uniform"] = _interval(ratio, means[:, 0] / np.maximum(means[:, 1], floor))
-    return told
+    summary["times uniform"] = _interval(ratio, means[:, 0] / np.maximum(means[:, 1], floor))
+    return summary
 
 
 def _interval(mean: float, resampled: NDArray[np.float64]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pyro_hea.inference.heads import Measurements
 from pyro_hea.inference.objective import (
     LABEL_FOLDS,
     HeldOut,
+    count_label_folds,
     elbo_loss,
     held_out,
     label_loss,
@@ -21,6 +22,7 @@ __all__ = [
     "Measurements",
     "Trainer",
     "clip_member_gradients",
+    "count_label_folds",
     "distil_heads",
     "distillation_loss",
     "elbo_loss",

@@ -1,11 +1,12 @@
-"""Saved models: tensors (safetensors) beside a JSON manifest, each written whole or not at all."""
+"""Saved models: tensors (safetensors) and a JSON manifest, with a hash of either."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,22 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pyro_hea.alloys.composition import PropertyTables
-from pyro_hea.errors import CheckpointError, MissingFileError, OutputError
+from pyro_hea.errors import CheckpointError, MissingFileError
+from pyro_hea.files import write_bytes
 
-SCHEMA_VERSION = 4
-"""Of the manifest; a model of another version is refused."""
+SCHEMA_VERSION = 5
+"""Of the manifest; since 5 the manifest has a hash of its own."""
+
+_LARGEST_MANIFEST = 2**28
+"""Bytes of a manifest that is read, which lists the training alloys: enough for ten million."""
 
 
 def write(directory: str | Path, name: str, tensors: Mapping[str, Tensor], manifest: Any) -> None:
-    """Write `name.safetensors` and `name.json` into a folder that is made where it is missing.
+    """Write tensors, then the manifest `name.json`, into a folder that is made where it is missing.
 
-    The manifest is written last and holds the hash of the tensors, so that an interrupted write
-    is found out and never read as a model.
+    The file of the tensors has their hash in its name, and the manifest, which names it, is
+    replaced last: a process that is killed at any time leaves what was saved before or what it
+    saves. Only one process may write at a time; see `pyro_hea.files.locked`.
 
     Raises
     ------
@@ -33,49 +39,69 @@ def write(directory: str | Path, name: str, tensors: Mapping[str, Tensor], manif
     """
     directory = Path(directory)
     data = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-    body = {
-        "schema_version": SCHEMA_VERSION,
-        "tensors_sha256": hashlib.sha256(data).hexdigest(),
-        **manifest,
-    }
+    digest = hashlib.sha256(data).hexdigest()
+    body = {"schema_version": SCHEMA_VERSION, "tensors_sha256": digest, **manifest}
+    body["manifest_sha256"] = _hash_of_manifest(body)
     text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _replace(directory / f"{name}.safetensors", data)
-        _replace(directory / f"{name}.json", text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write into '{directory}': {error.strerror or error}") from error
+    kept = _tensor_file(name, SCHEMA_VERSION, digest)
+    write_bytes(directory / kept, data)
+    write_bytes(directory / f"{name}.json", text.encode())
+    _remove_tensors(directory, name, kept)
 
 
-def read(directory: str | Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write` wrote, after checking that it is whole and of this version.
+def read(
+    directory: str | Path, name: str, oldest: int = SCHEMA_VERSION
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write` wrote, after checking that it is whole and unchanged.
+
+    Parameters
+    ----------
+    directory : path
+    name : str
+    oldest : int
+        Oldest schema version that the caller understands.
 
     Raises
     ------
     MissingFileError
         Without the folder or either file.
     CheckpointError
-        For a file that is truncated, changed, of another version or no checkpoint at all.
+        For a file that is truncated, changed, of another version, unreadable, a link to another
+        folder, or no checkpoint at all.
     """
     directory = Path(directory)
-    manifest_path, tensor_path = directory / f"{name}.json", directory / f"{name}.safetensors"
-    for path in (manifest_path, tensor_path):
-        if not path.is_file():
-            raise MissingFileError(
-                f"'{directory}' is no saved model: there is no '{path.name}' in it"
-            )
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-        expected = manifest["tensors_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+        return _read(directory, name, oldest)
+    except MissingFileError:
+        return _read(directory, name, oldest)  # a save may have replaced both between two reads
+
+
+def _read(directory: Path, name: str, oldest: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    manifest_path = directory / f"{name}.json"
+    text = _contents(manifest_path, _LARGEST_MANIFEST)
+    try:
+        manifest = json.loads(text)
+        version, expected = manifest["schema_version"], str(manifest["tensors_sha256"])
+        changed = (
+            type(version) is int
+            and version >= 5
+            and manifest.pop("manifest_sha256") != _hash_of_manifest(manifest)
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{manifest_path}' is no manifest of a model: {error!r}") from None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or not oldest <= version <= SCHEMA_VERSION:
+        reads = SCHEMA_VERSION if oldest == SCHEMA_VERSION else f"{oldest} to {SCHEMA_VERSION}"
         raise CheckpointError(
             f"'{manifest_path}' has schema version {version}; this release reads "
-            f"{SCHEMA_VERSION}. Train the model again, or install the release that wrote it"
+            f"{reads}. Train the model again, or install the release that wrote it"
         )
-    data = tensor_path.read_bytes()
+    if changed:
+        raise CheckpointError(
+            f"'{manifest_path}' was changed: its content does not have the hash that it states. "
+            "Copy the whole folder again, or train again"
+        )
+    tensor_path = directory / _tensor_file(name, version, expected)
+    data = _contents(tensor_path)
     if hashlib.sha256(data).hexdigest() != expected:
         raise CheckpointError(
             f"'{tensor_path}' is truncated or was changed: its hash is not the manifest's. "
@@ -83,14 +109,19 @@ def read(directory: str | Path, name: str) -> tuple[dict[str, Tensor], dict[str,
         )
     try:
         return load(data), manifest
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"'{tensor_path}' holds no tensors: {error}") from None
 
 
+def exists(directory: str | Path, name: str) -> bool:
+    """Whether something was saved under that name."""
+    return (Path(directory) / f"{name}.json").exists()
+
+
 def remove(directory: str | Path, name: str) -> None:
-    """Delete what `write` wrote, if it is there."""
-    for ending in ("json", "safetensors"):
-        (Path(directory) / f"{name}.{ending}").unlink(missing_ok=True)
+    """Delete what `write` wrote, if it is there; the manifest first."""
+    (Path(directory) / f"{name}.json").unlink(missing_ok=True)
+    _remove_tensors(Path(directory), name, None)
 
 
 def hash_of_tensors(tensors: Iterable[Tensor]) -> str:
@@ -109,11 +140,45 @@ def hash_of_tables(tables: PropertyTables) -> str:
     return digest.hexdigest()
 
 
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
+def _hash_of_manifest(body: Mapping[str, Any]) -> str:
+    """Hash of the content of a manifest, whatever its layout."""
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tensor_file(name: str, version: int, digest: str) -> str:
+    if version < 5:
+        return f"{name}.safetensors"
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise CheckpointError(f"tensors_sha256 of '{name}.json' is no SHA-256: {digest[:80]!r}")
+    return f"{name}-{digest[:16]}.safetensors"
+
+
+def _contents(path: Path, largest: float = float("inf")) -> bytes:
+    """The bytes of a file, which must lie in its folder itself and be no larger than that."""
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if not path.is_file():
+            raise MissingFileError(
+                f"'{path.parent}' is no saved model: there is no '{path.name}' in it"
+            )
+        if path.resolve().parent != path.parent.resolve():
+            raise CheckpointError(
+                f"'{path}' is a link to another folder, which is not followed. Copy the file itself"
+            )
+        if path.stat().st_size > largest:
+            raise CheckpointError(f"'{path}' is larger than any manifest: {largest} bytes")
+        return path.read_bytes()
+    except MissingFileError:
         raise
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror or error}") from None
+
+
+def _remove_tensors(directory: Path, name: str, kept: str | None) -> None:
+    """Delete files of tensors but the one that is kept, and what a killed save left behind."""
+    of_name = re.compile(rf"\.?{re.escape(name)}(-[0-9a-f]{{16}})?\.(safetensors|json)(\.partial)?")
+    for path in directory.glob(f"*{name}*"):
+        stale = path.name.startswith(".") or path.suffix == ".safetensors"
+        if stale and path.name != kept and of_name.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Distillation: heads learn the class probabilities of a teacher, before all other training.
+"""Distillation: heads learn the predictions of a teacher, before all other training.
 
 The ELBO does not move these heads. So they are trained alone, in many small steps on synthetic
 alloys, which cost less than as many steps of the whole model.
@@ -6,7 +6,7 @@ alloys, which cost less than as many steps of the whole model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from tqdm.auto import tqdm
@@ -17,7 +17,7 @@ from pyro_hea.inference.schedule import clip_member_gradients, one_cycle
 from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from pyro_hea.inference.distillation_set import DistillationSet
     from pyro_hea.program.model import AlloyModel
@@ -56,21 +56,21 @@ def distil_heads(
     TrainingDivergedError
         If a loss is not finite; the heads are then as before, as after any other error.
     """
-    names = list(data.probabilities)
-    before = {n: {k: v.clone() for k, v in model.heads[n].state_dict().items()} for n in names}
+    learning = _modules(model, data)
+    before = [{k: v.clone() for k, v in module.state_dict().items()} for module in learning]
     try:
         with seeded(seed):
             _train(model, data, steps, rate, progress)
     except BaseException:
-        for name, state in before.items():
-            model.heads[name].load_state_dict(state)
+        for module, state in zip(learning, before, strict=True):
+            module.load_state_dict(state)
         raise
 
 
 def _train(
     model: AlloyModel, data: DistillationSet, steps: int, rate: float, progress: bool
 ) -> None:
-    heads = [p for name in data.probabilities for p in model.heads[name].parameters()]
+    heads = [p for module in _modules(model, data) for p in module.parameters()]
     optimizer = torch.optim.AdamW(heads, weight_decay=_WEIGHT_DECAY, fused=True)
     device = data.alloys.features.device
     total = torch.zeros((), device=device)
@@ -94,12 +94,26 @@ def _train(
 
 
 def distillation_loss(model: AlloyModel, data: DistillationSet, rows: Tensor) -> Tensor:
-    """Cross-entropy -Σ p log q with the teacher's p at some rows, summed over targets, (K, N)."""
-    inputs = model.head_inputs(data.alloys.take(rows))
+    """Cross-entropy -E_p log q with the teacher's p at some rows, summed over targets, (K, N).
+
+    Of a number, p is normal with the teacher's mean and standard deviation.
+    """
+    alloys = data.alloys.take(rows)
+    inputs = model.head_inputs(alloys)
     losses = []
-    for name, p in data.probabilities.items():
+    for name in model.spec.distilled_targets:
         site = model.site(name)
-        assert not isinstance(site, ContinuousSite)
-        log_q = site.log_classes(model.head(name, inputs, None), {})
-        losses.append(-(p[:, rows] * log_q).sum(-1))
+        if isinstance(site, ContinuousSite):
+            mean, sd = data.moments[name][:, rows].unbind(-1)
+            q = site.normal(model.head(name, inputs, model.conditioned(name, {}, alloys)))
+            losses.append(-q.log_prob(mean) + (sd / q.scale).square() / 2)
+        elif name in data.probabilities:
+            log_q = site.log_classes(model.head(name, inputs, None), {})
+            losses.append(-(data.probabilities[name][:, rows] * log_q).sum(-1))
     return torch.stack(losses).sum(0)
+
+
+def _modules(model: AlloyModel, data: DistillationSet) -> list[nn.Module]:
+    """Heads that learn, and sites of numbers, which may hold their scale."""
+    heads = [model.heads[name] for name in (*data.probabilities, *data.moments)]
+    return [*heads, *(cast("nn.Module", model.site(name)) for name in data.moments)]

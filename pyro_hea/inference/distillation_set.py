@@ -1,4 +1,4 @@
-"""The distillation set: synthetic alloys with the class probabilities of a fitted teacher.
+"""The distillation set: synthetic alloys with the predictions of a fitted teacher.
 
 A network that is fitted to a few hundred labels for long is overconfident on alloys of new element
 sets, where forests do better. A network that learns the forests' probabilities of many unlabelled
@@ -21,13 +21,16 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from pyro_hea.alloys.dataset import AlloyBatch
-from pyro_hea.spec import Binary, Categorical
+from pyro_hea.inference.heads import Measurements
+from pyro_hea.inference.number_teacher import number_moments
+from pyro_hea.spec import Binary, Categorical, Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyro_hea.alloys.features import FeatureMap
-    from pyro_hea.spec import Distillation, ModelSpec
+    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.spec import Distillation
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -50,38 +53,50 @@ _SWAP_PROBABILITY = 0.4
 
 @dataclass(frozen=True)
 class DistillationSet:
-    """Unlabelled alloys and the class probabilities that the heads learn.
+    """Unlabelled alloys and the predictions that the heads learn.
 
     Attributes
     ----------
     alloys : AlloyBatch
-        V alloys without labels: M real ones, then the synthetic ones.
+        V alloys without labels: M real ones, then the synthetic ones. Their conditions are those
+        of measurements, drawn at random.
     real : int
         M.
     probabilities : mapping of str to Tensor of shape (K, V, C)
         By target, of each class, by the teacher of each member.
+    moments : mapping of str to Tensor of shape (K, V, 2)
+        By number, its mean and standard deviation, standardised as the labels are.
     """
 
     alloys: AlloyBatch
     real: int
     probabilities: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor]
 
 
 def distillation_set(
-    spec: ModelSpec, batches: Sequence[AlloyBatch], feature_map: FeatureMap, seed: int
+    model: AlloyModel,
+    batches: Sequence[AlloyBatch],
+    feature_map: FeatureMap,
+    seed: int,
+    measurements: Mapping[str, Measurements] | None = None,
 ) -> DistillationSet:
     """Fit the teacher of each member to the labels and predict real and synthetic alloys.
 
     Parameters
     ----------
-    spec : ModelSpec
-        With `training.distillation`.
+    model : AlloyModel
+        With `training.distillation` in its spec.
     batches : sequence of AlloyBatch
-        Training alloys, labelled or not; the synthetic alloys are made from them.
+        Training alloys, labelled or not; the synthetic alloys are made from them. Numbers are
+        learnt from the first alone: those of the others are kept for calibration.
     feature_map : FeatureMap
         Over the elements of the batches.
     seed : int
+    measurements : mapping of str to Measurements
+        Every report in the first batch of the numbers that have conditions.
     """
+    spec = model.spec
     settings, members = spec.training.distillation, spec.training.members
     assert settings is not None
     rng = np.random.default_rng(seed)
@@ -92,8 +107,17 @@ def distillation_set(
     fractions = np.vstack([real, synthetic])
     like = batches[0].features
     features = feature_map(torch.tensor(fractions)).to(like)
-    probabilities = {}
+    unlabelled = features.cpu().numpy(), np.sqrt(fractions)
+    probabilities, moments, conditions = {}, {}, {}
     for name in spec.distilled_targets:
+        if isinstance(spec.target(name), Continuous):
+            reports = (measurements or {}).get(name) or _labels_of(batches[0], name)
+            picked = rng.integers(len(reports.rows), size=len(fractions))
+            conditions[name] = reports.conditions[torch.tensor(picked)]
+            moments[name] = number_moments(
+                model, name, batches[0], reports, (*unlabelled, conditions[name]), rng
+            )
+            continue
         labelled = [batch.take(batch.known(name)) for batch in batches if name in batch.targets]
         if labelled:
             target = spec.target(name)
@@ -102,7 +126,7 @@ def distillation_set(
                 torch.cat([b.features for b in labelled]).cpu().numpy(),
                 torch.cat([b.composition for b in labelled]).sqrt().cpu().numpy(),
                 torch.cat([b.targets[name] for b in labelled]).cpu().numpy().astype(int),
-                (features.cpu().numpy(), np.sqrt(fractions)),
+                unlabelled,
                 classes=len(target.classes),
                 settings=settings,
                 members=members,
@@ -110,7 +134,14 @@ def distillation_set(
             )
             probabilities[name] = torch.tensor(predicted).to(like)
     compositions = torch.tensor(fractions).to(like)
-    return DistillationSet(AlloyBatch(compositions, features, {}, {}), len(real), probabilities)
+    alloys = AlloyBatch(compositions, features, {}, {}, conditions)
+    return DistillationSet(alloys, len(real), probabilities, moments)
+
+
+def _labels_of(batch: AlloyBatch, name: str) -> Measurements:
+    """The labels of a number without conditions, as its reports."""
+    rows = batch.known(name).nonzero()[:, 0]
+    return Measurements(rows, batch.features.new_zeros(len(rows), 0), batch.targets[name][rows])
 
 
 def synthetic_compositions(real: Floats, number: int, rng: np.random.Generator) -> Floats:

@@ -8,13 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyro_hea.devices import fork_rng, random_states, seeded, set_random_states
-from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.devices import (
+    exclusive,
+    fork_rng,
+    random_states,
+    seeded,
+    set_random_states,
+    unvalidated,
+)
+from pyro_hea.errors import CheckpointError, TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
     ELBO,
@@ -28,13 +34,13 @@ from pyro_hea.inference.objective import (
     without_masks,
 )
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
-from pyro_hea.program.model import MEMBERS_DIM
 from pyro_hea.program.sites import ContinuousSite
+from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference.heads import Measurements
-    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 
 EVALUATE_EVERY = 5
@@ -42,6 +48,9 @@ EVALUATE_EVERY = 5
 
 _GATHERED = 0.25
 """Alloys with several unknown classes share one step if they are at most this part of a batch."""
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""State of AdamW for each parameter."""
 
 _VALIDATION_SEED = 0
 """Each evaluation has the same noise, so that evaluations differ by the weights alone."""
@@ -66,7 +75,7 @@ class Trainer:
 
     Parameters
     ----------
-    model : AlloyModel
+    model : TargetModel
     data : AlloyBatch
         All training alloys, labelled and unlabelled.
     validation : AlloyBatch, optional
@@ -89,7 +98,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: AlloyModel,
+        model: TargetModel,
         data: AlloyBatch,
         validation: AlloyBatch | None,
         seed: int,
@@ -104,7 +113,11 @@ class Trainer:
         self.settings = settings or model.spec.training
         self.device = data.features.device
         self.epoch = 0
-        distilled = tuple(f"heads.{name}." for name in model.spec.distilled_targets)
+        distilled = tuple(
+            f"{part}.{name}."
+            for name in model.spec.distilled_targets
+            for part in ("heads", "sites")
+        )
         self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(distilled)}
         heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
         rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
@@ -130,6 +143,7 @@ class Trainer:
             name: known
             for name in model.spec.target_names
             if isinstance(model.site(name), ContinuousSite)
+            and name not in model.spec.distilled_targets
             and (known := held_out(model, name, data, validation))
         }
         parts = 1 + len(self._numbers), model.members
@@ -160,15 +174,16 @@ class Trainer:
             yield record
 
     def _epoch(self, before: dict[str, Tensor]) -> EpochRecord:
-        with warnings.catch_warnings():  # Pyro warns of what is raised below
+        with exclusive(), warnings.catch_warnings():  # Pyro warns of what is raised below
             warnings.filterwarnings("ignore", "Encountered NaN")
             loss = float(self._train_epoch())
             if not math.isfinite(loss):  # checked once an epoch, since each check takes time
                 self.restore(before)
                 loss = float(self._train_epoch(checked=True))
-        for name, parameter in self.model.named_parameters():
-            if not parameter.isfinite().all():
-                raise self._diverged(f"the gradient of {name}")
+        parameters = dict(self.model.named_parameters())
+        finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
+        if not all(finite):
+            raise self._diverged(f"the gradient of {[*parameters][finite.index(False)]}")
         self.epoch += 1
         due = self.epoch % EVALUATE_EVERY == 0 or self.epoch == self.settings.epochs
         if not due or (self.validation is None and not self._numbers):
@@ -186,13 +201,14 @@ class Trainer:
         steps = steps_per_epoch(len(self.data), self.settings)
         total = torch.zeros((), device=self.device)
         self.model.train()
-        with self._own_randomness(), pyro.validation_enabled(False):
+        with self._own_randomness(), unvalidated():
             order = self._order()
+            on_device = order.to(self.device).tensor_split(steps)
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
                 )
-                batch = self._jittered(self.data.take(rows.to(self.device)))
+                batch = self._jittered(self.data.take(on_device[step]))
                 loss = self._elbo_loss(batch, self._patterns[rows]) / len(batch)
                 loss = loss + self.settings.label_weight * self.head_loss(batch)
                 if checked and not loss.isfinite():
@@ -223,8 +239,9 @@ class Trainer:
         present = pattern.unique()
         loss = torch.zeros((), device=self.device)
         for one in present:
-            rows = (pattern == one).nonzero()[:, 0].to(self.device)
-            some = batch.take(rows) if len(present) > 1 else batch
+            some = batch
+            if len(present) > 1:
+                some = batch.take((pattern == one).nonzero()[:, 0].to(self.device))
             loss = loss + elbo_loss(self.model, *split_by_class(self.model, without_masks(some)))
         return loss
 
@@ -254,7 +271,7 @@ class Trainer:
         if validation is None:  # but for the numbers, later weights are better
             self._keep_better(torch.stack([-self.epoch * every, *of_numbers]))
             return None, None, None
-        with fork_rng(), pyro.validation_enabled(False):
+        with fork_rng(), unvalidated():
             bounds = []
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
@@ -317,8 +334,14 @@ class Trainer:
         return {name: value.clone().contiguous() for name, value in tensors.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from a `state`."""
-        tensors = {name: value.clone() for name, value in tensors.items()}
+        """Continue from a `state`, which may come from another device.
+
+        Raises
+        ------
+        CheckpointError
+            For a tensor that is missing, unknown, or of another shape or type than this training's.
+        """
+        tensors = self._checked(tensors)
         self._optimizer.state.clear()
         for n, p in self.model.named_parameters():
             p.data.copy_(tensors[f"weights.{n}"])
@@ -326,13 +349,47 @@ class Trainer:
             self._best[n] = tensors[f"best.{n}"].to(self.device)
             if f"optimizer.step.{n}" in tensors:
                 self._optimizer.state[p] = {
-                    "step": tensors[f"optimizer.step.{n}"],
-                    "exp_avg": tensors[f"optimizer.exp_avg.{n}"].to(self.device),
-                    "exp_avg_sq": tensors[f"optimizer.exp_avg_sq.{n}"].to(self.device),
+                    key: tensors[f"optimizer.{key}.{n}"].to(self.device) for key in _MOMENTS
                 }
         self.epoch = int(tensors["epoch"])
         self._best_loss, self._stale = tensors["best_loss"], tensors["stale"]
-        self._random_states = {name: tensors[name] for name in self._random_states}
+        # A state from another kind of device has no random state of this one, which stays.
+        states = {name: tensors[name] for name in self._random_states if name in tensors}
+        self._random_states = self._random_states | states
+
+    def _checked(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copies of the tensors of a state, each compared with what this training has there."""
+        moments = {
+            f"optimizer.{key}.{name}": torch.zeros(()) if key == "step" else parameter
+            for name, parameter in self._trained.items()
+            for key in _MOMENTS
+            if f"optimizer.{key}.{name}" in tensors
+        }
+        for name in self._trained:
+            if sum(f"optimizer.{key}.{name}" in moments for key in _MOMENTS) not in (0, 3):
+                raise CheckpointError(f"the training state has not all of optimizer.*.{name}")
+        expected = {n: t for n, t in self.state().items() if not n.startswith("optimizer.")}
+        expected |= moments
+        of_a_device = {"cuda_rng.0"}  # a state may come from another one
+        for name in sorted((expected.keys() ^ tensors.keys()) - of_a_device):
+            kind = "no" if name in expected else "an unknown"
+            raise CheckpointError(f"the training state has {kind} tensor '{name}'")
+        for name in sorted(expected.keys() & tensors.keys()):
+            value, like = tensors[name], expected[name]
+            if value.shape != like.shape or value.dtype != like.dtype:
+                raise CheckpointError(
+                    f"the training state has '{name}' as {value.dtype} of shape "
+                    f"{tuple(value.shape)}; here it is {like.dtype} of shape {tuple(like.shape)}"
+                )
+            if name != "best_loss" and not value.isfinite().all():
+                raise CheckpointError(f"'{name}' of the training state is not finite")
+        if not 0 <= tensors["epoch"] <= self.settings.epochs or (tensors["stale"] < 0).any():
+            raise CheckpointError("the training state counts epochs that this training has not")
+        try:
+            torch.Generator().set_state(tensors["rng"])
+        except RuntimeError as error:
+            raise CheckpointError(f"'rng' of the training state is none: {error}") from None
+        return {name: value.clone() for name, value in tensors.items()}
 
 
 def _mean(losses: list[Tensor], members: int) -> Tensor:
@@ -341,7 +398,7 @@ def _mean(losses: list[Tensor], members: int) -> Tensor:
 
 
 @torch.no_grad()
-def _faulty_site(model: AlloyModel, batch: AlloyBatch) -> str:
+def _faulty_site(model: TargetModel, batch: AlloyBatch) -> str:
     """The first site, guide before model, whose value or log probability is not finite."""
     branches = poutine.enum(model.guide, first_available_dim=MEMBERS_DIM - 1)
     guide = poutine.trace(branches).get_trace(batch)  # enumerated: NaN cannot be sampled

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import TransformedDistribution
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
 from pyro_hea.spec import VampPrior
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel, Values
+    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.targets import Values
     from pyro_hea.spec import Training
 
 _SLEEP_SHARE, _WAKE_SHARE = 1 / 4, 1 / 8
@@ -63,7 +63,7 @@ def train_encoder(model: AlloyModel, data: AlloyBatch, settings: Training, seed:
     model.eval().requires_grad_(False)
     model.encoder.train().requires_grad_(True)
     try:
-        with seeded(seed), pyro.validation_enabled(False):
+        with seeded(seed), unvalidated():
             _train(model, data, settings, steps)
     except BaseException:
         model.encoder.load_state_dict(before)

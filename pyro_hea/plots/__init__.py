@@ -1,19 +1,24 @@
 """Figures from tables: training, classification, latent space, compositions, predictions.
 
 Each function draws on the axes that it is given, or on a new `matplotlib.figure.Figure` of its own
-in the house style, and returns the axes. Nothing global changes: no rcParams, no pyplot state. In
-a notebook (after ``%matplotlib inline``) the figure is ``roc(y, p).figure``.
+in the house style, and returns the axes: of several panels a tuple of them. Nothing global
+changes: no rcParams, no pyplot state. A notebook shows what is returned as the figure, and
+``roc(y, p).save("roc.png")`` writes it.
 """
 
+from pyro_hea.plots._style import Panels
 from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
 from pyro_hea.plots.benchmarks import curve_panels, interval_panels
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.comparisons import comparison_panels
 from pyro_hea.plots.compositions import composition_bars, reconstruction
+from pyro_hea.plots.conditions import condition_curve
+from pyro_hea.plots.cross_validation import cross_validation_panels
 from pyro_hea.plots.designs import (
     design_chains,
     design_judgement,
     design_novelty,
+    design_pareto,
     design_trail,
 )
 from pyro_hea.plots.draws import (
@@ -35,16 +40,20 @@ from pyro_hea.plots.training import training_curve
 from pyro_hea.plots.traversals import traversal_plot
 
 __all__ = [
+    "Panels",
     "axis_map",
     "beeswarm",
     "chain_ranks",
     "comparison_panels",
     "composition_bars",
+    "condition_curve",
     "correlation_map",
+    "cross_validation_panels",
     "curve_panels",
     "design_chains",
     "design_judgement",
     "design_novelty",
+    "design_pareto",
     "design_trail",
     "draws_bars",
     "element_map",

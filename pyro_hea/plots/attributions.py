@@ -9,17 +9,17 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from pyro_hea.plots._names import feature_label, measured
+from pyro_hea.plots._labels import feature_label, label_width, target_label, tick_labels
 from pyro_hea.plots._style import (
     BLACK,
     BLUE,
-    FAINT,
+    LIGHT_GREY,
+    REFERENCE,
     VERMILION,
-    drawn_on,
-    name_rows,
-    require,
-    room,
-    shortened,
+    label_rows,
+    legend_above,
+    require_columns,
+    styled_axes,
 )
 
 MOST_PLAYERS = 20
@@ -51,10 +51,10 @@ def importance_bars(
     >>> importance_bars(table).get_xlabel()
     'mean |SHAP| (probability; 94 % of the members)'
     """
-    require(importance, ("mean", "low", "high"))
+    require_columns(importance, ("mean", "low", "high"))
     shown = importance.sort_values("mean", ascending=False).head(MOST_PLAYERS)
     names, rows = [feature_label(name) for name in shown.index], np.arange(len(shown))
-    with drawn_on(ax, (4.5 + room(names), 1.1 + 0.27 * len(shown))) as ax:
+    with styled_axes(ax, (4.5 + label_width(names), 1.1 + 0.27 * len(shown))) as ax:
         ax.barh(rows, shown["mean"], 0.62, color=BLUE, label="this model")
         ax.hlines(rows, shown["low"], shown["high"], color=BLACK, linewidth=1.3)
         if "published" in shown:
@@ -67,9 +67,9 @@ def importance_bars(
                 markersize=6,
                 label="published model (arXiv:2409.06740)",
             )
-            ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+            legend_above(ax)
         ax.set(xlabel=f"mean |SHAP| ({unit}; 94 % of the members)", xlim=(0, None))
-        name_rows(ax, names)
+        label_rows(ax, names)
     return ax
 
 
@@ -107,8 +107,8 @@ def beeswarm(
     names = [feature_label(name) for name in order]
     widest = max(float(means.abs().to_numpy().max()), 1e-9)
     shades = colormaps["cividis"]
-    with drawn_on(ax, (5.6 + room(names), 1.3 + 0.3 * len(order))) as ax:
-        ax.axvline(0, color="0.45", linewidth=1)
+    with styled_axes(ax, (5.6 + label_width(names), 1.3 + 0.3 * len(order))) as ax:
+        ax.axvline(0, **REFERENCE)
         for row, name in enumerate(order):
             x = means[name].to_numpy(float)
             colour: str | npt.NDArray[np.float64] = "0.6"
@@ -123,7 +123,7 @@ def beeswarm(
                 linewidths=0.25,
             )
         ax.set_xlabel(f"SHAP value ({unit}, mean over the members)")
-        name_rows(ax, names)
+        label_rows(ax, names)
         if any(name in features for name in order):
             bar = ax.figure.colorbar(ScalarMappable(cmap=shades), ax=ax, ticks=[0, 1], pad=0.02)
             bar.ax.set_yticklabels(["lowest", "highest"])
@@ -169,7 +169,7 @@ def waterfall(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['omega = 1.5']
     """
-    require(table, ("value", "mean", "low", "high"))
+    require_columns(table, ("value", "mean", "low", "high"))
     shown, rest = table.head(MOST_PLAYERS), table.iloc[MOST_PLAYERS:]
     labels = [
         feature_label(name) + (f" = {value:.4g}" if np.isfinite(value) else "")
@@ -184,7 +184,7 @@ def waterfall(
     ends = base + steps["mean"].cumsum().to_numpy()
     starts, rows = np.append(base, ends[:-1]), np.arange(len(steps))
     digits = ".2f" if unit == "probability" else ".4g"
-    with drawn_on(ax, (5.0 + room(labels), 1.6 + 0.27 * len(steps))) as ax:
+    with styled_axes(ax, (5.0 + label_width(labels), 1.6 + 0.27 * len(steps))) as ax:
         up = (steps["mean"] >= 0).to_numpy()
         for rising, face, hatch, label in (
             (True, BLUE, "", "raises"),
@@ -211,15 +211,15 @@ def waterfall(
         )
         ax.use_sticky_edges = False
         ax.margins(x=0.05)
-        ax.vlines(ends[:-1], rows[:-1] - 0.33, rows[1:] + 0.33, color=FAINT, linewidth=0.8)
-        ax.axvline(base, color="0.45", linewidth=1, linestyle=":")
+        ax.vlines(ends[:-1], rows[:-1] - 0.33, rows[1:] + 0.33, color=LIGHT_GREY, linewidth=0.8)
+        ax.axvline(base, **REFERENCE)
         ax.axvline(ends[-1], color=BLACK, linewidth=1, linestyle="--")
         ax.set_xlabel(
-            f"{measured(target, unit)}, from {base:{digits}} (background, dotted)\n"
-            f"to {ends[-1]:{digits}} ({shortened(pd.Index([alloy]))[0]}, dashed)"
+            f"{target_label(target, unit)}, from {base:{digits}} (background, dotted)\n"
+            f"to {ends[-1]:{digits}} ({tick_labels([alloy])[0]}, dashed)"
         )
-        name_rows(ax, labels)
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+        label_rows(ax, labels)
+        legend_above(ax)
     return ax
 
 

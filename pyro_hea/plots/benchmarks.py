@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from pyro_hea.plots._labels import label_width, readable
 from pyro_hea.plots._style import (
     BLACK,
     BLUE,
     GREEN,
+    LINES,
+    MARKERS,
     ORANGE,
     PURPLE,
+    REFERENCE,
     SKY,
     VERMILION,
     YELLOW,
+    Panels,
+    error_bars,
     house_style,
-    require,
-    room,
-    words,
+    new_panels,
+    require_columns,
 )
 
-_LOOKS = tuple(
-    zip(
-        (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW),
-        "os^DvP*X",
-        ("-", "--", "-.", ":", "-", "--", "-.", ":"),
-        strict=True,
-    )
-)
-"""Colour, marker and line of each series; the markers tell them apart in grey."""
+_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
+_LOOKS = tuple(zip(_COLOURS, MARKERS, LINES * 2, strict=True))
+"""Colour, marker and line of each series."""
 
 
-def interval_panels(table: pd.DataFrame, reference: float | None = None) -> list[Axes]:
+def interval_panels(table: pd.DataFrame, reference: float | None = None) -> Panels:
     """Draw means with their intervals, one panel a measure and one row a name.
 
     Parameters
@@ -48,7 +45,8 @@ def interval_panels(table: pd.DataFrame, reference: float | None = None) -> list
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
+        A tuple of the matplotlib axes.
 
     Examples
     --------
@@ -57,26 +55,23 @@ def interval_panels(table: pd.DataFrame, reference: float | None = None) -> list
     >>> [panel.get_xlabel() for panel in interval_panels(table)]
     ['AUC']
     """
-    require(table, ("measure", "name", "mean", "low", "high"))
+    require_columns(table, ("measure", "name", "mean", "low", "high"))
     names = list(dict.fromkeys(table["name"]))
     measures = list(dict.fromkeys(table["measure"]))
     with house_style():
-        width = 0.8 + room(names) + 2.6 * len(measures)
-        figure = Figure(figsize=(width, 1.1 + 0.32 * len(names)), layout="constrained")
-        panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+        width = 0.8 + label_width(names) + 2.6 * len(measures)
+        panels = new_panels((width, 1.1 + 0.32 * len(names)), columns=len(measures), sharey=True)
         for panel, measure in zip(panels, measures, strict=True):
             rows = table[table["measure"] == measure]
             _draw_intervals(panel, rows, names)
             if reference is not None:
-                panel.axvline(reference, color="0.45", linewidth=1, linestyle=":")
+                panel.axvline(reference, **REFERENCE)
             panel.set_xlabel(measure)
-        panels[0].set_yticks(range(len(names)), [words(str(name)) for name in names])
+        panels[0].set_yticks(range(len(names)), [readable(str(name)) for name in names])
         panels[0].set_ylim(len(names) - 0.5, -0.5)
         if "group" in table:
-            figure.legend(
-                *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3
-            )
-    return list(panels)
+            _shared_legend(panels, 3)
+    return panels
 
 
 def _draw_intervals(panel: Axes, rows: pd.DataFrame, names: list[Hashable]) -> None:
@@ -88,7 +83,7 @@ def _draw_intervals(panel: Axes, rows: pd.DataFrame, names: list[Hashable]) -> N
         panel.errorbar(
             chosen["mean"],
             [names.index(name) + offset for name in chosen["name"]],
-            xerr=_beside(chosen),
+            xerr=error_bars(chosen),
             fmt=marker,
             color=colour,
             markersize=4.5,
@@ -98,7 +93,7 @@ def _draw_intervals(panel: Axes, rows: pd.DataFrame, names: list[Hashable]) -> N
         )
 
 
-def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
+def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> Panels:
     """Draw measures against a size on a logarithmic axis, one panel a pair of labels.
 
     Parameters
@@ -111,7 +106,8 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
+        A tuple of the matplotlib axes.
 
     Examples
     --------
@@ -120,15 +116,14 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
     >>> [panel.get_ylabel() for panel in curve_panels(table)]
     ['AUC']
     """
-    require(table, ("x_label", "y_label", "name", "x", "mean"))
+    require_columns(table, ("x_label", "y_label", "name", "x", "mean"))
     names = list(dict.fromkeys(table["name"]))
     pairs = list(table.groupby(["y_label", "x_label"], sort=False))
     sizes = table["x_label"].nunique()
     across = sizes if sizes > 1 and len(pairs) % sizes == 0 else len(pairs)
     down = len(pairs) // across
     with house_style():
-        figure = Figure(figsize=(3.6 * across + 0.4, 3.0 * down + 0.5), layout="constrained")
-        panels = figure.subplots(down, across, squeeze=False).ravel()
+        panels = new_panels((3.6 * across + 0.4, 3.0 * down + 0.5), down, across)
         for panel, ((y_label, x_label), rows) in zip(panels, pairs, strict=True):
             for index, name in enumerate(names):
                 line = rows[rows["name"] == name].sort_values("x")
@@ -137,13 +132,13 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
                     panel.errorbar(
                         line["x"],
                         line["mean"],
-                        yerr=_beside(line) if "low" in line else None,
+                        yerr=error_bars(line) if "low" in line else None,
                         fmt=f"{marker}{style}",
                         color=colour,
                         markersize=4.5,
                         linewidth=1.3,
                         capsize=2,
-                        label=words(str(name)),
+                        label=readable(str(name)),
                     )
             panel.set_xscale("log")
             panel.set_xticks(sorted(rows["x"].unique()), minor=False)
@@ -153,12 +148,11 @@ def curve_panels(table: pd.DataFrame, logarithmic: bool = False) -> list[Axes]:
                 panel.set_yscale("log")
             panel.set(xlabel=x_label, ylabel=y_label)
         if len(names) > 1:
-            handles = panels[0].get_legend_handles_labels()
-            figure.legend(*handles, loc="outside upper center", ncols=2 * across)
-    return list(panels)
+            _shared_legend(panels, 2 * across)
+    return panels
 
 
-def _beside(rows: pd.DataFrame) -> np.ndarray:
-    """How far low and high are from the mean, (2, N)."""
-    sides = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-    return np.maximum(np.array(sides, float), 0.0)
+def _shared_legend(panels: Panels, columns: int) -> None:
+    """One legend for all panels, above them."""
+    handles = panels[0].get_legend_handles_labels()
+    panels.figure.legend(*handles, loc="outside upper center", ncols=columns)

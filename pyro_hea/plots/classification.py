@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from sklearn.metrics import auc, roc_curve
 
 from pyro_hea.measures import expected_calibration_error, reliability_table
-from pyro_hea.plots._style import BLUE, VERMILION, drawn_on
+from pyro_hea.plots._style import BLUE, REFERENCE, VERMILION, styled_axes
 
 COMPLEX = 4
 """Elements from which on an alloy is drawn in the second curve of `roc`."""
@@ -50,7 +50,7 @@ def roc(
     if number_of_elements is not None:
         complex_ = np.isfinite(y) & (np.asarray(number_of_elements) >= COMPLEX)
         groups.append((f"≥ {COMPLEX} elements", complex_, VERMILION, "--"))
-    with drawn_on(ax, (4.6, 4.6)) as ax:
+    with styled_axes(ax, (4.6, 4.6)) as ax:
         for name, rows, colour, line in groups:
             if len(np.unique(y[rows])) < 2:
                 ax.plot([], [], line, color=colour, label=f"{name} (labels of one class only)")
@@ -58,7 +58,7 @@ def roc(
             false, true, _ = roc_curve(y[rows], p[rows])
             label = f"{name} (AUC {auc(false, true):.3f}, n = {rows.sum()})"
             ax.plot(false, true, line, color=colour, label=label)
-        ax.axline((0, 0), slope=1, color="0.45", linewidth=1, linestyle=":", label="chance")
+        ax.axline((0, 0), slope=1, label="chance", **REFERENCE)
         ax.set(
             xlabel="false positive rate (share of labels 0)",
             ylabel="true positive rate (share of labels 1)",
@@ -100,10 +100,8 @@ def reliability(y: npt.ArrayLike, p: npt.ArrayLike, ax: Axes | None = None) -> A
     bins = reliability_table(y, p)
     label = f"alloys in the bin (ECE {expected_calibration_error(y, p):.3f}), 90 % interval"
     full = bins[bins["n"] > 0]
-    with drawn_on(ax, (4.6, 4.8)) as ax:
-        ax.axline(
-            (0, 0), slope=1, color="0.45", linewidth=1, linestyle=":", label="perfectly calibrated"
-        )
+    with styled_axes(ax, (4.6, 4.8)) as ax:
+        ax.axline((0, 0), slope=1, label="perfectly calibrated", **REFERENCE)
         ax.errorbar(
             full["predicted"],
             full["observed"],

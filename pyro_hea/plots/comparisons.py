@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pyro_hea.plots._style import BLUE, VERMILION, house_style, require, room, words
+from pyro_hea.plots._labels import label_width, readable
+from pyro_hea.plots._style import (
+    BLUE,
+    REFERENCE,
+    VERMILION,
+    Panels,
+    house_style,
+    new_panels,
+    require_columns,
+)
 
 
-def comparison_panels(table: pd.DataFrame) -> list[Axes]:
+def comparison_panels(table: pd.DataFrame) -> Panels:
     """Draw how far each spec is below the best, one panel for each thing that is predicted.
 
     Parameters
@@ -20,7 +27,7 @@ def comparison_panels(table: pd.DataFrame) -> list[Axes]:
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
         In each the difference of the log predictive densities to the best spec, with its standard
         error over the same alloys (bars); the best is the diamond at 0.
 
@@ -31,25 +38,24 @@ def comparison_panels(table: pd.DataFrame) -> list[Axes]:
     >>> [panel.get_title() for panel in comparison_panels(table)]
     ['composition']
     """
-    require(table, ("elpd_diff", "dse"))
+    require_columns(table, ("elpd_diff", "dse"))
     about = list(dict.fromkeys(table.index.get_level_values("about")))
     specs = list(dict.fromkeys(table.index.get_level_values("spec")))
     with house_style():
-        width = 0.8 + room(map(str, specs)) + 2.7 * len(about)
-        figure = Figure(figsize=(width, 1.3 + 0.34 * len(specs)), layout="constrained")
-        panels = figure.subplots(1, len(about), sharey=True, squeeze=False)[0]
+        width = 0.8 + label_width(map(str, specs)) + 2.7 * len(about)
+        panels = new_panels((width, 1.3 + 0.34 * len(specs)), columns=len(about), sharey=True)
         for panel, name in zip(panels, about, strict=True):
             rows = table.loc[name]
             at = np.array([specs.index(spec) for spec in rows.index])
             below, error = -rows["elpd_diff"].to_numpy(float), rows["dse"].to_numpy(float)
             best = below == below.max()
-            panel.axvline(0, color="0.45", linewidth=1, linestyle=":")
+            panel.axvline(0, **REFERENCE)
             panel.errorbar(
                 below[~best], at[~best], xerr=error[~best], fmt="o", color=BLUE, capsize=3
             )
             panel.plot(below[best], at[best], "D", color=VERMILION)
             panel.set_xlabel("log predictive density,\nless the best's (nats, all alloys)")
-            panel.set_title(words(str(name)))
-        panels[0].set_yticks(range(len(specs)), [words(str(spec)) for spec in specs])
+            panel.set_title(readable(str(name)))
+        panels[0].set_yticks(range(len(specs)), [readable(str(spec)) for spec in specs])
         panels[0].set_ylim(len(specs) - 0.5, -0.5)
-    return list(panels)
+    return panels

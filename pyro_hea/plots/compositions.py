@@ -6,24 +6,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pyro_hea.measures import composition_metrics
-from pyro_hea.plots._style import BLACK, BLUE, drawn_on, require, room, shortened, words
+from pyro_hea.plots._elements import element_style
+from pyro_hea.plots._labels import label_width, readable, tick_labels
+from pyro_hea.plots._style import BLACK, BLUE, REFERENCE, legend_above, require_columns, styled_axes
 
 MOST_BARS = 20
 """Alloys drawn by `composition_bars`, from the first row of its table on."""
 
-# Tints of the palette: a symbol stays legible on each.
-_COLOURS = (
-    "#a6d4f2",
-    "#f3c566",
-    "#7fcbb0",
-    "#f7f1a0",
-    "#e3b9d2",
-    "#7fb2d8",
-    "#eb9a66",
-    "#d6d6d6",
-)
-_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++", "o")
-_PATCH = {"boxstyle": "round,pad=0.12", "facecolor": "white", "linewidth": 0, "alpha": 0.85}
+_LABEL_BOX = {"boxstyle": "round,pad=0.12", "facecolor": "white", "linewidth": 0, "alpha": 0.85}
 _LABELLED = 4.0
 """at.%; a segment narrower than this holds no element symbol."""
 
@@ -57,8 +47,8 @@ def reconstruction(true: pd.DataFrame, reconstructed: pd.DataFrame, ax: Axes | N
     errors = composition_metrics(true, reconstructed)
     present = true.to_numpy() > 0
     left, right = 100 * true.to_numpy()[present], 100 * reconstructed.to_numpy()[present]
-    with drawn_on(ax, (4.6, 4.6)) as ax:
-        ax.axline((0, 0), slope=1, color="0.45", linewidth=1, linestyle="--", label="identity")
+    with styled_axes(ax, (4.6, 4.6)) as ax:
+        ax.axline((0, 0), slope=1, label="identity", **REFERENCE)
         ax.scatter(
             left,
             right,
@@ -98,7 +88,7 @@ def composition_bars(
     ----------
     fractions : DataFrame
         Atomic fractions, indexed by formula, best alloy first; the first `MOST_BARS` are drawn.
-        An element keeps its look as long as the columns stay the same.
+        An element has the same look in every figure.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     probability : DataFrame, optional
@@ -119,22 +109,23 @@ def composition_bars(
     """
     shown = 100 * fractions.iloc[:MOST_BARS]
     rows = range(len(shown))
-    names = shortened(shown.index)
-    width = (6.0 if probability is None else 7.5) + room(names)
-    with drawn_on(ax, (width, 1.1 + 0.27 * len(shown))) as ax:
+    names = tick_labels(shown.index)
+    width = (6.0 if probability is None else 7.5) + label_width(names)
+    with styled_axes(ax, (width, 1.1 + 0.27 * len(shown))) as ax:
         left = 0 * shown.iloc[:, 0]
-        for i, (element, amount) in enumerate(shown.items()):
+        for element, amount in shown.items():
             if not amount.any():
                 continue
+            look = element_style(str(element))
             ax.barh(
                 rows,
                 amount,
                 left=left,
                 height=0.8,
-                facecolor=_COLOURS[i % len(_COLOURS)],
+                facecolor=look.tint,
                 edgecolor="0.45",
                 linewidth=0.5,
-                hatch=_HATCHES[i % len(_HATCHES)],
+                hatch=look.hatch,
                 label=str(element),
             )
             for row in rows:
@@ -147,12 +138,7 @@ def composition_bars(
                         va="center",
                         fontsize=8,
                         color=BLACK,
-                        bbox={
-                            "boxstyle": "round,pad=0.12",
-                            "facecolor": "white",
-                            "linewidth": 0,
-                            "alpha": 0.85,
-                        },
+                        bbox=_LABEL_BOX,
                     )
             left = left + amount
         count = len(fractions)
@@ -165,15 +151,7 @@ def composition_bars(
         ax.set_yticks(rows, names)
         ax.tick_params(axis="y", length=0)
         ax.grid(visible=False)
-        ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=10,
-            borderaxespad=0.3,
-            handlelength=1.4,
-            handletextpad=0.4,
-            columnspacing=1.0,
-        )
+        legend_above(ax, 10, handlelength=1.4, handletextpad=0.4, columnspacing=1.0)
         if probability is not None:
             _beside(ax, probability.iloc[:MOST_BARS])
     return ax
@@ -182,10 +160,10 @@ def composition_bars(
 def _beside(ax: Axes, probability: pd.DataFrame) -> None:
     name = str(probability.columns[0])
     low, high = f"{name}_low", f"{name}_high"
-    label = f"probability of\n{words(name)}"
+    label = f"probability of\n{readable(name)}"
     texts = [f"{value:.2f}" for value in probability[name]]
     if low in probability:
-        require(probability, [high])
+        require_columns(probability, [high])
         label += "\n(94 % interval)"
         ends = zip(texts, probability[low], probability[high], strict=True)
         texts = [f"{text} ({a:.2f}–{b:.2f})" for text, a, b in ends]

@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from pyro_hea.errors import DataError
+from pyro_hea.plots._elements import element_style
+from pyro_hea.plots._labels import readable
 from pyro_hea.plots._style import (
     BLACK,
     BLUE,
-    FAINT,
     GREEN,
+    LIGHT_GREY,
+    LINES,
     ORANGE,
+    REFERENCE,
     VERMILION,
-    drawn_on,
-    require,
-    words,
+    legend_right,
+    require_columns,
+    styled_axes,
 )
+from pyro_hea.plots.draws import draw_rank_differences
 
 if TYPE_CHECKING:
     import arviz as az
@@ -55,16 +60,17 @@ def design_trail(trail: pd.DataFrame, elements: list[str], ax: Axes | None = Non
     >>> design_trail(trail, ["Co", "Ni"]).get_ylabel()
     'amount (at.%)'
     """
-    require(trail, ["step", *elements])
+    require_columns(trail, ["step", *elements])
     present = [element for element in elements if trail[element].max() >= _SHOWN]
-    styles = ("-", "--", "-.", ":")
-    with drawn_on(ax, (6.0, 3.6)) as ax:
-        for i, element in enumerate(present):
+    with styled_axes(ax, (6.0, 3.6)) as ax:
+        for element in present:
+            look = element_style(element)
             ax.plot(
                 trail["step"],
                 100 * trail[element],
-                linestyle=styles[i % len(styles)],
-                marker="osD^vP*X"[i % 8],
+                linestyle=look.line,
+                marker=look.marker,
+                color=look.ink,
                 markersize=4,
                 label=element,
             )
@@ -79,7 +85,8 @@ def design_trail(trail: pd.DataFrame, elements: list[str], ax: Axes | None = Non
                 color="0.2",
             )
         ax.set(xlabel="step", ylabel="amount (at.%)", ylim=(0, 102))
-        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend_right(ax)
     return ax
 
 
@@ -108,11 +115,11 @@ def design_novelty(table: pd.DataFrame, ax: Axes | None = None, target: str = "a
     'atoms that differ from the nearest known alloy (at.%)'
     """
     low, high = f"{target}_low", f"{target}_high"
-    require(table, ["novelty", target, low, high])
+    require_columns(table, ["novelty", target, low, high])
     y = table[target].to_numpy()
     error = np.maximum(np.abs(np.stack([y - table[low], table[high] - y])), 0)
-    with drawn_on(ax, (5.0, 3.6)) as ax:
-        ax.axhline(0.5, color=VERMILION, linestyle="--", linewidth=1)
+    with styled_axes(ax, (5.0, 3.6)) as ax:
+        ax.axhline(0.5, **REFERENCE)
         ax.errorbar(
             100 * table["novelty"].to_numpy(),
             y,
@@ -120,15 +127,78 @@ def design_novelty(table: pd.DataFrame, ax: Axes | None = None, target: str = "a
             fmt="o",
             markersize=4,
             color=BLUE,
-            ecolor=FAINT,
+            ecolor=LIGHT_GREY,
             elinewidth=0.8,
         )
         ax.set(
             xlabel="atoms that differ from the nearest known alloy (at.%)",
-            ylabel=f"probability of {words(target)}",
+            ylabel=f"probability of {readable(target)}",
             ylim=(0, 1.02),
         )
     return ax
+
+
+def design_pareto(
+    table: pd.DataFrame, x: str, y: str, best: ArrayLike, ax: Axes | None = None
+) -> Axes:
+    """Draw two objectives of designs against each other, with their intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of a `DesignResult`, with a column for each objective.
+    x, y : str
+        Columns of the objectives; `_low` and `_high` of them are drawn where there are any.
+    best : array_like of bool, shape (N,)
+        The Pareto set.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"hardness": [500.0, 600.0], "density": [6.0, 7.0]})
+    >>> design_pareto(table, "hardness", "density", [True, True]).get_ylabel()
+    'density'
+    """
+    require_columns(table, [x, y])
+    best = np.asarray(best, bool)
+    units = table.attrs.get("units", {})
+    with styled_axes(ax, (5.0, 3.8)) as ax:
+        for rows, color, label in (
+            (~best, LIGHT_GREY, "other designs"),
+            (best, BLUE, "Pareto set"),
+        ):
+            if rows.any():
+                error = {"xerr": _interval(table[rows], x), "yerr": _interval(table[rows], y)}
+                ax.errorbar(
+                    table.loc[rows, x],
+                    table.loc[rows, y],
+                    **error,
+                    fmt="o" if label == "Pareto set" else "s",
+                    markersize=4,
+                    color=color,
+                    elinewidth=0.6,
+                    label=label,
+                )
+        front = table[best].sort_values(x)
+        ax.plot(front[x], front[y], color=BLUE, linewidth=1)
+        named = {name: f"{readable(name)} ({units[name]})" for name in (x, y) if units.get(name)}
+        ax.set(xlabel=named.get(x, readable(x)), ylabel=named.get(y, readable(y)))
+        legend_right(ax)
+    return ax
+
+
+def _interval(table: pd.DataFrame, name: str) -> Any:
+    """Distances to the ends of the interval, (2, N), or None where the column has none."""
+    low, high = f"{name}_low", f"{name}_high"
+    if low not in table:
+        return None
+    return np.maximum(np.stack([table[name] - table[low], table[high] - table[name]]), 0)
 
 
 def design_judgement(
@@ -166,9 +236,9 @@ def design_judgement(
     order = np.argsort(x, kind="stable")
     groups = np.array_split(order, min(bins, len(order)))
     means = np.array([[x[rows].mean(), y[rows].mean()] for rows in groups])
-    with drawn_on(ax, (4.2, 4.2)) as ax:
-        ax.plot([0, 1], [0, 1], color=VERMILION, linestyle="--", linewidth=1, label="agreement")
-        ax.plot(x, y, "o", markersize=3, color=FAINT, label="designs")
+    with styled_axes(ax, (4.2, 4.2)) as ax:
+        ax.axline((0, 0), slope=1, label="agreement", **REFERENCE)
+        ax.plot(x, y, "o", markersize=3, color=LIGHT_GREY, label="designs")
         ax.plot(*means.T, "s-", color=BLUE, label="means of equal groups")
         ax.set(
             xlabel="probability by the model",
@@ -214,27 +284,14 @@ def design_chains(
     if idata["posterior"].attrs.get("inference") != "nuts":
         raise DataError("these designs have no Markov chains: ask for them with method='nuts'")
     z = idata["posterior"]["z"].sel(member=member, latent=latent).to_numpy()
-    ranks = rankdata(z).reshape(z.shape) / z.size
-    with drawn_on(ax, (5.4, 3.4)) as ax:
-        for i, chain in enumerate(ranks if kind == "rank" else z):
-            look: dict[str, Any] = {
-                "label": f"chain {i}",
-                "linewidth": 1.0,
-                "linestyle": ("-", "--", "-.", ":")[i % 4],  # told apart in grey too
-                "color": _CHAINS[i % len(_CHAINS)],
-            }
-            if kind == "trace":
-                ax.plot(chain, **look)
-                continue
-            ordered = np.sort(chain)
-            ax.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered) - ordered, **look)
+    with styled_axes(ax, (5.4, 3.4)) as ax:
         if kind == "rank":
-            ax.axhline(0, color="0.3", linewidth=1, linestyle="--")
-            ax.set(
-                xlabel=f"rank of {latent} of member {member} among all draws (share)",
-                ylabel="share of a chain's draws below,\nless that of all",
-            )
-        else:
-            ax.set(xlabel="draw", ylabel=f"{latent} of member {member} (no unit)")
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+            draw_rank_differences(ax, z, "chain")
+            ax.set_xlabel(f"rank of {latent} of member {member} among all draws (share)")
+            return ax
+        for i, chain in enumerate(z):
+            colour, line = _CHAINS[i % len(_CHAINS)], LINES[i % len(LINES)]
+            ax.plot(chain, line, color=colour, linewidth=1.0, label=f"chain {i}")
+        ax.set(xlabel="draw", ylabel=f"{latent} of member {member} (no unit)")
+        legend_right(ax)
     return ax

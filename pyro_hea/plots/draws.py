@@ -11,13 +11,28 @@ from matplotlib.patches import Ellipse
 from scipy.stats import rankdata
 
 from pyro_hea.measures import ecdf_band, ecdf_difference
-from pyro_hea.plots._style import BLACK, BLUE, FAINT, VERMILION, drawn_on, require
+from pyro_hea.plots._labels import tick_labels
+from pyro_hea.plots._style import (
+    BLACK,
+    BLUE,
+    LIGHT_GREY,
+    LINES,
+    REFERENCE,
+    VERMILION,
+    legend_above,
+    legend_right,
+    require_columns,
+    styled_axes,
+)
 
 if TYPE_CHECKING:
     import arviz as az
+    from numpy.typing import NDArray
 
 _MASS, _RIGHT = 0.94, 0.99
-_LINES = ("-", "--", ":", "-.")
+
+MOST_LABELS = 20
+"""Alloys up to which each ellipse has its formula beside it."""
 
 
 def latent_ellipses(
@@ -39,7 +54,8 @@ def latent_ellipses(
     Returns
     -------
     matplotlib.axes.Axes
-        The axes drawn on; the ellipse is that of a normal with the draws' covariance.
+        The axes drawn on; the ellipse is that of a normal with the draws' covariance. Up to
+        `MOST_LABELS` alloys are named.
     """
     z = idata["posterior"]["z"].sel(latent=[x, y])
     members = _chains_are_members(idata)
@@ -48,7 +64,7 @@ def latent_ellipses(
     points = points.reshape(len(points), -1, 2)
     where = f"member {chain}" if members else f"{z.sizes['chain']} Markov chains"
     radius = 2 * np.sqrt(-2 * np.log(1 - _MASS))  # of a normal in two dimensions, across
-    with drawn_on(ax, (5.2, 4.8)) as ax:
+    with styled_axes(ax, (5.2, 4.8)) as ax:
         for draws in points:
             variance, axes = np.linalg.eigh(np.cov(draws.T))
             width, height = radius * np.sqrt(np.maximum(variance, 0))
@@ -63,12 +79,11 @@ def latent_ellipses(
             ax.add_patch(edge)
         centres = points.mean(1)
         ax.plot(*centres.T, "o", color=BLACK, markersize=3, label="mean of an alloy")
+        if len(centres) <= MOST_LABELS:
+            for name, centre in zip(tick_labels(z["alloy"].to_numpy()), centres, strict=True):
+                ax.annotate(name, centre, (3, 3), textcoords="offset points", fontsize=7)
         ax.set(xlabel=f"{x} (no unit)", ylabel=f"{y} (no unit)")
-        ax.legend(
-            title=f"{where}; ellipses hold 94 % of the draws",
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-        )
+        legend_above(ax, title=f"{where}; ellipses hold 94 % of the draws")
         ax.set_aspect("equal", adjustable="datalim")
         ax.autoscale_view()
     return ax
@@ -107,7 +122,7 @@ def draws_bars(
     mean = drawn.mean("sample").to_numpy()
     low, high = np.quantile(drawn.to_numpy(), ((1 - _MASS) / 2, (1 + _MASS) / 2), axis=-1)
     rows = np.arange(len(elements))
-    with drawn_on(ax, (1.8 + 0.5 * len(elements), 3.6)) as ax:
+    with styled_axes(ax, (1.8 + 0.5 * len(elements), 3.6)) as ax:
         ax.bar(rows, mean, color="#a6d4f2", edgecolor="0.45", label="draws: mean and 94 %")
         error = [np.maximum(mean - low, 0), np.maximum(high - mean, 0)]
         ax.errorbar(rows, mean, error, fmt="none", ecolor=BLACK, capsize=3, linewidth=1)
@@ -115,7 +130,7 @@ def draws_bars(
         ax.set_xticks(rows, elements)
         ax.set(ylabel="amount (at.%)", xlabel="element")
         ax.grid(visible=False, axis="x")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        legend_above(ax)
     return ax
 
 
@@ -138,21 +153,12 @@ def chain_ranks(
         members the title says that nothing about convergence can be read from them.
     """
     z = idata["posterior"]["z"].sel(alloy=alloy, latent=latent).to_numpy()
-    ranks = rankdata(z, method="average").reshape(z.shape) / z.size
-    with drawn_on(ax, (5.4, 3.4)) as ax:
+    with styled_axes(ax, (5.4, 3.4)) as ax:
         kind = "member" if _chains_are_members(idata) else "chain"
-        for i, chain in enumerate(ranks):
-            ordered = np.sort(chain)
-            above = np.arange(1, len(ordered) + 1) / len(ordered) - ordered
-            ax.plot(ordered, above, _line(i), color=_shade(i, len(ranks)), label=f"{kind} {i}")
-        ax.axhline(0, color=VERMILION, linewidth=1)
-        ax.set(
-            xlabel=f"rank of {latent} of {alloy} among all draws (share)",
-            ylabel=f"share of a {kind}'s draws below,\nless that of all",
-        )
+        draw_rank_differences(ax, z, kind)
+        ax.set_xlabel(f"rank of {latent} of {alloy} among all draws (share)")
         if kind == "member":
             ax.set_title("Chains are members of the ensemble: no test of convergence", fontsize=9)
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
@@ -177,9 +183,15 @@ def simulation_rank_plot(idata: az.InferenceData, ax: Axes | None = None) -> Axe
     sites = ranks["site"].to_numpy()
     edges = np.arange(1, draws + 2) / (draws + 1)
     low, high = ecdf_band(ranks.size // len(sites), edges, _RIGHT)
-    with drawn_on(ax, (5.4, 3.6)) as ax:
+    with styled_axes(ax, (5.4, 3.6)) as ax:
         ax.fill_between(
-            edges, low, high, step="post", color=FAINT, alpha=0.5, label=f"{_RIGHT:.0%} if right"
+            edges,
+            low,
+            high,
+            step="post",
+            color=LIGHT_GREY,
+            alpha=0.5,
+            label=f"{_RIGHT:.0%} if right",
         )
         for i, site in enumerate(sites):
             shares = (ranks.sel(site=site).to_numpy().ravel() + 0.5) / (draws + 1)
@@ -187,8 +199,8 @@ def simulation_rank_plot(idata: az.InferenceData, ax: Axes | None = None) -> Axe
                 edges,
                 ecdf_difference(shares, edges),
                 drawstyle="steps-post",
-                color=_shade(i, len(sites)),
-                linestyle=_line(i),
+                color=_grey(i, len(sites)),
+                linestyle=LINES[i % len(LINES)],
                 linewidth=1.2,
                 label=str(site),
             )
@@ -196,7 +208,7 @@ def simulation_rank_plot(idata: az.InferenceData, ax: Axes | None = None) -> Axe
             xlabel=f"rank of the truth among {draws} draws (share)",
             ylabel="share of ranks below, less expected",
         )
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        legend_right(ax)
     return ax
 
 
@@ -221,10 +233,10 @@ def k_hat_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> [text.get_text() for text in k_hat_plot(table).get_legend().get_texts()][0]
     'guide (1 of 2 below 0.7)'
     """
-    require(table, ("k_hat", "evidence_k_hat"))
+    require_columns(table, ("k_hat", "evidence_k_hat"))
     ranked = table.sort_values("k_hat", ascending=False)
     rows = np.arange(len(ranked))
-    with drawn_on(ax, (5.4, 3.6)) as ax:
+    with styled_axes(ax, (5.4, 3.6)) as ax:
         for column, name, marker, face in (
             ("k_hat", "guide", "o", BLUE),
             ("evidence_k_hat", "fitted to each alloy", "D", "none"),
@@ -239,10 +251,38 @@ def k_hat_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 markersize=4,
                 label=f"{name} ({count})",
             )
-        ax.axhline(0.7, color="0.3", linewidth=1, linestyle="--")
-        ax.set(xlabel="alloy (rank by the guide's k-hat)", ylabel="Pareto k-hat (no unit)")
+        ax.axhline(0.7, **REFERENCE)
+        ax.set_yscale("symlog", linthresh=0.7)
+        ax.set_yticks([0, 0.35, 0.7, 1, 2, 5, 10], ["0", "0.35", "0.7", "1", "2", "5", "10"])
+        ax.set_ylim(min(0.0, ranked[["k_hat", "evidence_k_hat"]].min().min()) - 0.05, None)
+        ax.set(
+            xlabel="alloy (rank by the guide's k-hat)",
+            ylabel="Pareto k-hat (no unit; logarithmic above 0.7)",
+        )
         ax.legend(loc="upper right")
     return ax
+
+
+def draw_rank_differences(ax: Axes, chains: NDArray[np.float64], kind: str) -> None:
+    """Draw the distribution function of each chain's ranks less that of all draws.
+
+    Near 0 throughout where chains have mixed (Vehtari et al., Bayesian Analysis 16 (2021) 667).
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    chains : array, shape (chains, draws)
+    kind : str
+        What a chain is: "chain" or "member".
+    """
+    for i, chain in enumerate(rankdata(chains).reshape(chains.shape) / chains.size):
+        ordered = np.sort(chain)
+        above = np.arange(1, len(ordered) + 1) / len(ordered) - ordered
+        line, grey = LINES[i % len(LINES)], _grey(i, len(chains))
+        ax.plot(ordered, above, line, color=grey, linewidth=1.3, label=f"{kind} {i}")
+    ax.axhline(0, **REFERENCE)
+    ax.set_ylabel(f"share of a {kind}'s draws below,\nless that of all")
+    legend_right(ax)
 
 
 def _chains_are_members(idata: az.InferenceData) -> bool:
@@ -250,10 +290,6 @@ def _chains_are_members(idata: az.InferenceData) -> bool:
     return bool(idata["posterior"].attrs.get("chain_is") == "member")
 
 
-def _line(i: int) -> str:
-    return _LINES[i % len(_LINES)]
-
-
-def _shade(i: int, count: int) -> str:
+def _grey(i: int, count: int) -> str:
     """Grey of the i-th of so many lines, one for each round of line styles."""
-    return str(0.1 + 0.6 * (i // len(_LINES)) / max(1, (count - 1) // len(_LINES)))
+    return str(0.1 + 0.6 * (i // len(LINES)) / max(1, (count - 1) // len(LINES)))

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pyro_hea.errors import DataError
-from pyro_hea.plots._names import feature_label, measured
-from pyro_hea.plots._style import drawn_on, require, room, shortened
+from pyro_hea.plots._labels import feature_label, label_width, target_label, tick_labels
+from pyro_hea.plots._style import require_columns, styled_axes
 
 _CELL = {True: (0.36, 0.3), False: (0.22, 0.2)}
 """Width and height of a cell with and without a number in it, inches."""
@@ -53,7 +53,7 @@ def element_map(
     >>> element_map(moves, "CoNi", "single_phase").get_xlabel()
     'to (an absent element by a step of 1 at.%)'
     """
-    require(moves, ("mean", "low", "high"))
+    require_columns(moves, ("mean", "low", "high"))
     if alloy not in moves.index.get_level_values("formula"):
         raise DataError(f"the moves hold no alloy '{alloy}'")
     own = moves.loc[alloy]
@@ -61,10 +61,10 @@ def element_map(
     change = scale * own["mean"].unstack("to")
     sure = ((own["low"] > 0) | (own["high"] < 0)).unstack("to", fill_value=False)
     columns = change.mean().sort_values(ascending=False).index
-    name = shortened(pd.Index([alloy]))[0]
+    name = tick_labels([alloy])[0]
     ax = _heat(
         change[columns],
-        f"{measured(target, unit)}:\nchange in {points}\nper at.% moved",
+        f"{target_label(target, unit)}:\nchange in {points}\nper at.% moved",
         sure[columns],
         ax=ax,
     )
@@ -167,9 +167,11 @@ def _heat(
     span = span or max(float(np.nanmax(np.abs(values))), 1e-9)
     rows, columns = ([feature_label(name) for name in axis] for axis in table.axes)
     cell = _CELL[numbers]
-    height = max(2.4, 1.3 + cell[1] * len(rows)) + (room(columns) if _tilted(columns) else 0.0)
-    width = max(4.0, 1.8 + cell[0] * len(columns) + room(rows))
-    with drawn_on(ax, (width, height)) as ax:
+    height = max(2.4, 1.3 + cell[1] * len(rows)) + (
+        label_width(columns) if _tilted(columns) else 0.0
+    )
+    width = max(4.0, 1.8 + cell[0] * len(columns) + label_width(rows))
+    with styled_axes(ax, (width, height)) as ax:
         shades, low = ("Greys", 0.0) if one_sided else ("PuOr", -span)
         cells = ax.imshow(
             np.ma.masked_invalid(values), cmap=shades, vmin=low, vmax=span, aspect="auto"

@@ -12,16 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from pyro_hea.errors import DataError
+from pyro_hea.plots._labels import readable
 from pyro_hea.plots._style import (
     BLUE,
-    FAINT,
     GREEN,
+    LIGHT_GREY,
     ORANGE,
     PURPLE,
     VERMILION,
-    drawn_on,
-    require,
-    words,
+    legend_above,
+    require_columns,
+    styled_axes,
 )
 
 # Hollow and filled alternate, so that neighbours differ in grey too.
@@ -64,25 +65,25 @@ def latent_map(latent: pd.DataFrame, colour: str, ax: Axes | None = None) -> Axe
     >>> latent_map(latent, "label").get_xlabel()
     'first principal component of z (no unit, 100 % of variance)'
     """
-    require(latent, [colour])
+    require_columns(latent, [colour])
     names = [name for name in latent.columns if re.fullmatch(r"z\d+", str(name))]
     if not names:
         raise DataError("The table has no latent columns: they are called z0, z1, …, as in encode")
     points, share = _principal(latent[names].to_numpy(dtype=float))
     values = latent[colour]
     known = values.notna().to_numpy()
-    with drawn_on(ax, (6.2, 4.8)) as ax:
+    with styled_axes(ax, (6.2, 4.8)) as ax:
         if not known.all():
             ax.scatter(
                 points[~known, 0],
                 points[~known, 1],
                 s=9,
-                color=FAINT,
+                color=LIGHT_GREY,
                 linewidths=0,
                 label=f"unlabelled ({(~known).sum()})",
             )
         if known.any():
-            _coloured(ax, points[known], values[known], words(colour))
+            _coloured(ax, points[known], values[known], readable(colour))
         for axis, order, part in zip((ax.xaxis, ax.yaxis), ("first", "second"), share, strict=True):
             axis.set_label_text(
                 f"{order} principal component of z (no unit, {part:.0%} of variance)".replace(
@@ -91,14 +92,7 @@ def latent_map(latent: pd.DataFrame, colour: str, ax: Axes | None = None) -> Axe
             )
         ax.set_aspect("equal", adjustable="datalim")
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(
-                loc="lower left",
-                bbox_to_anchor=(0, 1),
-                ncols=3,
-                borderaxespad=0.2,
-                handletextpad=0.2,
-                columnspacing=1.2,
-            )
+            legend_above(ax, 3, handletextpad=0.2, columnspacing=1.2)
     return ax
 
 

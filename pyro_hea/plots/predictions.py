@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyro_hea.plots._style import BLACK, BLUE, drawn_on, require, room, shortened, words
+from pyro_hea.plots._labels import label_width, readable, tick_labels
+from pyro_hea.plots._style import BLACK, BLUE, REFERENCE, require_columns, styled_axes
 
 MOST_NAMES = 60
 """Alloys up to which each one's formula is written at its row."""
@@ -42,12 +43,12 @@ def predictions_forest(
     ('hardness (HV; mean and 94 % interval)', ['AlCoCrFeNi', 'CoCrFeNi'])
     """
     low, high = f"{target}_low", f"{target}_high"
-    require(table, (target, low, high))
+    require_columns(table, (target, low, high))
     ranked = table.sort_values(target, ascending=False, kind="stable")
     rows, named = range(len(ranked)), len(ranked) <= MOST_NAMES
-    names = shortened(ranked.index) if named else []
-    size = (5.0 + room(names), 0.9 + 0.22 * len(ranked) if named else 6.0)
-    with drawn_on(ax, size) as ax:
+    names = tick_labels(ranked.index) if named else []
+    size = (5.0 + label_width(names), 0.9 + 0.22 * len(ranked) if named else 6.0)
+    with styled_axes(ax, size) as ax:
         ax.hlines(
             rows,
             ranked[low],
@@ -58,13 +59,13 @@ def predictions_forest(
         )
         ax.plot(ranked[target], rows, "o", color=BLACK, markersize=4.5 if named else 2)
         ax.set(
-            xlabel=f"{words(target)} ({unit}; mean and 94 % interval)",
+            xlabel=f"{readable(target)} ({unit}; mean and 94 % interval)",
             ylabel="alloy",
             ylim=(len(ranked) - 0.4, -0.6),
         )
         if unit == "probability":
             ax.set_xlim(-0.02, 1.02)
-            ax.axvline(0.5, color="0.45", linewidth=1, linestyle="--", zorder=0)
+            ax.axvline(0.5, zorder=0, **REFERENCE)
         if named:
             ax.set_yticks(rows, names)
         else:

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pyro_hea.plots._style import BLACK, BLUE, VERMILION, house_style, require, words
+from pyro_hea.plots._labels import readable
+from pyro_hea.plots._style import (
+    BLACK,
+    BLUE,
+    VERMILION,
+    HouseAxes,
+    HouseFigure,
+    Panels,
+    house_style,
+    require_columns,
+)
 
 if TYPE_CHECKING:
     import arviz as az
@@ -27,7 +36,7 @@ _LEAST = 0.01
 
 def prior(
     spec: ModelSpec, alloys: AlloyDataset | Alloys | None = None, *, draws: int = 300, seed: int = 0
-) -> list[Axes]:
+) -> Panels:
     """Draw what a spec takes for granted: `prior_panels` of the model that it declares.
 
     Parameters
@@ -42,7 +51,7 @@ def prior(
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
 
     Examples
     --------
@@ -60,7 +69,7 @@ def prior(
     return prior_panels(prior_table(ensemble, seed), prior_predictive(ensemble, draws, seed))
 
 
-def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> list[Axes]:
+def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> Panels:
     """Draw each prior over its support, and the alloys that are drawn from all of them.
 
     Parameters
@@ -72,28 +81,28 @@ def prior_panels(table: pd.DataFrame, idata: az.InferenceData) -> list[Axes]:
 
     Returns
     -------
-    list of matplotlib.axes.Axes
+    Panels
         One for each prior: its density (line) or probabilities (bars), and what was drawn of a
         target (pale histogram, diamonds), which features and other targets may have moved. Then
         the number of elements of an imagined alloy, and the amounts of each element.
     """
-    require(table, ("site", "what", "support", "kind", "value", "label", "density"))
+    require_columns(table, ("site", "what", "support", "kind", "value", "label", "density"))
     priors = [rows for _, rows in table.groupby(["site", "what"], sort=False)]
     rows_of_panels = -(-(len(priors) + 1) // _COLUMNS)
     with house_style():
-        figure = Figure(figsize=(10.5, 2.5 * (rows_of_panels + 1)), layout="constrained")
+        figure = HouseFigure(figsize=(10.5, 2.5 * (rows_of_panels + 1)), layout="constrained")
         grid = figure.add_gridspec(rows_of_panels + 1, _COLUMNS)
+        places = [grid[i // _COLUMNS, i % _COLUMNS] for i in range(len(priors) + 1)]
         panels = [
-            figure.add_subplot(grid[i // _COLUMNS, i % _COLUMNS]) for i in range(len(priors) + 1)
+            figure.add_subplot(place, axes_class=HouseAxes) for place in (*places, grid[-1, :])
         ]
         for panel, rows in zip(panels, priors, strict=False):
             _draw_prior(panel, rows, _drawn(idata, rows))
         fractions = idata["prior_predictive"]["composition"].stack(alloy=("chain", "draw"))
         amounts = fractions.transpose("alloy", "element").to_numpy()
-        _draw_sizes(panels[-1], amounts)
-        panels.append(figure.add_subplot(grid[-1, :]))
+        _draw_sizes(panels[-2], amounts)
         _draw_elements(panels[-1], amounts, list(fractions["element"].to_numpy()))
-    return panels
+    return Panels(panels)
 
 
 def _drawn(idata: az.InferenceData, rows: pd.DataFrame) -> np.ndarray | None:
@@ -129,8 +138,8 @@ def _draw_prior(panel: Axes, rows: pd.DataFrame, drawn: np.ndarray | None) -> No
         panel.grid(visible=False, axis="x")
     if drawn is not None:
         panel.legend(loc="upper right")
-    panel.set_xlabel(words(str(rows["what"].iloc[0])), fontsize=8.5)
-    panel.set_title(f"{words(site)}: {rows['support'].iloc[0]}", loc="left", fontsize=9)
+    panel.set_xlabel(readable(str(rows["what"].iloc[0])), fontsize=8.5)
+    panel.set_title(f"{readable(site)}: {rows['support'].iloc[0]}", loc="left", fontsize=9)
 
 
 def _draw_sizes(panel: Axes, amounts: np.ndarray) -> None:

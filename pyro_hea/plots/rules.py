@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyro_hea.plots._style import BLUE, VERMILION, drawn_on, require, room
+from pyro_hea.plots._labels import label_width
+from pyro_hea.plots._style import (
+    BLUE,
+    REFERENCE,
+    VERMILION,
+    label_rows,
+    legend_above,
+    require_columns,
+    styled_axes,
+)
 
 
 def rules_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -29,9 +38,9 @@ def rules_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> [text.get_text() for text in rules_plot(table).get_legend().get_texts()]
     ['balanced accuracy against labels', 'agreement with the head']
     """
-    require(table, ("balanced_accuracy", "fidelity"))
+    require_columns(table, ("balanced_accuracy", "fidelity"))
     names, rows = [str(name) for name in table.index], np.arange(len(table))
-    with drawn_on(ax, (5.2 + room(names), 1.3 + 0.3 * len(table))) as ax:
+    with styled_axes(ax, (5.2 + label_width(names), 1.3 + 0.3 * len(table))) as ax:
         ax.plot(
             table["balanced_accuracy"],
             rows,
@@ -49,8 +58,8 @@ def rules_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             markersize=8,
             label="agreement with the head",
         )
-        ax.axvline(0.5, color="0.45", linewidth=1, linestyle="--", zorder=0)
-        ax.set(xlabel="share of the alloys", xlim=(0.4, 1.02), ylim=(len(table) - 0.4, -0.6))
-        ax.set_yticks(rows, names)
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+        ax.axvline(0.5, zorder=0, **REFERENCE)
+        ax.set(xlabel="share of the alloys", xlim=(0.4, 1.02))
+        label_rows(ax, names)
+        legend_above(ax)
     return ax

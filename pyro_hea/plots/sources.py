@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyro_hea.plots._style import BLACK, BLUE, VERMILION, drawn_on, name_rows, require, room, words
+from pyro_hea.plots._labels import label_width, readable
+from pyro_hea.plots._style import BLACK, BLUE, VERMILION, label_rows, require_columns, styled_axes
 
 _STYLES = (("o", BLACK), ("s", BLUE), ("^", VERMILION), ("D", "0.45"))
 
@@ -33,11 +34,11 @@ def source_reliability(table: pd.DataFrame, target: str, ax: Axes | None = None)
     >>> [tick.get_text() for tick in source_reliability(table, "single_phase").get_yticklabels()]
     ['a: single phase = 0', 'a: single phase = 1']
     """
-    require(table, ("target", "source", "true", "right", "right_low", "right_high"))
+    require_columns(table, ("target", "source", "true", "right", "right_low", "right_high"))
     rows = table[table["target"] == target].reset_index(drop=True)
-    names = [f"{r['source']}: {words(target)} = {r['true']}" for _, r in rows.iterrows()]
+    names = [f"{r['source']}: {readable(target)} = {r['true']}" for _, r in rows.iterrows()]
     classes = list(dict.fromkeys(rows["true"]))
-    with drawn_on(ax, (4.4 + room(names), 0.9 + 0.32 * len(rows))) as ax:
+    with styled_axes(ax, (4.4 + label_width(names), 0.9 + 0.32 * len(rows))) as ax:
         for i, name in enumerate(classes):
             marker, colour = _STYLES[i % len(_STYLES)]
             at = np.flatnonzero(rows["true"] == name)
@@ -48,5 +49,5 @@ def source_reliability(table: pd.DataFrame, target: str, ax: Axes | None = None)
             xlabel="probability that a report is right (mean and 94 % interval)",
             xlim=(min(0.5, rows["right_low"].min()) - 0.02, 1.02),
         )
-        name_rows(ax, names)
+        label_rows(ax, names)
     return ax

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.tri import Triangulation
 
 from pyro_hea.errors import DataError
-from pyro_hea.plots._style import drawn_on, require, words
+from pyro_hea.plots._labels import readable
+from pyro_hea.plots._style import require_columns, styled_axes
 
 Corner = str | Sequence[str]
 """An element, or several that share a corner equally."""
@@ -87,15 +88,15 @@ def ternary_map(
     ['Al', 'Co']
     """
     groups = _groups(corners)
-    require(fractions, [element for group in groups for element in group])
+    require_columns(fractions, [element for group in groups for element in group])
     amounts = np.stack([fractions[list(group)].sum(axis=1) for group in groups], 1)
     x, y = amounts[:, 1] + amounts[:, 2] / 2, amounts[:, 2] * _HEIGHT
-    with drawn_on(ax, (5.4, 4.6)) as ax:
+    with styled_axes(ax, (5.4, 4.6)) as ax:
         levels = np.linspace(0, 1, 11) if unit == "probability" and values.max() > 0.5 else 10
         filled = ax.tricontourf(
             Triangulation(x, y), values.to_numpy(float), levels=levels, cmap="cividis"
         )
-        label = f"{words(str(values.name))} ({unit})"
+        label = f"{readable(str(values.name))} ({unit})"
         ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
         for part in np.arange(0.2, 1.0, 0.2):
             for corner in range(3):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pyro_hea.plots._names import measured
-from pyro_hea.plots._style import BLUE, house_style, require
+from pyro_hea.plots._elements import element_style
+from pyro_hea.plots._labels import target_label
+from pyro_hea.plots._style import (
+    BLUE,
+    REFERENCE,
+    Panels,
+    house_style,
+    legend_above,
+    new_panels,
+    require_columns,
+)
 
-# Tints of the palette and hatches: neighbours differ in grey.
-_TINTS = ("#a6d4f2", "#f3c566", "#7fcbb0", "#f7f1a0", "#e3b9d2", "#7fb2d8", "#eb9a66", "#d6d6d6")
-_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++")
 _SHOWN = 0.08
 """Fraction that an element reaches somewhere to have a band of its own."""
 
@@ -23,7 +27,7 @@ def traversal_plot(
     along: str,
     *,
     unit: str = "probability",
-) -> tuple[Axes, Axes]:
+) -> Panels:
     """Draw the decoded composition along a way, and the predicted target below it.
 
     Parameters
@@ -40,7 +44,7 @@ def traversal_plot(
 
     Returns
     -------
-    tuple of matplotlib.axes.Axes
+    Panels
         Composition and target, of a figure of their own.
 
     Examples
@@ -50,25 +54,30 @@ def traversal_plot(
     >>> traversal_plot(fractions, table, "fcc", "z0")[1].get_xlabel()
     'z0 (no unit)'
     """
-    require(predictions, (target,))
+    require_columns(predictions, (target,))
     own = fractions.loc[:, fractions.max() >= _SHOWN]
     others = fractions.drop(columns=own.columns).sum(axis=1)
     bands = 100 * (own.assign(others=others) if others.any() else own)
     position = fractions.index.to_numpy(float)
     with house_style():
-        figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-        above, below = figure.subplots(2, sharex=True, height_ratios=(2, 1))
+        panels = new_panels((6.4, 5.2), 2, sharex=True, height_ratios=(2, 1))
+        above, below = panels
         drawn = above.stackplot(
-            position, bands.to_numpy().T, labels=list(bands), edgecolor="0.4", linewidth=0.5
+            position,
+            bands.to_numpy().T,
+            labels=[str(name) for name in bands],
+            edgecolor="0.4",
+            linewidth=0.5,
         )
-        for i, band in enumerate(drawn):
-            turn, tint = divmod(i, len(_TINTS))  # a tint comes again with another hatch
-            band.set(facecolor=_TINTS[tint], hatch=_HATCHES[(tint + 3 * turn) % len(_HATCHES)])
+        for name, band in zip(bands, drawn, strict=True):
+            look = element_style(str(name))
+            if name == "others":
+                band.set(facecolor="white")
+            else:
+                band.set(facecolor=look.tint, hatch=look.hatch)
         above.set(ylabel="decoded amount (at.%)", ylim=(0, 100))
         above.grid(visible=False)
-        above.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=8, borderaxespad=0.3, handlelength=1.4
-        )
+        legend_above(above, 8, handlelength=1.4)
         if f"{target}_low" in predictions:
             below.fill_between(
                 position,
@@ -82,11 +91,11 @@ def traversal_plot(
         below.plot(position, predictions[target].to_numpy(), color=BLUE, label="mean")
         below.set(
             xlabel=f"{along} (no unit)",
-            ylabel=measured(target, unit).replace(" of ", " of\n"),
+            ylabel=target_label(target, unit).replace(" of ", " of\n"),
             xlim=(position.min(), position.max()),
         )
         if unit == "probability":
-            below.axhline(0.5, color="0.45", linewidth=1, linestyle="--", zorder=0)
+            below.axhline(0.5, zorder=0, **REFERENCE)
             below.set(ylim=(-0.02, 1.02))
         below.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0.2)
-    return above, below
+    return panels

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
+from pydantic import ValidationError
+from torch import Tensor
 
+from pyro_hea.alloys.composition import format_formula
 from pyro_hea.alloys.dataset import Statistics
 from pyro_hea.errors import CheckpointError
+from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior.former_models import OLDEST, upgraded
+from pyro_hea.posterior.manifest import (
+    AllocationLimit,
+    Manifest,
+    check_manifest,
+    check_tensor,
+    classes_of,
+    stands_for,
+)
 from pyro_hea.program.model import AlloyModel
-from pyro_hea.spec import Continuous, ModelSpec
-from pyro_hea.spec.former_keys import renamed
+from pyro_hea.spec import ModelSpec
+from pyro_hea.spec.declaration import spec_error
 
 _NAME = "model"
 
@@ -22,22 +37,23 @@ _NAME = "model"
 def save_ensemble(ensemble: Ensemble, directory: str | Path) -> None:
     """Write weights (safetensors) and manifest (JSON) into a folder.
 
+    A training alloy whose name is no formula of its fractions gets the canonical formula.
+
     Raises
     ------
     OutputError
-        Where the folder cannot be written.
+        Where the folder cannot be written, or another process writes there.
     """
     tensors = {f"weights.{name}": value for name, value in ensemble.model.state_dict().items()}
     statistics = ensemble.model.statistics
     tensors["features.centre"], tensors["features.spread"] = statistics.centre, statistics.spread
-    tensors["known"] = torch.tensor(ensemble.known.to_numpy(float))
+    tensors["known"] = torch.tensor(ensemble.known.to_numpy(float), dtype=torch.float64)
+    rows = ensemble.known.to_dict("records")
     manifest = {
         "spec": ensemble.spec.to_mapping(),
         "elements": list(ensemble.elements),
         "features": list(ensemble.feature_map.names),
-        "classes": {
-            t.name: list(t.classes) for t in ensemble.spec.targets if not isinstance(t, Continuous)
-        },
+        "classes": classes_of(ensemble.spec),
         "label_scales": {name: list(scale) for name, scale in statistics.scales.items()},
         "condition_scales": {name: list(s) for name, s in statistics.conditions.items()},
         "condition_ranges": {
@@ -49,47 +65,99 @@ def save_ensemble(ensemble: Ensemble, directory: str | Path) -> None:
         "tables_sha256": checkpoint.hash_of_tables(ensemble.tables),
         "seed": ensemble.seed,
         "versions": {name: version(name) for name in ("pyro-hea", "pyro-ppl", "torch")},
-        "known": list(ensemble.known.index),
+        "known": [
+            name if stands_for(name, row) else format_formula(_present(row))
+            for name, row in zip(ensemble.known.index, rows, strict=True)
+        ],
     }
-    checkpoint.write(directory, _NAME, tensors, manifest)
+    with locked(directory, _NAME):
+        checkpoint.write(directory, _NAME, tensors, manifest)
 
 
 def load_ensemble(directory: str | Path, device: torch.device) -> Ensemble:
     """Read an ensemble, after checking that it is whole and fits this release.
 
+    The model may come from a stranger. The manifest is validated as a declaration, and the tensors
+    by names, shapes, types and finite values against the spec, before any memory is taken that the
+    files do not take already.
+
     Raises
     ------
     MissingFileError, CheckpointError
     """
-    tensors, manifest = checkpoint.read(directory, _NAME)
+    tensors, content = checkpoint.read(directory, _NAME, OLDEST)
+    where = f"{directory}/{_NAME}.json"
     try:
-        spec = ModelSpec.from_mapping(renamed(manifest["spec"]), f"{directory}/{_NAME}.json")
-        elements = tuple(manifest["elements"])
-        formulas = pd.Index(manifest["known"], name="formula")
-        known = pd.DataFrame(tensors.pop("known").numpy(), formulas, list(elements))
-        statistics = Statistics(
-            tensors["weights.embedding.edges"],
-            tensors.pop("features.centre"),
-            tensors.pop("features.spread"),
-            {name: (centre, spread) for name, (centre, spread) in manifest["label_scales"].items()},
-            {name: tuple(scales) for name, scales in manifest["condition_scales"].items()},
-            {name: tuple(sources) for name, sources in manifest["sources"].items()},
-            {
-                name: tuple((low, high) for low, high in ranges)
-                for name, ranges in manifest.get("condition_ranges", {}).items()
-            },
-        )
-        model = AlloyModel(spec, len(elements), statistics)
-        model.population = manifest["alloys"]
-        model.load_state_dict({n.removeprefix("weights."): t for n, t in tensors.items()})
-        ensemble = Ensemble(model.to(device).eval(), elements, known, manifest["seed"])
-        trained_on = manifest["tables_sha256"], manifest["features"]
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from None
-    now = checkpoint.hash_of_tables(ensemble.tables), list(ensemble.feature_map.names)
-    if trained_on != now:
+        schema = content.pop("schema_version")
+        del content["tensors_sha256"]
+        if schema < checkpoint.SCHEMA_VERSION:
+            tensors, content = upgraded(schema, tensors, content)
+        manifest = Manifest.model_validate(content)
+        ensemble = _ensemble(manifest, tensors, where)
+    except ValidationError as error:
+        raise CheckpointError(str(spec_error(error, where, Manifest, content))) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
+    except (RuntimeError, MemoryError) as error:  # of torch; and of recursion
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
+    now = checkpoint.hash_of_tables(ensemble.tables), ensemble.feature_map.names
+    if (manifest.tables_sha256, manifest.features) != (now[0], tuple(now[1])):
         raise CheckpointError(
             f"the model in '{directory}' was trained with other element or pair tables, or "
             "features, than this release has; install the one that wrote it, or train again"
         )
+    ensemble.model.to(device)
     return ensemble
+
+
+def _ensemble(manifest: Manifest, tensors: dict[str, Tensor], where: str) -> Ensemble:
+    spec = ModelSpec.from_mapping(manifest.spec, where)
+    check_manifest(manifest, spec)
+    weights = {
+        n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")
+    }
+    edges, bins = weights["embedding.edges"], spec.features.bins or 1
+    features, elements = len(manifest.features), len(manifest.elements)
+    expected = {
+        "weights.embedding.edges": ((features, bins + 1), torch.float32),
+        "features.centre": ((features,), torch.float32),
+        "features.spread": ((features,), torch.float32),
+        "known": ((len(manifest.known), elements), torch.float64),
+    }
+    for name, (shape, dtype) in expected.items():
+        check_tensor(name, tensors.get(name), shape, dtype)
+    if (tensors["features.spread"] <= 0).any() or (edges.diff(dim=-1) < 0).any():
+        raise ValueError("features.spread is not positive, or embedding.edges are not in order")
+    for name, target_sources in manifest.sources.items():
+        classes = len(manifest.classes[name])
+        shape = (spec.training.members, 1, len(target_sources), classes, classes)
+        check_tensor(name, weights.get(f"reliabilities.{name}.raw"), shape, torch.float32)
+    statistics = Statistics(
+        edges,
+        tensors["features.centre"],
+        tensors["features.spread"],
+        manifest.label_scales,
+        manifest.condition_scales,
+        manifest.sources,
+        manifest.condition_ranges,
+    )
+    with AllocationLimit(sum(t.numel() for t in weights.values())):
+        model = AlloyModel(spec, elements, statistics)
+    now = model.state_dict()
+    for name, value in now.items():
+        check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
+    if extra := tensors.keys() - expected.keys() - {f"weights.{name}" for name in now}:
+        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the model")
+    model.population = manifest.alloys
+    model.load_state_dict(weights)
+    known = pd.DataFrame(
+        tensors["known"].numpy(), pd.Index(manifest.known, name="formula"), list(manifest.elements)
+    )
+    for name, row in zip(manifest.known, known.to_dict("records"), strict=True):
+        if not stands_for(name, row):
+            raise ValueError(f"'{name[:80]}' is no formula of the training alloy that has it")
+    return Ensemble(model.eval(), manifest.elements, known, manifest.seed)
+
+
+def _present(row: Mapping[Any, float]) -> dict[str, float]:
+    return {element: fraction for element, fraction in row.items() if fraction > 0}

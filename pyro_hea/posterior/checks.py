@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyro
 import xarray as xr
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import GuideWarning
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.idata import load_arviz
@@ -63,20 +62,18 @@ def guide_table(
     check_size(numbers, "ask for fewer draws, or fewer alloys at a time")
     with seeded(seed):
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
-        with pyro.validation_enabled(False), model.cached_flow():
+        with unvalidated(), model.cached_flow():
             local = LocalPosterior.fitted(model, batch).weighted(model, batch, draws)[2][:, 0]
     k_hat = psis(guide.cpu().numpy())[1]
     table = {
         "k_hat": k_hat,
-        "elbo": guide.mean(0),
-        "iwae": guide.logsumexp(0) - np.log(draws),
-        "evidence": local.logsumexp(0) - np.log(draws),
+        "elbo": guide.mean(0).cpu().numpy(),
+        "iwae": (guide.logsumexp(0) - np.log(draws)).cpu().numpy(),
+        "evidence": (local.logsumexp(0) - np.log(draws)).cpu().numpy(),
         "evidence_k_hat": psis(local.cpu().numpy())[1],
     }
     _warn_of_high_k_hat(k_hat)
-    return pd.DataFrame(
-        {name: np.asarray(values) for name, values in table.items()}, as_fractions(alloys).index
-    )
+    return pd.DataFrame(table, as_fractions(alloys).index)
 
 
 def check_guide(

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pyro
 import torch
 from pyro import poutine
 
 from pyro_hea.alloys.dataset import AlloyDataset
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
@@ -102,7 +101,7 @@ def draw_posterior(
         "ask for fewer draws, fewer alloys at a time, or groups=('posterior',)",
     )
     gathered: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
-    with torch.no_grad(), seeded(seed), pyro.validation_enabled(False):
+    with torch.no_grad(), seeded(seed), unvalidated():
         for start in range(0, draws, step := max(1, _FRACTIONS_PER_CHUNK // size)):
             count = min(step, draws - start)
             drawn = _posterior(ensemble, batch, labels, count, groups)
@@ -144,7 +143,7 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
     )
     rows = np.random.default_rng(seed).integers(len(ensemble.known), size=n)
     batch = replace(ensemble.batch(ensemble.known.iloc[rows]), fractions=None)
-    with torch.no_grad(), seeded(seed), pyro.validation_enabled(False):
+    with torch.no_grad(), seeded(seed), unvalidated():
         trace = poutine.trace(ensemble.model.model).get_trace(batch)
     nodes: dict[str, Any] = dict(trace.nodes)
     sites = {name: nodes[name]["value"] for name in (*ensemble.spec.target_names, "z")}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyro
 import torch
 from torch.distributions import Independent
 
@@ -24,7 +23,7 @@ from pyro_hea.alloys.dataset import (
     to_batch,
 )
 from pyro_hea.alloys.features import FeatureMap
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.modes import find_modes
@@ -228,7 +227,7 @@ class Ensemble:
         double precision, so that an alloy has the same latent alone and among others.
         """
         some = torch.arange(len(batch)).split(max(1, _MODE_SEARCH_ROWS // self.members))
-        with pyro.validation_enabled(False):
+        with unvalidated():
             return torch.cat([self._modes(batch.take(rows.to(self.device))) for rows in some], 1)
 
     def _modes(self, batch: AlloyBatch) -> Tensor:

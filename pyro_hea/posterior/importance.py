@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyro
 import torch
 from tqdm.auto import tqdm
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError
 from pyro_hea.posterior.draws import add_labels, alloy_idata
 from pyro_hea.posterior.ensemble import as_fractions
@@ -98,7 +97,7 @@ def weighted_classes(
     ):
         known = numbers | {n: v * one for n, v in values.items()}
         given = replace(batch, targets=known, labelled={})
-        with pyro.validation_enabled(False), model.cached_flow():
+        with unvalidated(), model.cached_flow():
             local = LocalPosterior.fitted(model, given)
             _, z, log_weight = local.weighted(model, given, draws)
         classes.append(WeightedClass(values, z, log_weight))
@@ -185,7 +184,7 @@ def importance_posterior(
             for name in ensemble.spec.target_names
         }
         z = z.gather(0, chosen[..., None].expand(*chosen.shape, z.shape[-1]))
-        with torch.no_grad(), pyro.validation_enabled(False):
+        with torch.no_grad(), unvalidated():
             composition = ensemble.model.likelihood(z, y)
             sampled, fit = composition.sample(), composition.log_prob(batch.composition)
             of_class = probabilities(ensemble.model, batch, y)

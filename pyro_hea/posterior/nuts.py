@@ -12,10 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyro
 import torch
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.posterior.draws import add_labels, alloy_idata
 from pyro_hea.posterior.limits import check_size
 from pyro_hea.posterior.local_posterior import LocalPosterior
@@ -164,7 +163,7 @@ def sample_latents(
     -------
     Chains
     """
-    with seeded(seed), pyro.validation_enabled(False), model.cached_flow():
+    with seeded(seed), unvalidated(), model.cached_flow():
         local = LocalPosterior.fitted(model, batch, *_FIT)
         prior = model.latent_prior()
 

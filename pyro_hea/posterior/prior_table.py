@@ -60,7 +60,7 @@ def _target(ensemble: Ensemble, target: Target) -> Iterator[pd.DataFrame]:
     if isinstance(target, Continuous):
         unit = target.unit or "no unit"
         drawn = site.prior(None, {})
-        support = "positive" if target.positive else support_name(target.prior.support)
+        support = "positive" if target.positive else support_name(target.known_prior.support)
         yield _density(drawn, name, f"{name} ({unit})", support)
     elif isinstance(target, Ordinal | Categorical):
         yield _masses(name, target.classes, site.prior_logits.exp())
@@ -115,8 +115,9 @@ def _latent(ensemble: Ensemble) -> pd.DataFrame:
 
 
 def _density(distribution: Any, site: str, what: str, support: str) -> pd.DataFrame:
-    at = _between(distribution.sample(torch.Size([_DRAWS])).double().cpu().numpy())
-    density: Tensor = distribution.log_prob(torch.tensor(at, dtype=torch.float32)).exp()
+    drawn: Tensor = distribution.sample(torch.Size([_DRAWS]))
+    at = _between(drawn.double().cpu().numpy())
+    density: Tensor = distribution.log_prob(drawn.new_tensor(at)).exp()
     return _rows(site, what, support, "density", at, density.double().cpu().numpy())
 
 

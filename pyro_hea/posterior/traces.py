@@ -13,6 +13,8 @@ import pyro
 import torch
 from pyro import poutine
 
+from pyro_hea.devices import unvalidated
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -73,7 +75,7 @@ def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> Weighted
 
 
 def _weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> WeightedDraws:
-    with pyro.validation_enabled(False):
+    with unvalidated():
         guide = poutine.trace(_of_alloys(model, model.guide, draws)).get_trace(batch)
         program = poutine.replay(_of_alloys(model, model.model, draws), trace=guide)
         joint = poutine.trace(program).get_trace(batch)
@@ -102,7 +104,7 @@ def log_densities(model: AlloyModel, batch: AlloyBatch, z: Tensor) -> tuple[Tens
     joint, log_likelihood : Tensor, shape (S, K, N)
         In nats.
     """
-    with pyro.validation_enabled(False):
+    with unvalidated():
         program = poutine.condition(_of_alloys(model, model.model, len(z)), data={"z": z})
         joint = poutine.trace(program).get_trace(batch)
         return _sum_log_prob(joint), _log_prob(dict(joint.nodes)[COMPOSITION])

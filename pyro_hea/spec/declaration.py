@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
@@ -28,7 +28,8 @@ else:
 K = TypeVar("K")
 V = TypeVar("V")
 
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e30)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
 _REPR = reprlib.Repr()
@@ -40,10 +41,12 @@ class _DeclarationMeta(ModelMetaclass):
     """Faults of a declaration made in Python are told like those of one read from YAML."""
 
     def __call__(self, *args: Any, **data: Any) -> Any:
+        if args:
+            data = cast("type[Declaration]", self).name_arguments(args, data)
         try:
-            return super().__call__(*args, **data)
+            return super().__call__(**data)
         except ValidationError as error:
-            raise spec_error(error, self.__name__, cast("type[BaseModel]", self)) from None
+            raise spec_error(error, self.__name__, cast("type[BaseModel]", self), data) from None
 
 
 class Declaration(BaseModel, metaclass=_DeclarationMeta):
@@ -52,6 +55,18 @@ class Declaration(BaseModel, metaclass=_DeclarationMeta):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
+
+    @classmethod
+    def name_arguments(cls, args: tuple[Any, ...], data: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, where a `name` may be given by position.
+
+        Raises
+        ------
+        SpecError
+            For any other that has no key.
+        """
+        keys = ["name"] if "name" in cls.model_fields else []
+        return name_by_position(cls.__name__, keys, args, data)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -62,6 +77,28 @@ class Declaration(BaseModel, metaclass=_DeclarationMeta):
                 f"{'an integer' if int in kinds else 'a number'} is needed, not a boolean"
             )
         return value
+
+
+def name_by_position(
+    where: str, keys: Sequence[str], args: tuple[Any, ...], data: dict[str, Any]
+) -> dict[str, Any]:
+    """Positional arguments under their keys.
+
+    Examples
+    --------
+    >>> name_by_position("Prior", ["dist", "loc", "scale"], ("Normal", 0), {"scale": 1})
+    {'dist': 'Normal', 'loc': 0, 'scale': 1}
+    """
+    if len(args) > len(keys):
+        raise SpecError(
+            f"{where}: {len(args)} values by position, and at most {len(keys)} are taken "
+            f"({', '.join(keys) or 'none'}); write key=value"
+        )
+    named = dict(zip(keys, args, strict=False))
+    for key in named:
+        if key in data:
+            raise SpecError(f"{where}: {key}: given twice, by position and by name")
+    return {**named, **data}
 
 
 class FrozenMapping(Mapping[K, V]):
@@ -172,7 +209,7 @@ def _locate(
             continue
         elif isinstance(part, str) and re.search(r"[\[(]|^(number|str|int|float|bool)$", part):
             continue
-        if isinstance(data, dict) and isinstance(part, int):
+        if isinstance(data, dict) and isinstance(part, int) and keys == ["targets"]:
             part = list(data)[part]  # a mapping that was read as a sequence
         keys.append(part)
         data = data.get(part) if isinstance(data, dict) else None

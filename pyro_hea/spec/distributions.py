@@ -36,6 +36,19 @@ DISTRIBUTIONS: dict[str, type[TorchDistributionMixin]] = {
 """Every distribution that a spec can name."""
 
 
+_SYNONYMS = {
+    "Gaussian": "Normal",
+    "Lognorm": "LogNormal",
+    "Student": "StudentT",
+    "HalfGaussian": "HalfNormal",
+    "InvGamma": "InverseGamma",
+    "Binomial": "Bernoulli",
+    "Multinomial": "Categorical",
+    "Expon": "Exponential",
+}
+"""Other names of distributions, for hints."""
+
+
 def register_distribution(distribution: D) -> D:
     """Let specs name a distribution of one's own; decorates its class.
 
@@ -101,8 +114,49 @@ def build(
 ) -> TorchDistribution:
     """A distribution in the precision and on the device of `like`, else in single precision."""
     like = torch.empty(0, dtype=torch.float32) if like is None else like
-    tensors = {key: like.new_tensor(value) for key, value in arguments.items()}
+    tensors = {  # a scalar is filled in on the device, where a copy would wait for it
+        key: like.new_full((), value) if isinstance(value, int | float) else like.new_tensor(value)
+        for key, value in arguments.items()
+    }
     return cast("TorchDistribution", DISTRIBUTIONS[name](**tensors))
+
+
+def name_of(given: Any) -> str | None:
+    """The name of a distribution's class, None for what is no such class that a spec can name.
+
+    Examples
+    --------
+    >>> name_of(dist.Normal), name_of("Normal"), name_of(dist.Delta)
+    ('Normal', None, None)
+    """
+    is_class = isinstance(given, type) and issubclass(given, torch.distributions.Distribution)
+    return given.__name__ if is_class and given.__name__ in DISTRIBUTIONS else None
+
+
+def read_distribution(given: Any) -> Any:
+    """A distribution of Pyro or torch as a mapping of its name and arguments, else as it is.
+
+    Examples
+    --------
+    >>> read_distribution(dist.Normal(0.0, 2.0))
+    {'dist': 'Normal', 'loc': 0.0, 'scale': 2.0}
+    """
+    if isinstance(given, type) and (name := name_of(given)):
+        return {"dist": name}
+    if not isinstance(given, torch.distributions.Distribution):
+        return given
+    name = name_of(type(given))
+    if name is None:
+        return {"dist": type(given).__name__}
+    taken = list(parameters(name))
+    if {"probs", "logits"} <= {*taken}:  # of which one is computed from the other
+        taken = ["probs" if "probs" in vars(given) else "logits"]
+    values = {key: getattr(given, key, None) for key in taken}
+    plain = {
+        key: value.tolist() if isinstance(value, torch.Tensor) else value
+        for key, value in values.items()
+    }
+    return {"dist": name} | {key: value for key, value in plain.items() if value is not None}
 
 
 class Fault(NamedTuple):
@@ -117,7 +171,9 @@ def unknown_name(name: Any) -> Fault:
     """The fault of a `dist` that nothing is known by."""
     if name in LEARNT:
         return Fault(("dist",), f"'{name}' is a prior of z only", name)
-    hint = nearest(str(name), (*DISTRIBUTIONS, *LEARNT))
+    hint = nearest(str(name), (*DISTRIBUTIONS, *LEARNT, *_SYNONYMS))
+    for synonym, known in _SYNONYMS.items():
+        hint = hint.replace(f"'{synonym}'", f"'{known}'")
     return Fault(
         ("dist",),
         f"no distribution known here.{hint} Allowed: {', '.join(DISTRIBUTIONS)}, and for z "

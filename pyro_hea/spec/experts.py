@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import nearest
@@ -128,7 +129,9 @@ FeatureName = Annotated[
 Coefficient = Annotated[
     Annotated[float, BeforeValidator(_refuse_boolean), Tag("number")]
     | Annotated[Prior, AfterValidator(_check_number), Tag("Prior")],
-    Discriminator(lambda value: "Prior" if isinstance(value, (dict, Prior)) else "number"),
+    Discriminator(
+        lambda value: "Prior" if isinstance(value, (dict, Prior, Distribution)) else "number"
+    ),
 ]
 
 

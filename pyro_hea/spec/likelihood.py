@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from pyro_hea.spec.declaration import Declaration
+from pyro_hea.spec.declaration import Count, Declaration
 
 
 class Multinomial(Declaration):
@@ -19,7 +19,7 @@ class Multinomial(Declaration):
     """
 
     kind: Literal["multinomial"] = "multinomial"
-    total_count: int = Field(default=100, ge=1)
+    total_count: Count = 100
 
 
 class Dirichlet(Declaration):
@@ -50,8 +50,8 @@ class Hurdle(Declaration):
     """
 
     kind: Literal["hurdle"] = "hurdle"
-    total_count: int = Field(default=100, ge=1)
-    presence_count: int = Field(default=10, ge=1)
+    total_count: Count = 100
+    presence_count: Count = 10
 
 
 def _kind(given: Any) -> Any:

@@ -2,68 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, field_serializer, field_validator
 
-from pyro_hea.errors import SpecError, nearest
+from pyro_hea.errors import SpecError, UnknownTargetError, nearest
 from pyro_hea.spec.declaration import Declaration, spec_error
+from pyro_hea.spec.display import spec_html, spec_repr
 from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.former_keys import renamed
+from pyro_hea.spec.inferred import infer_targets, warn_of_few_labels, with_priors_of_data
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
+from pyro_hea.spec.names import check_names_of_targets
 from pyro_hea.spec.priors import Prior
 from pyro_hea.spec.schema import json_schema_of
 from pyro_hea.spec.settings import Encoder, Features, Latent, Network, Training
-from pyro_hea.spec.targets import Binary, Categorical, KindOfTarget, Target, in_order
+from pyro_hea.spec.targets import Binary, Categorical, Continuous, KindOfTarget, Target, in_order
 from pyro_hea.spec.variation import changed
 from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
+if TYPE_CHECKING:
+    from pyro_hea.alloys.dataset import AlloyDataset
 
-class ModelSpec(Declaration):
-    """Everything that defines a model, in one frozen value.
+
+class ProgramSpec(Declaration):
+    """What the declaration of every program has: targets, their heads, and the training.
 
     Attributes
     ----------
     targets : tuple of Target
-        Target properties by name, each with the prior that it has before an alloy is seen.
-    latent : Latent
-        What composition and targets leave unsaid of each other: z, and its prior.
-    likelihood : Multinomial, Dirichlet or Hurdle
-        Of a composition, given what the decoder makes of z and the targets.
-    features : Features
-        What the heads read of an alloy, and an expert's prior with them.
+        Target properties by name, each with the prior that it has before data are seen.
     head : Network
-        The network of each target's guide, from features to the target. It has no dropout where
-        it learns by distillation.
-    encoder : Encoder
-        From composition and targets to z.
-    decoder : Network
-        From z and targets to the composition.
+        The network of each target's guide, from features to the target.
     training : Training
         The ensemble and how it is trained.
-
-    Examples
-    --------
-    >>> spec = ModelSpec()
-    >>> spec.targets[0].name, spec.latent.dim
-    ('single_phase', 8)
     """
 
-    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
-        Binary(name="single_phase"),
-    )
-    latent: Latent = Latent()
-    likelihood: Likelihood = Multinomial()
-    features: Features = Features()
-    head: Network = Network(dropout=0.2)
-    encoder: Encoder = Encoder()
-    decoder: Network = Network()
-    training: Training = Training()
+    if TYPE_CHECKING:  # each kind of spec declares them, in its own order of keys
+        targets: tuple[Target, ...]
+        head: Network
+        training: Training
 
-    @field_validator("targets", mode="before")
+    _folder: ClassVar[str] = "shipped"
+    """Of the package `pyro_hea.spec`, with the specs of this kind."""
+
+    @field_validator("targets", mode="before", check_fields=False)
     @classmethod
     def _from_mapping_by_name(cls, targets: Any) -> Any:
         if not isinstance(targets, dict):
@@ -79,7 +65,7 @@ class ModelSpec(Declaration):
             named.append(body)
         return tuple(named)
 
-    @field_validator("targets")
+    @field_validator("targets", check_fields=False)
     @classmethod
     def _check_given(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
         names = [target.name for target in targets]
@@ -96,25 +82,27 @@ class ModelSpec(Declaration):
             if isinstance(target, Categorical):
                 _check_only(target, by_name)
         in_order(targets)
+        check_names_of_targets(names, {t.name: _endings_of_sites(t) for t in targets})
+        for target in targets:
+            for condition in target.conditions if isinstance(target, Continuous) else ():
+                if condition in names:
+                    raise ValueError(
+                        f"'{target.name}' has the condition '{condition}', which is a target; "
+                        "call one of the two otherwise, or use given"
+                    )
         return targets
 
-    @field_validator("features")
-    @classmethod
-    def _check_features_of_priors(cls, features: Features, info: Any) -> Features:
-        for target in info.data.get("targets", ()):
-            if not isinstance(target.prior, HumeRothery | Logistic):
-                continue
-            for name in target.prior.features:
-                if name not in features.columns:
-                    raise ValueError(
-                        f"the prior of '{target.name}' reads '{name}', which is not among the "
-                        f"features.{nearest(name, features.columns)} Add it to features.names"
-                    )
-        return features
-
-    @field_serializer("targets")
+    @field_serializer("targets", check_fields=False)
     def _write_by_name(self, targets: tuple[Target, ...]) -> dict[str, Any]:
         return {t.name: t.model_dump(mode="json", exclude={"name"}) for t in targets}
+
+    def __repr__(self) -> str:
+        return spec_repr(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return spec_html(self)
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -125,8 +113,9 @@ class ModelSpec(Declaration):
     def distilled_targets(self) -> tuple[str, ...]:
         """Targets whose heads learn by distillation, where `training` declares one.
 
-        The teacher sees features alone. So these are binary and categorical targets that depend
-        on no other target, have no expert's prior, and no `reports`.
+        The teacher sees features and conditions alone. So these are numbers, binary and
+        categorical targets that depend on no other target, have no expert's prior, and no
+        `reports`.
 
         Examples
         --------
@@ -140,15 +129,32 @@ class ModelSpec(Declaration):
         return tuple(
             target.name
             for target in self.targets
-            if isinstance(target, Binary | Categorical)
-            and not target.given
-            and target.reports is None
-            and not isinstance(target.prior, HumeRothery | Logistic)
+            if not target.given
+            and (
+                isinstance(target, Continuous)
+                or (
+                    isinstance(target, Binary | Categorical)
+                    and target.reports is None
+                    and not isinstance(target.prior, HumeRothery | Logistic)
+                )
+            )
         )
 
     def target(self, name: str) -> Target:
-        """The target of that name."""
-        return next(target for target in self.targets if target.name == name)
+        """The target of that name.
+
+        Raises
+        ------
+        UnknownTargetError
+            Naming the nearest target.
+        """
+        for target in self.targets:
+            if target.name == name:
+                return target
+        raise UnknownTargetError(
+            f"'{name}' is no target.{nearest(str(name), self.target_names)} Targets: "
+            f"{', '.join(self.target_names)}"
+        )
 
     def with_(self, **changes: Any) -> Self:
         """The same spec with other values; a double underscore leads into what is nested.
@@ -187,6 +193,66 @@ class ModelSpec(Declaration):
                 f"'{name}' has no prior.{nearest(name, known)} There are {', '.join(known)}"
             )
         return self.with_(**{f"targets__{name}__prior": prior})
+
+    def scaled_to(self, data: AlloyDataset) -> Self:
+        """The same spec, with a prior scaled to the labels for each number that declares none.
+
+        `fit` does this before it trains.
+        """
+        priors = with_priors_of_data(self.targets, data)
+        if not priors:
+            return self
+        return self.with_(**{f"targets__{name}__prior": prior for name, prior in priors.items()})
+
+    @classmethod
+    def for_data(
+        cls,
+        data: AlloyDataset,
+        targets: Sequence[str] | None = None,
+        *,
+        verbose: bool = True,
+        **changes: Any,
+    ) -> Self:
+        """A spec for every measured column of a dataset.
+
+        Kinds, units, transforms, priors and conditions are inferred; see
+        `pyro_hea.spec.inferred.infer_targets` for the rules.
+
+        Parameters
+        ----------
+        data : AlloyDataset
+        targets : sequence of str, optional
+            Columns to use; all by default.
+        verbose : bool
+            Print what each column is used as, with unit and prior, or why it is ignored.
+        **changes
+            Other values, as `with_` takes them.
+
+        Raises
+        ------
+        DataError
+            Where no column, or one that is asked for, can be a target.
+        SpecError
+            For a change that is no key of the spec.
+
+        Warns
+        -----
+        FewLabelsWarning
+            Counting the labels of targets that have too few.
+
+        Examples
+        --------
+        >>> from pyro_hea import load_alloys
+        >>> spec = ModelSpec.for_data(load_alloys(), ["hardness"], verbose=False)
+        >>> spec.target("hardness").unit, spec.target("hardness").transform
+        ('HV', 'log')
+        """
+        inferred = infer_targets(data, targets)
+        spec = cls(targets=inferred.targets).with_(**changes)
+        if verbose:
+            print(inferred)
+        warn_of_few_labels(spec.targets, data)
+        return spec
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -236,7 +302,7 @@ class ModelSpec(Declaration):
         >>> ModelSpec.shipped("default") == ModelSpec()
         True
         """
-        folder = resources.files("pyro_hea.spec").joinpath("shipped")
+        folder = resources.files("pyro_hea.spec").joinpath(cls._folder)
         names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
         if name not in names:
             raise SpecError(
@@ -255,15 +321,77 @@ class ModelSpec(Declaration):
         write_yaml(path, self.to_mapping())
 
 
+class ModelSpec(ProgramSpec):
+    """Everything that defines a model, in one frozen value.
+
+    Attributes
+    ----------
+    targets : tuple of Target
+        Target properties by name, each with the prior that it has before an alloy is seen.
+    latent : Latent
+        What composition and targets leave unsaid of each other: z, and its prior.
+    likelihood : Multinomial, Dirichlet or Hurdle
+        Of a composition, given what the decoder makes of z and the targets.
+    features : Features
+        What the heads read of an alloy, and an expert's prior with them.
+    head : Network
+        The network of each target's guide, from features to the target. It has no dropout where
+        it learns by distillation.
+    encoder : Encoder
+        From composition and targets to z.
+    decoder : Network
+        From z and targets to the composition.
+    training : Training
+        The ensemble and how it is trained.
+
+    Examples
+    --------
+    >>> spec = ModelSpec()
+    >>> spec.targets[0].name, spec.latent.dim
+    ('single_phase', 8)
+    """
+
+    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
+        Binary(name="single_phase"),
+    )
+    latent: Latent = Latent()
+    likelihood: Likelihood = Multinomial()
+    features: Features = Features()
+    head: Network = Network(dropout=0.2)
+    encoder: Encoder = Encoder()
+    decoder: Network = Network()
+    training: Training = Training()
+
+    @field_validator("features")
+    @classmethod
+    def _check_features_of_priors(cls, features: Features, info: Any) -> Features:
+        for target in info.data.get("targets", ()):
+            if not isinstance(target.prior, HumeRothery | Logistic):
+                continue
+            for name in target.prior.features:
+                if name not in features.columns:
+                    raise ValueError(
+                        f"the prior of '{target.name}' reads '{name}', which is not among the "
+                        f"features.{nearest(name, features.columns)} Add it to features.names"
+                    )
+        return features
+
+
 def _check_only(target: Categorical, by_name: dict[str, Target]) -> None:
     for parent, values in target.only.items():
         declared = by_name[parent]
         if declared.kind == "continuous":
             raise ValueError(f"'{target.name}': only: '{parent}' is a number and has no classes")
-        missing = set(declared.classes) - set(values)
-        unknown = set(values) - set(declared.classes)
-        if missing or unknown:
+        unknown = [value for value in values if value not in declared.classes]
+        if unknown or len(values) < len(declared.classes):
+            hint = nearest(unknown[0], declared.classes) if unknown else ""
             raise ValueError(
                 f"'{target.name}': only: {parent}: say what is possible for each of "
-                f"{', '.join(declared.classes)}, and for nothing else"
+                f"{', '.join(declared.classes)}, and for nothing else.{hint}"
             )
+
+
+def _endings_of_sites(target: Target) -> tuple[str, ...]:
+    """Endings of the sites of an expert's coefficients."""
+    prior = target.prior
+    return (*prior.features, "intercept") if isinstance(prior, Logistic) else ()

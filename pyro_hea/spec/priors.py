@@ -22,16 +22,19 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
+from pyro_hea.devices import seeded
 from pyro_hea.errors import SpecError
-from pyro_hea.spec.declaration import Declaration, Width
+from pyro_hea.spec.declaration import Declaration, Width, name_by_position
 from pyro_hea.spec.distributions import (
     DISTRIBUTIONS,
     Argument,
     Fault,
     build,
+    name_of,
     parameters,
     ranges_of,
     read_arguments,
+    read_distribution,
     support_name,
     unknown_name,
 )
@@ -43,7 +46,8 @@ class Prior(Declaration):
     Attributes
     ----------
     dist : str
-        A distribution of one number or class, or one of your own (`register_distribution`).
+        A distribution of one number or class, or one of your own (`register_distribution`). In
+        Python also its class.
     arguments : tuple of (name, value)
         In the order of the distribution's constructor; each a key of its own in YAML and an
         argument of its own in Python.
@@ -60,6 +64,11 @@ class Prior(Declaration):
     Prior(dist='Normal', loc=0.0, scale=2.0)
     >>> prior.distribution(), prior.support
     (Normal(loc: 0.0, scale: 2.0), Real())
+    >>> import pyro.distributions as dist
+    >>> prior == Prior("Normal", 0.0, 2.0) == Prior(dist.Normal, scale=2.0, loc=0.0)
+    True
+
+    Where a spec takes a prior, it also takes a distribution of Pyro: `dist.Normal(0.0, 2.0)`.
     """
 
     dist: str
@@ -67,7 +76,14 @@ class Prior(Declaration):
 
     if TYPE_CHECKING:
 
-        def __init__(self, *, dist: str, **arguments: Any) -> None: ...
+        def __init__(self, dist: Any, *values: Any, **arguments: Any) -> None: ...
+
+    @classmethod
+    def name_arguments(cls, args: tuple[Any, ...], data: dict[str, Any]) -> dict[str, Any]:
+        """The distribution, then its arguments in the order of its constructor."""
+        name = name_of(args[0]) or args[0]
+        taken = parameters(name) if name in DISTRIBUTIONS else {}
+        return name_by_position(cls.__name__, ["dist", *taken], args, data)
 
     def distribution(self, like: Tensor | None = None) -> TorchDistribution:
         """The distribution itself, in the precision and on the device of `like`."""
@@ -78,14 +94,25 @@ class Prior(Declaration):
         """What a value drawn from it can be."""
         return cast("constraints.Constraint", self.distribution().support)
 
+    def central_range(self) -> tuple[float, float]:
+        """What 90 % of draws lie between, by draws that are the same each time."""
+        with seeded(0):
+            drawn = self.distribution().sample(torch.Size([1001]))
+        low, high = drawn.float().quantile(torch.tensor([0.05, 0.95], dtype=torch.float32)).tolist()
+        return low, high
+
     @model_validator(mode="before")
     @classmethod
     def _read_arguments(cls, data: Any) -> Any:
         if isinstance(data, cls):
             return data
+        data = read_distribution(data)
         if not isinstance(data, dict):
-            raise ValueError("a prior is a dictionary such as {dist: Normal, loc: 0, scale: 1}")
-        name = data.get("dist")
+            raise ValueError(
+                "a prior is a dictionary such as {dist: Normal, loc: 0, scale: 1}, or a "
+                "distribution of Pyro such as Normal(0, 1)"
+            )
+        name = name_of(data.get("dist")) or data.get("dist")
         if name is None:
             raise ValueError("`dist` is missing: name a distribution, as {dist: Normal, …}")
         if not isinstance(name, str) or name not in DISTRIBUTIONS:
@@ -108,6 +135,23 @@ class Prior(Declaration):
         cls, core_schema: Any, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"title": cls.__name__, "anyOf": [_json_schema(name) for name in DISTRIBUTIONS]}
+
+
+def format_prior(prior: Prior) -> str:
+    """A prior in short.
+
+    Examples
+    --------
+    >>> format_prior(Prior(dist="Normal", loc=0.0, scale=1.0))
+    'Normal(loc=0, scale=1)'
+    """
+
+    def number(value: float | tuple[float, ...]) -> str:
+        if isinstance(value, tuple):
+            return f"[{', '.join(f'{v:g}' for v in value)}]"
+        return f"{value:g}"
+
+    return f"{prior.dist}({', '.join(f'{name}={number(v)}' for name, v in prior.arguments)})"
 
 
 def _json_schema(name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pyro_hea.spec.priors import (
     Mixture,
     Prior,
     VampPrior,
+    format_prior,
 )
 from pyro_hea.spec.targets import Binary, Categorical, Continuous, Ordinal, Target, in_order
 
@@ -116,7 +117,7 @@ def _shared(target: Target) -> Iterator[Line]:
         for name, prior in target.prior.coefficients.items():
             key = name if name == "intercept" else f"logistic.{name}"
             yield Line(
-                f"{target.name}_{name}", (), "~", _format_prior(prior), f"{setting}.prior.{key}"
+                f"{target.name}_{name}", (), "~", format_prior(prior), f"{setting}.prior.{key}"
             )
     if isinstance(target, Binary | Categorical) and target.reports is not None:
         counts = {"a source": target.reports, **target.reports.sources}
@@ -144,7 +145,10 @@ def _prior(target: Target) -> str:
     prior = target.prior
     if isinstance(target, Continuous):
         unit = f" {target.unit}" if target.unit else ""
-        return f"{'exp ' if target.transform == 'log' else ''}{_format_prior(target.prior)}{unit}"
+        log = "exp " if target.transform == "log" else ""
+        if target.prior is None:
+            return f"{log}Normal scaled to the labels{unit}"
+        return f"{log}{format_prior(target.prior)}{unit}"
     if isinstance(prior, HumeRothery):
         criteria = " and ".join(
             f"{low:g} ≤ {feature} ≤ {high:g}".removeprefix("-inf ≤ ").removesuffix(" ≤ inf")
@@ -160,7 +164,7 @@ def _prior(target: Target) -> str:
         probs = prior.distribution().probs.tolist()
         shares = zip(target.classes, probs, strict=True)
         return f"{kind}({', '.join(f'{name}: {p:.3g}' for name, p in shares)})"
-    return _format_prior(cast("Prior", prior))
+    return format_prior(cast("Prior", prior))
 
 
 def _format_only(target: Target) -> str:
@@ -181,15 +185,6 @@ def _parents_of_expert_prior(target: Target) -> tuple[str, ...]:
     return ("φ",) if isinstance(target.prior, HumeRothery) else ()
 
 
-def _format_prior(prior: Prior) -> str:
-    def number(value: float | tuple[float, ...]) -> str:
-        if isinstance(value, tuple):
-            return f"[{', '.join(f'{v:g}' for v in value)}]"
-        return f"{value:g}"
-
-    return f"{prior.dist}({', '.join(f'{name}={number(v)}' for name, v in prior.arguments)})"
-
-
 def _latent(prior: LatentPrior, dim: int) -> str:
     if isinstance(prior, Mixture):
         return f"learnt mixture of {prior.components} normals over {dim} coordinates"
@@ -197,7 +192,7 @@ def _latent(prior: LatentPrior, dim: int) -> str:
         return f"mean posterior of {prior.components} learnt alloys over {dim} coordinates"
     if isinstance(prior, FlowPrior):
         return f"standard normal through {prior.layers} learnt couplings over {dim} coordinates"
-    return f"{_format_prior(prior)} for each of {dim} coordinates"
+    return f"{format_prior(prior)} for each of {dim} coordinates"
 
 
 def _likelihood(likelihood: Likelihood, decoder: str) -> str:

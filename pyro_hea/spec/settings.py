@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from pyro_hea.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES
-from pyro_hea.spec.declaration import Declaration, Positive, Width
+from pyro_hea.spec.declaration import Count, Declaration, Positive, Width
 from pyro_hea.spec.experts import FeatureName
 from pyro_hea.spec.priors import FlowPrior, LatentPrior, Prior, VampPrior
 
@@ -145,9 +145,9 @@ class Distillation(Declaration):
         Optimiser steps of the heads.
     """
 
-    synthetic_alloys: int = Field(default=30_000, ge=1)
-    trees: int = Field(default=400, ge=1)
-    steps: int = Field(default=1000, ge=1)
+    synthetic_alloys: Count = 30_000
+    trees: Count = 400
+    steps: Count = 1000
 
 
 class Training(Declaration):
@@ -186,16 +186,16 @@ class Training(Declaration):
     """
 
     members: int = Field(default=8, ge=1, le=1024)
-    epochs: int = Field(default=160, ge=1)
-    batch_size: int = Field(default=512, ge=2)
+    epochs: Count = 160
+    batch_size: int = Field(default=512, ge=2, le=10**9)
     learning_rate: Positive = 1.2e-2
     head_learning_rate: Positive = 4e-3
-    weight_decay: float = Field(default=1e-4, ge=0.0)
-    head_weight_decay: float = Field(default=0.1, ge=0.0)
-    label_weight: float = Field(default=1.0, ge=0.0)
+    weight_decay: float = Field(default=1e-4, ge=0.0, le=1e30)
+    head_weight_decay: float = Field(default=0.1, ge=0.0, le=1e30)
+    label_weight: float = Field(default=1.0, ge=0.0, le=1e30)
     distillation: Distillation | None = Distillation()
-    mixup: float = Field(default=1.0, ge=0.0)
+    mixup: float = Field(default=1.0, ge=0.0, le=1e30)
     jitter: Fraction = 0.1
     clip_norm: Positive = 5.0
-    patience: int = Field(default=30, ge=1)
-    wake_sleep: float = Field(default=0.25, ge=0.0)
+    patience: Count = 30
+    wake_sleep: float = Field(default=0.25, ge=0.0, le=1e30)

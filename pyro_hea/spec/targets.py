@@ -14,13 +14,14 @@ from pydantic import (
     model_validator,
 )
 
+from pyro_hea.errors import SpecError, nearest
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
 from pyro_hea.spec.experts import TargetPrior
-from pyro_hea.spec.priors import Prior, check_support
+from pyro_hea.spec.names import TargetName, check_classes, check_target_name, check_text
+from pyro_hea.spec.priors import Prior, check_support, format_prior
 
-_RESERVED = ("z", "composition", "formula", "members", "alloys", "draws")
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_MAX_LOGARITHM = 88.0
+"""The exponential of more is no number in single precision."""
 
 
 class Counts(Declaration):
@@ -53,6 +54,13 @@ class Reports(Counts):
 
     sources: Frozen[str, Counts] = FrozenMapping({})
 
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, sources: Mapping[str, Counts]) -> Mapping[str, Counts]:
+        for source in sources:
+            check_text(source, "source")
+        return sources
+
     def of(self, source: str) -> Counts:
         """Prior counts of a source."""
         return self.sources.get(source, self)
@@ -70,7 +78,7 @@ class _Target(Declaration):
         and the guide reads them.
     """
 
-    name: Name
+    name: TargetName
     given: tuple[str, ...] = ()
 
     @property
@@ -91,9 +99,7 @@ class _Target(Declaration):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if name in _RESERVED:
-            raise ValueError(f"'{name}' is a site or a column already; call the target otherwise")
-        return name
+        return check_target_name(name)
 
     @field_validator("given", mode="before")
     @classmethod
@@ -183,17 +189,21 @@ class Categorical(_Target):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        _check_distinct(self.classes, "classes")
+        check_classes(self.classes, "classes")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.classes))
         for parent, values in self.only.items():
             if parent not in self.given:
-                raise ValueError(f"only: '{parent}' is not in given ({', '.join(self.given)})")
+                raise ValueError(
+                    f"only: '{parent}' is not in given.{nearest(parent, self.given)} Given: "
+                    f"{', '.join(self.given) or 'nothing'}"
+                )
             for value, classes in values.items():
                 for name in classes:
                     if name not in self.classes:
                         raise ValueError(
-                            f"only: {parent}: {value}: there is no class '{name}'; classes: "
+                            f"only: {parent}: {value}: there is no class '{name}'."
+                            f"{nearest(name, self.classes)} Classes: "
                             f"{', '.join(self.classes)}"
                         )
                 if not classes:
@@ -225,7 +235,7 @@ class Ordinal(_Target):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        _check_distinct(self.levels, "levels")
+        check_classes(self.levels, "levels")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.levels))
         return self
@@ -249,8 +259,9 @@ class Continuous(_Target):
         Whether values are above zero.
     transform : "log" or "identity"
         Whether the prior is of the value's logarithm or of the value itself.
-    prior : Prior
-        Of the logarithm or of the value; there is no default, because units differ.
+    prior : Prior or None
+        Of the logarithm or of the value. None is a normal that `fit` scales to the labels: at
+        their mean, twice as wide as they are.
     heteroscedastic : bool
         Whether the scatter of the values depends on the features.
     given : tuple of str
@@ -267,7 +278,7 @@ class Continuous(_Target):
     unit: str = ""
     positive: bool = True
     transform: Literal["log", "identity"] = "log"
-    prior: Prior
+    prior: Prior | None = None
     heteroscedastic: bool = True
     conditions: Frozen[str, float] = FrozenMapping({})
     calibration: Literal["temperature", "tails"] | None = "tails"
@@ -276,11 +287,61 @@ class Continuous(_Target):
     def _check_prior(self) -> Self:
         if self.transform == "log" and not self.positive:
             raise ValueError("transform: log needs positive: true")
+        if self.prior is None:
+            return self
         if self.transform == "log":
             check_support(self.prior, self.name, "real")
+            self._check_logarithm(self.prior)
         else:
             check_support(self.prior, self.name, "positive" if self.positive else "number")
         return self
+
+    def _check_logarithm(self, prior: Prior) -> None:
+        """Refuse a prior whose exponential is no number in single precision."""
+        low, high = prior.central_range()
+        if max(-low, high) < _MAX_LOGARITHM:
+            return
+        unit = f" {self.unit}" if self.unit else ""
+        far = high if high >= _MAX_LOGARITHM else low
+        hint = (
+            f"; for values near {far:g}{unit} write their logarithm, {math.log(far):.3g}"
+            if far > 0
+            else ""
+        )
+        raise ValueError(
+            f"the prior of `{self.name}` is of the logarithm (transform: log), and "
+            f"{format_prior(prior)} reaches to exp({far:.3g}){hint}, or write transform: identity"
+        )
+
+    @field_validator("unit")
+    @classmethod
+    def _check_unit(cls, unit: str) -> str:
+        return check_text(unit, "unit") if unit else unit
+
+    @field_validator("conditions")
+    @classmethod
+    def _check_conditions(cls, conditions: Mapping[str, float]) -> Mapping[str, float]:
+        for name in conditions:
+            check_text(name, "condition")
+            if name in ("formula", "target", "value", "source"):
+                raise ValueError(f"condition '{name}' is another column of the reports already")
+        return conditions
+
+    @property
+    def known_prior(self) -> Prior:
+        """The prior, declared or scaled to labels.
+
+        Raises
+        ------
+        SpecError
+            Where there is none yet.
+        """
+        if self.prior is None:
+            raise SpecError(
+                f"targets.{self.name}: there is no prior yet; fit scales one to the labels. "
+                "Declare one, or call spec.scaled_to(data)"
+            )
+        return self.prior
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -292,6 +353,8 @@ class Continuous(_Target):
         """What a value lies strictly between."""
         if self.positive:
             return 0.0, math.inf
+        if self.prior is None:
+            return -math.inf, math.inf
         support = self.prior.support
         low = getattr(support, "lower_bound", -math.inf)
         high = getattr(support, "upper_bound", math.inf)
@@ -304,7 +367,9 @@ class Continuous(_Target):
         above = f" above {low:g}" if low > -math.inf else ""
         below = f" below {high:g}" if high < math.inf else ""
         ends = f"{above} and{below}" if above and below else above or below
-        by_prior = "" if self.positive or not ends else f", by its prior {self.prior.dist}"
+        by_prior = ""
+        if not self.positive and ends and self.prior is not None:
+            by_prior = f", by its prior {self.prior.dist}"
         return f"a number{ends}{by_prior}"
 
 
@@ -325,11 +390,6 @@ KindOfTarget = Annotated[
     Discriminator(_kind),
 ]
 """A target of any kind, told apart by its `kind`; without one, `binary`."""
-
-
-def _check_distinct(names: tuple[str, ...], key: str) -> None:
-    if len(set(names)) < len(names):
-        raise ValueError(f"{key}: a name stands twice: {', '.join(names)}")
 
 
 def in_order(targets: tuple[Target, ...]) -> tuple[Target, ...]:

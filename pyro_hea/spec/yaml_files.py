@@ -17,6 +17,10 @@ _MAX_VALUES = 10_000
 """In a file, aliases written out: aliases within aliases make a few lines fill any memory."""
 
 
+_MAX_DEPTH = 50
+"""Of mappings and lists within each other."""
+
+
 def read_yaml(path: str | Path, what: str, error: type[PyroHEAError]) -> Any:
     """Read a YAML file as plain values: mappings, lists, text, numbers, booleans and null.
 
@@ -50,8 +54,6 @@ def read_yaml(path: str | Path, what: str, error: type[PyroHEAError]) -> Any:
         return yaml.load(text, _Loader)
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror or fault}") from None
-    except RecursionError:
-        raise error(f"{path}: not YAML that can be read: it is nested too deep") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as fault:
         raise error(f"{path}: not YAML: {str(fault)[:500]}") from None
 
@@ -72,6 +74,16 @@ def write_yaml(path: str | Path, values: Any) -> None:
 
 class _Loader(yaml.SafeLoader):
     """Plain values only, with no key that stands twice and no date."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"it is nested deeper than {_MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -17,7 +17,7 @@ from pyro_hea.alloys.composition import (
     load_tables,
     parse_composition,
 )
-from pyro_hea.errors import DataError, FormulaError, UnknownElementError
+from pyro_hea.errors import DataError, FormulaError, FormulaWarning, UnknownElementError
 
 AMOUNTS = st.dictionaries(
     st.sampled_from(sorted(SYMBOLS)),
@@ -53,12 +53,13 @@ class TestParse:
         assert parsed == pytest.approx(expected, rel=1e-12)
 
     def test_bracket_multiplies_each_amount_inside_it(self):
-        parsed = parse_composition("(CoCrFeNi)95Al5")
+        with pytest.warns(FormulaWarning, match=r"counts 380 in all; .* 95 in all, write 23\.75"):
+            parsed = parse_composition("(CoCrFeNi)95Al5")
         assert parsed["Al"] == pytest.approx(5 / 385)
         assert parse_composition("(CoCrFeNi)23.75Al5")["Al"] == pytest.approx(0.05)
 
     @pytest.mark.parametrize(
-        "formula", ["(CoCrFeNi)95Al5", "Al0.348CoCrFeNi", "((CoFe)2Al)3", "HfNbTaTiZr", "Fe1e-3Co"]
+        "formula", ["(CoCrFeNi)2Al5", "Al0.348CoCrFeNi", "((CoFe)2Al)3", "HfNbTaTiZr", "Fe1e-3Co"]
     )
     def test_agrees_with_pymatgen_on_plain_formulas(self, formula):
         composition = pytest.importorskip("pymatgen.core").Composition(formula)
@@ -99,7 +100,7 @@ class TestParse:
             (np.float64("nan"), "missing"),
             (None, r"missing \(it is None\)"),
             (pd.NA, r"missing \(it is <NA>\)"),
-            ("cocrfeni", "'cocrfeni' cannot be read: .*Write element symbols"),
+            ("cocrfeni", r"'cocrfeni' cannot be read at 'cocrfeni' \(character 1\).*Write element"),
             ("Al0.5.2Fe", "'Al0.5.2Fe' cannot be read"),
             ("Fe3+", "cannot be read"),
             ("Fe+2", "cannot be read"),
@@ -107,13 +108,12 @@ class TestParse:
             ("Al-Fe", "cannot be read"),
             ("Fe,Co", "cannot be read at ',Co'"),
             ("Al50%Fe", "cannot be read at '%Fe'"),
-            ("Al₂Fe", "cannot be read at '₂Fe'"),
             ("Feinf", "cannot be read"),
             ("CoFe)2", "cannot be read"),
             ("(CoFe", "cannot be read"),
             ("CoFe()", "cannot be read"),
             ("12", "cannot be read"),
-            ("Al-0.5Fe", r"amount of 'Al' in 'Al-0.5Fe' is negative \(-0.5\)"),
+            ("Al-0.5FeCo", r"amount in 'Al-0.5FeCo' is negative \(-0.5, character 3\)"),
             ("Al1e999Fe", "too large"),
             ("Al0Fe0.0", "'Al0Fe0.0' holds no atoms"),
             ("Al1e308Fe1e308", "too large to add up"),

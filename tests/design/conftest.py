@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
@@ -32,3 +36,52 @@ def vae(few_elements) -> DisentangledVAE:
         },
     )
     return DisentangledVAE(spec).fit(few_elements, seed=0, device="cpu", progress=False)
+
+
+TARGETS = {
+    "single_phase": {},
+    "lattice": {"kind": "categorical", "classes": ["open", "close"]},
+    "mix": {"kind": "categorical", "classes": ["plain", "mixed", "rich"]},
+    "hardness": {
+        "kind": "continuous",
+        "unit": "HV",
+        "given": ["single_phase"],
+        "prior": {"dist": "Normal", "loc": 5.5, "scale": 0.5},
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def many(few_elements):
+    """A small model of four kinds of targets, made up from features."""
+    features, single = few_elements.features, few_elements.labels["single_phase"]
+    electrons = features["valence_electron_concentration"]
+    hardness = 200 + 10 * features["mixing_entropy"] + 300 * (1 - single.fillna(0.5))
+    labels = pd.DataFrame(
+        {
+            "single_phase": single,
+            "lattice": np.where(electrons > 7.5, "close", "open"),
+            "mix": pd.cut(
+                few_elements.number_of_elements, [0, 2, 4, 9], labels=["plain", "mixed", "rich"]
+            ).astype(str),
+            "hardness": hardness,
+        },
+        few_elements.fractions.index,
+    )
+    small = {"hidden": (16,)}
+    spec = ModelSpec(
+        targets=TARGETS,
+        latent={"dim": 2, "flow": {"layers": 2, "hidden": 8}},
+        head=small,
+        encoder=small,
+        decoder=small,
+        training={
+            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
+            "members": 2,
+            "epochs": 30,
+            "batch_size": 64,
+            "learning_rate": 0.01,
+        },
+    )
+    data = replace(few_elements, labels=labels)
+    return DisentangledVAE(spec).fit(data, seed=0, device="cpu", progress=False)

@@ -9,6 +9,8 @@ from pyro_hea.cli.design import _short_formula
 from pyro_hea.errors import DesignWarning
 from pyro_hea.evaluate.report import write_designs
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
+
 
 @pytest.fixture(scope="module")
 def model(vae, tmp_path_factory):
@@ -30,7 +32,7 @@ def test_every_constraint_can_be_asked_for(model, tmp_path):
     wishes = ["--target", "single_phase=1", "--sum", "Al+Ni=0.2:0.6", "--ratio", "Al/Ni=0.2:2"]
     wishes += ["--density", "5:9", "--max-price", 12, "--prices", prices, "--min-novelty", 0.03]
     wishes += ["--near", "AlCrFeNi=0.4", "--constraints", more, "--forbid", "noble,Cu"]
-    result = run("design", model, *wishes, "-n", 12, "--batch", 4, "--out", out)
+    result = run("design", "--model", model, *wishes, "-n", 12, "--batch", 4, "--out", out)
     assert result.exit_code == 0, result.output
     x = pd.read_csv(out)
     assert len(x) == 4
@@ -44,20 +46,23 @@ def test_every_constraint_can_be_asked_for(model, tmp_path):
 def test_fractions_are_as_coarse_and_chains_as_asked_for(model, tmp_path):
     out = tmp_path / "designs.csv"
     wish = ["--target", "single_phase=1", "--step", 0.05, "--min-fraction", 0.1]
-    result = run("design", model, *wish, "-n", 5, "--out", out)
+    result = run("design", "--model", model, *wish, "-n", 5, "--out", out)
     assert result.exit_code == 0, result.output
     x = pd.read_csv(out).filter(regex="^[A-Z][a-z]?$").to_numpy()
     assert x.shape[1] == 8
     assert (abs(x / 0.05 - (x / 0.05).round()) < 1e-6).all()
     assert x[x > 0].min() >= 0.1 - 1e-9
-    assert "'annealing' is not" in run("design", model, *wish, "--method", "annealing").output
+    assert (
+        "'annealing' is not"
+        in run("design", "--model", model, *wish, "--method", "annealing").output
+    )
 
 
 def test_a_grid_is_screened(model, tmp_path):
     out = tmp_path / "best.csv"
     wish = ["--target", "single_phase=1", "--allow", "Co,Cr,Ni", "--min-novelty", 0]
     run_of = ["--step", 0.1, "--min-fraction", 0.1, "-n", 5, "--exhaustive", "--quiet"]
-    result = run("screen", model, *wish, *run_of, "--out", out)
+    result = run("screen", "--model", model, *wish, *run_of, "--out", out)
     assert result.exit_code == 0, result.output
     assert "5 alloys from 66 candidates" in result.output
     assert pd.read_csv(out)["all_wishes"].is_monotonic_decreasing
@@ -66,7 +71,7 @@ def test_a_grid_is_screened(model, tmp_path):
 def test_a_report_shows_the_designs_and_what_was_asked(model, tmp_path):
     page, out = tmp_path / "designs.html", tmp_path / "designs.csv"
     wish = ["--target", "single_phase=1", "--allow", "Al,Co,Cr,Ni", "-n", 12]
-    result = run("design", model, *wish, "--out", out, "--report", page)
+    result = run("design", "--model", model, *wish, "--out", out, "--report", page)
     assert result.exit_code == 0, result.output
     text = page.read_text(encoding="utf-8")
     for formula in pd.read_csv(out)["formula"]:
@@ -76,14 +81,16 @@ def test_a_report_shows_the_designs_and_what_was_asked(model, tmp_path):
     assert text.count("<figure>") == 2
     assert "all_wishes_low" not in text  # repeats the one wish
     again = tmp_path / "again.html"
-    run("design", model, *wish, "--report", again)
+    run("design", "--model", model, *wish, "--report", again)
     assert again.read_bytes() == page.read_bytes()
 
 
 def test_a_report_of_a_screening_and_of_chains_has_their_figures(model, vae, tmp_path):
     page = tmp_path / "screen.html"
     wish = ["--target", "single_phase=1", "--allow", "Co,Cr,Ni", "--min-novelty", 0, "--step", 0.1]
-    assert run("screen", model, *wish, "-n", 5, "--quiet", "--report", page).exit_code == 0
+    assert (
+        run("screen", "--model", model, *wish, "-n", 5, "--quiet", "--report", page).exit_code == 0
+    )
     assert "To make first" not in page.read_text(encoding="utf-8")
     with pytest.warns(DesignWarning):
         designs = vae.design({"single_phase": 1}, n=5, method="nuts", draws=8, warmup=2)
@@ -95,7 +102,9 @@ def test_a_report_of_a_screening_and_of_chains_has_their_figures(model, vae, tmp
 
 def test_a_page_that_cannot_be_written_is_named(model, tmp_path):
     page = tmp_path / "missing" / "designs.html"
-    result = run("design", model, "--target", "single_phase=1", "-n", 2, "--report", page)
+    result = run(
+        "design", "--model", model, "--target", "single_phase=1", "-n", 2, "--report", page
+    )
     assert result.exit_code == 1
     assert "cannot be written" in result.output
 
@@ -103,7 +112,9 @@ def test_a_page_that_cannot_be_written_is_named(model, tmp_path):
 def test_a_table_is_screened(model, tmp_path):
     table = tmp_path / "alloys.csv"
     table.write_text("formula\nCoNi\nAlCoCrFeNi\n")
-    result = run("screen", model, "--target", "single_phase=1", "--candidates", table, "--quiet")
+    result = run(
+        "screen", "--model", model, "--target", "single_phase=1", "--candidates", table, "--quiet"
+    )
     assert "2 alloys from 2 candidates" in result.output
 
 
@@ -119,7 +130,7 @@ def test_known_alloys_are_short_on_the_screen(formula, expected):
 
 
 def test_a_table_on_the_screen_repeats_nothing(model):
-    result = run("design", model, "--target", "single_phase=1", "-n", 2)
+    result = run("design", "--model", model, "--target", "single_phase=1", "-n", 2)
     assert result.exit_code == 0, result.output
     assert "all_wishes" not in result.output
     assert max(map(len, result.output.splitlines())) <= 120
@@ -136,6 +147,6 @@ def test_a_table_on_the_screen_repeats_nothing(model):
     ],
 )
 def test_what_cannot_be_asked_is_named(model, arguments, message):
-    result = run("design", model, "--target", "single_phase=1", *arguments)
+    result = run("design", "--model", model, "--target", "single_phase=1", *arguments)
     assert result.exit_code != 0
     assert message in result.output

@@ -1,5 +1,7 @@
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from pyro_hea.design import (
     ElementBounds,
     FeatureBounds,
     ForbiddenElements,
+    IndicatorBounds,
     LargestFraction,
     MaxElements,
     MaxPrice,
@@ -49,6 +52,7 @@ ONE_OF_EACH = [
     Novel(0.02),
     Density(high=8),
     MaxPrice(10, {"Co": 30, "Ni": 15}),
+    IndicatorBounds("supply_risk", high=0.4),
     Soft(MaxElements(4), 2.0),
 ]
 
@@ -236,6 +240,7 @@ class TestMalformed:
             (lambda: LargestFraction(0), "above 0"),
             (lambda: LargestFraction("a"), r"high='a'.*a fraction above 0 and at most 1"),
             (lambda: Novel("a"), r"distance='a'.*a share of the atoms from 0 to 1"),
+            (lambda: IndicatorBounds("supplyrisk"), "no indicator. Did you mean 'supply_risk'"),
             (lambda: MaxPrice("a", {"Fe": 1.0}), "MaxPrice: bounds are numbers, not .* 'a'"),
             (lambda: MaxPrice(9.0, {"Fe": "a"}), "prices of 0 or more by element, not {'Fe': 'a'}"),
             (lambda: Soft(LargestFraction(0.4), "a"), "a constraint and a weight above 0"),
@@ -513,3 +518,22 @@ def test_a_refusal_names_constraints_that_clash_by_themselves(case):
             if message.count(repr(left_out)) == 1:
                 rest = [c for c in named if c != left_out]
                 assert satisfying_alloy(rest, elements, 0.01, 0.005) is not None, left_out
+
+
+def test_distances_are_found_where_the_processor_takes_denormal_numbers_for_zero():
+    """In a process of its own: a tree that splits at them without end kills it."""
+    code = """
+import numpy as np, pandas as pd, torch
+from pyro_hea.design import Novel
+from pyro_hea.design.feasibility import feasible_region
+torch.set_flush_denormal(True)
+rng = np.random.default_rng(0)
+x = rng.dirichlet(np.ones(6), 400) * (rng.random((400, 6)) < 0.4)
+x[:, 0] += 1e-9
+known = (x / x.sum(1, keepdims=True)).round(3)
+known /= known.sum(1, keepdims=True)
+region = feasible_region([], "Al Co Cr Fe Ni Ti".split(), known=known)
+print(Novel(0.1).excess(known[:2], pd.DataFrame(), region))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[0.1 0.1]\n", done.stderr

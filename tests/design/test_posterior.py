@@ -22,7 +22,7 @@ from pyro_hea.design import (
     Novel,
     RequiredElements,
     sample_designs,
-    sampling,
+    samplers,
 )
 from pyro_hea.design import wishes as wished
 from pyro_hea.design.feasibility import feasible_region
@@ -42,6 +42,8 @@ from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.idata import groups_of
 from pyro_hea.program.model import AlloyModel
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
+
 WISH = {"single_phase": 1}
 WISHED = ["all_wishes", "all_wishes_sd", "all_wishes_low", "all_wishes_high"]
 PREDICTED = [
@@ -57,8 +59,8 @@ def designs(vae) -> DesignResult:
 @pytest.fixture
 def few_candidates(monkeypatch):
     """Give up sooner than a user would want."""
-    monkeypatch.setattr(sampling, "_CANDIDATES", 256)
-    monkeypatch.setattr(sampling, "_ROUNDS", 3)
+    monkeypatch.setattr(samplers, "_CANDIDATES", 256)
+    monkeypatch.setattr(samplers, "_ROUNDS", 3)
 
 
 def fractions_of(result, vae) -> pd.DataFrame:
@@ -70,11 +72,11 @@ class TestTable:
         elements = list(vae.ensemble.elements)
         assert list(designs.table) == [
             "formula",
+            *("all_wishes", "all_wishes_low", "all_wishes_high"),
+            *("single_phase", "single_phase_low", "single_phase_high"),
             *elements,
-            *PREDICTED,
-            *WISHED,
-            "novelty",
-            "known",
+            *("single_phase_sd", "single_phase_epistemic", "single_phase_aleatoric"),
+            *("all_wishes_sd", "novelty", "known"),
         ]
         assert list(designs.table.index) == list(range(40))
         assert len(designs) == 40
@@ -361,8 +363,8 @@ class TestDesignPosterior:
         bent = rel_entr(alloys, np.maximum(decoded, 1e-5)).sum(1)
         weight = prior * judged.agreement(alloys) ** kappa * (1 + 20 * bent) ** -5
 
-        monkeypatch.setattr(sampling, "_CANDIDATES", 16384)
-        monkeypatch.setattr(sampling, "_FEWEST", 16384)
+        monkeypatch.setattr(samplers, "_CANDIDATES", 16384)
+        monkeypatch.setattr(samplers, "_FEWEST", 16384)
         n = 250
         result = sample_designs(judged, WISH, wishes, n=n, seed=1, agreement=kappa)
         drawn = result.table[list(judged.elements)].to_numpy()
@@ -481,7 +483,8 @@ class TestRefused:
         bounds = [FeatureBounds("mixing_enthalpy", 300), MaxElements(8)]
         message = (
             "none of 256 candidates satisfies every constraint. Share that satisfies each: "
-            "FeatureBounds('mixing_enthalpy', low=300): 0.0%, MaxElements(count=8): 100.0%, Novel("
+            "FeatureBounds('mixing_enthalpy', low=300): 0.0%, MaxElements(count=8): 100.0%, "
+            "MinElements(count=3): 100.0%, Novel("
         )
         with pytest.raises(ConstraintError, match=re.escape(message)):
             vae.design(WISH, bounds, n=2)
@@ -513,7 +516,9 @@ class TestTooFew:
 class TestResult:
     def test_repr_counts_alloys_and_candidates(self, designs):
         assert re.fullmatch(
-            r"DesignResult\(40 alloys from \d+ candidates, \d+% of them discarded\)", repr(designs)
+            r"DesignResult\(40 alloys from \d+ candidates, \d+% of them discarded; "
+            r"assumed: MinElements\(count=3\), Novel\(distance=0.02\)\)",
+            repr(designs),
         )
 
     def test_html_shows_the_alloys_without_empty_columns(self, vae):

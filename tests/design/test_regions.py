@@ -13,6 +13,7 @@ from pyro_hea.design import (
     ElementBounds,
     FeatureBounds,
     ForbiddenElements,
+    IndicatorBounds,
     LargestFraction,
     MaxElements,
     MaxPrice,
@@ -50,6 +51,22 @@ class TestExcess:
         alloys = [{"Al": 0.4, "Ni": 0.2}, {"Al": 0.1, "Ni": 0.4}, {"Co": 1.0}, {"Al": 0.3}]
         np.testing.assert_allclose(excess(c, *alloys)[[0, 2]], 0, atol=1e-12)
         assert (excess(c, *alloys)[[1, 3]] > 0.05).all()
+
+    def test_an_indicator_is_the_mean_by_mass_and_of_elements_with_a_value(self):
+        c = IndicatorBounds("price_USD_kg", low=3.0, high=20.0)
+        # Al 1.6 USD/kg of 26.98 g/mol, Co 29.5 of 58.93; by mass 0.314 and 0.686 of AlCo
+        region = feasible_region([c], ELEMENTS)
+        rows = np.zeros((3, len(ELEMENTS)))
+        rows[0, [ELEMENTS.index("Al"), ELEMENTS.index("Co")]] = 0.5
+        rows[1, ELEMENTS.index("Al")] = 1.0
+        rows[2, ELEMENTS.index("Co")] = 1.0
+        excess = c.excess(rows, pd.DataFrame(), region)
+        mean = (26.98 * 1.6 + 58.93 * 29.5) / (26.98 + 58.93)
+        assert excess == pytest.approx([mean - 20, 3 - 1.6, 29.5 - 20], abs=0.01)
+        unknown = feasible_region([IndicatorBounds("supply_risk")], ("Al", "Co", "Tc"))
+        assert unknown.upper.tolist() == [1, 1, 0]  # technetium has no value
+        x = np.array([[0.4, 0.4, 0.2]])
+        assert np.isinf(IndicatorBounds("supply_risk").excess(x, pd.DataFrame(), unknown))
 
     def test_distance_from_an_alloy_is_the_share_of_atoms_exchanged(self):
         c = NearAlloy("CoNi", 0.2)

@@ -70,3 +70,29 @@ def test_prices_are_read_by_element_and_faults_named(tmp_path):
         read_prices(path)
     with pytest.raises(MissingFileError, match="does not exist"):
         read_prices(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("element,price\nFe,1\nFe,2\n", "row 2: Fe has a price already"),
+        ("element,price,price\nFe,1,2\n", "price"),
+        ("element,price\nFe,1,3\n", "row 1"),
+        ("element,price\nFe\0Co,1\n", "NUL byte"),
+        ("element,price\nFe,nan\n", "row 1"),
+        ("element,price\nFe,inf\n", "row 1: price 'inf'"),
+        ("element,price\nFe,-1\n", "row 1: price '-1'"),
+        ("element,price\n,1\n", "row 1: '' is no element"),
+        ("element,price\nIron,1\n", "row 1: 'Iron' is no element"),
+        ("element,price\nFe,\n", "row 1: price None"),
+        ("", "empty"),
+    ],
+)
+def test_a_faulty_table_of_prices_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_prices(path)
+    path.write_bytes(b"element,price\nF\xff,1\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        read_prices(path)

@@ -1,5 +1,6 @@
 """Scan, screen, invert, nearest and batch: one result type, rounded compositions, honest trails."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy.special import expit, logit
 
+from pyro_hea import DisentangledVAE
 from pyro_hea.design import (
     AllowedElements,
     ElementBounds,
@@ -18,6 +20,7 @@ from pyro_hea.design import (
     RequiredElements,
     invert,
     nearest_alloy,
+    sample_designs,
     scan_grid,
     scan_path,
     screen,
@@ -71,7 +74,7 @@ class TestScreen:
     def test_a_surrogate_loses_next_to_none_of_the_best_percent(self, vae, monkeypatch):
         monkeypatch.setattr(screening, "_SMALL", 1000)
         monkeypatch.setattr(screening, "_SAMPLE", 3000)
-        five = (AllowedElements("Al", "Co", "Cr", "Fe", "Ni"), Novel(0))
+        five = (AllowedElements("Al", "Co", "Cr", "Fe", "Ni"), MinElements(1), Novel(0))
         run = {"step": 0.04, "progress": False}
         two_passes = screen(vae.ensemble, WISH, five, n=237, **run)
         assert two_passes.attributes["predicted"] < 0.5
@@ -133,6 +136,8 @@ class TestScan:
             lambda e: scan_path(e, ["CoNi", "CoFe"], WISH, points=1),
             lambda e: scan_grid(e, WISH, axes=(0, 0)),
             lambda e: scan_grid(e, WISH, axes=(0, 7)),
+            lambda e: scan_grid(e, WISH, member=-1),
+            lambda e: scan_path(e, ["CoNi", "CoFe"], WISH, member=9),
         ],
     )
     def test_what_is_no_path_or_plane_is_refused(self, vae, call):
@@ -248,7 +253,7 @@ class TestBatch:
         assert diverse(x, quality, 5).tolist() == chosen
 
     def test_a_batch_is_distinct_and_of_the_designs(self, vae):
-        designs = vae.design(WISH, n=60)
+        designs = vae.design(WISH, n=60, min_probability=0)
         batch = designs.batch(10)
         assert len(batch) == 10
         assert set(batch.table["formula"]) < set(designs.table["formula"])
@@ -264,6 +269,27 @@ class TestBatch:
 
     def test_parquet_reads_back(self, vae, tmp_path):
         pytest.importorskip("pyarrow")
-        designs = vae.design(WISH, n=3)
+        designs = vae.design(WISH, n=3, min_probability=0)
         designs.to_parquet(tmp_path / "d.parquet")
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "d.parquet"), designs.table)
+
+
+@pytest.mark.parametrize(
+    ("face", "functions"),
+    [
+        ("design", [sample_designs]),
+        ("screen", [screen]),
+        ("scan", [scan_path, scan_grid]),
+        ("invert", [invert]),
+        ("nearest", [nearest_alloy]),
+    ],
+)
+def test_the_face_has_every_argument_by_name_with_the_same_default(face, functions):
+    shown = inspect.signature(getattr(DisentangledVAE, face)).parameters
+    assert not any(p.kind == p.VAR_KEYWORD for p in shown.values())
+    for function in functions:
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name != "ensemble":
+                assert name in shown
+                if name not in ("n", "seed", "points"):  # which have a default on the face
+                    assert shown[name].default == parameter.default

@@ -60,7 +60,7 @@ def test_labels_that_are_held_back_are_not_seen(pool, monkeypatch):
 
 def test_a_perfect_strategy_hits_every_time_and_chance_the_base_rate(pool, monkeypatch):
     single = pool.labels["single_phase"].to_numpy()
-    perfect = Strategy(lambda told, spec, seed: single[None], campaign._likeliest)
+    perfect = Strategy(lambda data, spec, seed: single[None], campaign._greedy)
     monkeypatch.setitem(STRATEGIES, "perfect", perfect)
     table = simulate_campaign(pool, ["perfect", "random"], seeds=10)
     last = campaign_summary(table).set_index(["strategy", "round"])["mean"]
@@ -72,7 +72,7 @@ def test_expected_improvement_prefers_the_uncertain_of_two_alike():
     members = np.array([[0.5, 0.1, 0.9], [0.5, 0.9, 0.9]])
     order = campaign._expected_improvement(members, np.eye(3), 3, np.random.default_rng(0))
     assert order.tolist() == [1, 0, 2] or order.tolist() == [2, 1, 0]
-    better = campaign._upper_bound(members, np.eye(3), 3, np.random.default_rng(0))
+    better = campaign._upper_confidence_bound(members, np.eye(3), 3, np.random.default_rng(0))
     assert better.tolist() == [1, 2, 0] or better.tolist() == [2, 1, 0]
 
 

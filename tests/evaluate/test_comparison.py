@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pyro_hea import ModelSpec
-from pyro_hea.evaluate import Bench, comparison, cross_validation, label_budget
+from pyro_hea.evaluate import Runner, comparison, folds_benchmark, label_budget
 from pyro_hea.evaluate.comparison import MODEL, compare
 
 TINY = ModelSpec(
@@ -41,14 +41,14 @@ def runs_of(n, seeds):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
-    bench = Bench(TINY, folder, "cpu", progress=False)
-    return bench, cross_validation("random", bench, seeds=1, baselines=BASELINES)
+    runner = Runner(TINY, folder, "cpu", progress=False)
+    return runner, folds_benchmark("random", runner, seeds=1, baselines=BASELINES)
 
 
 def test_measures_are_those_of_the_pooled_folds(finished):
-    bench, result = finished
+    runner, result = finished
     units = {f"random-seed0-fold{fold}": lambda: pytest.fail("ran again") for fold in range(5)}
-    pooled = pd.concat(map(pd.DataFrame, bench.finish(units).values()))
+    pooled = pd.concat(map(pd.DataFrame, runner.run(units).values()))
     assert len(pooled) == pooled["formula"].nunique() == 1365
     for model in (MODEL, *BASELINES):
         told = result["models"][model]["all"]
@@ -60,9 +60,9 @@ def test_measures_are_those_of_the_pooled_folds(finished):
 
 
 def test_a_finished_fold_is_not_run_again(finished, monkeypatch):
-    bench, result = finished
+    runner, result = finished
     monkeypatch.setattr(comparison, "_trained", lambda *a: pytest.fail("ran again"))
-    assert cross_validation("random", bench, seeds=1, baselines=BASELINES) == result
+    assert folds_benchmark("random", runner, seeds=1, baselines=BASELINES) == result
 
 
 @pytest.mark.parametrize(("group", "fewest"), [("all", 0), ("≥ 4 elements", 4)])
@@ -95,10 +95,10 @@ def test_a_model_does_not_differ_from_itself():
 
 
 def test_a_budget_is_measured_on_the_same_test_alloys_by_every_model(tmp_path):
-    bench = Bench(TINY, tmp_path, "cpu", progress=False)
-    result = label_budget(bench, budgets=(25,), seeds=2, baselines=BASELINES[:1])
+    runner = Runner(TINY, tmp_path, "cpu", progress=False)
+    result = label_budget(runner, budgets=(25,), seeds=2, baselines=BASELINES[:1])
     units = {f"budget25-seed{seed}": lambda: pytest.fail("ran again") for seed in range(2)}
-    runs = [pd.DataFrame(unit) for unit in bench.finish(units).values()]
+    runs = [pd.DataFrame(unit) for unit in runner.run(units).values()]
     assert [len(run) for run in runs] == [135, 135]
     aucs = {m: [roc_auc_score(r["label"], r[m]) for r in runs] for m in (MODEL, "extra_trees")}
     told = result["budgets"]["25"]

@@ -7,10 +7,9 @@ from scipy import stats
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 from pyro_hea.evaluate.coverage import (
-    BASELINES,
     NOMINAL,
     QUANTILES,
-    _of_numbers,
+    _continuous_only,
     _quantiles,
     quantile_scores,
 )
@@ -29,38 +28,13 @@ def test_scores_of_a_normal_are_its_crps_and_its_intervals():
         assert scores[str(nominal)] == pytest.approx(nominal, abs=0.01)
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_baselines_cover_new_draws_of_a_line_with_noise(name):
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(600, 2))
-    y = x @ [1.0, -0.5] + 0.7 * rng.normal(size=600)
-    quantiles = BASELINES[name](x[:300], y[:300], x[300:], 0)
-    assert quantiles.shape == (len(QUANTILES), 300)
-    assert (np.diff(quantiles, axis=0) >= 0).all()
-    scores = quantile_scores(y[300:], quantiles).mean()
-    assert scores["0.9"] == pytest.approx(0.9, abs=0.07)
-    assert scores["0.5"] == pytest.approx(0.5, abs=0.08)
-    if name == "ridge":
-        exact = x[300:] @ [1.0, -0.5] + 0.7 * stats.norm.ppf(QUANTILES)[:, None]
-        assert np.abs(quantiles - exact).mean() < 0.12
-
-
-def test_a_forest_says_the_quantiles_of_the_labels_in_its_leaves():
-    """Two groups that every split tells apart: each has the labels of its own."""
-    x = np.repeat([[0.0], [1.0]], 40, 0)
-    y = np.concatenate([np.arange(40.0), 100 + np.arange(40.0)])
-    got = BASELINES["extra_trees"](x, y, np.array([[0.0], [1.0]]), 0)
-    expected = np.quantile(np.arange(40.0), QUANTILES, method="inverted_cdf")
-    np.testing.assert_allclose(got, np.stack([expected, 100 + expected], 1))
-
-
 def test_numbers_are_those_of_the_spec_or_of_the_shipped_properties():
-    spec = _of_numbers(ModelSpec(training={"members": 3}))
+    spec = _continuous_only(ModelSpec(training={"members": 3}))
     assert spec.target_names == ("hardness", "yield_strength")
     assert spec.training.members == 3
     assert all(not t.given and list(t.conditions) for t in spec.targets)
     own = ModelSpec.shipped("properties")
-    assert _of_numbers(own) == own
+    assert _continuous_only(own) == own
 
 
 def test_quantiles_of_the_model_are_its_interval_bounds():
@@ -73,7 +47,7 @@ def test_quantiles_of_the_model_are_its_interval_bounds():
         training={"members": 2, "epochs": 1, "batch_size": 1024},
     )
     data = load_alloys(["zeng2024", "borg2020"])
-    vae = DisentangledVAE(_of_numbers(spec)).fit(data, progress=False)
+    vae = DisentangledVAE(_continuous_only(spec)).fit(data, progress=False)
     some = data.take(range(20))
     quantiles = _quantiles(vae, some, ["hardness"])["hardness"]
     assert (np.diff(quantiles, axis=0) > 0).all()

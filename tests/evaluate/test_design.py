@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
+from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate import rediscovery
 from pyro_hea.evaluate.design import (
@@ -14,7 +15,6 @@ from pyro_hea.evaluate.design import (
     summary_of_changes,
     summary_of_designs,
 )
-from pyro_hea.evaluate.folds import element_sets
 from pyro_hea.evaluate.rediscovery import (
     GROUPS,
     rediscovered,

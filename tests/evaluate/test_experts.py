@@ -3,7 +3,7 @@
 import pytest
 
 from pyro_hea import ModelSpec, load_alloys
-from pyro_hea.evaluate import Bench, expert_priors, experts
+from pyro_hea.evaluate import Runner, expert_priors, experts
 
 TINY = ModelSpec().with_(
     head__hidden=[8], encoder__hidden=[8], decoder__hidden=[8], latent={"dim": 2, "flow": None}
@@ -14,7 +14,7 @@ TINY = ModelSpec().with_(
 def found():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experts, "SIZE", {"training__members": 1, "training__epochs": 1})
-        return expert_priors(Bench(TINY, progress=False), seeds=2, budgets=[10])
+        return expert_priors(Runner(TINY, progress=False), seeds=2, budgets=[10])
 
 
 def test_every_prior_is_measured_and_the_rule_without_labels(found):

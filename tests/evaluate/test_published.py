@@ -4,8 +4,8 @@ from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec
 from pyro_hea.errors import CheckpointError
-from pyro_hea.evaluate import Bench, headline, published_benchmark, published_run
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate import Runner, headline, published_benchmark, published_run
+from pyro_hea.evaluate.published import cached_vae
 
 SMALL = {"hidden": [8]}
 SPEC = ModelSpec(
@@ -25,8 +25,8 @@ SPEC = ModelSpec(
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
-    bench = Bench(SPEC, folder, "cpu", progress=False)
-    return folder, published_benchmark(bench, seeds=2, baselines=["logistic_regression"])
+    runner = Runner(SPEC, folder, "cpu", progress=False)
+    return folder, published_benchmark(runner, seeds=2, baselines=["logistic_regression"])
 
 
 def test_each_seed_is_a_run_of_the_protocol(finished):
@@ -58,7 +58,7 @@ def test_baselines_are_measured_on_the_same_alloys(finished):
 
 def test_the_models_are_kept_and_predict_the_same(finished):
     folder, result = finished
-    vae = kept_vae(0, SPEC, "cpu", folder)
+    vae = cached_vae(0, SPEC, "cpu", folder)
     assert not vae.history["epoch"].any()  # read, not trained
     test = published_run(SPEC, seed=0, device="cpu", progress=False).parts["test"]
     known = test.labels["single_phase"].notna().to_numpy()
@@ -70,4 +70,4 @@ def test_the_models_are_kept_and_predict_the_same(finished):
 def test_a_kept_model_of_another_spec_is_refused(finished):
     folder, _ = finished
     with pytest.raises(CheckpointError, match="another spec"):
-        kept_vae(0, ModelSpec(), "cpu", folder)
+        cached_vae(0, ModelSpec(), "cpu", folder)

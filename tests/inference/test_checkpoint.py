@@ -26,8 +26,20 @@ def manifest_of(folder) -> dict:
 
 
 def rewrite(folder, **changes) -> None:
+    """Change a manifest as a stranger would, who mends its hash."""
     body = manifest_of(folder) | changes
+    del body["manifest_sha256"]
+    body["manifest_sha256"] = checkpoint._hash_of_manifest(body)
     (folder / "model.json").write_text(json.dumps(body), encoding="utf-8")
+
+
+def tensors_of(folder):
+    (path,) = folder.glob("model-*.safetensors")
+    return path
+
+
+def listing(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_what_is_written_is_read_again(saved):
@@ -51,51 +63,43 @@ def test_a_view_that_is_not_contiguous_is_saved_by_value(tmp_path):
 
 def test_the_same_content_makes_the_same_bytes(saved, tmp_path):
     checkpoint.write(tmp_path / "n", "model", TENSORS, {"note": "Δ", "list": [1, None, 0.1]})
-    for name in ("model.json", "model.safetensors"):
+    assert listing(saved) == listing(tmp_path / "n")
+    for name in listing(saved):
         assert (saved / name).read_bytes() == (tmp_path / "n" / name).read_bytes()
 
 
 def test_the_tensors_are_safetensors_and_no_pickle(saved):
-    data = (saved / "model.safetensors").read_bytes()
+    data = tensors_of(saved).read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     assert set(header) - {"__metadata__"} == set(TENSORS)
-    assert sorted(p.name for p in saved.iterdir()) == ["model.json", "model.safetensors"]
+    assert listing(saved) == [tensors_of(saved).name, "model.json"]
 
 
-def test_writing_again_replaces_and_leaves_no_temporary_file(saved):
+def test_writing_again_replaces_and_leaves_no_other_file(saved):
+    (saved / "model.safetensors").write_text("of an earlier release")
+    (saved / ".model.json.partial").write_text("of a killed save")
+    (saved / "notes.txt").write_text("kept")
     checkpoint.write(saved, "model", {"a": torch.ones(1)}, {})
     tensors, manifest = checkpoint.read(saved, "model")
     assert tensors == {"a": torch.ones(1)}
     assert "note" not in manifest
-    assert sorted(p.name for p in saved.iterdir()) == ["model.json", "model.safetensors"]
+    assert listing(saved) == [tensors_of(saved).name, "model.json", "notes.txt"]
 
 
-def test_a_failed_write_leaves_no_temporary_file(tmp_path):
-    (tmp_path / "model.safetensors").mkdir()
+def test_one_name_is_not_taken_for_another(saved):
+    checkpoint.write(saved, "model-b", {"b": torch.ones(1)}, {})
+    checkpoint.write(saved, "model", {"a": torch.ones(1)}, {})
+    checkpoint.remove(saved, "model")
+    assert checkpoint.read(saved, "model-b")[0] == {"b": torch.ones(1)}
+    assert not checkpoint.exists(saved, "model")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    (tmp_path / "model.json").mkdir()
     with pytest.raises(OutputError, match="cannot write into"):
         checkpoint.write(tmp_path, "model", TENSORS, {})
-    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
-
-
-@pytest.mark.parametrize("broken_at", ["model.safetensors", "model.json"])
-def test_a_write_that_is_cut_short_is_never_read_as_a_model(saved, monkeypatch, broken_at):
-    replace = checkpoint.os.replace
-
-    def cut(source, target):
-        if target.name == broken_at:
-            raise KeyboardInterrupt
-        replace(source, target)
-
-    monkeypatch.setattr(checkpoint.os, "replace", cut)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.write(saved, "model", {"a": torch.ones(1)}, {})
-    monkeypatch.undo()
-    try:
-        tensors, _ = checkpoint.read(saved, "model")
-    except CheckpointError:
-        return
-    assert torch.equal(tensors["a"], TENSORS["a"])  # the model before, whole
+    assert not list(tmp_path.glob("*.partial"))
 
 
 # Damage.
@@ -103,7 +107,7 @@ def test_a_write_that_is_cut_short_is_never_read_as_a_model(saved, monkeypatch, 
 
 @pytest.mark.parametrize("kept", [0, 7, 20, 0.5, -1])
 def test_truncated_tensors_are_refused(saved, kept):
-    path = saved / "model.safetensors"
+    path = tensors_of(saved)
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
     with pytest.raises(CheckpointError, match="truncated or was changed"):
@@ -112,7 +116,7 @@ def test_truncated_tensors_are_refused(saved, kept):
 
 @pytest.mark.parametrize("position", [0, 9, -1])
 def test_a_changed_byte_is_refused(saved, position):
-    path = saved / "model.safetensors"
+    path = tensors_of(saved)
     data = bytearray(path.read_bytes())
     data[position] ^= 1
     path.write_bytes(data)
@@ -120,15 +124,80 @@ def test_a_changed_byte_is_refused(saved, position):
         checkpoint.read(saved, "model")
 
 
-@pytest.mark.parametrize("version", [0, 2, "3", None])
+@pytest.mark.parametrize("version", [0, 2, 4, 6, "5", True, None])
 def test_another_schema_version_is_refused_by_name(saved, version):
     rewrite(saved, schema_version=version)
-    with pytest.raises(CheckpointError, match=f"schema version {version}; this release reads 4"):
+    with pytest.raises(CheckpointError, match=f"schema version {version}; this release reads 5"):
+        checkpoint.read(saved, "model")
+
+
+def test_a_caller_says_how_old_a_version_it_understands(saved):
+    (saved / "model.safetensors").write_bytes(tensors_of(saved).read_bytes())
+    rewrite(saved, schema_version=3)
+    assert checkpoint.read(saved, "model", oldest=3)[0].keys() == TENSORS.keys()
+    with pytest.raises(CheckpointError, match="schema version 3; this release reads 4 to 5"):
+        checkpoint.read(saved, "model", oldest=4)
+
+
+def flipped(text: str):
+    """The text with each bit of each byte flipped, as a bad disk would."""
+    data = text.encode()
+    for position in range(len(data)):
+        for bit in range(8):
+            one = bytearray(data)
+            one[position] ^= 1 << bit
+            yield bytes(one)
+
+
+def test_no_flipped_bit_of_a_manifest_changes_what_is_read(saved):
+    before, path = checkpoint.read(saved, "model")[1], saved / "model.json"
+    refused = 0
+    for data in flipped(path.read_text(encoding="utf-8")):
+        path.write_bytes(data)
+        try:
+            assert checkpoint.read(saved, "model")[1] == before  # a blank, or the case of \\u
+        except (CheckpointError, MissingFileError):
+            refused += 1
+    assert refused > 0.9 * 8 * path.stat().st_size
+
+
+def test_a_link_to_another_folder_is_not_followed(saved, tmp_path):
+    for name in listing(saved):
+        moved = (saved / name).rename(tmp_path / name)
+        (saved / name).symlink_to(moved)
+        with pytest.raises(CheckpointError, match="is a link to another folder"):
+            checkpoint.read(saved, "model")
+        (saved / name).unlink()
+        moved.rename(saved / name)
+    (tmp_path / "link").symlink_to(saved)
+    assert checkpoint.read(tmp_path / "link", "model")[0].keys() == TENSORS.keys()
+
+
+def test_a_file_that_may_not_be_read_is_named(saved, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoint.Path, "read_bytes", refuse)
+    with pytest.raises(CheckpointError, match=r"model\.json' cannot be read: Permission denied"):
+        checkpoint.read(saved, "model")
+
+
+def test_a_manifest_that_is_too_large_is_not_read(saved, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_LARGEST_MANIFEST", 100)
+    with pytest.raises(CheckpointError, match="is larger than any manifest"):
+        checkpoint.read(saved, "model")
+
+
+@pytest.mark.parametrize("digest", ["", "../../etc/passwd", 64 * "g", None, 3])
+def test_the_name_of_a_file_is_made_of_its_hash_alone(saved, digest):
+    rewrite(saved, tensors_sha256=digest)
+    with pytest.raises(CheckpointError, match="is no SHA-256"):
         checkpoint.read(saved, "model")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no json", "{", "[]", '"text"', "3", "null", "{}", '{"schema_version": 4}']
+    "text",
+    ["", "no json", "{", "[]", '"text"', "3", "null", "{}", '{"schema_version": 5}', 10**5 * "["],
 )
 def test_what_is_no_manifest_is_refused(saved, text):
     (saved / "model.json").write_text(text)
@@ -145,14 +214,16 @@ def test_a_manifest_of_bytes_that_are_no_text_is_refused(saved):
 def test_a_file_that_holds_no_tensors_is_refused_even_with_its_own_hash(saved):
     import hashlib
 
-    (saved / "model.safetensors").write_bytes(b"no tensors at all")
-    rewrite(saved, tensors_sha256=hashlib.sha256(b"no tensors at all").hexdigest())
+    digest = hashlib.sha256(b"no tensors at all").hexdigest()
+    (saved / f"model-{digest[:16]}.safetensors").write_bytes(b"no tensors at all")
+    rewrite(saved, tensors_sha256=digest)
     with pytest.raises(CheckpointError, match="holds no tensors"):
         checkpoint.read(saved, "model")
 
 
-@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
-def test_a_missing_file_is_named(saved, name):
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_missing_file_is_named(saved, which):
+    name = listing(saved)[which]
     (saved / name).unlink()
     with pytest.raises(MissingFileError, match=f"is no saved model: there is no '{name}' in it"):
         checkpoint.read(saved, "model")

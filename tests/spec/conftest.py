@@ -24,6 +24,12 @@ from pyro_hea.spec import (
 )
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
 from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.names import (
+    check_classes,
+    check_names_of_targets,
+    check_target_name,
+    check_text,
+)
 from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
 
 REAL = ("AsymmetricLaplace", "Cauchy", "Gumbel", "Laplace", "Logistic", "Normal", "StudentT")
@@ -111,12 +117,27 @@ st.register_type_strategy(FlowPrior, st.builds(FlowPrior, layers=st.integers(1, 
 # A whole spec.
 
 share = st.floats(0, 1, exclude_max=True)
-count = st.integers(1, 2**40)
+count = st.integers(1, 10**9)
+
+
+def passes(check, *rest):
+    """Whether a name passes a check of the package, for filters."""
+
+    def accepted(value):
+        try:
+            check(value, *rest)
+        except ValueError:
+            return False
+        return True
+
+    return accepted
+
+
 text = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8
-)
+).filter(passes(check_text, "text"))
 names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True).filter(
-    lambda name: name not in ("z", "composition", "formula", "members", "alloys", "draws")
+    passes(check_target_name)
 ) | st.sampled_from(["yes", "no", "null", "on", "true", "y", "e1"])
 counts = st.builds(Counts, right=positive, wrong=positive)
 reports = st.none() | st.builds(
@@ -125,7 +146,20 @@ reports = st.none() | st.builds(
     wrong=positive,
     sources=st.dictionaries(text, counts, max_size=2),
 )
-classes = st.lists(text, min_size=2, max_size=4, unique=True).map(tuple)
+classes = (
+    st.lists(text, min_size=2, max_size=4, unique=True)
+    .map(tuple)
+    .filter(passes(check_classes, "classes"))
+)
+several_names = st.lists(names, min_size=1, max_size=4, unique=True).filter(
+    passes(check_names_of_targets, {})
+)
+logarithms = st.builds(
+    lambda dist, loc, scale: Prior(dist=dist, loc=loc, scale=scale),
+    st.sampled_from(["Normal", "Laplace", "Logistic", "Gumbel"]),
+    st.floats(-20, 20, width=32),
+    st.floats(2**-10, 8, width=32),
+)
 
 
 def categorical(n):
@@ -133,11 +167,14 @@ def categorical(n):
     return st.none() | shares(n).map(lambda probs: Prior(dist="Categorical", probs=probs))
 
 
+conditions = text.map(lambda name: f"at {name}")
+
+
 @st.composite
 def targets(draw):
     """Targets of every kind, each given some of those before it, in any order."""
     found = []
-    for name in draw(st.lists(names, min_size=1, max_size=4, unique=True)):
+    for name in draw(several_names):
         given = draw(st.sets(st.sampled_from(found)) if found else st.just(set()))
         common = {"name": name, "given": tuple(parent.name for parent in given)}
         kind = draw(st.sampled_from([Binary, Categorical, Ordinal, Continuous]))
@@ -166,9 +203,15 @@ def targets(draw):
                 "unit": draw(st.just("") | text),
                 "positive": scale != "identity",
                 "transform": "log" if scale == "log" else "identity",
-                "prior": draw(priors(*(POSITIVE if scale == "positive" else REAL))),
+                "prior": draw(
+                    {
+                        "log": st.none() | logarithms,
+                        "positive": st.none() | priors(*POSITIVE),
+                        "identity": st.none() | priors(*REAL),
+                    }[scale]
+                ),
                 "heteroscedastic": draw(st.booleans()),
-                "conditions": draw(st.dictionaries(text, number, max_size=2)),
+                "conditions": draw(st.dictionaries(conditions, number, max_size=2)),
             }
         found.append(kind(**common))
     return tuple(draw(st.permutations(found)))
@@ -235,7 +278,7 @@ def specs(draw):
                 Training,
                 members=st.integers(1, 1024),
                 epochs=count,
-                batch_size=st.integers(2, 2**40),
+                batch_size=st.integers(2, 10**9),
                 learning_rate=positive,
                 head_learning_rate=positive,
                 weight_decay=share,

@@ -13,7 +13,7 @@ from scipy import stats
 
 from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import SpecError
-from pyro_hea.spec import distributions
+from pyro_hea.spec import Binary, Categorical, Continuous, ModelSpec, Training, distributions
 from pyro_hea.spec.declaration import Declaration
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, register_distribution
 from pyro_hea.spec.experts import HumeRothery, Logistic, TargetPrior
@@ -494,3 +494,86 @@ def test_every_argument_of_every_distribution_is_in_the_schema():
     assert kinds["Categorical"]["properties"]["probs"]["type"] == "array"
     for name, kind in kinds.items():
         assert list(kind["properties"]) == ["dist", *parameters(name)]
+
+
+class TestPyroDistributions:
+    """A distribution of Pyro stands wherever a prior is declared."""
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            dist.Normal(6.0, 0.5),
+            torch.distributions.Normal(6.0, 0.5),
+            Prior("Normal", 6.0, 0.5),
+            Prior("Normal", 6.0, scale=0.5),
+            Prior(dist.Normal, loc=6.0, scale=0.5),
+            {"dist": dist.Normal, "loc": 6.0, "scale": 0.5},
+        ],
+    )
+    def test_of_a_number(self, given):
+        expected = Prior(dist="Normal", loc=6.0, scale=0.5)
+        assert Continuous("hardness", prior=given).prior == expected
+        spec = ModelSpec(targets={"hardness": {"kind": "continuous"}})
+        assert spec.with_prior("hardness", given).target("hardness").prior == expected
+        assert ModelSpec().with_prior("z", given).latent.prior == expected
+
+    @settings(max_examples=80, deadline=None)
+    @given(prior=st.from_type(Prior))
+    def test_each_gives_back_its_arguments(self, prior):
+        taken = prior.distribution()
+        again = Target(prior=taken).prior
+        assert again.dist == prior.dist
+        for key, _ in again.arguments:
+            ours = getattr(again.distribution(), key), getattr(taken, key)
+            torch.testing.assert_close(*ours, rtol=1e-3, atol=1e-4)
+
+    def test_of_classes(self):
+        prior = dist.Categorical(probs=torch.tensor([0.25, 0.75]))
+        target = Categorical("phase", classes=("fcc", "bcc"), prior=prior)
+        assert target.prior == Prior(dist="Categorical", probs=(0.25, 0.75))
+        assert Binary("a", prior=dist.Bernoulli(logits=1.0)).prior == Prior("Bernoulli", logits=1)
+
+    def test_of_an_experts_coefficient(self):
+        prior = Logistic(logistic={"omega": dist.HalfNormal(2.0)})
+        assert prior.logistic["omega"] == Prior(dist="HalfNormal", scale=2.0)
+
+    def test_one_that_no_spec_names_is_refused(self):
+        with pytest.raises(SpecError, match=r"prior.dist: no distribution known"):
+            ModelSpec(
+                targets={"hardness": {"kind": "continuous", "prior": dist.VonMises(0.0, 1.0)}}
+            )
+
+    def test_by_position_there_is_the_name_alone(self):
+        with pytest.raises(SpecError, match="Binary: 2 values by position, and at most 1"):
+            Binary("a", "b")
+        with pytest.raises(SpecError, match="Training: 1 values by position, and at most 0"):
+            Training(8)
+        with pytest.raises(SpecError, match="Prior: loc: given twice, by position and by name"):
+            Prior("Normal", 0.0, loc=1.0)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("Gausian", "Normal"),
+        ("gaussian", "Normal"),
+        ("lognormal", "LogNormal"),
+        ("norml", "Normal"),
+    ],
+)
+def test_a_word_for_a_distribution_is_understood(word, meant):
+    with pytest.raises(SpecError, match=rf"Did you mean '{meant}'\?"):
+        Prior(dist=word, loc=0.0, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("only", "hint"),
+    [
+        ({"singl_phase": {}}, "Did you mean 'single_phase'"),
+        ({"single_phase": {0: ["fc"], 1: ["bcc"]}}, "Did you mean 'fcc'"),
+    ],
+)
+def test_nearest_words_within_only(only, hint):
+    phase = {"kind": "categorical", "classes": ["fcc", "bcc"], "given": ["single_phase"]}
+    with pytest.raises(SpecError, match=hint):
+        ModelSpec(targets={"single_phase": None, "phase": {**phase, "only": only}})

@@ -52,7 +52,6 @@ def test_what_may_be_left_out_is_valid(data, validator):
         {"likelihood": {"kind": "dirichlet", "total_count": 3}},
         {"targets": {}},
         {"targets": {"Hardness": {}}},
-        {"targets": {"hardness": {"kind": "continuous"}}},
         {"targets": {"hardness": {"name": "hardness"}}},
         {"targets": {"phase": {"kind": "categorical", "classes": ["fcc"]}}},
         {"targets": {"a": {"prior": {"delta_max": 6.6}}}},

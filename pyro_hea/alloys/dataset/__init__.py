@@ -8,6 +8,8 @@ Examples
 """
 
 from pyro_hea.alloys.dataset.batch import AlloyBatch, to_batch
+from pyro_hea.alloys.dataset.embedded import PUBLISHED_SOURCE, load_alloys
+from pyro_hea.alloys.dataset.gathering import labels_from_reports
 from pyro_hea.alloys.dataset.labels import (
     encode_labels,
     encode_values,
@@ -15,22 +17,25 @@ from pyro_hea.alloys.dataset.labels import (
     measurements,
     report_counts,
 )
-from pyro_hea.alloys.dataset.reading import (
-    PUBLISHED_SOURCE,
-    load_alloys,
-    read_alloys,
-    read_formulas,
-)
+from pyro_hea.alloys.dataset.reading import read_alloys, read_formulas
 from pyro_hea.alloys.dataset.statistics import Statistics, quantile_edges
-from pyro_hea.alloys.dataset.table import PARTS, AlloyDataset, composition_keys, labels_from_reports
+from pyro_hea.alloys.dataset.table import (
+    PARTS,
+    AlloyDataset,
+    AlloyRecord,
+    composition_keys,
+    element_sets,
+)
 
 __all__ = [
     "PARTS",
     "PUBLISHED_SOURCE",
     "AlloyBatch",
     "AlloyDataset",
+    "AlloyRecord",
     "Statistics",
     "composition_keys",
+    "element_sets",
     "encode_labels",
     "encode_values",
     "label_conditions",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from html import escape
+from pathlib import Path
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.composition import format_formula, load_tables
+from pyro_hea.alloys.dataset.gathering import conflicting_alloys, holds_text, labels_from_reports
+from pyro_hea.alloys.dataset.writing import write_reports
 from pyro_hea.alloys.features import RICH_FEATURES, FeatureMap
-from pyro_hea.errors import ConflictingReportsWarning, DataError, LeakWarning
+from pyro_hea.errors import DataError, LeakWarning, excerpt
 
 PARTS = ("labelled", "unlabelled", "validation", "test")
 """Parts of the published split."""
@@ -23,101 +27,22 @@ _SAME_ALLOY_DECIMALS = 5
 """Two compositions that agree to so many decimals of each fraction are one alloy."""
 
 
-ROOM_TEMPERATURE_C = (15.0, 35.0)
-"""Reports of tests at other temperatures are kept but give no label."""
+@dataclass(frozen=True)
+class AlloyRecord:
+    """One alloy of a dataset.
 
-
-def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
-    """Gather the reports of each alloy into one label per target.
-
-    The label is the majority for a class (text, or 0 and 1), where a tie leaves the alloy
-    unlabelled, and the median for a number. A report with a `test_temperature_C` other than room
-    temperature gives no label.
-
-    Parameters
+    Attributes
     ----------
-    reports : DataFrame
-        Columns `formula`, `target`, `value`.
-    expected : int
-        Alloys whose reports are known to disagree; only more of them give a warning.
-
-    Returns
-    -------
-    DataFrame
-        One row per formula, one column per target, NaN where unlabelled.
-
-    Warns
-    -----
-    ConflictingReportsWarning
-        Counting the alloys whose reports disagree, and those that a tie leaves unlabelled.
+    formula : str
+    fractions : mapping of str to float
+        Atomic fractions of the elements that it holds.
+    labels : mapping of str to object
+        Its label of each target that has one.
     """
-    reports = at_room_temperature(reports)
-    columns, tied = {}, 0
-    for target, rows in reports.groupby("target", sort=False):
-        if _is_class(rows["value"]):
-            columns[target] = _majority(rows)
-            tied += int(columns[target].isna().sum())
-        else:
-            columns[target] = rows.groupby("formula", sort=False)["value"].median()
-    conflicting = _conflicts(reports)
-    if conflicting > expected:
-        warnings.warn(
-            f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
-            f"is the label, and {tied} ties are left unlabelled",
-            ConflictingReportsWarning,
-            stacklevel=3,
-        )
-    return pd.DataFrame(columns)
 
-
-def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
-    """Reports of tests at room temperature, and those that name no temperature."""
-    if "test_temperature_C" not in reports:
-        return reports
-    temperature = numeric_column(reports, "test_temperature_C")
-    return reports[temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)]
-
-
-def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
-    """A column of reports as numbers, NaN where it is blank.
-
-    Raises
-    ------
-    DataError
-        For text; the alloy is named.
-    """
-    given = reports[column]
-    numbers = pd.to_numeric(given, errors="coerce")
-    faulty = numbers.isna() & given.notna() & (given.astype(str).str.strip() != "")
-    if faulty.any():
-        row = int(np.flatnonzero(faulty)[0])
-        raise DataError(
-            f"'{reports['formula'].iloc[row]}': '{column}' is {given.iloc[row]!r}, which is no "
-            "number; write one, or leave it blank"
-        )
-    return numbers
-
-
-def _is_class(values: pd.Series) -> bool:
-    """Whether values are text, or 0 and 1 alone."""
-    if values.map(lambda value: isinstance(value, str)).any():
-        return True
-    return bool(pd.to_numeric(values).isin([0.0, 1.0]).all())
-
-
-def _majority(rows: pd.DataFrame) -> pd.Series:
-    """The most frequent value of each formula, NaN at a tie."""
-    counts = rows.groupby("formula", sort=False)["value"].value_counts()
-    most = counts[counts == counts.groupby("formula").transform("max")].reset_index()
-    alone = most[~most["formula"].duplicated(keep=False)].set_index("formula")["value"]
-    return alone.reindex(rows["formula"].unique())
-
-
-def _conflicts(reports: pd.DataFrame) -> int:
-    """Number of alloys whose reports of a class disagree."""
-    of_class = reports.groupby("target")["value"].transform(_is_class).astype(bool)
-    classes = reports[of_class]
-    return int((classes.groupby(["target", "formula"])["value"].nunique() > 1).sum())
+    formula: str
+    fractions: Mapping[str, float]
+    labels: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,12 +59,17 @@ class AlloyDataset:
         One row per report: `formula`, `target`, `value` and further columns, such as `source`.
     parts : Series, shape (N,)
         Part of the published split of each alloy, NaN outside it.
+    columns_report : DataFrame or None
+        What each column of the table that the alloys were read from became: `role`
+        (`composition`, `target`, `condition`, `source` or `kept`), `name` in the reports, `unit`,
+        `count` of its values, and the `reason`.
     """
 
     fractions: pd.DataFrame
     labels: pd.DataFrame
     reports: pd.DataFrame
     parts: pd.Series
+    columns_report: pd.DataFrame | None = None
 
     @classmethod
     def from_reports(
@@ -149,6 +79,7 @@ class AlloyDataset:
         targets: Sequence[str],
         parts: pd.Series | None = None,
         expected_conflicts: int = 0,
+        columns_report: pd.DataFrame | None = None,
     ) -> Self:
         """Gather reports into one label per alloy and target.
 
@@ -164,16 +95,16 @@ class AlloyDataset:
             Part of the published split, by formula.
         expected_conflicts : int
             Only more alloys whose reports disagree give a warning.
+        columns_report : DataFrame, optional
+            What each column of the table became.
         """
         wanted = reports[reports["target"].isin(targets)]
         labels = labels_from_reports(wanted, expected_conflicts)
         labels = labels.reindex(index=fractions.index, columns=list(targets))
-        labels = labels.apply(
-            lambda column: column if _holds_text(column) else column.astype(float)
-        )
+        labels = labels.apply(lambda column: column if holds_text(column) else column.astype(float))
         if parts is None:
             parts = pd.Series(np.nan, fractions.index, dtype=object)
-        return cls(fractions, labels, reports, parts.reindex(fractions.index))
+        return cls(fractions, labels, reports, parts.reindex(fractions.index), columns_report)
 
     def __len__(self) -> int:
         return len(self.fractions)
@@ -183,7 +114,55 @@ class AlloyDataset:
         return f"AlloyDataset({len(self)} alloys of {len(self.elements)} elements; {counts})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.table.head(10).to_html(index=False)}"
+        parts = [f"<p>{escape(repr(self))}</p>", self.table.head(10).to_html(index=False)]
+        if self.columns_report is not None:
+            shown = self.columns_report.reset_index().to_html(index=False)
+            parts.append(f"<details><summary>Columns of the table</summary>{shown}</details>")
+        return "".join(parts)
+
+    @overload
+    def __getitem__(self, rows: int | np.integer[Any] | str) -> AlloyRecord: ...
+    @overload
+    def __getitem__(self, rows: Any) -> Self: ...
+    def __getitem__(self, rows: Any) -> AlloyRecord | Self:
+        """One alloy by position or formula, or several by a slice, a mask or positions.
+
+        Raises
+        ------
+        DataError
+            For a formula that is not here, or a mask of other alloys.
+        IndexError
+            For a position that is not here.
+        """
+        if isinstance(rows, str):
+            formula = rows if rows in self.fractions.index else format_formula(rows)
+            if formula not in self.fractions.index:
+                raise DataError(f"{excerpt(rows)} is not among these {len(self)} alloys")
+            return self._record(int(np.argmax(self.fractions.index == formula)))
+        if isinstance(rows, int | np.integer) and not isinstance(rows, bool | np.bool_):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"there is no alloy {rows} among {len(self)}")
+            return self._record(int(rows))
+        if isinstance(rows, pd.Series) and rows.dtype == bool:
+            if not rows.index.equals(self.fractions.index):
+                raise DataError("the mask is of other alloys; its index has to be the formulas")
+            rows = rows.to_numpy()
+        elif not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            if rows.dtype == bool and rows.shape != (len(self),):
+                raise DataError(f"the mask has shape {rows.shape} for {len(self)} alloys")
+        return self.take(rows)
+
+    def __iter__(self) -> Iterator[AlloyRecord]:
+        return (self._record(row) for row in range(len(self)))
+
+    def _record(self, row: int) -> AlloyRecord:
+        fractions, labels = self.fractions.iloc[row], self.labels.iloc[row]
+        return AlloyRecord(
+            str(self.fractions.index[row]),
+            {str(element): float(f) for element, f in fractions.items() if f > 0},
+            {str(name): label for name, label in labels.items() if pd.notna(label)},
+        )
 
     @property
     def formulas(self) -> list[str]:
@@ -221,7 +200,8 @@ class AlloyDataset:
         """The alloys at `rows`, a boolean mask or positions, with their reports."""
         fractions = self.fractions.iloc[rows]
         reports = self.reports[self.reports["formula"].isin(fractions.index)]
-        return type(self)(fractions, self.labels.iloc[rows], reports, self.parts.iloc[rows])
+        labels, parts = self.labels.iloc[rows], self.parts.iloc[rows]
+        return type(self)(fractions, labels, reports, parts, self.columns_report)
 
     def without_labels(self) -> Self:
         """The same alloys without labels and reports."""
@@ -245,8 +225,87 @@ class AlloyDataset:
         kept = ~pd.Series(keys).duplicated().to_numpy()
         targets = list(dict.fromkeys(self.targets + other.targets))
         first_part = parts.groupby(parts.index.map(formula_of), sort=False).first()
-        expected = sum(_conflicts(part.reports) for part in (self, other))
+        expected = sum(conflicting_alloys(part.reports) for part in (self, other))
         return self.from_reports(fractions[kept], reports, targets, first_part, expected)
+
+    def train_test_split(
+        self,
+        test_size: float = 0.2,
+        by: Literal["random", "element_set"] = "random",
+        seed: int = 0,
+    ) -> tuple[Self, Self]:
+        """Split into alloys to train on and alloys to test on.
+
+        Parameters
+        ----------
+        test_size : float
+            Share of the alloys to test on.
+        by : {"random", "element_set"}
+            Whether alloys are drawn one by one, or all alloys of one set of elements together,
+            so that no test alloy has a training alloy of the same elements.
+        seed : int
+
+        Returns
+        -------
+        train, test : AlloyDataset
+            In the order of this one. By sets of elements, the share is met as well as the last
+            set allows.
+
+        Raises
+        ------
+        DataError
+            For a share that leaves one of them empty, or another `by`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from pyro_hea.alloys.dataset import read_alloys
+        >>> data = read_alloys(pd.DataFrame({"formula": ["FeNi", "FeNi2", "CoCr", "CoCr2"]}))
+        >>> train, test = data.train_test_split(0.5, by="element_set")
+        >>> train.formulas, test.formulas
+        (['FeNi', 'Fe0.5Ni'], ['CoCr', 'Co0.5Cr'])
+        """
+        if by not in {"random", "element_set"}:
+            raise DataError(f"by is {excerpt(by)}; allowed: 'random', 'element_set'")
+        count = round(test_size * len(self)) if 0 < test_size < 1 else 0
+        if not 0 < count < len(self):
+            raise DataError(
+                f"test_size is {test_size}: of {len(self)} alloys it leaves one part empty; choose "
+                "a share between 0 and 1"
+            )
+        rng = np.random.default_rng(seed)
+        if by == "random":
+            held = np.isin(np.arange(len(self)), rng.permutation(len(self))[:count])
+        else:
+            sets, member = np.unique(element_sets(self.fractions), return_inverse=True)
+            if len(sets) < 2:
+                raise DataError("all alloys are of one set of elements; split them by='random'")
+            order = rng.permutation(len(sets))
+            reached = np.bincount(member)[order].cumsum()
+            last = int(np.abs(reached - count)[:-1].argmin())
+            held = np.isin(member, order[: last + 1])
+        return self.take(~held), self.take(held)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the reports, one a row, so that `read_alloys` reads the same alloys.
+
+        Formulas have six digits, so fractions are the same to 1e-5. Alloys without a report have a
+        row of their own. The published split is not kept.
+
+        Raises
+        ------
+        OutputError
+            Where the file cannot be written.
+        """
+        write_reports(self.reports, self.formulas, Path(path), "csv")
+
+    def to_excel(self, path: str | Path) -> None:
+        """Write the reports to an Excel file; see `to_csv`."""
+        write_reports(self.reports, self.formulas, Path(path), "excel")
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the reports to a Parquet file; see `to_csv`."""
+        write_reports(self.reports, self.formulas, Path(path), "parquet")
 
     def split(self, name: str) -> dict[str, AlloyDataset]:
         """The parts of a named split.
@@ -291,9 +350,17 @@ class AlloyDataset:
         return self.take(kept)
 
 
-def _holds_text(column: pd.Series) -> bool:
-    """Whether a column of labels holds text."""
-    return bool(pd.to_numeric(column, errors="coerce").isna().ne(column.isna()).any())
+def element_sets(fractions: pd.DataFrame) -> list[str]:
+    """The elements of each alloy, as one word.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> element_sets(pd.DataFrame({"Co": [0.5, 0.0], "Ni": [0.5, 1.0]}))
+    ['CoNi', 'Ni']
+    """
+    names = np.array(fractions.columns)
+    return ["".join(names[row > 0]) for row in fractions.to_numpy()]
 
 
 def composition_keys(fractions: pd.DataFrame) -> list[tuple[tuple[str, int], ...]]:

@@ -11,6 +11,7 @@ Examples
 
 from pyro_hea.design.constraints.amounts import ElementBounds, LargestFraction, Ratio, SumBounds
 from pyro_hea.design.constraints.distances import NearAlloy, Novel
+from pyro_hea.design.constraints.indicators import IndicatorBounds, MaxPrice
 from pyro_hea.design.constraints.presence import (
     AllowedElements,
     ForbiddenElements,
@@ -18,7 +19,7 @@ from pyro_hea.design.constraints.presence import (
     MinElements,
     RequiredElements,
 )
-from pyro_hea.design.constraints.properties import Density, FeatureBounds, MaxPrice
+from pyro_hea.design.constraints.properties import Density, FeatureBounds
 from pyro_hea.design.constraints.soft import Soft
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ElementBounds",
     "FeatureBounds",
     "ForbiddenElements",
+    "IndicatorBounds",
     "LargestFraction",
     "MaxElements",
     "MaxPrice",

@@ -70,7 +70,9 @@ class Novel(Constraint):
         near = beyond < self.distance
         if not near.any():
             return np.zeros(len(fractions))
-        tree = KDTree(np.column_stack([region.known[near][:, used], beyond[near]]))
-        here = np.column_stack([fractions[:, used], np.zeros(len(fractions))])
+        # 1 is added to all coordinates: beside 0 the tree splits at denormal numbers, without end
+        # where the processor takes these for 0 (torch.set_flush_denormal)
+        tree = KDTree(1 + np.column_stack([region.known[near][:, used], beyond[near]]))
+        here = 1 + np.column_stack([fractions[:, used], np.zeros(len(fractions))])
         away = tree.query(here, p=1, distance_upper_bound=2 * self.distance)[0]
         return np.asarray(np.maximum(self.distance - away / 2, 0.0))

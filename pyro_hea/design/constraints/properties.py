@@ -1,11 +1,9 @@
-"""Bounds on what an alloy is: its features, its density, its price."""
+"""Bounds on the features and the density of an alloy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from numbers import Real
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,63 +81,23 @@ class Density(Constraint):
         self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
     ) -> NDArray[np.float64]:
         """By how much the density is outside, g/cm³."""
-        mass, volume = _of_elements(region, "atomic_mass", "molar_volume")
-        return outside(fractions @ mass / (fractions @ volume), self.low, self.high)
+        return outside(density(fractions, region.elements), self.low, self.high)
 
     def _sums(self, region: Region) -> list[Sum]:
-        mass, volume = _of_elements(region, "atomic_mass", "molar_volume")
+        mass, volume = of_elements(region.elements, "atomic_mass", "molar_volume")
         sums = [Sum(mass - self.low * volume, low=0.0)]
         if np.isfinite(self.high):
             sums.append(Sum(mass - self.high * volume, high=0.0))
         return sums
 
 
-@dataclass(frozen=True)
-class MaxPrice(Constraint):
-    """At most so much per kilogram by the user's own prices, e.g. `MaxPrice(20, {"Fe": 0.1, …})`.
-
-    Raw materials only. An element without a price is not used.
-    """
-
-    high: float
-    prices: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        prices = dict(self.prices).items()
-        bad = {e: p for e, p in prices if not (isinstance(p, Real) and 0 <= p < np.inf)}
-        if not self.prices or bad:
-            raise ConstraintError(f"MaxPrice needs prices of 0 or more by element, not {bad}")
-        check_bounds("MaxPrice", 0.0, self.high)
-        object.__setattr__(self, "prices", MappingProxyType(dict(sorted(self.prices.items()))))
-
-    def __hash__(self) -> int:
-        return hash((self.high, tuple(self.prices.items())))
-
-    def __repr__(self) -> str:
-        return f"MaxPrice(high={self.high!r}, prices={dict(self.prices)!r})"
-
-    def tighten(self, region: Region) -> Region:
-        """Bound the sum of what each element costs more; close those without a price."""
-        priced = np.array([e in self.prices for e in region.elements])
-        region = replace(region, upper=np.where(priced, region.upper, 0.0))
-        return region.bounded(Sum(self._dearer(region), high=0.0))
-
-    def excess(
-        self, fractions: NDArray[np.float64], features: pd.DataFrame, region: Region
-    ) -> NDArray[np.float64]:
-        """By how much a kilogram is too dear; infinite with an element without a price."""
-        (mass,) = _of_elements(region, "atomic_mass")
-        dearer = (fractions @ self._dearer(region)) / (fractions @ mass)
-        priced = np.array([e in self.prices for e in region.elements])
-        return np.where((fractions[:, ~priced] > 0).any(1), np.inf, np.maximum(dearer, 0.0))
-
-    def _dearer(self, region: Region) -> NDArray[np.float64]:
-        (mass,) = _of_elements(region, "atomic_mass")
-        price = np.array([self.prices.get(e, self.high) for e in region.elements])
-        return np.asarray(mass * (price - self.high))
+def density(fractions: NDArray[np.float64], elements: Sequence[str]) -> NDArray[np.float64]:
+    """Density of ideal mixtures in g/cm³, Σ c M / Σ c V, of alloys (N, E), (N,)."""
+    mass, volume = of_elements(elements, "atomic_mass", "molar_volume")
+    return np.asarray(fractions @ mass / (fractions @ volume))
 
 
-def _of_elements(region: Region, *names: str) -> list[NDArray[np.float64]]:
-    """Properties of the region's elements, of the field's table."""
-    table = load_tables("field").properties.loc[list(region.elements)]
+def of_elements(elements: Sequence[str], *names: str) -> list[NDArray[np.float64]]:
+    """Properties of elements, of the field's table."""
+    table = load_tables("field").properties.loc[list(elements)]
     return [table[name].to_numpy(float) for name in names]

@@ -1,26 +1,28 @@
 """The benchmark: protocols of fixed seeds and folds, each with its tables and its figure.
 
-A protocol takes a `Bench`, which says what is measured and where finished units are kept, and a
-number of seeds, and gives an `Outcome` that writes itself as JSON, Markdown and a figure.
+A protocol takes a `Runner`, which says what is measured and where finished tasks are kept, and a
+number of seeds, and gives an `ProtocolResult` that writes itself as JSON, Markdown and a figure.
 """
 
-from pyro_hea.evaluate.benchmark.ablation import ablation
+from pyro_hea.evaluate.benchmark.ablations import ablation
 from pyro_hea.evaluate.benchmark.campaigns import campaign, rediscovery
 from pyro_hea.evaluate.benchmark.comparisons import budget, grouped, published, random
+from pyro_hea.evaluate.benchmark.crystals import crystals
 from pyro_hea.evaluate.benchmark.designs import design
 from pyro_hea.evaluate.benchmark.experts import experts
 from pyro_hea.evaluate.benchmark.intervals import intervals
 from pyro_hea.evaluate.benchmark.latent import disentanglement
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
 from pyro_hea.evaluate.benchmark.timing import speed
 
 __all__ = [
-    "Outcome",
+    "ProtocolResult",
     "ablation",
     "budget",
     "calibration",
     "campaign",
+    "crystals",
     "design",
     "disentanglement",
     "experts",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.campaign import STRATEGIES, affordable, campaign_summary, play_strategy
 from pyro_hea.evaluate.rediscovery import (
     GROUPS,
@@ -20,7 +20,7 @@ from pyro_hea.plots import curve_panels, interval_panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
     from pyro_hea.spec import ModelSpec
 
 _FOUND = {
@@ -32,16 +32,16 @@ _FOUND = {
 }
 
 
-def rediscovery(bench: Bench, seeds: int) -> Outcome:
+def rediscovery(runner: Runner, seeds: int) -> ProtocolResult:
     """Whole sets of elements held out: whether designs come near their single-phase alloys."""
-    units = {
+    tasks = {
         f"rediscovery-seed{seed}-group{group}": partial(
-            _rediscovered, group, seed, bench.spec, bench.device
+            _rediscovered, group, seed, runner.spec, runner.device
         )
         for seed in range(seeds)
         for group in range(GROUPS)
     }
-    done = bench.finish(units)
+    done = runner.run(tasks)
     table = pd.concat([pd.DataFrame(rows) for rows in done.values()], ignore_index=True)
     shares = table.drop(columns="group").groupby("set", as_index=False).mean()
     summary = rediscovery_summary(shares)
@@ -62,19 +62,19 @@ def rediscovery(bench: Bench, seeds: int) -> Outcome:
         "sets": shares.to_dict("records"),
     }
     figure = interval_panels(intervals)[0].figure
-    return Outcome("rediscovery", content, tables, cast("Figure", figure))
+    return ProtocolResult("rediscovery", content, tables, cast("Figure", figure))
 
 
-def campaign(bench: Bench, seeds: int) -> Outcome:
+def campaign(runner: Runner, seeds: int) -> ProtocolResult:
     """Picking, making and learning, played on alloys whose labels are held back."""
-    units = {
+    tasks = {
         f"campaign-seed{seed}-{name.replace(', ', '-').replace(' ', '-')}": partial(
-            _played, name, seed, affordable(bench.spec)
+            _played, name, seed, affordable(runner.spec)
         )
         for seed in range(seeds)
         for name in STRATEGIES
     }
-    done = bench.finish(units)
+    done = runner.run(tasks)
     table = pd.concat([pd.DataFrame(rows) for rows in done.values()], ignore_index=True)
     summary = campaign_summary(table)
     last = summary[summary["round"] == summary["round"].max()].drop(columns="round")
@@ -84,7 +84,7 @@ def campaign(bench: Bench, seeds: int) -> Outcome:
     content = {"protocol": "campaign", "seeds": seeds, "rounds": summary.to_dict("records")}
     tables = {f"Single-phase alloys found in the end, mean over {seeds} seeds, 95 % interval": last}
     figure = curve_panels(curves)[0].figure
-    return Outcome("campaign", content, tables, cast("Figure", figure))
+    return ProtocolResult("campaign", content, tables, cast("Figure", figure))
 
 
 def _rediscovered(group: int, seed: int, spec: ModelSpec, device: str) -> list[dict[str, Any]]:

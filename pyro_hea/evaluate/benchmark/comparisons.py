@@ -6,47 +6,49 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from pyro_hea.evaluate import cross_validation, label_budget, published_benchmark
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.evaluate import folds_benchmark, label_budget, published_benchmark
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.plots import curve_panels, interval_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
     from pyro_hea.evaluate.folds import Kind
 
 _MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
 
 
-def published(bench: Bench, seeds: int) -> Outcome:
+def published(runner: Runner, seeds: int) -> ProtocolResult:
     """The published split: trained on its labelled and unlabelled parts, tested once."""
-    found = published_benchmark(bench, seeds=seeds)
-    rows = [{"measure": m, "mean": told(values)} for m, values in found["summary"].items()]
+    found = published_benchmark(runner, seeds=seeds)
+    rows = [
+        {"measure": m, "mean": format_interval(values)} for m, values in found["summary"].items()
+    ]
     first = f"Published split, mean over {seeds} seeds with its 95 % interval"
     tables = {first: pd.DataFrame(rows)} | _tables(found)
-    return Outcome("published", found, tables, _figure(found))
+    return ProtocolResult("published", found, tables, _figure(found))
 
 
-def random(bench: Bench, seeds: int) -> Outcome:
+def random(runner: Runner, seeds: int) -> ProtocolResult:
     """Five random folds of all labelled alloys, beside the baselines."""
-    return _folds("random", bench, seeds)
+    return _folds("random", runner, seeds)
 
 
-def grouped(bench: Bench, seeds: int) -> Outcome:
+def grouped(runner: Runner, seeds: int) -> ProtocolResult:
     """Five folds that keep sets of elements together, beside the baselines."""
-    return _folds("grouped", bench, seeds)
+    return _folds("grouped", runner, seeds)
 
 
-def budget(bench: Bench, seeds: int) -> Outcome:
+def budget(runner: Runner, seeds: int) -> ProtocolResult:
     """Few labels, the other alloys unlabelled: measured on the published test part."""
-    found = label_budget(bench, seeds=seeds)
+    found = label_budget(runner, seeds=seeds)
     tables, curves = {}, []
     for key, measure in _MEASURES.items():
         rows = []
         for labels, scores in found["budgets"].items():
-            told_of = scores["models"]
-            rows.append({"labels": labels} | {m: told_of[m][key]["mean"] for m in told_of})
+            models = scores["models"]
+            rows.append({"labels": labels} | {m: models[m][key]["mean"] for m in models})
             curves += [
                 {
                     "x_label": "labels",
@@ -55,23 +57,23 @@ def budget(bench: Bench, seeds: int) -> Outcome:
                     "x": int(labels),
                     **values[key],
                 }
-                for model, values in told_of.items()
+                for model, values in models.items()
             ]
         tables[f"{measure} by number of labels, mean over {seeds} seeds"] = pd.DataFrame(rows)
     paired = [
-        {"labels": labels} | {b: told(d) for b, d in scores["auc_difference"].items()}
+        {"labels": labels} | {b: format_interval(d) for b, d in scores["auc_difference"].items()}
         for labels, scores in found["budgets"].items()
     ]
     tables["AUC, pyro_hea minus each baseline, paired by seed, 95 % interval"] = pd.DataFrame(
         paired
     )
     figure = curve_panels(pd.DataFrame(curves))[0].figure
-    return Outcome("budget", found, tables, cast("Figure", figure))
+    return ProtocolResult("budget", found, tables, cast("Figure", figure))
 
 
-def _folds(kind: Kind, bench: Bench, seeds: int) -> Outcome:
-    found = cross_validation(kind, bench, seeds=seeds)
-    return Outcome(kind, found, _tables(found), _figure(found))
+def _folds(kind: Kind, runner: Runner, seeds: int) -> ProtocolResult:
+    found = folds_benchmark(kind, runner, seeds=seeds)
+    return ProtocolResult(kind, found, _tables(found), _figure(found))
 
 
 def _tables(found: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -86,7 +88,7 @@ def _tables(found: dict[str, Any]) -> dict[str, pd.DataFrame]:
         table = pd.DataFrame(rows).T.rename_axis("model").reset_index().astype({"n": int})
         tables[f"Alloys: {group}; mean over {found['seeds']} seeds{note}"] = table
     paired = [
-        {"baseline": name} | {measure: told(d) for measure, d in differences.items()}
+        {"baseline": name} | {measure: format_interval(d) for measure, d in differences.items()}
         for name, differences in found["differences"].items()
     ]
     heading = "pyro_hea minus each baseline, paired, 95 % interval over the alloys"

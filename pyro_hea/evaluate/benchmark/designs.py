@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pandas as pd
 
 from pyro_hea.alloys.dataset import load_alloys
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.design import (
     judged_changes,
     judged_designs,
     summary_of_changes,
     summary_of_designs,
 )
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.plots import design_judgement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
     from pyro_hea.vae import DisentangledVAE
 
 _AGREEMENT = (10.0, 3.0, 1.0, 0.0)
@@ -30,10 +30,11 @@ _AGREEMENT = (10.0, 3.0, 1.0, 0.0)
 _OF_EACH = 125
 
 
-def design(bench: Bench, seeds: int) -> Outcome:
+def design(runner: Runner, seeds: int) -> ProtocolResult:
     """Designs for both wishes and changes of alloys by models of the published split, judged."""
     models = [
-        partial(kept_vae, seed, bench.spec, bench.device, bench.folder) for seed in range(seeds)
+        partial(cached_vae, seed, runner.spec, runner.device, runner.folder)
+        for seed in range(seeds)
     ]
     wishes = {
         f"design-seed{seed}-wish{wish}": partial(_designed, model, seed, wish)
@@ -45,7 +46,7 @@ def design(bench: Bench, seeds: int) -> Outcome:
         for workflow in ("nearest", "invert")
     }
     agreement = {"design-seed0-agreement": partial(_agreement, models[0])}
-    done = bench.finish(wishes | changes | agreement)
+    done = runner.run(wishes | changes | agreement)
     tables, runs = {}, {}
     for wish in (1, 0):
         table = pd.DataFrame([done[f"design-seed{seed}-wish{wish}"] for seed in range(seeds)])
@@ -59,11 +60,11 @@ def design(bench: Bench, seeds: int) -> Outcome:
     tables["Multi-phase alloys of the test part changed to a single phase, seed 0"] = (
         changed.rename_axis("workflow").reset_index()
     )
-    said = done["design-seed0-agreement"]
-    figure = design_judgement(said["predicted"], said["judged"]).figure
+    judged = done["design-seed0-agreement"]
+    figure = design_judgement(judged["predicted"], judged["judged"]).figure
     found = {"protocol": "design", "seeds": seeds, "runs": runs}
-    found |= {"changes": changed.to_dict("index"), "agreement": said}
-    return Outcome("design", found, tables, cast("Figure", figure))
+    found |= {"changes": changed.to_dict("index"), "agreement": judged}
+    return ProtocolResult("design", found, tables, cast("Figure", figure))
 
 
 def _designed(model: partial[DisentangledVAE], seed: int, wish: int) -> dict[str, float]:
@@ -81,5 +82,5 @@ def _agreement(model: partial[DisentangledVAE]) -> dict[str, Any]:
     """What model and judge say of designs, some hardly bound to the wish."""
     vae = model()
     tables = [judged_designs(vae, 1, n=_OF_EACH, agreement=kappa) for kappa in _AGREEMENT]
-    said = pd.concat(tables).round(4)
-    return {name: said[name].tolist() for name in ("predicted", "judged")}
+    judged = pd.concat(tables).round(4)
+    return {name: judged[name].tolist() for name in ("predicted", "judged")}

@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from pyro_hea.evaluate import interval_coverage_benchmark
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
 
 _DRAWN = "0.9"
 """Probability of the intervals in the figure."""
 
 
-def intervals(bench: Bench, seeds: int) -> Outcome:
+def intervals(runner: Runner, seeds: int) -> ProtocolResult:
     """Five random folds of all alloys with a number: how often its intervals hold."""
-    found = interval_coverage_benchmark(bench, seeds=seeds)
+    found = interval_coverage_benchmark(runner, seeds=seeds)
     tables, drawn = {}, []
     for target, models in found["targets"].items():
         rows = []
         for name, scores in models.items():
-            coverage = {f"{float(p):.0%}": told(c) for p, c in scores["coverage"].items()}
+            coverage = {
+                f"{float(p):.0%}": format_interval(c) for p, c in scores["coverage"].items()
+            }
             rest = {"width of 90%": scores["width"], "MAE": scores["mae"], "CRPS": scores["crps"]}
             rows.append({"model": name} | coverage | rest)
             measure = f"coverage of the 90 % intervals of {target}"
@@ -35,4 +37,4 @@ def intervals(bench: Bench, seeds: int) -> Outcome:
         heading = f"Held-out {target} of {count} alloys within its interval, {seeds} seeds"
         tables[heading] = pd.DataFrame(rows)
     figure = interval_panels(pd.DataFrame(drawn), reference=float(_DRAWN))[0].figure
-    return Outcome("intervals", found, tables, cast("Figure", figure))
+    return ProtocolResult("intervals", found, tables, cast("Figure", figure))

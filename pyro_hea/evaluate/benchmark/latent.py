@@ -10,9 +10,9 @@ import pandas as pd
 
 from pyro_hea import explain
 from pyro_hea.alloys.dataset import load_alloys
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome, told
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import bootstrap_interval, composition_metrics, label_from_latent
 from pyro_hea.plots import interval_panels
 from pyro_hea.posterior import encode_and_decode
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pyro_hea.alloys.dataset import AlloyDataset
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
@@ -39,15 +39,15 @@ _MEASURES = {
 _AXES = ("disentanglement", "completeness", "informativeness", "mig", "sap")
 
 
-def disentanglement(bench: Bench, seeds: int) -> Outcome:
+def disentanglement(runner: Runner, seeds: int) -> ProtocolResult:
     """How much of the label, and of families of elements, is in the latent."""
-    units = {
+    tasks = {
         f"disentanglement-seed{seed}": partial(
-            _measured, seed, bench.spec, bench.device, bench.folder
+            _measured, seed, runner.spec, runner.device, runner.folder
         )
         for seed in range(seeds)
     }
-    runs = list(bench.finish(units).values())
+    runs = list(runner.run(tasks).values())
     summary = {
         part: {name: bootstrap_interval([run[part][name] for run in runs]) for name in names}
         for part, names in (
@@ -64,22 +64,24 @@ def disentanglement(bench: Bench, seeds: int) -> Outcome:
     table = pd.DataFrame(
         [
             {"measure": label}
-            | {part: told(summary[part][name]) for part in (_HELD_OUT, _TRAINING)}
+            | {part: format_interval(summary[part][name]) for part in (_HELD_OUT, _TRAINING)}
             for name, label in _MEASURES.items()
         ]
     )
-    axes = pd.DataFrame([{"score": name, "mean": told(summary["axes"][name])} for name in _AXES])
+    axes = pd.DataFrame(
+        [{"score": name, "mean": format_interval(summary["axes"][name])} for name in _AXES]
+    )
     tables = {
         f"Mean over {seeds} seeds with its 95 % interval; members measured one by one": table,
         "Axes of z and families of elements, training alloys (DCI, MIG, SAP)": axes,
     }
     content = {"protocol": "disentanglement", "seeds": seeds, "summary": summary, "runs": runs}
     figure = cast("Figure", interval_panels(pd.DataFrame(rows))[0].figure)
-    return Outcome("disentanglement", content, tables, figure)
+    return ProtocolResult("disentanglement", content, tables, figure)
 
 
 def _measured(seed: int, spec: ModelSpec, device: str, folder: Path | None) -> dict[str, Any]:
-    vae = kept_vae(seed, spec, device, folder)
+    vae = cached_vae(seed, spec, device, folder)
     parts = load_alloys("zeng2024").split("published")
     training = parts["labelled"]
     return {

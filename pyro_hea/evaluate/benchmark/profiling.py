@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pyro_hea.devices import synchronize
 from pyro_hea.inference import steps_per_epoch
 from pyro_hea.program.networks import MLP, MemberLinear
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pyro_hea.devices import synchronize
-from pyro_hea.fitting import TrainingRun
+    from pyro_hea.fitting import TrainingRun
 
 _EPOCHS = 5
 _REPEATS = 15

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ProtocolResult:
     """The result of a protocol.
 
     Attributes
@@ -80,12 +80,12 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def told(interval: Mapping[str, float], digits: int = 3) -> str:
+def format_interval(interval: Mapping[str, float], digits: int = 3) -> str:
     """A mean with its interval in brackets.
 
     Examples
     --------
-    >>> told({"mean": 0.9, "low": 0.85, "high": 0.95}, 2)
+    >>> format_interval({"mean": 0.9, "low": 0.85, "high": 0.95}, 2)
     '0.90 (0.85 to 0.95)'
     """
     mean, low, high = (f"{interval[key]:.{digits}f}" for key in ("mean", "low", "high"))

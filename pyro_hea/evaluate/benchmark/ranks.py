@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
+from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.evaluate.simulation import rank_data, simulation_ranks, uniformity
 from pyro_hea.plots import simulation_rank_plot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
     from pyro_hea.spec import ModelSpec
 
 Method = Literal["guide", "importance"]
@@ -24,20 +24,20 @@ Method = Literal["guide", "importance"]
 SIMULATIONS: dict[Method, int] = {"guide": 1000, "importance": 500}
 """Alloys drawn from one member of each seed: weighing them takes long."""
 
-_TOLD = 0.01
+_SIGNIFICANCE = 0.01
 """P-value below which ranks count as not uniform."""
 
 
-def calibration(bench: Bench, seeds: int) -> Outcome:
+def calibration(runner: Runner, seeds: int) -> ProtocolResult:
     """Ranks of what models of the published split drew among the draws of their posteriors."""
-    units = {
+    tasks = {
         f"calibration-seed{seed}-{method}": partial(
-            _ranks, seed, method, bench.spec, bench.device, bench.folder
+            _ranks, seed, method, runner.spec, runner.device, runner.folder
         )
         for seed in range(seeds)
         for method in SIMULATIONS
     }
-    done = bench.finish(units)
+    done = runner.run(tasks)
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     content, tables = {}, {}
     for ax, (method, simulations) in zip(
@@ -52,16 +52,16 @@ def calibration(bench: Bench, seeds: int) -> Outcome:
         content[method] = {
             "simulations": simulations,
             "p_values": p.to_dict("list"),
-            f"share below {_TOLD}": float((p < _TOLD).to_numpy().mean()),
+            f"share below {_SIGNIFICANCE}": float((p < _SIGNIFICANCE).to_numpy().mean()),
         }
     found = {"protocol": "calibration", "seeds": seeds, "methods": content}
-    return Outcome("calibration", found, tables, figure)
+    return ProtocolResult("calibration", found, tables, figure)
 
 
 def _ranks(
     seed: int, method: Method, spec: ModelSpec, device: str, folder: Path | None
 ) -> dict[str, list[int]]:
     """Of the first member, by site."""
-    ensemble = kept_vae(seed, spec, device, folder).ensemble
+    ensemble = cached_vae(seed, spec, device, folder).ensemble
     ranks = simulation_ranks(ensemble, method=method, simulations=SIMULATIONS[method], seed=seed)
     return {str(site): column.tolist() for site, column in ranks.items()}

@@ -21,9 +21,9 @@ from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import AllowedElements
 from pyro_hea.devices import choose_device, peak_memory
 from pyro_hea.evaluate.benchmark.profiling import step_profile
-from pyro_hea.evaluate.benchmark.protocol_result import Outcome
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.plots import curve_panels
 from pyro_hea.spec import ModelSpec
@@ -32,10 +32,10 @@ from pyro_hea.vae import DisentangledVAE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyro_hea.evaluate import Bench
+    from pyro_hea.evaluate import Runner
 
 REPEATS = 3
-"""Of each measurement but a whole training; the median is told."""
+"""Of each measurement but a whole training; the median is reported."""
 
 TRAINED = (1, 8, 64)
 """Members trained at once; the last on CUDA alone."""
@@ -65,41 +65,41 @@ _SCREENED = {
 
 _LABELLED = 1_000
 _LEAST = 0.1
-"""MiB; less is not told from nothing, and has no place on a logarithmic axis."""
+"""MiB; less cannot be measured, and zero has no place on a logarithmic axis."""
 
 _MIB = 2**20
 
 
-def speed(bench: Bench, seeds: int) -> Outcome:
+def speed(runner: Runner, seeds: int) -> ProtocolResult:
     """How long it takes, how much memory it needs, and how both grow; trained once a seed."""
-    cuda = choose_device(bench.device).type == "cuda"
-    units: dict[str, Any] = {"speed-commands": partial(_commands, bench.spec, bench.folder)}
-    units |= {
+    cuda = choose_device(runner.device).type == "cuda"
+    tasks: dict[str, Any] = {"speed-commands": partial(_commands, runner.spec, runner.folder)}
+    tasks |= {
         f"speed-train{members}-seed{seed}": partial(
-            _training, bench.spec, members, seed, bench.device
+            _training, runner.spec, members, seed, runner.device
         )
         for members in TRAINED
         if members <= 8 or cuda
         for seed in range(seeds)
     }
-    units |= {
-        f"speed-profile{members}": partial(_profile, bench.spec, members, bench.device)
+    tasks |= {
+        f"speed-profile{members}": partial(_profile, runner.spec, members, runner.device)
         for members in _PROFILED
     }
-    units |= {f"speed-targets{members}": partial(_targets, members) for members in _COMPARED}
-    units["speed-answers"] = partial(_answers, bench.spec, bench.device, bench.folder)
-    units |= {
+    tasks |= {f"speed-targets{members}": partial(_targets, members) for members in _COMPARED}
+    tasks["speed-answers"] = partial(_answers, runner.spec, runner.device, runner.folder)
+    tasks |= {
         f"speed-screen-{name}": partial(
-            _screening, bench.spec, bench.device, bench.folder, elements
+            _screening, runner.spec, runner.device, runner.folder, elements
         )
         for name, elements in _SCREENED.items()
     }
     points = [(axis, size) for axis, sizes in GROWTH.items() for size in sizes]
-    units |= {
-        f"speed-{axis}{size}": partial(_growth, bench.spec, _START | {axis: size}, bench.device)
+    tasks |= {
+        f"speed-{axis}{size}": partial(_growth, runner.spec, _START | {axis: size}, runner.device)
         for axis, size in points
     }
-    done = bench.finish(units, alone=True)
+    done = runner.run(tasks, alone=True)
     trained = pd.DataFrame([u for name, u in done.items() if name.startswith("speed-train")])
     trained = trained.groupby("members", as_index=False).median()
     grown = pd.DataFrame(
@@ -112,9 +112,9 @@ def speed(bench: Bench, seeds: int) -> Outcome:
         [{"axis": axis, **_exponents(rows)} for axis, rows in grown.groupby("axis", sort=False)]
     )
     tables = {
-        "Commands, median": _listed(done["speed-commands"]),
+        "Commands, median": _as_rows(done["speed-commands"]),
         "Training on the published split to the end": trained,
-        "Answers of the default ensemble, median": _listed(done["speed-answers"]),
+        "Answers of the default ensemble, median": _as_rows(done["speed-answers"]),
         "Screening, median": screened,
         "Milliseconds of a training step by part; the floor is its matrix products": parts,
         "Processor seconds of an epoch, four targets against one": targets,
@@ -124,12 +124,12 @@ def speed(bench: Bench, seeds: int) -> Outcome:
     content = {
         "protocol": "speed",
         "seeds": seeds,
-        "device": str(choose_device(bench.device)),
+        "device": str(choose_device(runner.device)),
         "torch_threads": torch.get_num_threads(),
         "results": done,
         "exponents": exponents.to_dict("records"),
     }
-    return Outcome("speed", content, tables, _figure(grown))
+    return ProtocolResult("speed", content, tables, _figure(grown))
 
 
 # What is timed.
@@ -138,13 +138,13 @@ def speed(bench: Bench, seeds: int) -> Outcome:
 def _commands(spec: ModelSpec, folder: Path | None) -> dict[str, float]:
     run = "from pyro_hea.cli import main; main()"
     with TemporaryDirectory() as temporary:
-        vae = kept_vae(0, spec, "cpu", folder or Path(temporary))
+        vae = cached_vae(0, spec, "cpu", folder or Path(temporary))
         model = f"{temporary}/model"
         vae.save(model)
         commands = {
             "import pyro_hea (s)": ["import pyro_hea"],
             "pyro-hea --help (s)": [run, "--help"],
-            "pyro-hea predict, one formula (s)": [run, "predict", model, "CoCrFeMnNi"],
+            "pyro-hea predict, one formula (s)": [run, "predict", "--model", model, "CoCrFeMnNi"],
         }
         return {
             name: _timed(partial(_run, [sys.executable, "-c", *command]))
@@ -178,7 +178,7 @@ def _training(spec: ModelSpec, members: int, seed: int, device: str) -> dict[str
 
 
 def _answers(spec: ModelSpec, device: str, folder: Path | None) -> dict[str, float]:
-    vae = kept_vae(0, spec, device, folder)
+    vae = cached_vae(0, spec, device, folder)
     alloys = synthetic_alloys(_MANY, len(vae.ensemble.elements)).fractions
     alloys.columns = pd.Index(vae.ensemble.elements)
     feature_map = vae.ensemble.feature_map
@@ -193,7 +193,7 @@ def _screening(
     spec: ModelSpec, device: str, folder: Path | None, elements: tuple[str, ...]
 ) -> dict[str, float]:
     """A grid with and without the first pass: time, memory, and what of the best was lost."""
-    vae = kept_vae(0, spec, device, folder)
+    vae = cached_vae(0, spec, device, folder)
     screen = partial(
         vae.screen, {TARGET: 1}, [AllowedElements(*elements)], step=0.05, progress=False
     )
@@ -342,7 +342,7 @@ def _exponents(rows: pd.DataFrame) -> dict[str, float]:
     return dict(zip(map(str, costs), exponents.tolist(), strict=True))
 
 
-def _listed(values: dict[str, float]) -> pd.DataFrame:
+def _as_rows(values: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame({"what": list(values), "value": list(values.values())})
 
 

@@ -288,7 +288,7 @@ class ContinuousSite(_Calibrated):
 
     def __init__(self, target: Continuous, centre: float, spread: float, members: int) -> None:
         super().__init__(target)
-        self.target = target
+        self.target, self._declared = target, target.known_prior
         self.outputs = 2 if target.heteroscedastic else 1
         self.register_buffer("centre", torch.tensor(centre))
         self.register_buffer("spread", torch.tensor(spread))
@@ -310,7 +310,7 @@ class ContinuousSite(_Calibrated):
         steps: list[Transform] = [ExpTransform()] if self.target.transform == "log" else []
         if shift is not None:
             steps += [self.link.inv, AffineTransform(shift[..., 0] * self.spread, 1.0), self.link]
-        declared = self.target.prior.distribution(self.centre)
+        declared = self._declared.distribution(self.centre)
         return dist.TransformedDistribution(declared, steps) if steps else declared
 
     def normal(self, outputs: Tensor) -> dist.Normal:
@@ -405,5 +405,7 @@ def link_of(target: Continuous) -> Transform:
     """From the unbounded scale of a number to its own."""
     if target.transform == "log":
         return ExpTransform()
-    support = target.prior.distribution().support
-    return cast("Transform", biject_to(constraints.positive if target.positive else support))
+    if target.positive:
+        return cast("Transform", biject_to(constraints.positive))
+    support = constraints.real if target.prior is None else target.prior.support
+    return cast("Transform", biject_to(support))

@@ -9,12 +9,13 @@ from scipy.stats import chisquare
 from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, load_alloys
-from pyro_hea.evaluate import Bench, benchmark
-from pyro_hea.evaluate.benchmark import ablation, campaigns, comparisons, designs, latent, ranks
+from pyro_hea.evaluate import Runner, benchmark
+from pyro_hea.evaluate.benchmark import ablations, campaigns, comparisons, designs, latent, ranks
 from pyro_hea.evaluate.comparison import MODEL
-from pyro_hea.evaluate.published import kept_vae
+from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import composition_metrics, label_from_latent
 
+_NO_TEACHER = {"teacher off": {"training": {"distillation": None}}}
 SMALL = {"hidden": [8]}
 SPEC = ModelSpec(
     latent={"dim": 2},
@@ -31,8 +32,8 @@ SPEC = ModelSpec(
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(SPEC, tmp_path, "cpu", progress=False)
+def runner(tmp_path):
+    return Runner(SPEC, tmp_path, "cpu", progress=False)
 
 
 def few_baselines(monkeypatch, function):
@@ -42,31 +43,31 @@ def few_baselines(monkeypatch, function):
 
 @pytest.mark.parametrize(
     ("protocol", "function", "seeds"),
-    [("published", "published_benchmark", 1), ("grouped", "cross_validation", 1)],
+    [("published", "published_benchmark", 1), ("grouped", "folds_benchmark", 1)],
 )
 def test_comparisons_show_the_model_beside_the_baselines(
-    protocol, function, seeds, bench, monkeypatch
+    protocol, function, seeds, runner, monkeypatch
 ):
     few_baselines(monkeypatch, function)
-    outcome = getattr(benchmark, protocol)(bench, seeds)
-    assert outcome.protocol == outcome.content["protocol"] == protocol
-    (first,) = [table for name, table in outcome.tables.items() if name.startswith("Alloys: all")]
+    result = getattr(benchmark, protocol)(runner, seeds)
+    assert result.protocol == result.content["protocol"] == protocol
+    (first,) = [table for name, table in result.tables.items() if name.startswith("Alloys: all")]
     assert first["model"].tolist() == [MODEL, "logistic_regression"]
-    scores = outcome.content["models"][MODEL]["all"]
+    scores = result.content["models"][MODEL]["all"]
     assert first.set_index("model").loc[MODEL, "auc"] == pytest.approx(scores["auc"])
-    assert len(outcome.figure.axes) == 2
+    assert len(result.figure.axes) == 2
 
 
 @pytest.mark.slow
-def test_intervals_of_each_number_stand_beside_the_baselines(bench):
-    outcome = benchmark.intervals(bench, 1)
-    units = [path.stem for path in sorted(bench.folder.glob("intervals-*.json"))]
-    assert len(units) == 5
-    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+def test_intervals_of_each_number_stand_beside_the_baselines(runner):
+    result = benchmark.intervals(runner, 1)
+    tasks = [path.stem for path in sorted(runner.folder.glob("intervals-*.json"))]
+    assert len(tasks) == 5
+    done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     rows = pd.concat([pd.DataFrame(part) for part in done.values()])
     labels = load_alloys(["zeng2024", "borg2020"]).labels
-    assert list(outcome.content["targets"]) == ["hardness", "yield_strength"]
-    for target, models in outcome.content["targets"].items():
+    assert list(result.content["targets"]) == ["hardness", "yield_strength"]
+    for target, models in result.content["targets"].items():
         assert list(models) == [MODEL, "extra_trees", "ridge"]
         for name, scores in models.items():
             told = rows[(rows["target"] == target) & (rows["model"] == name)]
@@ -74,35 +75,35 @@ def test_intervals_of_each_number_stand_beside_the_baselines(bench):
             assert sorted(told["formula"]) == sorted(known)  # each alloy is held out once
             assert scores["coverage"]["0.9"]["mean"] == pytest.approx(told["0.9"].mean())
             assert scores["crps"] == pytest.approx(told["crps"].mean())
-    for table in outcome.tables.values():
+    for table in result.tables.values():
         assert table["model"].tolist() == [MODEL, "extra_trees", "ridge"]
-    assert len(outcome.figure.axes) == 2
+    assert len(result.figure.axes) == 2
 
 
-def test_the_budget_is_drawn_by_number_of_labels(bench, monkeypatch):
+def test_the_budget_is_drawn_by_number_of_labels(runner, monkeypatch):
     original = comparisons.label_budget
     few = {"budgets": (25, 50), "baselines": ["logistic_regression"]}
     monkeypatch.setattr(
         comparisons, "label_budget", lambda b, seeds: original(b, seeds=seeds, **few)
     )
-    outcome = benchmark.budget(bench, 1)
-    assert outcome.tables["AUC by number of labels, mean over 1 seeds"]["labels"].tolist() == [
+    result = benchmark.budget(runner, 1)
+    assert result.tables["AUC by number of labels, mean over 1 seeds"]["labels"].tolist() == [
         "25",
         "50",
     ]
-    assert [ax.get_ylabel() for ax in outcome.figure.axes] == ["AUC", "log loss (nats)"]
+    assert [ax.get_ylabel() for ax in result.figure.axes] == ["AUC", "log loss (nats)"]
 
 
-def test_ranks_of_both_inferences_are_counted_and_drawn(bench, monkeypatch):
+def test_ranks_of_both_inferences_are_counted_and_drawn(runner, monkeypatch):
     monkeypatch.setattr(ranks, "SIMULATIONS", {"guide": 60, "importance": 20})
-    outcome = benchmark.calibration(bench, 2)
-    units = [path.stem for path in sorted(bench.folder.glob("calibration-*.json"))]
-    assert len(units) == 2 * 2
-    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+    result = benchmark.calibration(runner, 2)
+    tasks = [path.stem for path in sorted(runner.folder.glob("calibration-*.json"))]
+    assert len(tasks) == 2 * 2
+    done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     sites = {"guide": ["z0", "z1"], "importance": ["z0", "z1", "single_phase"]}
-    assert [table["seed"].tolist() for table in outcome.tables.values()] == [[0, 1]] * 2
-    for (method, names), ax in zip(sites.items(), outcome.figure.axes, strict=True):
-        told = outcome.content["methods"][method]
+    assert [table["seed"].tolist() for table in result.tables.values()] == [[0, 1]] * 2
+    for (method, names), ax in zip(sites.items(), result.figure.axes, strict=True):
+        told = result.content["methods"][method]
         assert list(told["p_values"]) == names
         kept = pd.DataFrame(done[f"calibration-seed1-{method}"])
         assert len(kept) == told["simulations"]
@@ -113,10 +114,10 @@ def test_ranks_of_both_inferences_are_counted_and_drawn(bench, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
-    outcome = benchmark.disentanglement(bench, 1)
-    (run,) = outcome.content["runs"]
-    vae = kept_vae(0, SPEC, "cpu", bench.folder)
+def test_the_latent_is_measured_member_by_member_on_both_parts(runner):
+    result = benchmark.disentanglement(runner, 1)
+    (run,) = result.content["runs"]
+    vae = cached_vae(0, SPEC, "cpu", runner.folder)
     test = load_alloys("zeng2024").split("published")["test"]
     test = test.take(test.labels["single_phase"].notna().to_numpy())
     true, y = vae.ensemble.fractions(test), test.labels["single_phase"]
@@ -131,7 +132,7 @@ def test_the_latent_is_measured_member_by_member_on_both_parts(bench):
     assert set(run["axes"]) == set(latent._AXES)
 
 
-def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
+def test_designs_of_both_wishes_are_told_seed_by_seed(runner, monkeypatch):
     def judged(vae, wish, *, seed=0, n=10, agreement=10.0):
         right = np.arange(n) < n - seed
         table = pd.DataFrame({"predicted": 0.5, "judged": np.where(right == wish, 0.9, 0.1)})
@@ -148,37 +149,37 @@ def test_designs_of_both_wishes_are_told_seed_by_seed(bench, monkeypatch):
 
     monkeypatch.setattr(designs, "judged_designs", judged)
     monkeypatch.setattr(designs, "judged_changes", changed)
-    outcome = benchmark.design(bench, 2)
-    assert outcome.content["runs"]["wish 1"]["judged single phase"] == [1.0, 0.9]
-    assert outcome.content["runs"]["wish 0"]["judged single phase"] == [0.0, 0.1]
-    assert outcome.content["changes"]["invert"]["atoms moved, median"] == 0.2
-    assert outcome.content["changes"]["nearest"]["judged single phase"] == 0.5
-    assert len(outcome.content["agreement"]["judged"]) == 500
-    first, second, changes = outcome.tables.values()
+    result = benchmark.design(runner, 2)
+    assert result.content["runs"]["wish 1"]["judged single phase"] == [1.0, 0.9]
+    assert result.content["runs"]["wish 0"]["judged single phase"] == [0.0, 0.1]
+    assert result.content["changes"]["invert"]["atoms moved, median"] == 0.2
+    assert result.content["changes"]["nearest"]["judged single phase"] == 0.5
+    assert len(result.content["agreement"]["judged"]) == 500
+    first, second, changes = result.tables.values()
     for table in (first, second):
         assert table["seed"].tolist() == [0, 1]
         assert (table["violations"] == 0).all()
     assert changes["workflow"].tolist() == ["nearest", "invert"]
 
 
-def test_rediscovery_is_a_mean_over_sets_of_all_groups_and_seeds(bench, monkeypatch):
+def test_rediscovery_is_a_mean_over_sets_of_all_groups_and_seeds(runner, monkeypatch):
     def group_of(group, spec, *, seed, **settings):
         near = {"designs": 0.1 * (group + seed), "uniform": 0.05, "equimolar": 1.0, "found": 1.0}
         sets = [f"set {group}", f"set {group + 4}"]
         return pd.DataFrame({"set": sets, "alloys": 3, **near, "group": group})
 
     monkeypatch.setattr(campaigns, "rediscovery_group", group_of)
-    outcome = benchmark.rediscovery(bench, 2)
-    assert len(outcome.content["sets"]) == 8
-    designs = [row["designs"] for row in outcome.content["sets"]]
+    result = benchmark.rediscovery(runner, 2)
+    assert len(result.content["sets"]) == 8
+    designs = [row["designs"] for row in result.content["sets"]]
     np.testing.assert_allclose(designs, [0.05, 0.15, 0.25, 0.35] * 2)
-    assert outcome.content["summary"]["times uniform"]["mean"] == pytest.approx(0.2 / 0.05)
-    assert len(outcome.tables["Each set"]) == 8
+    assert result.content["summary"]["times uniform"]["mean"] == pytest.approx(0.2 / 0.05)
+    assert len(result.tables["Each set"]) == 8
     monkeypatch.setattr(campaigns, "rediscovery_group", lambda *_, **__: pytest.fail("ran again"))
-    assert benchmark.rediscovery(bench, 2).content == outcome.content
+    assert benchmark.rediscovery(runner, 2).content == result.content
 
 
-def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
+def test_a_campaign_is_told_by_strategy_and_round(runner, monkeypatch):
     def play(name, seed, *, spec):
         assert spec.training.members == 2
         assert spec.head == SPEC.head
@@ -188,21 +189,25 @@ def test_a_campaign_is_told_by_strategy_and_round(bench, monkeypatch):
         )
 
     monkeypatch.setattr(campaigns, "play_strategy", play)
-    outcome = benchmark.campaign(bench, 3)
-    (last,) = outcome.tables.values()
+    result = benchmark.campaign(runner, 3)
+    (last,) = result.tables.values()
     assert last["strategy"].tolist() == list(campaigns.STRATEGIES)
     assert last["mean"].tolist() == [len(name) + 1 for name in campaigns.STRATEGIES]
-    units = {path.stem for path in bench.folder.glob("campaign-*.json")}
-    assert len(units) == 3 * len(campaigns.STRATEGIES)
+    tasks = {path.stem for path in runner.folder.glob("campaign-*.json")}
+    assert len(tasks) == 3 * len(campaigns.STRATEGIES)
 
 
 @pytest.mark.slow
-def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(bench, monkeypatch):
-    monkeypatch.setattr(ablation, "LEVERS", {"teacher off": {"training": {"distillation": None}}})
-    outcome = benchmark.ablation(bench, 1)
-    units = [path.stem for path in sorted(bench.folder.glob("ablation-*.json"))]
-    assert len(units) == 2 * 5
-    done = bench.finish({name: lambda: pytest.fail("ran again") for name in units})
+def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
+    runner, monkeypatch
+):
+    monkeypatch.setattr(
+        ablations, "VARIANTS", {"teacher off": {"training": {"distillation": None}}}
+    )
+    result = benchmark.ablation(runner, 1)
+    tasks = [path.stem for path in sorted(runner.folder.glob("ablation-*.json"))]
+    assert len(tasks) == 2 * 5
+    done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     pooled = {
         name: pd.concat(
             pd.DataFrame({key: unit[key] for key in ("formula", "label", "prediction")})
@@ -216,13 +221,13 @@ def test_levers_are_compared_with_the_default_on_alloys_that_no_test_part_holds(
     for table in pooled.values():
         assert sorted(table["formula"]) == known
     aucs = [roc_auc_score(table["label"], table["prediction"]) for table in pooled.values()]
-    told = outcome.content["differences"]["teacher off"]
+    told = result.content["differences"]["teacher off"]
     assert told["auc, all"]["mean"] == pytest.approx(aucs[0] - aucs[1])
     assert told["composition MAE (at.%)"]["low"] <= told["composition MAE (at.%)"]["high"]
 
 
 def test_every_lever_makes_another_model_that_can_be_declared():
-    default = ablation.changed(ModelSpec(), {})
-    assert default.training.members == ablation.MEMBERS
-    variants = [ablation.changed(ModelSpec(), change) for change in ablation.LEVERS.values()]
-    assert len({default, *variants}) == 1 + len(ablation.LEVERS)
+    default = ablations.changed(ModelSpec(), {})
+    assert default.training.members == ablations.MEMBERS
+    variants = [ablations.changed(ModelSpec(), change) for change in ablations.VARIANTS.values()]
+    assert len({default, *variants}) == 1 + len(ablations.VARIANTS)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import ModelSpec
-from pyro_hea.evaluate import Bench, benchmark
+from pyro_hea.evaluate import Runner, benchmark
 from pyro_hea.evaluate.benchmark import timing
 
 SMALL = {"hidden": [8]}
@@ -41,19 +41,19 @@ def test_exponents_are_those_of_a_power_law():
 
 @pytest.mark.slow
 def test_a_small_run_times_everything(tmp_path, monkeypatch):
-    def here(_, units, *, alone=False):
+    def here(_, tasks, *, alone=False):
         """A process for each unit, as `test_units` has it, would mostly import."""
-        return {name: unit() for name, unit in units.items()}
+        return {name: unit() for name, unit in tasks.items()}
 
-    monkeypatch.setattr(Bench, "finish", here)
+    monkeypatch.setattr(Runner, "finish", here)
     monkeypatch.setattr(timing, "REPEATS", 1)
     monkeypatch.setattr(timing, "_MANY", 2000)
     monkeypatch.setattr(timing, "_COMPARED", (1,))
     monkeypatch.setattr(timing, "GROWTH", {"alloys": (200, 400), "members": (1, 2)})
     monkeypatch.setattr(timing, "_START", {"alloys": 200, "members": 1, "elements": 30})
     monkeypatch.setattr(timing, "_SCREENED", {"few": ("Al", "Co", "Cr", "Ni")})
-    outcome = benchmark.speed(Bench(SPEC, tmp_path, "cpu", progress=False), 1)
-    done = outcome.content["results"]
+    result = benchmark.speed(Runner(SPEC, tmp_path, "cpu", progress=False), 1)
+    done = result.content["results"]
     assert set(done) == {
         "speed-commands",
         "speed-train1-seed0",
@@ -75,4 +75,4 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
     assert screened["compositions"] == 1771
     assert screened["recall of the best percent"] == 1
     assert 0.9 < screened["shown to the ensemble"] < 1  # all but those that are known alloys
-    assert len(outcome.figure.axes) == 4
+    assert len(result.figure.axes) == 4

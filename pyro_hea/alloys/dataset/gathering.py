@@ -1,0 +1,140 @@
+"""From the reports of an alloy to its labels."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+
+from pyro_hea.errors import ConflictingReportsWarning, DataError
+
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+
+ROOM_TEMPERATURE_C = (15.0, 35.0)
+"""Reports of tests at other temperatures are kept but give no label."""
+
+
+def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
+    """Gather the reports of each alloy into one label per target.
+
+    The label is the majority for a class (text, or 0 and 1), where a tie leaves the alloy
+    unlabelled, and the median for a number. A report with a `test_temperature_C` other than room
+    temperature gives no label.
+
+    Parameters
+    ----------
+    reports : DataFrame
+        Columns `formula`, `target`, `value`.
+    expected : int
+        Alloys whose reports are known to disagree; only more of them give a warning.
+
+    Returns
+    -------
+    DataFrame
+        One row per formula, one column per target, NaN where unlabelled.
+
+    Warns
+    -----
+    ConflictingReportsWarning
+        Counting the alloys whose reports disagree, and those that a tie leaves unlabelled.
+    """
+    reports = at_room_temperature(reports)
+    columns, tied = {}, 0
+    for target, rows in reports.groupby("target", sort=False):
+        if _is_class(rows["value"]):
+            columns[target] = _majority(rows)
+            tied += int(columns[target].isna().sum())
+        else:
+            numbers = pd.to_numeric(rows["value"])
+            columns[target] = numbers.groupby(rows["formula"], sort=False).median()
+    conflicting = conflicting_alloys(reports)
+    if conflicting > expected:
+        warnings.warn(
+            f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
+            f"is the label, and {tied} ties are left unlabelled",
+            ConflictingReportsWarning,
+            stacklevel=3,
+        )
+    return pd.DataFrame(columns)
+
+
+def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
+    """Reports of tests at room temperature, and those that name no temperature."""
+    if "test_temperature_C" not in reports:
+        return reports
+    temperature = numeric_column(reports, "test_temperature_C")
+    return reports[temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)]
+
+
+def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
+    """A column of reports as numbers, NaN where it is blank.
+
+    Raises
+    ------
+    DataError
+        For text; the alloy is named.
+    """
+    given = reports[column]
+    numbers = to_numbers(given)
+    faulty = numbers.isna() & given.notna() & (given.astype(str).str.strip() != "")
+    if faulty.any():
+        row = int(np.flatnonzero(faulty)[0])
+        raise DataError(
+            f"'{reports['formula'].iloc[row]}': '{column}' is {given.iloc[row]!r}, which is no "
+            "number; write one, or leave it blank"
+        )
+    return numbers
+
+
+def to_numbers(values: pd.Series) -> pd.Series:
+    """Values as numbers, NaN where one is none; text is a number in decimal notation only.
+
+    Examples
+    --------
+    >>> to_numbers(pd.Series(["1e3", "0x10", "1_0", True, 2], dtype=object)).tolist()
+    [1000.0, nan, nan, 1.0, 2.0]
+    """
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype(float)
+    return pd.Series([_number(value) for value in values], values.index, dtype=float)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else np.nan
+    if not isinstance(value, Real | np.bool_):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return np.inf
+
+
+def _is_class(values: pd.Series) -> bool:
+    """Whether values are text, or 0 and 1 alone."""
+    if values.map(lambda value: isinstance(value, str)).any():
+        return True
+    return bool(pd.to_numeric(values).isin([0.0, 1.0]).all())
+
+
+def _majority(rows: pd.DataFrame) -> pd.Series:
+    """The most frequent value of each formula, NaN at a tie."""
+    counts = rows.groupby("formula", sort=False)["value"].value_counts()
+    most = counts[counts == counts.groupby("formula").transform("max")].reset_index()
+    alone = most[~most["formula"].duplicated(keep=False)].set_index("formula")["value"]
+    return alone.reindex(rows["formula"].unique())
+
+
+def conflicting_alloys(reports: pd.DataFrame) -> int:
+    """Number of alloys whose reports of a class disagree."""
+    of_class = reports.groupby("target")["value"].transform(_is_class).astype(bool)
+    classes = reports[of_class]
+    return int((classes.groupby(["target", "formula"])["value"].nunique() > 1).sum())
+
+
+def holds_text(column: pd.Series) -> bool:
+    """Whether a column of labels holds text."""
+    return bool(pd.to_numeric(column, errors="coerce").isna().ne(column.isna()).any())

@@ -1,0 +1,62 @@
+"""Tables of designs in files: CSV, Excel and Parquet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from pyro_hea.errors import OutputError, missing_extra
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of a cell that a spreadsheet takes for a formula."""
+
+
+def write_table(
+    table: pd.DataFrame, path: str | Path, kind: Literal["csv", "xlsx", "parquet"]
+) -> None:
+    """Write a table.
+
+    Raises
+    ------
+    MissingExtraError
+        Where openpyxl (Excel) or pyarrow (Parquet) is not installed.
+    OutputError
+        Where nothing can be written there.
+    """
+    try:
+        if kind == "csv":
+            inert(table).to_csv(path, index=False, float_format="%.6g")
+        elif kind == "xlsx":
+            with pd.ExcelWriter(path, engine="openpyxl") as book:
+                inert(table).to_excel(book, index=False)
+        else:
+            table.to_parquet(path, index=False)
+    except ImportError as error:
+        package, extra = ("openpyxl", "excel") if kind == "xlsx" else ("pyarrow", "parquet")
+        raise missing_extra(package, extra) from error
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def inert(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table, with text that a spreadsheet would run as a formula marked as text.
+
+    Examples
+    --------
+    >>> inert(pd.DataFrame({"phase": ["fcc", "=1+1"]}))["phase"].tolist()
+    ['fcc', "'=1+1"]
+    """
+    columns = {
+        _marked(name): column if column.dtype.kind in "fiub" else column.map(_marked)
+        for name, column in table.items()
+    }
+    return pd.DataFrame(columns)
+
+
+def _marked(cell: object) -> object:
+    risky = isinstance(cell, str) and cell.startswith(_FORMULA_STARTS)
+    return f"'{cell}" if risky else cell

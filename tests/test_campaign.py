@@ -1,0 +1,216 @@
+"""A campaign: what it suggests, records, remembers, and gives again after it was saved."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_hea import AlloyDataset, Campaign, ModelSpec
+from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.design import MaxElements
+from pyro_hea.errors import (
+    CheckpointError,
+    ConstraintError,
+    DataError,
+    MissingFileError,
+    OutputError,
+    UnknownTargetError,
+)
+
+from .conftest import SMALL
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not", "ignore:.*were found")
+
+TINY = SMALL | {"training": {**SMALL["training"], "epochs": 3, "members": 2}}
+WISH = {"single_phase": 1}
+
+
+@pytest.fixture
+def campaign(alloys):
+    spec = ModelSpec.from_mapping(TINY)
+    return Campaign(alloys, spec, WISH, [MaxElements(5)], seed=3)
+
+
+@pytest.fixture(scope="module")
+def started(alloys, tmp_path_factory):
+    """A folder of a campaign with three alloys pending; loading it costs no training."""
+    folder = tmp_path_factory.mktemp("campaign") / "c"
+    campaign = Campaign(alloys, ModelSpec.from_mapping(TINY), WISH, [MaxElements(5)], seed=3)
+    campaign.suggest(3, progress=False)
+    campaign.save(folder)
+    return folder
+
+
+def table(tmp_path, **columns):
+    pd.DataFrame(columns).to_csv(tmp_path / "lab.csv", index=False)
+    return tmp_path / "lab.csv"
+
+
+def test_what_is_suggested_is_pending(started):
+    campaign = Campaign.load(started)
+    history = campaign.history
+    assert list(history["formula"]) == list(campaign.pending)
+    assert len(set(campaign.pending)) == 3
+    assert (history["status"] == "pending").all()
+    assert (history["round"] == 1).all()
+    assert history["all_wishes"].between(0, 1).all()
+    assert history["single_phase"].isna().all()
+    assert repr(campaign) == "Campaign(round 1; 60 alloys; 3 pending, 0 measured, 0 failed)"
+
+
+def test_it_gives_the_same_answers_after_it_was_saved(started, tmp_path):
+    measured, failed, _ = Campaign.load(started).pending
+    campaigns = [Campaign.load(started) for _ in range(2)]
+    results = []
+    for i, campaign in enumerate(campaigns):
+        path = table(tmp_path, formula=[measured, "CoCrNi"], single_phase=[1, 0])
+        campaign.record(path, failed=[failed])
+        if i:
+            campaign.save(tmp_path / "again")
+            campaign = Campaign.load(tmp_path / "again")
+        results.append((campaign, campaign.suggest(2, progress=False).table))
+    (one, first), (other, second) = results
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(one.history, other.history)
+    pd.testing.assert_frame_equal(one.data.fractions, other.data.fractions)
+    pd.testing.assert_frame_equal(one.data.labels, other.data.labels)
+
+
+def test_what_is_recorded_is_known_to_the_next_model_and_never_suggested_again(started, tmp_path):
+    campaign = Campaign.load(started)
+    measured, failed, pending = campaign.pending
+    path = table(tmp_path, formula=[measured, "CoCrNi"], single_phase=[1, 0])
+    campaign.record(path, failed=[failed])
+    history = campaign.history.set_index("formula")
+    assert history["status"].to_dict() == {
+        measured: "measured",
+        failed: "failed",
+        pending: "pending",
+        "CoCrNi": "measured",
+    }
+    assert history.loc["CoCrNi", "single_phase"] == 0
+    assert np.isnan(history.loc["CoCrNi", "all_wishes"])
+    assert history.loc[measured, "all_wishes"] > 0
+    designs = campaign.suggest(4, progress=False)
+    assert len(campaign.data) == 62
+    assert campaign.data.labels["single_phase"].loc["CoCrNi"] == 0
+    elements = list(designs.fractions)
+    earlier = fraction_table([measured, failed, pending], elements).to_numpy()
+    away = np.abs(designs.fractions.to_numpy()[:, None] - earlier).sum(-1).min() / 2
+    assert away >= 0.02 - 1e-9
+    assert campaign.round == 2
+    assert len(campaign.pending) == 5
+
+
+def test_an_alloy_is_found_however_it_is_written(started, tmp_path):
+    campaign = Campaign.load(started)
+    formula = campaign.pending[0]
+    row = fraction_table([formula]).iloc[0]
+    other = "".join(f"{e}{2 * x:.4f}" for e, x in row[row > 0][::-1].items())
+    campaign.record(table(tmp_path, formula=[other], single_phase=[1]))
+    assert campaign.history["status"].tolist() == ["measured", "pending", "pending"]
+
+
+def test_new_elements_are_trained_on_anew(started, tmp_path):
+    campaign = Campaign.load(started)
+    campaign.record(table(tmp_path, formula=["ZrHfTi"], single_phase=[1]))
+    campaign.suggest(1, progress=False)
+    assert {"Zr", "Hf", "Ti"} <= set(campaign.suggest(1, progress=False).fractions)
+
+
+def test_what_cannot_be_recorded_changes_nothing(started, tmp_path):
+    campaign = Campaign.load(started)
+    before = campaign.history
+    blank = table(tmp_path, formula=["CoNi"], single_phase=[np.nan])
+    for arguments, message in [
+        ((), "nothing to record"),
+        ((None, ["CoNi"]), "'CoNi' is not pending.*Pending: "),
+        ((blank, [before["formula"][0]]), "measures no target"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            campaign.record(*arguments)
+        pd.testing.assert_frame_equal(campaign.history, before)
+
+
+def test_what_cannot_be_a_campaign_is_refused(alloys, campaign):
+    spec = ModelSpec.from_mapping(TINY)
+    with pytest.raises(ConstraintError, match="needs a wish"):
+        Campaign(alloys, spec, {})
+    with pytest.raises(UnknownTargetError, match="Did you mean 'single_phase'"):
+        Campaign(alloys, spec, {"single_phas": 1})
+    with pytest.raises(DataError, match="n=0"):
+        campaign.suggest(0)
+
+
+def test_classes_numbers_and_other_columns_of_the_data_are_kept(alloys_of_kinds, tmp_path):
+    reports = alloys_of_kinds.reports.assign(source="lab", test_temperature_C=np.nan)
+    data = AlloyDataset.from_reports(alloys_of_kinds.fractions, reports, alloys_of_kinds.targets)
+    phase = {"kind": "categorical", "name": "phase", "classes": ["fcc", "bcc", "several"]}
+    spec = ModelSpec.from_mapping(TINY | {"targets": [phase]})
+    Campaign(data, spec, {"phase": "fcc"}).save(tmp_path / "c")
+    loaded = Campaign.load(tmp_path / "c")
+    for name in ("fractions", "labels", "reports"):
+        pd.testing.assert_frame_equal(getattr(loaded.data, name), getattr(data, name))
+    pd.testing.assert_series_equal(loaded.data.parts, data.parts, check_names=False)
+    assert loaded.wishes == {"phase": "fcc"}
+    assert loaded.spec == spec
+
+
+class TestFolder:
+    def test_wishes_and_constraints_come_back(self, started):
+        campaign = Campaign.load(started)
+        assert campaign.constraints == (MaxElements(5),)
+        assert campaign.wishes == WISH
+        assert pd.read_csv(started / "history.csv")["status"].tolist() == ["pending"] * 3
+        files = {path.suffix for path in started.rglob("*") if path.is_file()}
+        assert files == {".json", ".csv", ".safetensors", ".md"}
+
+    def test_a_save_that_stops_anywhere_leaves_the_state_before_or_after(
+        self, started, tmp_path, monkeypatch
+    ):
+        replace, stop_at = os.replace, 1
+        while True:
+            campaign = Campaign.load(started)
+            campaign.save(tmp_path / str(stop_at))
+            campaign.record(failed=[campaign.pending[0]])
+            calls = iter(range(1, 100))
+
+            def failing(*args, calls=calls, stop_at=stop_at):
+                if next(calls) == stop_at:
+                    raise KeyboardInterrupt
+                replace(*args)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "replace", failing)
+                try:
+                    campaign.save(tmp_path / str(stop_at))
+                    break
+                except KeyboardInterrupt:
+                    pass
+            loaded = Campaign.load(tmp_path / str(stop_at))
+            assert len(loaded.failed) in (0, 1)
+            loaded.save(tmp_path / str(stop_at))  # and goes on from there
+            stop_at += 1
+        assert stop_at >= 4
+        assert len(Campaign.load(tmp_path / str(stop_at)).failed) == 1
+
+    def test_a_damaged_one_is_refused(self, started, tmp_path):
+        with pytest.raises(MissingFileError, match="is no campaign"):
+            Campaign.load(tmp_path)
+        campaign = Campaign.load(started)
+        for damage, message in [
+            (lambda m: m | {"schema_version": 9}, "schema version 9"),
+            (lambda m: {"schema_version": 1}, "no campaign that can be read"),
+            (lambda m: m | {"settings": {}}, "is no campaign"),
+            (lambda m: m | {"data_sha256": "0"}, "was changed"),
+        ]:
+            campaign.save(tmp_path / "c")
+            path = tmp_path / "c" / "campaign.json"
+            path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+            with pytest.raises(CheckpointError, match=message):
+                Campaign.load(tmp_path / "c")
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write into"):
+            campaign.save(tmp_path / "file" / "c")

@@ -1,0 +1,106 @@
+"""Files that are written whole or not at all, by one process at a time."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyro_hea import files
+from pyro_hea.errors import OutputError
+from pyro_hea.files import locked, replacing, write_bytes, write_text
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    write_text(tmp_path / "a" / "b.txt", "old")
+    write_bytes(tmp_path / "a" / "b.txt", "neu €".encode())
+    assert (tmp_path / "a" / "b.txt").read_text(encoding="utf-8") == "neu €"
+    assert os.listdir(tmp_path / "a") == ["b.txt"]
+
+
+def test_an_error_on_the_way_leaves_the_old_file(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+
+    def write_half():
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("operation", ["open", "fsync", "replace"])
+def test_what_the_system_refuses_is_an_output_error(tmp_path, monkeypatch, operation, code):
+    write_text(tmp_path / "a.txt", "old")
+
+    def refuse(*args, **options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.os, operation, refuse)
+    with pytest.raises(OutputError, match=rf"cannot write into '.*': {os.strerror(code)}"):
+        write_text(tmp_path / "a.txt", "new")
+    monkeypatch.undo()
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_content_is_on_the_disk_before_the_name_and_the_name_after(tmp_path, monkeypatch):
+    happened = []
+
+    def noted(name, function):
+        def run(*args):
+            what = os.readlink(f"/proc/self/fd/{args[0]}") if name == "fsync" else args[1]
+            happened.append((name, os.path.basename(what)))
+            return function(*args)
+
+        return run
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(files.os, name, noted(name, getattr(os, name)))
+    write_text(tmp_path / "a.txt", "content")
+    assert happened == [
+        ("fsync", ".a.txt.partial"),
+        ("replace", "a.txt"),
+        ("fsync", tmp_path.name),
+    ]
+
+
+@pytest.mark.parametrize("taken", ["folder", "folder/below"])
+def test_a_file_in_the_place_of_a_folder_is_an_output_error(tmp_path, taken):
+    (tmp_path / "folder").write_text("kept")
+    with pytest.raises(OutputError, match="cannot write into"):
+        write_text(tmp_path / taken / "a.txt", "new")
+    with pytest.raises(OutputError, match="cannot write into"), locked(tmp_path / taken, "a"):
+        pass
+    assert (tmp_path / "folder").read_text() == "kept"
+
+
+def test_a_second_writer_is_told_who_the_first_is(tmp_path):
+    with (
+        locked(tmp_path, "model"),
+        pytest.raises(OutputError, match=f"process {os.getpid()} on .* is writing there"),
+        locked(tmp_path, "model"),
+    ):
+        pass
+    with locked(tmp_path, "model"), locked(tmp_path, "training"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
+    code = (
+        "import os, sys\n"
+        "from pyro_hea.files import locked\n"
+        f"with locked({str(tmp_path)!r}, 'model'):\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert os.listdir(tmp_path) == [".model.lock"]
+    with locked(tmp_path, "model"):
+        pass
+    assert os.listdir(tmp_path) == []
