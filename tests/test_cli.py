@@ -61,7 +61,11 @@ def contents(folder) -> dict[str, bytes]:
 
 def saved(folder) -> dict[str, bytes]:
     """The model itself; the state of its training is not compared."""
-    return {name: data for name, data in contents(folder).items() if name.startswith("model")}
+    return {
+        name: data
+        for name, data in contents(folder).items()
+        if name.startswith(("model-", "model."))
+    }
 
 
 def tensors_of(folder, name="model"):

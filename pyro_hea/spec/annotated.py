@@ -32,7 +32,7 @@ def targets_yaml(spec: ProgramSpec) -> str:
 
     Examples
     --------
-    >>> from pyro_hea.spec import Continuous
+    >>> from pyro_hea.spec import Continuous, ModelSpec
     >>> print(targets_yaml(ModelSpec(targets=(Continuous("hardness", unit="HV"),))))
     targets:
       hardness:

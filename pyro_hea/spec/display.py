@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pyro_hea.spec.targets import Continuous, Target
 
 if TYPE_CHECKING:
-    from pyro_hea.spec.model import ModelSpec
+    from pyro_hea.spec.model import ProgramSpec
 
 
-def spec_differences(spec: ModelSpec) -> dict[str, Any]:
+def spec_differences(spec: ProgramSpec) -> dict[str, Any]:
     """Settings whose values are not the default, by dotted name; targets are left out.
 
     Examples
@@ -26,7 +26,7 @@ def spec_differences(spec: ModelSpec) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name.partition(".")[0] != "targets"}
 
 
-def targets_in_short(spec: ModelSpec) -> dict[str, dict[str, Any]]:
+def targets_in_short(spec: ProgramSpec) -> dict[str, dict[str, Any]]:
     """Each target by its name, without keys that have their default.
 
     Examples
@@ -44,7 +44,7 @@ def _target_in_short(target: Target) -> dict[str, Any]:
     return {"kind": target.kind, **{key: every[key] for key in changed}}
 
 
-def spec_repr(spec: ModelSpec) -> str:
+def spec_repr(spec: ProgramSpec) -> str:
     """The call that makes a spec from the default.
 
     Examples
@@ -63,7 +63,7 @@ def spec_repr(spec: ModelSpec) -> str:
     return f"{name}.with_({written})" if changes else name
 
 
-def spec_html(spec: ModelSpec) -> str:
+def spec_html(spec: ProgramSpec) -> str:
     """Targets and settings that differ from the default, to fold out in a notebook."""
     targets = [(target.name, _target_in_words(target)) for target in spec.targets]
     settings = [(name, str(value)) for name, value in spec_differences(spec).items()]

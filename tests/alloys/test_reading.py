@@ -228,11 +228,11 @@ def test_rows_that_do_not_add_up_like_the_others_are_counted():
 )
 def test_a_faulty_csv_is_refused_by_name_and_at_once(tmp_path, text, message):
     (tmp_path / "mine.csv").write_bytes(text.encode())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError, match=message) as caught:
         read_alloys(tmp_path / "mine.csv")
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "shift-jis"])
