@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from pyro_hea.spec.declaration import Declaration, declarations_in
+from pyro_hea.spec.display import targets_in_short
 from pyro_hea.spec.model import ProgramSpec
 from pyro_hea.spec.notes import Note, notes
 
@@ -31,7 +32,7 @@ def targets_yaml(spec: ProgramSpec) -> str:
 
     Examples
     --------
-    >>> from pyro_hea.spec import Continuous
+    >>> from pyro_hea.spec import Continuous, ModelSpec
     >>> print(targets_yaml(ModelSpec(targets=(Continuous("hardness", unit="HV"),))))
     targets:
       hardness:
@@ -39,10 +40,7 @@ def targets_yaml(spec: ProgramSpec) -> str:
         unit: HV
     <BLANKLINE>
     """
-    targets = {}
-    for target in spec.targets:
-        changed = target.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
-        targets[target.name] = {"kind": target.kind, **changed}
+    targets = targets_in_short(spec)
     return yaml.safe_dump({"targets": targets}, sort_keys=False, allow_unicode=True)
 
 

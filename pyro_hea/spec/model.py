@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_serializer, field_validator
 
 from pyro_hea.errors import SpecError, UnknownTargetError, nearest
 from pyro_hea.spec.declaration import Declaration, spec_error
+from pyro_hea.spec.display import spec_html, spec_repr
 from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.former_keys import renamed
 from pyro_hea.spec.inferred import infer_targets, warn_of_few_labels, with_priors_of_data
@@ -94,6 +95,14 @@ class ProgramSpec(Declaration):
     @field_serializer("targets", check_fields=False)
     def _write_by_name(self, targets: tuple[Target, ...]) -> dict[str, Any]:
         return {t.name: t.model_dump(mode="json", exclude={"name"}) for t in targets}
+
+    def __repr__(self) -> str:
+        return spec_repr(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return spec_html(self)
 
     @property
     def target_names(self) -> tuple[str, ...]:
