@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
 SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
 
 .NOTPARALLEL:  # two installs into one .venv would collide
-.PHONY: help run test test-all test-newest lint docs benchmark benchmark-more data notebooks clean
+.PHONY: help run test test-all test-newest fuzz lint docs benchmark benchmark-more data notebooks kill clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "%-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: lint  ## lint, types, and the tests that are not slow
 
 test-all: lint  ## the slow ones too, with coverage, which takes half as long again
 	$(PYTEST) --cov
+
+CASES ?= 10000
+fuzz: $(VENV)/.extra-test  ## many random inputs to each parser: make fuzz CASES=1000000
+	CASES=$(CASES) $(PYTEST) tests/fuzz
 
 # A venv of its own, of the newest releases that the ranges of pyproject.toml allow.
 test-newest:  ## the tests that are not slow, with the newest releases: PYTHON=python3.13
@@ -49,8 +53,14 @@ benchmark: $(VENV)/.runtime  ## what the model is held to, into benchmarks: an h
 benchmark-more: $(VENV)/.runtime  ## the other protocols of the benchmark, into benchmarks
 	for protocol in experts intervals calibration rediscovery campaign ablation; do $(MEASURE); done
 
+KILLS ?= 300
+
+kill: $(VENV)/.extra-test  ## kill saves at each file operation, and KILLS trainings at random instants
+	OMP_NUM_THREADS=1 KILLS=$(KILLS) $(BIN)/pytest tests/kill
+
 data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build.py
+	$(BIN)/python data/build_crystals.py
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
 	# without the widgets' state, which holds all of plotly (10 MB)

@@ -28,7 +28,7 @@ from pyro_hea.devices import check_torch_settings, choose_device
 from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
-from pyro_hea.model_card import model_card, read_facts, spec_differences, training_facts, write_card
+from pyro_hea.model_card import model_card, read_facts, training_facts, write_card
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.composition import Alloy, Alloys
     from pyro_hea.explain.explorer import Explorer
     from pyro_hea.posterior.conditions import Conditions
+
+
+_gradients = torch.inference_mode(False)
+"""Of methods that climb to a mode, which they do within `torch.inference_mode` too."""
 
 
 class DisentangledVAE:
@@ -78,17 +82,7 @@ class DisentangledVAE:
         )
 
     def _repr_html_(self) -> str:
-        rows = [(target.name, repr(target)) for target in self.spec.targets]
-        rows += [(name, str(value)) for name, value in spec_differences(self.spec).items()]
-        cells = "".join(
-            f"<tr><th style='text-align: left'>{escape(name)}</th>"
-            f"<td style='text-align: left'>{escape(value)}</td></tr>"
-            for name, value in rows
-        )
-        return (
-            f"<p>{escape(repr(self))}</p><details><summary>targets, and settings that are not the "
-            f"default</summary><table>{cells}</table></details>"
-        )
+        return f"<p>{escape(repr(self))}</p>{self.spec._repr_html_()}"
 
     @property
     def ensemble(self) -> Ensemble:
@@ -131,7 +125,9 @@ class DisentangledVAE:
             Folder into which the state of the training is saved as it goes and when it is
             interrupted.
         resume : bool
-            Continue from the state in `checkpoint`, to the same result as without interruption.
+            Continue from the state in `checkpoint`, to the same result as without interruption,
+            also on another kind of device (then not to the same bits). Where nothing was saved
+            there yet, start anew with a `ResumeWarning`.
 
         Returns
         -------
@@ -333,6 +329,7 @@ class DisentangledVAE:
         """
         return posterior.predict(self.ensemble, alloys, conditions=conditions)
 
+    @_gradients
     def posterior(
         self,
         alloys: AlloyDataset | Alloys,
@@ -345,6 +342,7 @@ class DisentangledVAE:
         warmup: int = 150,
         groups: Sequence[str] = posterior.GROUPS,
         seed: int = 0,
+        progress: bool = True,
     ) -> az.InferenceData:
         """Draw targets, latents and compositions of alloys; ArviZ plots the result.
 
@@ -365,6 +363,8 @@ class DisentangledVAE:
         groups : sequence of str
             What "guide" draws; compositions take most of the time and of the memory.
         seed : int
+        progress : bool
+            Show a progress bar of "importance" and "nuts" after two seconds.
 
         Returns
         -------
@@ -383,10 +383,11 @@ class DisentangledVAE:
                 chains=chains,
                 warmup=warmup,
                 seed=seed,
+                progress=progress,
             )
         if method == "importance":
             return posterior.importance_posterior(
-                self.ensemble, alloys, draws=draws, labels=labels, seed=seed
+                self.ensemble, alloys, draws=draws, labels=labels, seed=seed, progress=progress
             )
         return posterior.draw_posterior(
             self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
@@ -445,6 +446,7 @@ class DisentangledVAE:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
 
+    @_gradients
     def guide_table(
         self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
     ) -> pd.DataFrame:
@@ -459,6 +461,7 @@ class DisentangledVAE:
             self.ensemble, alloys, member=self._member(member), draws=draws, seed=seed
         )
 
+    @_gradients
     def check_guide(
         self,
         alloys: AlloyDataset | Alloys,
@@ -502,6 +505,7 @@ class DisentangledVAE:
         idata = self.posterior(alloys, draws=draws, groups=groups, seed=seed)
         return posterior.check_predictive(self.ensemble, idata)
 
+    @_gradients
     def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
         """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
         return posterior.label_evidence(self.ensemble, alloys, seed=seed)
@@ -528,6 +532,7 @@ class DisentangledVAE:
         """
         return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
 
+    @_gradients
     def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Latent of alloys of the training elements in one member, columns `z0`, `z1`, ….
 
@@ -564,10 +569,12 @@ class DisentangledVAE:
         decoded = self.ensemble.decode(every, targets)[self._member(member)]
         return pd.DataFrame(decoded.cpu().numpy(), columns=list(self.ensemble.elements))
 
+    @_gradients
     def reconstruct(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
         """Fractions that one member decodes from its latents of the alloys."""
         return posterior.reconstruct(self.ensemble, alloys, self._member(member))
 
+    @_gradients
     def design(
         self,
         targets: Mapping[str, Wish],
@@ -576,6 +583,7 @@ class DisentangledVAE:
         n: int = 100,
         method: Literal["importance", "nuts", "svi"] = "importance",
         seed: int = 0,
+        conditions: Mapping[str, float] | None = None,
         min_probability: float | None = None,
         min_elements: int | None = None,
         tolerance: float | None = None,
@@ -600,6 +608,8 @@ class DisentangledVAE:
         method : {"importance", "nuts", "svi"}
             How the design posterior is sampled. Chains take longer, and are checked for mixing.
         seed : int
+        conditions : mapping of name to number, optional
+            At which the wishes are to hold, such as `{"test_temperature_C": 800}`.
         min_probability : float, optional
             Leave out designs whose wishes hold with a lower probability. By default some that are
             less likely than not give a warning; 0 gives none.
@@ -626,6 +636,7 @@ class DisentangledVAE:
             n=n,
             seed=seed,
             method=method,
+            conditions=conditions,
             min_probability=min_probability,
             min_elements=min_elements,
             tolerance=tolerance,
@@ -637,6 +648,7 @@ class DisentangledVAE:
             chains=chains,
         )
 
+    @_gradients
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.
 
@@ -672,6 +684,7 @@ class DisentangledVAE:
         n: int = 100,
         limit: int = LARGEST_GRID,
         exhaustive: bool = False,
+        conditions: Mapping[str, float] | None = None,
         min_probability: float | None = None,
         min_elements: int | None = None,
         tolerance: float | None = None,
@@ -689,6 +702,7 @@ class DisentangledVAE:
             n=n,
             limit=limit,
             exhaustive=exhaustive,
+            conditions=conditions,
             min_probability=min_probability,
             min_elements=min_elements,
             tolerance=tolerance,
@@ -696,6 +710,7 @@ class DisentangledVAE:
             progress=progress,
         )
 
+    @_gradients
     def scan(
         self,
         alloys: Alloys | None,
@@ -715,7 +730,6 @@ class DisentangledVAE:
         `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
         along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
         """
-        self._member(member)
         if alloys is None:
             return designing.scan_grid(
                 self.ensemble,
@@ -740,6 +754,7 @@ class DisentangledVAE:
             minimum=minimum,
         )
 
+    @_gradients
     def invert(
         self,
         alloy: Alloys,
@@ -755,6 +770,7 @@ class DisentangledVAE:
         how = {"confidence": confidence, "step": step, "minimum": minimum}
         return designing.invert(self.ensemble, alloy, targets, constraints, seed=seed, **how)
 
+    @_gradients
     def nearest(
         self,
         alloy: Alloys,
@@ -780,11 +796,7 @@ class DisentangledVAE:
             raise DataError(f"'{name}' has no class {value:g}; allowed: {classes}")
 
     def _member(self, member: int) -> int:
-        if not 0 <= member < self.ensemble.members:
-            raise DataError(
-                f"there is no member {member}; this model has 0 to {self.ensemble.members - 1}"
-            )
-        return member
+        return self.ensemble.check_member(member)
 
     # Files.
 
@@ -804,6 +816,7 @@ class DisentangledVAE:
         return model_card(self.ensemble, self._facts)
 
     @classmethod
+    @_gradients
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
         """Read a saved model, after checking that it is whole and fits this release.
 

@@ -220,6 +220,7 @@ class TestCampaign:
     def test_from_a_table_to_a_second_suggestion(self, table, tmp_path):
         folder, made = tmp_path / "campaign", tmp_path / "made.csv"
         how = ["--data", table, "--column", "HV=hardness_HV", "--targets", "hardness", *SMALL[:-1]]
+        how += ["--set", "targets.hardness.calibration=null"]
         started = succeeds("campaign", "init", folder, *how, *self.WISH)
         assert "hardness        continuous   60" in started
         assert f"pyro-hea campaign suggest {folder}" in started

@@ -212,11 +212,15 @@ def number_of(count: int, rows: int = 60) -> AlloyDataset:
 HARDNESS = {"hardness": {"kind": "continuous", "prior": {"dist": "Normal", "loc": 5, "scale": 1}}}
 
 
-def test_every_label_of_a_number_is_in_one_part_of_ten():
-    parts = prepared(number_of(47), spec_of(HARDNESS)).trainer.data.label_folds["hardness"]
-    assert (parts[47:] == -1).all()
-    counts = torch.bincount(parts[:47], minlength=10)
-    assert counts.tolist() == [5] * 7 + [4] * 3
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [(2, [12, 12, 12, 11]), (8, [6] * 7 + [5]), (12, [5] * 7 + [4] * 3)],
+)
+def test_every_label_of_a_number_is_in_one_fold_and_folds_are_as_many_as_members(members, expected):
+    spec = spec_of(HARDNESS).with_(training__members=members)
+    folds = prepared(number_of(47), spec).trainer.data.label_folds["hardness"]
+    assert (folds[47:] == -1).all()
+    assert torch.bincount(folds[:47]).tolist() == expected
 
 
 def test_fewer_labels_than_parts_are_all_shown_to_all():
@@ -231,7 +235,7 @@ def test_labels_that_a_member_is_not_shown_leave_its_head_as_it_is():
     data = number_of(40)
     heads = []
     for factor in (1.0, 3.0):
-        run = prepared(data, spec_of(HARDNESS))
+        run = prepared(data, spec_of(HARDNESS).with_(training__distillation=None))
         trainer = run.trainer
         hidden = trainer.data.label_folds["hardness"] == 1
         value = trainer.data.targets["hardness"]
@@ -248,7 +252,8 @@ def test_labels_that_a_member_is_not_shown_leave_its_head_as_it_is():
 
 
 def test_few_labels_of_a_number_stop_its_heads_without_validation_alloys():
-    run = prepared(number_of(40), spec_of(HARDNESS, epochs=15))
+    spec = spec_of(HARDNESS, epochs=15).with_(training__distillation=None)
+    run = prepared(number_of(40), spec)
     assert run.trainer.validation is None
     run.train(progress=False)
     assert [r.epoch for r in run.records if r.best is not None] == []

@@ -83,6 +83,8 @@ def test_the_folder_holds_what_was_promised_and_nothing_else(folder):
         "metrics.json",
         *tensors_of(folder),
         "model/model.json",
+        "model/model_card.json",
+        "model/model_card.md",
         "posterior.nc",
         "predictions.csv",
         "report.html",

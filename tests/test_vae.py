@@ -12,6 +12,7 @@ from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import (
     CheckpointError,
     DataError,
+    FewLabelsWarning,
     LeakWarning,
     MissingFileError,
     NotFittedError,
@@ -79,7 +80,7 @@ def apart(dataset: AlloyDataset) -> AlloyDataset:
 
 DATA = alloys_of(24, seed=1)
 VALIDATION = apart(alloys_of(16, seed=2, labelled=1.1))
-FORMULAS = ["CoCrFeNi", "Al0.5CoCrFeNi", "(CoCrFeNi)95Al5"]
+FORMULAS = ["CoCrFeNi", "Al0.5CoCrFeNi", "(CoCrFeNi)23.75Al5"]
 
 
 def fitted(spec=None, seed: int = 0, data=DATA, **options) -> DisentangledVAE:
@@ -211,6 +212,7 @@ def test_the_training_alloys_are_predicted_without_a_warning():
     assert "Cu" in data.fractions
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", FewLabelsWarning)
         one = fitted(data=data)
         one.predict(data)
     assert "Cu" not in one.ensemble.elements
@@ -320,7 +322,7 @@ def test_the_posterior_has_the_members_as_chains(model):
 
 def test_two_targets_each_with_labels_of_its_own():
     targets = ("single_phase", "ductile")
-    data = alloys_of(24, seed=3, targets=targets)
+    data = alloys_of(90, seed=3, targets=targets)
     two = fitted(spec_of(targets), data=data)
     check_prediction(two.predict(FORMULAS), FORMULAS, targets)
     assert two.encode(data).shape == (len(data), 2)
@@ -532,7 +534,7 @@ def test_the_repr_says_what_the_model_is(model):
 
 def test_the_html_shows_the_spec_and_escapes_it(model):
     html = model._repr_html_()
-    assert "members=2" in html
+    assert "training.members" in html
     assert html.count("<") == html.count(">")
 
 
@@ -563,7 +565,7 @@ def test_a_loaded_model_saves_the_same_bytes(model, tmp_path):
     model.save(tmp_path / "b")
     DisentangledVAE.load(tmp_path / "a").save(tmp_path / "c")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert len(names) == 2
+    assert len(names) == 4
     for name in names:
         data = (tmp_path / "a" / name).read_bytes()
         assert (tmp_path / "b" / name).read_bytes() == data
@@ -576,7 +578,8 @@ def test_the_manifest_says_what_the_tensors_are(model, tmp_path):
     model.save(tmp_path)
     manifest = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
     tensors = f"model-{manifest['tensors_sha256'][:16]}.safetensors"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [tensors, "model.json"]
+    cards = {"model_card.json", "model_card.md"}
+    assert {path.name for path in tmp_path.iterdir()} == {tensors, "model.json", *cards}
     assert manifest["schema_version"] == checkpoint.SCHEMA_VERSION
     assert ModelSpec.from_mapping(manifest["spec"]) == model.spec
     assert manifest["elements"] == ELEMENTS
@@ -690,8 +693,10 @@ def test_an_interrupted_fit_is_saved_and_resumes_to_the_same_bits(
     one = DisentangledVAE(spec_of())
     with monkeypatch.context() as patch:
         interrupt(patch, where, call)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as interrupted:
             one.fit(DATA, validation=VALIDATION, seed=0, progress=False, checkpoint=tmp_path / "c")
+    (note,) = interrupted.value.__notes__
+    assert f"fit(..., checkpoint='{tmp_path / 'c'}', resume=True)" in note
     assert (tmp_path / "c" / "training.json").is_file()
     check_prediction(one.predict(FORMULAS), FORMULAS)  # the best so far
     resumed = fitted(validation=VALIDATION, checkpoint=tmp_path / "c", resume=True)
@@ -719,8 +724,10 @@ def test_an_interrupt_without_a_folder_saves_nothing_and_leaves_the_best(tmp_pat
     monkeypatch.chdir(tmp_path)
     one = DisentangledVAE(spec_of())
     interrupt(monkeypatch, "progress", 6)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupted:
         one.fit(DATA, validation=VALIDATION, progress=False)
+    (note,) = interrupted.value.__notes__
+    assert "the model holds its best weights so far; it cannot be resumed" in note
     assert list(tmp_path.iterdir()) == []
     check_prediction(one.predict(FORMULAS), FORMULAS)
     assert one.history["epoch"].max() == 6
@@ -783,3 +790,49 @@ def test_an_unwritable_checkpoint_folder_is_said_before_training(tmp_path, monke
     with pytest.raises(OutputError, match="cannot write into"):
         fitted(checkpoint=tmp_path / "file")
     assert not steps
+
+
+def test_an_interrupted_distillation_says_that_nothing_has_changed(monkeypatch):
+    one = DisentangledVAE(spec_of())
+
+    def interrupted_distillation(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "distil_heads", interrupted_distillation)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        one.fit(DATA, validation=VALIDATION, progress=False)
+    assert interrupted.value.__notes__ == [
+        "Interrupted before the first epoch: the model is as it was before"
+    ]
+    with pytest.raises(NotFittedError):
+        one.predict(FORMULAS)
+
+
+# What is asked wrongly, and tables.
+
+
+def test_a_data_frame_is_read_by_the_spec(model):
+    table = DATA.fractions.reset_index(drop=True).assign(
+        single_phase=DATA.labels["single_phase"].to_numpy()
+    )
+    own = fitted(data=table)
+    assert len(own.ensemble.known) == len(DATA)
+    assert own.ensemble.elements == model.ensemble.elements
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: fitted(seed=-1), "seed=-1 is not allowed; it is at least 0"),
+        (lambda model: model.update(DATA, DATA, epochs=-1), "epochs=-1 is not allowed"),
+        (lambda model: model.update(DATA, DATA, epochs=0), "it is at least 1"),
+        (
+            lambda model: model.decode(np.zeros((1, 2)), {"single_phase": 5}),
+            r"'single_phase' has no class 5; allowed: 0 \(0\), 1 \(1\)",
+        ),
+        (lambda model: model.scan(None, {"single_phase": 1}, member=-1), "no member -1"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(ask, message, model):
+    with pytest.raises(DataError, match=message):
+        ask(model)

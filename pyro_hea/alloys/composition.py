@@ -355,7 +355,11 @@ def _read_amounts(alloy: Mapping[str, float]) -> dict[str, float]:
                 f"{excerpt(value)}."
             )
         symbol = check_symbol(str(key), {str(e): a for e, a in alloy.items()})
-        amounts[symbol] += _check_amount(float(value), symbol, alloy)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer of more than 308 digits
+            number = math.inf
+        amounts[symbol] += _check_amount(number, symbol, alloy)
     return amounts
 
 

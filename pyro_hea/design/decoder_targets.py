@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_hea.devices import seeded
 from pyro_hea.program.sites import ContinuousSite
+from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +61,20 @@ def decoder_targets(
         level = torch.special.ndtr(coordinates[name])
         site = model.site(name)
         if isinstance(site, ContinuousSite):
-            values[name] = _quantile(model, name, problem.targets.get(name), level)
+            values[name] = _quantile(model, name, _prior_event(problem, name), level)
         else:
             classes = site.values.view(-1, 1, 1)
             below = site.prior(None, values).log_prob(classes).exp().cumsum(0)[:-1]
             values[name] = (level > below).sum(0).to(like)
     return values
+
+
+def _prior_event(problem: Problem, name: str) -> Event | None:
+    """The wish for a number, unless it is for other conditions than the decoder knows."""
+    target = problem.ensemble.spec.target(name)
+    assert isinstance(target, Continuous)
+    elsewhere = any(target.conditions.get(c, v) != v for c, v in problem.conditions.items())
+    return None if elsewhere else problem.targets.get(name)
 
 
 def nearest_targets(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:

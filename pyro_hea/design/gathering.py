@@ -90,7 +90,11 @@ def gather(
     """
     columns = list(problem.ensemble.elements)
     table = design_table(problem, pd.DataFrame(fractions, columns=columns))
-    attributes = {**attributes, "assumed": ", ".join(map(repr, problem.assumed))}
+    attributes = {
+        **attributes,
+        **problem.conditions,
+        "assumed": ", ".join(map(repr, problem.assumed)),
+    }
     if problem.objectives:
         named = (f"{o.name} {o.direction}" for o in problem.objectives)
         attributes["objectives"] = ", ".join(named)

@@ -7,18 +7,18 @@ trade-offs between them and not one compromise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 
-from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.alloys.features import FEATURES, FeatureMap
 from pyro_hea.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.design.constraints.indicators import indicator_values, mass_mean
 from pyro_hea.design.constraints.properties import density
+from pyro_hea.design.wishes import batch_at
 from pyro_hea.errors import UnknownTargetError, nearest
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.spec import Binary, Continuous
@@ -48,12 +48,14 @@ class Objective:
     direction : {"max", "min"}
     unit : str
     ensemble : Ensemble
+    conditions : mapping of name to number
     """
 
     name: str
     direction: Direction
     unit: str
     ensemble: Ensemble
+    conditions: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def predicted(self) -> bool:
@@ -72,7 +74,7 @@ class Objective:
         ensemble = self.ensemble
         x = torch.tensor(fractions, device=ensemble.device)
         features = ensemble.feature_map(x).to(ensemble.model.embedding.edges.dtype)
-        batch = AlloyBatch(None, features, {}, {})
+        batch = batch_at(ensemble, features, self.conditions)
         marginal = marginals(ensemble.model, batch, [self.name])[self.name]
         binary = isinstance(ensemble.spec.target(self.name), Binary)
         value = marginal.probabilities()[..., 1] if binary else marginal.moments()[0]
@@ -92,7 +94,7 @@ class Objective:
 
 
 def split_objectives(
-    ensemble: Ensemble, targets: Mapping[str, Wish]
+    ensemble: Ensemble, targets: Mapping[str, Wish], conditions: Mapping[str, float]
 ) -> tuple[dict[str, Wish], tuple[Objective, ...]]:
     """Tell wishes from objectives, which are "max" or "min".
 
@@ -111,7 +113,9 @@ def split_objectives(
             wishes[name] = wish  # a class may be called "max"
         else:
             direction: Direction = "max" if wish == "max" else "min"
-            objectives.append(Objective(name, direction, unit_of(ensemble, name), ensemble))
+            objectives.append(
+                Objective(name, direction, unit_of(ensemble, name), ensemble, conditions)
+            )
     return wishes, tuple(objectives)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -18,11 +18,12 @@ from pyro_hea.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.design.constraints import FeatureBounds, IndicatorBounds, MinElements, Novel, Soft
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.decoder_targets import drawn_targets
-from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.feasibility import checked_constraints, feasible_region
 from pyro_hea.design.objectives import Objective, split_objectives
 from pyro_hea.design.region import Region
 from pyro_hea.design.wishes import Event, Wish, checked_wishes, fulfilment
 from pyro_hea.errors import ConstraintError
+from pyro_hea.posterior.conditions import condition_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +77,8 @@ class Problem:
         Those of the constraints that were not given.
     tolerance : float or None
         Largest error of a fraction when an alloy is weighed.
+    conditions : mapping of name to number
+        At which wishes and objectives are predicted.
     """
 
     ensemble: Ensemble
@@ -88,6 +91,7 @@ class Problem:
     objectives: tuple[Objective, ...] = ()
     assumed: tuple[Constraint, ...] = ()
     tolerance: float | None = None
+    conditions: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -102,13 +106,14 @@ class Problem:
         min_elements: int | None = 1,
         novelty: float = NOVELTY,
         tolerance: float | None = None,
+        conditions: Mapping[str, float] | None = None,
         with_objectives: bool = False,
     ) -> Problem:
         """Check a problem.
 
         Parameters
         ----------
-        ensemble, targets, constraints, step, minimum, agreement, tolerance
+        ensemble, targets, constraints, step, minimum, agreement, tolerance, conditions
             As of `sample_designs`.
         min_elements : int or None
             Fewest elements. None is three, unless constraints say how many or leave fewer.
@@ -127,7 +132,10 @@ class Problem:
                 "a design needs a wish for at least one target, as in {'single_phase': 1}; "
                 f"targets: {', '.join(ensemble.spec.target_names)}"
             )
-        wishes, objectives = split_objectives(ensemble, targets)
+        points = condition_points(ensemble, conditions or {})
+        if len(points) != 1:
+            raise ConstraintError(f"wishes hold at one value of each condition, not {conditions}")
+        wishes, objectives = split_objectives(ensemble, targets, points[0])
         if objectives and not with_objectives:
             raise ConstraintError(
                 f"'{objectives[0].name}' is an objective ('{objectives[0].direction}'): objectives "
@@ -148,8 +156,7 @@ class Problem:
             raise ConstraintError(
                 f"tolerance={tolerance} is not allowed; it is a fraction, as 0.005 for 0.5 at.%"
             )
-        if not isinstance(constraints, Constraint):  # which `feasible_region` refuses
-            constraints = tuple(constraints)
+        constraints = checked_constraints(constraints)
         if min_elements not in (None, 1):
             constraints = (*constraints, MinElements(min_elements))
         find_region = partial(
@@ -181,6 +188,7 @@ class Problem:
             objectives,
             tuple(c for c in assumed if c != Novel(0.0)),
             tolerance,
+            points[0],
         )
 
     @property
@@ -197,7 +205,7 @@ class Problem:
     def probability(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability by each member that all wishes hold for alloys (N, E), (K, N)."""
         parts = torch.tensor(fractions, device=self.ensemble.device).split(_CHUNK)
-        each = [fulfilment(self.ensemble, part, self.targets) for part in parts]
+        each = [fulfilment(self.ensemble, part, self.targets, self.conditions) for part in parts]
         return np.asarray(torch.cat(each, 1).double().cpu().numpy())
 
     def holds(self, fractions: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.wishes import probability
-from pyro_hea.program.model import ALLOYS_DIM, MEMBERS_DIM
+from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem
@@ -102,7 +102,11 @@ def decoded_sites(problem: Problem) -> Tensor:
 
 def agreement_factor(problem: Problem, features: Tensor, shape: torch.Size) -> None:
     """The power of the probability that all wishes hold; every member judges every alloy."""
-    q = probability(problem.ensemble, features, problem.targets).mean(0).double()
+    q = (
+        probability(problem.ensemble, features, problem.targets, problem.conditions)
+        .mean(0)
+        .double()
+    )
     pyro.factor("agreement", problem.agreement * q.log().view(shape))
 
 

@@ -55,6 +55,7 @@ def screen(
     n: int = 100,
     limit: int = LARGEST,
     exhaustive: bool = False,
+    conditions: Mapping[str, float] | None = None,
     min_probability: float | None = None,
     min_elements: int | None = None,
     tolerance: float | None = None,
@@ -81,7 +82,7 @@ def screen(
         A larger grid is refused, with its size.
     exhaustive : bool
         Show every composition to the whole ensemble, without a first pass.
-    min_probability, min_elements, tolerance
+    conditions, min_probability, min_elements, tolerance
         As of `sample_designs`. Candidates may be of any number of elements, and are ranked
         without a warning.
     seed : int
@@ -109,6 +110,7 @@ def screen(
         step=step if of_grid else 1e-3,
         minimum=minimum if of_grid else 0,
         novelty=NOVELTY if of_grid else 0.0,
+        conditions=conditions,
         min_elements=min_elements if of_grid or min_elements else 1,
         tolerance=tolerance,
     )

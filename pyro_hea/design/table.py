@@ -40,7 +40,7 @@ def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
     x = fractions.to_numpy(float)
     formulas = [format_formula(dict(row[row > 0])) for _, row in fractions.iterrows()]
     fractions = fractions.reset_index(drop=True)
-    predicted = predict(ensemble, fractions).reset_index(drop=True)
+    predicted = predict(ensemble, fractions, conditions=problem.conditions).reset_index(drop=True)
     asked = [*problem.targets, *(o.name for o in problem.objectives if o.predicted)]
     names = ensemble.spec.target_names
     first = [c for name in asked for c in columns_of(predicted, name, names)]

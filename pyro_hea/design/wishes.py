@@ -16,6 +16,7 @@ import torch
 from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import ConstraintError, nearest
 from pyro_hea.posterior import joint_probability
+from pyro_hea.posterior.conditions import standardised
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
 
@@ -113,7 +114,12 @@ def _support(ensemble: Ensemble, name: str) -> tuple[float, float]:
     )
 
 
-def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event]) -> Tensor:
+def probability(
+    ensemble: Ensemble,
+    features: Tensor,
+    wishes: Mapping[str, Event],
+    conditions: Mapping[str, float] | None = None,
+) -> Tensor:
     """Probability by each member that all wishes hold together, (K, N), with its gradient.
 
     A member's targets depend on each other through what they are given; the members' mean is not
@@ -126,14 +132,28 @@ def probability(ensemble: Ensemble, features: Tensor, wishes: Mapping[str, Event
         As the model reads them.
     wishes : mapping of target to Event
         Without any the probability is 1.
+    conditions : mapping of name to number, optional
     """
     if not wishes:
         return features.new_ones(ensemble.members, len(features))
-    return joint_probability(ensemble.model, AlloyBatch(None, features, {}, {}), wishes)
+    return joint_probability(ensemble.model, batch_at(ensemble, features, conditions), wishes)
+
+
+def batch_at(
+    ensemble: Ensemble, features: Tensor, conditions: Mapping[str, float] | None
+) -> AlloyBatch:
+    """Alloys of which features (N, F) are known, at conditions."""
+    at = standardised(ensemble, conditions or {}, len(features), features)
+    return AlloyBatch(None, features, {}, {}, conditions=at)
 
 
 @torch.no_grad()
-def fulfilment(ensemble: Ensemble, fractions: Tensor, wishes: Mapping[str, Event]) -> Tensor:
+def fulfilment(
+    ensemble: Ensemble,
+    fractions: Tensor,
+    wishes: Mapping[str, Event],
+    conditions: Mapping[str, float] | None = None,
+) -> Tensor:
     """`probability` of rounded compositions, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)
-    return probability(ensemble, features, wishes)
+    return probability(ensemble, features, wishes, conditions)

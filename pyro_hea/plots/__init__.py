@@ -12,6 +12,7 @@ from pyro_hea.plots.benchmarks import curve_panels, interval_panels
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.comparisons import comparison_panels
 from pyro_hea.plots.compositions import composition_bars, reconstruction
+from pyro_hea.plots.conditions import condition_curve
 from pyro_hea.plots.cross_validation import cross_validation_panels
 from pyro_hea.plots.designs import (
     design_chains,
@@ -45,6 +46,7 @@ __all__ = [
     "chain_ranks",
     "comparison_panels",
     "composition_bars",
+    "condition_curve",
     "correlation_map",
     "cross_validation_panels",
     "curve_panels",

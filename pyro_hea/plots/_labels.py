@@ -9,14 +9,14 @@ _LONGEST = 32
 
 
 def readable(name: str) -> str:
-    """Write a column's name with spaces.
+    """Write a column's name with spaces; the package's own stays as it is.
 
     Examples
     --------
-    >>> readable("single_phase")
-    'single phase'
+    >>> readable("single_phase"), readable("pyro_hea")
+    ('single phase', 'pyro_hea')
     """
-    return name.replace("_", " ")
+    return name if name == "pyro_hea" else name.replace("_", " ")
 
 
 def tick_labels(names: Iterable[object]) -> list[str]:

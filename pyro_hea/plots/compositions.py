@@ -6,24 +6,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from pyro_hea.measures import composition_metrics
+from pyro_hea.plots._elements import element_style
 from pyro_hea.plots._labels import label_width, readable, tick_labels
 from pyro_hea.plots._style import BLACK, BLUE, REFERENCE, legend_above, require_columns, styled_axes
 
 MOST_BARS = 20
 """Alloys drawn by `composition_bars`, from the first row of its table on."""
 
-# Tints of the palette: a symbol stays legible on each.
-_COLOURS = (
-    "#a6d4f2",
-    "#f3c566",
-    "#7fcbb0",
-    "#f7f1a0",
-    "#e3b9d2",
-    "#7fb2d8",
-    "#eb9a66",
-    "#d6d6d6",
-)
-_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++", "o")
 _LABEL_BOX = {"boxstyle": "round,pad=0.12", "facecolor": "white", "linewidth": 0, "alpha": 0.85}
 _LABELLED = 4.0
 """at.%; a segment narrower than this holds no element symbol."""
@@ -99,7 +88,7 @@ def composition_bars(
     ----------
     fractions : DataFrame
         Atomic fractions, indexed by formula, best alloy first; the first `MOST_BARS` are drawn.
-        An element keeps its look as long as the columns stay the same.
+        An element has the same look in every figure.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
     probability : DataFrame, optional
@@ -124,18 +113,19 @@ def composition_bars(
     width = (6.0 if probability is None else 7.5) + label_width(names)
     with styled_axes(ax, (width, 1.1 + 0.27 * len(shown))) as ax:
         left = 0 * shown.iloc[:, 0]
-        for i, (element, amount) in enumerate(shown.items()):
+        for element, amount in shown.items():
             if not amount.any():
                 continue
+            look = element_style(str(element))
             ax.barh(
                 rows,
                 amount,
                 left=left,
                 height=0.8,
-                facecolor=_COLOURS[i % len(_COLOURS)],
+                facecolor=look.tint,
                 edgecolor="0.45",
                 linewidth=0.5,
-                hatch=_HATCHES[i % len(_HATCHES)],
+                hatch=look.hatch,
                 label=str(element),
             )
             for row in rows:

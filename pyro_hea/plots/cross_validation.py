@@ -108,5 +108,5 @@ def _draw_log_losses(panel: Axes, rows: pd.DataFrame) -> None:
     each = losses.groupby(rows["model"], sort=False).agg(["mean", "sem"]).dropna()
     at = np.arange(len(each))
     panel.errorbar(each["mean"], at, xerr=each["sem"], fmt="o", color=BLUE, capsize=3)
-    panel.set_xlabel("log loss (nats per label; mean and standard error)")
+    panel.set_xlabel("log loss (nats per label), ± standard error")
     label_rows(panel, [readable(str(name)) for name in each.index])

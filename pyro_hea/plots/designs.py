@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from pyro_hea.errors import DataError
+from pyro_hea.plots._elements import element_style
 from pyro_hea.plots._labels import readable
 from pyro_hea.plots._style import (
     BLACK,
@@ -17,7 +19,6 @@ from pyro_hea.plots._style import (
     GREEN,
     LIGHT_GREY,
     LINES,
-    MARKERS,
     ORANGE,
     REFERENCE,
     VERMILION,
@@ -62,12 +63,14 @@ def design_trail(trail: pd.DataFrame, elements: list[str], ax: Axes | None = Non
     require_columns(trail, ["step", *elements])
     present = [element for element in elements if trail[element].max() >= _SHOWN]
     with styled_axes(ax, (6.0, 3.6)) as ax:
-        for i, element in enumerate(present):
+        for element in present:
+            look = element_style(element)
             ax.plot(
                 trail["step"],
                 100 * trail[element],
-                linestyle=LINES[i % len(LINES)],
-                marker=MARKERS[i % len(MARKERS)],
+                linestyle=look.line,
+                marker=look.marker,
+                color=look.ink,
                 markersize=4,
                 label=element,
             )
@@ -82,6 +85,7 @@ def design_trail(trail: pd.DataFrame, elements: list[str], ax: Axes | None = Non
                 color="0.2",
             )
         ax.set(xlabel="step", ylabel="amount (at.%)", ylim=(0, 102))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_right(ax)
     return ax
 

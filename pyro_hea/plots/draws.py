@@ -11,6 +11,7 @@ from matplotlib.patches import Ellipse
 from scipy.stats import rankdata
 
 from pyro_hea.measures import ecdf_band, ecdf_difference
+from pyro_hea.plots._labels import tick_labels
 from pyro_hea.plots._style import (
     BLACK,
     BLUE,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MASS, _RIGHT = 0.94, 0.99
+
+MOST_LABELS = 20
+"""Alloys up to which each ellipse has its formula beside it."""
 
 
 def latent_ellipses(
@@ -50,7 +54,8 @@ def latent_ellipses(
     Returns
     -------
     matplotlib.axes.Axes
-        The axes drawn on; the ellipse is that of a normal with the draws' covariance.
+        The axes drawn on; the ellipse is that of a normal with the draws' covariance. Up to
+        `MOST_LABELS` alloys are named.
     """
     z = idata["posterior"]["z"].sel(latent=[x, y])
     members = _chains_are_members(idata)
@@ -74,6 +79,9 @@ def latent_ellipses(
             ax.add_patch(edge)
         centres = points.mean(1)
         ax.plot(*centres.T, "o", color=BLACK, markersize=3, label="mean of an alloy")
+        if len(centres) <= MOST_LABELS:
+            for name, centre in zip(tick_labels(z["alloy"].to_numpy()), centres, strict=True):
+                ax.annotate(name, centre, (3, 3), textcoords="offset points", fontsize=7)
         ax.set(xlabel=f"{x} (no unit)", ylabel=f"{y} (no unit)")
         legend_above(ax, title=f"{where}; ellipses hold 94 % of the draws")
         ax.set_aspect("equal", adjustable="datalim")
@@ -244,7 +252,13 @@ def k_hat_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                 label=f"{name} ({count})",
             )
         ax.axhline(0.7, **REFERENCE)
-        ax.set(xlabel="alloy (rank by the guide's k-hat)", ylabel="Pareto k-hat (no unit)")
+        ax.set_yscale("symlog", linthresh=0.7)
+        ax.set_yticks([0, 0.35, 0.7, 1, 2, 5, 10], ["0", "0.35", "0.7", "1", "2", "5", "10"])
+        ax.set_ylim(min(0.0, ranked[["k_hat", "evidence_k_hat"]].min().min()) - 0.05, None)
+        ax.set(
+            xlabel="alloy (rank by the guide's k-hat)",
+            ylabel="Pareto k-hat (no unit; logarithmic above 0.7)",
+        )
         ax.legend(loc="upper right")
     return ax
 

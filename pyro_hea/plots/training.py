@@ -26,37 +26,43 @@ def training_curve(history: pd.DataFrame, ax: Sequence[Axes] | None = None) -> P
     Returns
     -------
     Panels
-        The upper panel (loss) and the lower one (log loss).
+        The loss and below it the log loss; the loss alone where the log loss is constant, as it is
+        where distillation has trained the heads beforehand.
 
     Examples
     --------
     >>> history = pd.DataFrame({"epoch": [0, 1], "member": 0, "loss": [9.0, 7.0],
     ...     "validation_elbo_loss": [9.5, 8.0], "validation_log_loss": [0.6, 0.4]})
-    >>> upper, lower = training_curve(history)
-    >>> lower.get_ylabel()
+    >>> training_curve(history)[1].get_ylabel()
     'log loss (nats per label)'
     """
     require_columns(
         history, ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss")
     )
+    constant = (history.groupby("member")["validation_log_loss"].nunique() == 1).all()
     with house_style():
-        if ax is None:
-            ax = new_panels((6.0, 5.0), 2, sharex=True, height_ratios=(3, 2))
-        upper, lower = ax
+        if ax is not None:
+            panels = Panels(ax)
+        elif constant:
+            panels = new_panels((6.0, 3.4))
+        else:
+            panels = new_panels((6.0, 5.0), 2, sharex=True, height_ratios=(3, 2))
+        upper = panels[0]
         _band(upper, history, "loss", "training", BLUE, "-", "//")
         _band(upper, history, "validation_elbo_loss", "validation", VERMILION, "--", "\\\\")
-        _band(lower, history, "validation_log_loss", "validation", VERMILION, "--", "\\\\")
         upper.set_ylabel("loss (nats per alloy)")
-        lower.set_ylabel("log loss (nats per label)")
-        lower.set_xlabel("epoch (passes over the training alloys)")
-        for panel in (upper, lower):
+        for lower in panels[1:]:
+            _band(lower, history, "validation_log_loss", "validation", VERMILION, "--", "\\\\")
+            lower.set_ylabel("log loss (nats per label)")
+        panels[-1].set_xlabel("epoch (passes over the training alloys)")
+        for panel in panels:
             panel.margins(x=0.02)
             if panel.get_legend_handles_labels()[0]:
                 panel.legend(loc="upper right")
             else:
                 panel.set_yticks([])
                 panel.text(0.5, 0.5, "not evaluated", ha="center", transform=panel.transAxes)
-    return Panels((upper, lower))
+    return panels
 
 
 def _band(

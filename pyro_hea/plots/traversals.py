@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pyro_hea.plots._elements import element_style
 from pyro_hea.plots._labels import target_label
 from pyro_hea.plots._style import (
     BLUE,
@@ -15,9 +16,6 @@ from pyro_hea.plots._style import (
     require_columns,
 )
 
-# Tints of the palette and hatches: neighbours differ in grey.
-_TINTS = ("#a6d4f2", "#f3c566", "#7fcbb0", "#f7f1a0", "#e3b9d2", "#7fb2d8", "#eb9a66", "#d6d6d6")
-_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "||", "++")
 _SHOWN = 0.08
 """Fraction that an element reaches somewhere to have a band of its own."""
 
@@ -71,9 +69,12 @@ def traversal_plot(
             edgecolor="0.4",
             linewidth=0.5,
         )
-        for i, band in enumerate(drawn):
-            turn, tint = divmod(i, len(_TINTS))  # a tint comes again with another hatch
-            band.set(facecolor=_TINTS[tint], hatch=_HATCHES[(tint + 3 * turn) % len(_HATCHES)])
+        for name, band in zip(bands, drawn, strict=True):
+            look = element_style(str(name))
+            if name == "others":
+                band.set(facecolor="white")
+            else:
+                band.set(facecolor=look.tint, hatch=look.hatch)
         above.set(ylabel="decoded amount (at.%)", ylim=(0, 100))
         above.grid(visible=False)
         legend_above(above, 8, handlelength=1.4)

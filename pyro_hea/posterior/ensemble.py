@@ -25,8 +25,9 @@ from pyro_hea.alloys.dataset import (
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
-from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
+from pyro_hea.posterior.modes import find_modes
+from pyro_hea.posterior.traces import in_double_precision
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Binary, Continuous
 
@@ -192,8 +193,26 @@ class Ensemble:
             values[name] = guess
         return values
 
+    def check_member(self, index: int) -> int:
+        """Refuse a member that there is not.
+
+        Raises
+        ------
+        DataError
+        """
+        if not 0 <= index < self.members:
+            raise DataError(f"there is no member {index}; this model has 0 to {self.members - 1}")
+        return index
+
     def of_member(self, index: int) -> Ensemble:
-        """An ensemble of one member."""
+        """An ensemble of one member.
+
+        Raises
+        ------
+        DataError
+            For a member that there is not.
+        """
+        self.check_member(index)
         return replace(self, model=self.model.member(index))
 
     @torch.no_grad()
@@ -204,7 +223,8 @@ class Ensemble:
     def encode(self, batch: AlloyBatch) -> Tensor:
         """Latent of each alloy in each member, (K, N, d): the mode of w given it, pushed to z.
 
-        The guide is one network for all alloys; the mode search starts at its centre.
+        The guide is one network for all alloys; the mode search starts at its centre. It is in
+        double precision, so that an alloy has the same latent alone and among others.
         """
         some = torch.arange(len(batch)).split(max(1, _MODE_SEARCH_ROWS // self.members))
         with unvalidated():
@@ -212,9 +232,8 @@ class Ensemble:
 
     def _modes(self, batch: AlloyBatch) -> Tensor:
         given = batch.replaced(targets=self.most_probable(batch), labelled={})
-        with self.model.cached_flow():
-            local = LocalPosterior.at_mode(self.model, given)
-        return local.latent(torch.zeros_like(local.loc))[0].detach()
+        z = find_modes(*in_double_precision(self.model, given))
+        return z.to(given.features.dtype)
 
     @torch.no_grad()
     def decode(self, z: Tensor, targets: Mapping[str, str | float | Tensor]) -> Tensor:

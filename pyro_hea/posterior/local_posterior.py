@@ -19,6 +19,8 @@ import torch
 from pyro_hea.posterior.traces import log_densities
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from pyro_hea.alloys.dataset import AlloyBatch
@@ -70,9 +72,6 @@ class LocalPosterior:
     @classmethod
     def at_mode(cls, model: AlloyModel, batch: AlloyBatch) -> LocalPosterior:
         """With each alloy's mode in the guide's w, and the curvature there."""
-        if torch.is_inference_mode_enabled():  # which gradients cannot be taken in
-            with torch.inference_mode(False):
-                return cls.at_mode(model, batch.map(torch.clone))
         guide = cls.of_guide(model.latent_posterior(batch.composition, batch.targets))
         return guide._mode_search(model, batch)
 
@@ -134,19 +133,8 @@ class LocalPosterior:
             (u.grad,) = torch.autograd.grad(potential(u).sum(), u)
             ascent.step()
         for _ in range(_NEWTON_STEPS):
-            value = potential(u)
-            (slope,) = torch.autograd.grad(value.sum(), u, create_graph=True)
-            rows = [torch.autograd.grad(s.sum(), u, retain_graph=True)[0] for s in slope.unbind(-1)]
-            curvature, axes = torch.linalg.eigh(torch.stack(rows, -1))
-            root = axes * curvature.abs().clamp_min(_FLATTEST).rsqrt().unsqueeze(-2)
-            step = -(root @ (root.mT @ slope.detach().unsqueeze(-1))).squeeze(-1)
-            with torch.no_grad():
-                size = torch.ones_like(step[..., :1])
-                for _ in range(_HALVINGS):
-                    worse = (potential(u + size * step) > value).unsqueeze(-1)
-                    size = torch.where(worse, size / 2, size)
-                moved = torch.where(worse, u, u + size * step)
-            u = moved.detach().requires_grad_()
+            moved, root = _newton_step(potential, u)
+            u = moved.requires_grad_()
         loc = self.loc + (self.root @ u.detach().unsqueeze(-1)).squeeze(-1)
         return LocalPosterior(loc, self.root @ root, self._transforms)
 
@@ -163,3 +151,26 @@ class LocalPosterior:
         root = torch.linalg.cholesky(covariance + ridge)
         loc = self.loc + (self.root @ mean.unsqueeze(-1)).squeeze(-1)
         return LocalPosterior(loc, self.root @ root, self._transforms)
+
+
+@torch.enable_grad()
+def _newton_step(potential: Callable[[Tensor], Tensor], u: Tensor) -> tuple[Tensor, Tensor]:
+    """One step down from u (K, N, d), by absolute curvatures, halved where it leads up.
+
+    Returns where it leads, and the root of the inverse curvature (K, N, d, d).
+    """
+    value = potential(u)
+    (slope,) = torch.autograd.grad(value.sum(), u, create_graph=True)
+    rows = [torch.autograd.grad(s.sum(), u, retain_graph=True)[0] for s in slope.unbind(-1)]
+    curvature, axes = torch.linalg.eigh(torch.stack(rows, -1))
+    root = axes * curvature.abs().clamp_min(_FLATTEST).rsqrt().unsqueeze(-2)
+    step = -(root @ (root.mT @ slope.detach().unsqueeze(-1))).squeeze(-1)
+    with torch.no_grad():
+        size = torch.ones_like(step[..., :1])
+        for _ in range(_HALVINGS):
+            worse = (potential(u + size * step) > value).unsqueeze(-1)
+            if not worse.any():
+                break
+            size = torch.where(worse, size / 2, size)
+        moved = torch.where(worse, u, u + size * step)
+    return moved.detach(), root

@@ -13,8 +13,8 @@ from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import Site
+    from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Target
 
 Event: TypeAlias = tuple[float, ...]
@@ -122,7 +122,7 @@ class Marginal(NamedTuple):
         return self.site
 
     def _standard_bounds(self, bounds: Event) -> tuple[Tensor, Tensor]:
-        """Bounds as deviations, (B, K, N); infinite ones would have no gradient and are cut."""
+        """Bounds as deviations, (B, K, N); infinite ones, which have no gradient, are cut."""
         site = self._continuous_site()
         ends = site.encode(_clamped(site, self.outputs.new_tensor(bounds)))[..., 0]
         low, high = (
@@ -131,6 +131,10 @@ class Marginal(NamedTuple):
             else torch.full_like(self.outputs[..., 0], float(end.sign()) * _FAR)
             for end in ends
         )
+        if ends[0] == -np.inf:
+            low = low.minimum(high.detach() - _FAR)
+        if ends[1] == np.inf:
+            high = high.maximum(low.detach() + _FAR)
         return low, high
 
     def _log_classes(self, classes: Event) -> Tensor:
@@ -157,7 +161,7 @@ def _log_normal_between(low: Tensor, high: Tensor) -> Tensor:
 
 @torch.no_grad()
 def marginals(
-    model: AlloyModel, batch: AlloyBatch, names: Iterable[str] | None = None
+    model: TargetModel, batch: AlloyBatch, names: Iterable[str] | None = None
 ) -> dict[str, Marginal]:
     """Marginals of targets, all by default, for alloys with known features."""
     names = model.spec.target_names if names is None else tuple(names)
@@ -168,14 +172,14 @@ def marginals(
     }
 
 
-def joint_probability(model: AlloyModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
+def joint_probability(model: TargetModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
     """Probability by each member that all events hold together, (K, N)."""
     found = _marginals_with_events(model, batch, tuple(events), events)
     return found[next(reversed(found))][1].logsumexp(0).exp()
 
 
 def _marginals_with_events(
-    model: AlloyModel, batch: AlloyBatch, names: tuple[str, ...], events: Mapping[str, Event]
+    model: TargetModel, batch: AlloyBatch, names: tuple[str, ...], events: Mapping[str, Event]
 ) -> dict[str, tuple[Marginal, Tensor]]:
     """Marginal of each needed target, and the log weight (B, K, N) of the events so far."""
     needed = _with_ancestors(model, names)
@@ -201,7 +205,7 @@ def _marginals_with_events(
     return found
 
 
-def _with_ancestors(model: AlloyModel, names: Iterable[str]) -> list[Target]:
+def _with_ancestors(model: TargetModel, names: Iterable[str]) -> list[Target]:
     wanted = set(names)
     for target in reversed(model.targets):
         if target.name in wanted:

@@ -98,7 +98,7 @@ class Prior(Declaration):
         """What 90 % of draws lie between, by draws that are the same each time."""
         with seeded(0):
             drawn = self.distribution().sample(torch.Size([1001]))
-        low, high = drawn.float().quantile(torch.tensor([0.05, 0.95])).tolist()
+        low, high = drawn.float().quantile(torch.tensor([0.05, 0.95], dtype=torch.float32)).tolist()
         return low, high
 
     @model_validator(mode="before")

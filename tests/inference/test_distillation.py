@@ -16,6 +16,7 @@ from pyro_hea.fitting import TrainingRun, untrained_ensemble
 from pyro_hea.inference import distil_heads, distillation_loss, elbo_loss
 from pyro_hea.inference import distillation_set as module
 from pyro_hea.inference.distillation_set import distillation_set, synthetic_compositions
+from pyro_hea.inference.objective import withheld_labels
 
 SMALL = {
     "latent": {"dim": 2, "flow": None},
@@ -49,7 +50,8 @@ def prepared(spec, data, seed=0):
 
 def untrained_and_data(spec, alloys, seed=0):
     ensemble = untrained_ensemble(spec, alloys, seed)
-    return ensemble, distillation_set(spec, [ensemble.batch(alloys)], ensemble.feature_map, seed)
+    batch = ensemble.batch(alloys)
+    return ensemble, distillation_set(ensemble.model, [batch], ensemble.feature_map, seed)
 
 
 def amounts(fractions):
@@ -156,7 +158,7 @@ class TestDistillationSet:
         ({"kind": "ordinal", "levels": ["low", "high"]}, False),
         (
             {"kind": "continuous", "unit": "HV", "prior": {"dist": "Normal", "loc": 0, "scale": 1}},
-            False,
+            True,
         ),
     ],
 )
@@ -305,3 +307,62 @@ def test_training_is_continued_to_the_same_bits(alloys, tmp_path):
     assert continued.ensemble.model.state_dict().keys() == whole.ensemble.model.state_dict().keys()
     for name, value in whole.ensemble.model.state_dict().items():
         assert torch.equal(value, continued.ensemble.model.state_dict()[name]), name
+
+
+HARDNESS = {"kind": "continuous", "unit": "HV", "calibration": "tails"}
+
+
+@pytest.fixture(scope="module")
+def numbers(alloys_of_kinds):
+    """A prepared run on a number alone, with its teacher's moments and its label folds."""
+    spec = ModelSpec.from_mapping(SMALL | {"targets": {"hardness": HARDNESS}})
+    run = prepared(spec.with_(training__members=4), alloys_of_kinds)
+    model, batch = run.ensemble.model, run.trainer.data
+    teacher = distillation_set(model, [batch], run.ensemble.feature_map, 0)
+    return model, batch, teacher
+
+
+def test_each_label_of_a_number_is_withheld_from_one_member(numbers):
+    model, batch, _ = numbers
+    withheld = withheld_labels(batch, "hardness", model.members)
+    known = batch.known("hardness")
+    assert (withheld[:, known].sum(0) == 1).all()
+    assert not withheld[:, ~known].any()
+
+
+def test_the_teacher_of_a_member_has_not_seen_the_labels_that_are_withheld(numbers):
+    model, batch, teacher = numbers
+    withheld = withheld_labels(batch, "hardness", model.members)
+    y = model.site("hardness").encode(batch.targets["hardness"])[..., 0]
+    away = (teacher.moments["hardness"][:, : len(batch), 0] - y).abs()
+    known = batch.known("hardness")
+    unseen, seen = away[withheld].mean(), away[~withheld & known].mean()
+    assert seen < 0.7 * unseen
+
+
+def test_the_loss_of_a_number_is_at_least_the_entropy_of_its_teacher(numbers):
+    """Where q has the teacher's mean and scale, the cross-entropy is the entropy."""
+    model, _, teacher = numbers
+    rows = torch.arange(30)
+    _, sd = teacher.moments["hardness"][:, rows].unbind(-1)
+    loss = distillation_loss(model, teacher, rows)
+    assert (loss >= 0.5 * (1 + np.log(2 * np.pi)) + sd.log() - 1e-4).all()
+
+
+def test_a_head_of_a_number_learns_its_teacher(alloys_of_kinds):
+    spec = ModelSpec.from_mapping(SMALL | {"targets": {"hardness": HARDNESS}})
+    spec = spec.with_(training__distillation__steps=400, training__members=2)
+    ensemble = untrained_ensemble(spec.scaled_to(alloys_of_kinds), alloys_of_kinds, 0)
+    batch = ensemble.batch(alloys_of_kinds)
+    model = ensemble.model
+    teacher = distillation_set(model, [batch], ensemble.feature_map, 0)
+    distil_heads(model, teacher, steps=400, seed=0, progress=False)
+    alloys = teacher.alloys
+    with torch.no_grad():
+        q = model.site("hardness").normal(
+            model.head(
+                "hardness", model.head_inputs(alloys), model.conditioned("hardness", {}, alloys)
+            )
+        )
+    mean, _ = teacher.moments["hardness"].unbind(-1)
+    assert (q.loc - mean).abs().mean() < 0.5 * mean.std()

@@ -82,7 +82,10 @@ def designed():
         coords={"latent": ["z0", "z1"], "member": [0, 1]},
         attributes={"inference": "nuts"},
     )
+    objectives = table.assign(hardness=rng.normal(500, 60, 24), density=rng.normal(8, 0.5, 24))
+    best = objectives["hardness"] > 520
     return {
+        "design_pareto": plots.design_pareto(objectives, "hardness", "density", best).figure,
         "design_novelty": plots.design_novelty(table).figure,
         "design_judgement": plots.design_judgement(novelty, novelty**2).figure,
         "design_trail": plots.design_trail(trail.assign(Ni=1 - trail["Al"]), ["Al", "Ni"]).figure,
@@ -159,8 +162,40 @@ def uncertainty():
         "chain_ranks": plots.chain_ranks(chains, "CoNi").figure,
         "chain_ranks, members": plots.chain_ranks(members, "CoNi", "z1").figure,
         "k_hat_plot": plots.k_hat_plot(tails).figure,
+        "cross_validation_panels": held_out().figure,
+        "condition_curve": plots.condition_curve(
+            conditions(), "hardness", "test_temperature_C", unit="HV"
+        ).figure,
         "simulation_rank_plot": plots.simulation_rank_plot(rank_data([ranks])).figure,
     }
+
+
+def held_out():
+    """Figure of a cross-validation of a number and of a class."""
+    rng = np.random.default_rng(5)
+    y = rng.normal(500, 120, 60)
+    number = {"label": y, "prediction": 0.8 * y + 100 + rng.normal(0, 40, 60)}
+    rows = pd.DataFrame({"target": "hardness", "model": "pyro_hea", **number})
+    rows = rows.assign(low=rows["prediction"] - 80, high=rows["prediction"] + 100)
+    about = {"target": "single_phase", "label": 1.0, "prediction": 1.0}
+    classes = [
+        pd.DataFrame({"model": name, "probability": rng.beta(a, 1, 40), **about})
+        for name, a in (("pyro_hea", 5), ("extra_trees", 4), ("logistic_regression", 2))
+    ]
+    index = pd.MultiIndex.from_tuples([("hardness", "pyro_hea")], names=["target", "model"])
+    table = pd.DataFrame({"mae": 45.0, "r2": 0.81, "coverage": 0.93}, index)
+    return plots.cross_validation_panels(table, pd.concat([rows, *classes]), {"hardness": "HV"})
+
+
+def conditions():
+    """Hardness of three alloys at several temperatures."""
+    at = np.array([25, 200, 400, 600, 800])
+    tables = [
+        pd.DataFrame({"test_temperature_C": at, "hardness": top - at / 4}, [name] * 5)
+        for name, top in (("AlCoCrFeNi", 520), ("HfNbTaTiZr", 390), ("CoCrFeMnNi", 210))
+    ]
+    table = pd.concat(tables)
+    return table.assign(hardness_low=0.8 * table["hardness"], hardness_high=table["hardness"] + 60)
 
 
 def explanations(designs, predictions):

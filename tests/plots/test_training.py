@@ -12,7 +12,7 @@ def history(members=3, epochs=6):
     member = np.repeat(np.arange(members), epochs)
     table = pd.DataFrame({"epoch": epoch, "member": member, "loss": 10.0 - epoch + member})
     table["validation_elbo_loss"] = 11.0 - epoch + member
-    table["validation_log_loss"] = np.where(epoch % 2 == 0, 0.5 + 0.1 * member, np.nan)
+    table["validation_log_loss"] = np.where(epoch % 2 == 0, 0.5 + 0.1 * member - epoch / 50, np.nan)
     return table
 
 
@@ -56,6 +56,12 @@ def test_each_members_best_epoch_is_marked():
     upper, lower = training_curve(table)
     assert lines(upper)["best epoch of a member"].get_xydata().tolist() == [[2, 9], [3, 9], [4, 9]]
     assert lines(lower)["best epoch of a member"].get_xdata().tolist() == [2, 4]
+
+
+def test_a_log_loss_that_never_changes_has_no_panel():
+    (only,) = training_curve(history().assign(validation_log_loss=0.3))
+    assert only.get_ylabel() == "loss (nats per alloy)"
+    assert "epoch" in only.get_xlabel()
 
 
 def test_it_draws_on_the_axes_it_is_given():

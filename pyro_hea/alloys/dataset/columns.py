@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
+from pyro_hea.alloys.dataset.gathering import to_numbers
 from pyro_hea.alloys.dataset.labels import Target, numbers_of_values
 from pyro_hea.errors import DataError, excerpt, listing, nearest
 
@@ -25,7 +26,7 @@ _CONDITION = re.compile(
     r"|state|route|anneal.*|rolling.*|(strain|cooling|heating)_rate.*|(ageing|aging|holding)_.*"
 )
 _DESCRIPTION = re.compile(
-    r"(sample|specimen|alloy)?_?(name|id|no|nr|number|label)?|index|column_\d+|doi|year|ref(erence)?s?"
+    r"(sample|specimen|alloy)(_(name|id|no|nr|number|label))?|name|id|no|nr|number|index|column_\d+|doi|year|ref(erence)?s?"
     r"|authors?|title|journal|url|link|licen[cs]e|notes?|comments?|remarks?|date|lab(oratory)?"
 )
 _MOST_CLASSES = 20
@@ -205,20 +206,18 @@ def _measured(column: pd.Series, where: str) -> tuple[pd.Series | None, str]:
     given = column.dropna().map(lambda value: str(value).strip())
     if given.empty:
         return None, "holds no value"
-    flags = column.map(lambda value: isinstance(value, bool | np.bool_))
-    numbers = pd.to_numeric(column.where(~flags, column.map({True: 1.0, False: 0.0})), "coerce")
-    numbers = numbers.astype(float).replace([np.inf, -np.inf], np.nan)
+    numbers = to_numbers(column).replace([np.inf, -np.inf], np.nan)
     count = int(numbers.notna().sum())
-    if 2 * count >= len(given) and count < len(given):
+    if len(given) / 2 <= count < len(given):
         row = int(np.flatnonzero(column.notna() & numbers.isna())[0])
         raise DataError(
             f"{where}, row {row + 1}: {excerpt(str(column.iloc[row]))} is not a number, as "
             f"{count} other cells are; write a number or leave it blank, declare the column in a "
             "spec, or leave it out"
         )
-    different = given.nunique()
-    if count:
+    if count == len(given):
         return numbers, "0 and 1" if numbers.dropna().isin([0, 1]).all() else "numbers"
+    different = given.nunique()
     if different == 1:
         return None, "holds one text only"
     if different <= min(_MOST_CLASSES, len(given) * 2 / 3):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from pyro_hea.errors import ConflictingReportsWarning, DataError
+
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
 ROOM_TEMPERATURE_C = (15.0, 35.0)
 """Reports of tests at other temperatures are kept but give no label."""
@@ -74,7 +78,7 @@ def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
         For text; the alloy is named.
     """
     given = reports[column]
-    numbers = pd.to_numeric(given, errors="coerce")
+    numbers = to_numbers(given)
     faulty = numbers.isna() & given.notna() & (given.astype(str).str.strip() != "")
     if faulty.any():
         row = int(np.flatnonzero(faulty)[0])
@@ -83,6 +87,30 @@ def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
             "number; write one, or leave it blank"
         )
     return numbers
+
+
+def to_numbers(values: pd.Series) -> pd.Series:
+    """Values as numbers, NaN where one is none; text is a number in decimal notation only.
+
+    Examples
+    --------
+    >>> to_numbers(pd.Series(["1e3", "0x10", "1_0", True, 2], dtype=object)).tolist()
+    [1000.0, nan, nan, 1.0, 2.0]
+    """
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype(float)
+    return pd.Series([_number(value) for value in values], values.index, dtype=float)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else np.nan
+    if not isinstance(value, Real | np.bool_):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return np.inf
 
 
 def _is_class(values: pd.Series) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset.gathering import at_room_temperature, numeric_column
+from pyro_hea.alloys.dataset.gathering import at_room_temperature, numeric_column, to_numbers
 from pyro_hea.errors import ConflictingReportsWarning, DataError, nearest
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def encode_values(values: pd.Series, target: Target) -> pd.Series:
 def numbers_of_values(values: pd.Series, target: Target) -> pd.Series:
     """Encode the labels of one target, NaN where one is missing or not allowed."""
     if not target.classes:
-        numbers = pd.to_numeric(values, errors="coerce").astype(float)
+        numbers = to_numbers(values)
         low, high = target.bounds
         return numbers.where((numbers > low) & (numbers < high))
     positions = {_class_name(name): float(i) for i, name in enumerate(target.classes)}

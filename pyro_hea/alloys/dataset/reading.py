@@ -19,11 +19,17 @@ from pyro_hea.alloys.dataset.columns import (
     rename,
 )
 from pyro_hea.alloys.dataset.files import read_table
+from pyro_hea.alloys.dataset.gathering import to_numbers
 from pyro_hea.alloys.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.errors import DataError, FormulaError, TableWarning, excerpt, listing, nearest
 
-_FRACTION = re.compile(r"([A-Z][a-z]?)(?:\s*[(\[]?\s*(at|wt)\.?\s*%?\s*[)\]]?)?")
+_FRACTION = re.compile(
+    r"([A-Z][a-z]?)\s*(?:[\s(\[]\s*(?:(at|atomic|mol)|(wt|weight|mass))?\.?\s*%?\s*[)\]]?|%)?"
+)
+_NO_FRACTION = {"No"}
+"""Elements whose symbol as a column is something else: the number of a row."""
+
 _FORMULA_NAMES = ("formula", "composition")
 
 _TOTAL_TOLERANCE = 0.02
@@ -139,7 +145,7 @@ def _dataset(found: Columns, fractions: pd.DataFrame, origin: str) -> AlloyDatas
     """Alloys and reports of a table whose columns have their roles."""
     written, fractions = fractions.index, _with_formulas(fractions)
     canonical = fractions.index
-    written = written if written.dtype == object else canonical
+    written = canonical if pd.api.types.is_integer_dtype(written.dtype) else written
     targets = list(found.named("target").values())
     names = found.named("target", "condition", "source", "kept")
     rows = found.rows[list(names)].rename(columns=names)
@@ -175,8 +181,8 @@ def _dataset_of_reports(
         if spec is not None and name in spec.target_names:
             labels = labels_of_column(values, spec.target(str(name)), where)
         else:
-            numbers = pd.to_numeric(values, errors="coerce")
-            labels = values.astype(str) if numbers.isna().any() else numbers.astype(float)
+            numbers = to_numbers(values)
+            labels = values.astype(str) if numbers.isna().any() else numbers
         reports["value"] = reports["value"].where(~reports.index.isin(values.index), labels)
     targets = list(dict.fromkeys(reports["target"]))
     distinct = fractions[~fractions.index.duplicated()]
@@ -203,7 +209,7 @@ def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.
     """Fractions of each row, under its formula where it has one; the columns get their role."""
     column = _formula_column(found, formula_column)
     matches = {c: match for c in found.left if (match := _FRACTION.fullmatch(c))}
-    elements = {c: match for c, match in matches.items() if match[1] in SYMBOLS}
+    elements = {c: m for c, m in matches.items() if m[1] in SYMBOLS - _NO_FRACTION}
     if column is None and not elements:
         column = next((c for c in found.left if c.lower() == "alloy"), None)
     if column is not None:
@@ -229,7 +235,8 @@ def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.
         )
     for name, match in elements.items():
         found.add(name, "composition", "fractions of element", match[1])
-    units = {match[2] for match in elements.values() if match[2]} | ({unit} if unit else set())
+    units = {"at" for m in elements.values() if m[2]} | {"wt" for m in elements.values() if m[3]}
+    units |= {unit} if unit else set()
     if len(units) > 1:
         raise DataError(
             f"{found.where}: the columns of elements, or unit, are in "
@@ -255,7 +262,7 @@ def _formula_column(found: Columns, wanted: str) -> str | None:
 def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Unit) -> pd.DataFrame:
     """Fractions of each row, by its number, from columns of elements; a blank is 0."""
     cells = found.rows[list(elements)].rename(columns=dict(elements))
-    amounts = cells.apply(pd.to_numeric, errors="coerce").astype(float)
+    amounts = cells.apply(to_numbers)
     for row, i in np.argwhere((cells.notna() & amounts.isna()).to_numpy())[:1]:
         raise DataError(
             f"{found.where}: column {excerpt(list(elements)[i])}, row {row + 1}: "

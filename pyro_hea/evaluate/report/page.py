@@ -26,13 +26,14 @@ _CSS = """
 :root { --ink: #1c2733; --quiet: #566473; --line: #d9dfe5; --wash: #f5f7f9; --accent: #0b5c94; }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; color: var(--ink);
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 110rem; color: var(--ink);
   background: #fff; font: 16px/1.55 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
 h1 { margin: 0 0 1.5rem; font-size: clamp(1.6rem, 4vw, 2.2rem); line-height: 1.2; }
 h2 { margin: 3rem 0 1rem; padding-bottom: .3rem; border-bottom: 2px solid var(--accent);
   font-size: 1.35rem; }
 h3 { margin: 2rem 0 .5rem; font-size: 1.05rem; }
 h1, h2, h3, dd, p { overflow-wrap: anywhere; }
+h1, h2, nav, .summary, .notes, figure { max-width: 62rem; }
 a { color: var(--accent); }
 nav { padding: 1rem 1.25rem; background: var(--wash); border-radius: .5rem; }
 nav ul { margin: 0; padding-left: 1.2rem; }
@@ -49,9 +50,11 @@ nav > ul { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: .7
   border: 1px solid var(--line); border-radius: .5rem; }
 .scroll:focus-visible { outline: 3px solid var(--accent); }
 table { width: 100%; border-collapse: collapse; font-size: .875rem; }
-th, td { padding: .35rem .8rem; text-align: left; white-space: nowrap; }
-thead th { background: var(--wash); border-bottom: 1px solid var(--line); vertical-align: bottom; }
+th, td { padding: .35rem .6rem; text-align: left; white-space: nowrap; }
+thead th { background: var(--wash); border-bottom: 1px solid var(--line); vertical-align: bottom;
+  white-space: normal; overflow-wrap: break-word; }
 tbody th { font-weight: 500; }
+tbody td:not(.number) { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0; }
@@ -59,7 +62,7 @@ figure img { display: block; max-width: 100%; height: auto; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }
-  .scroll { overflow: visible; border: 0; }
+  .scroll { overflow: visible; border: 0; max-width: none; }
   table { font-size: 7pt; }
   th, td { padding: .2rem .4rem; white-space: normal; overflow-wrap: anywhere; }
   figure, tr, .summary div { break-inside: avoid; }
@@ -179,7 +182,7 @@ def _table(name: str, table: pd.DataFrame) -> str:
         for i, column in enumerate(table.columns)
     ]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(text)}</th>'
+        f'<th scope="col"{kind}>{escape(text).replace("_", "_<wbr>")}</th>'
         for text, kind in zip(headings, kinds, strict=True)
     )
     body = ""
