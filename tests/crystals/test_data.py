@@ -1,10 +1,9 @@
-import importlib.util
 import lzma
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
+from pyro_hea.data import build_crystals, build_wyckoff
 
 from pyro_hea.crystals import TARGET_UNITS, WyckoffStructure
 
@@ -13,13 +12,6 @@ DATA = ROOT / "data"
 FACTS = ROOT.parent / "shared" / "facts" / "crystals"
 
 needs_facts = pytest.mark.skipif(not FACTS.is_dir(), reason="the raw facts are not here")
-
-
-def build_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DATA / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +80,7 @@ def test_structures_are_in_their_canonical_setting(table):
 @needs_facts
 @pytest.mark.slow
 def test_the_table_is_what_its_script_builds():
-    built = build_script("build_crystals").crystal_table(FACTS).to_csv(index=False)
+    built = build_crystals.crystal_table(FACTS).to_csv(index=False)
     packaged = lzma.decompress((DATA / "crystals.csv.xz").read_bytes()).decode()
     assert built == packaged
 
@@ -107,11 +99,11 @@ def test_prototypes_and_volumes_are_those_of_the_facts(packaged):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")  # spglib
 def test_wyckoff_positions_are_found_again():
-    script = build_script("build_wyckoff")
     table = pd.read_csv(DATA / "wyckoff.csv", dtype={"site_symmetry": str})
-    groups = script.groups()
+    groups = build_wyckoff.groups()
     for number in (2, 12, 36, 62, 139, 148, 166, 186, 194, 221):
         known = table[table["space_group"] == number].reset_index(drop=True)
-        found = script.named(groups[number]).reset_index(drop=True)
+        found = build_wyckoff.named(groups[number]).reset_index(drop=True)
         pd.testing.assert_frame_equal(found, known)
