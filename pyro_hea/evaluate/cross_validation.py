@@ -148,7 +148,10 @@ def cross_validate(
     --------
     >>> from pyro_hea import ModelSpec, cross_validate, load_alloys
     >>> spec = ModelSpec(training={"members": 2, "epochs": 5})
-    >>> result = cross_validate(spec, load_alloys().take(range(0, 900, 3)), 2, progress=False)
+    >>> data = load_alloys("zeng2024")
+    >>> common = data.fractions[["Al", "Co", "Cr", "Fe", "Ni"]].sum(axis=1) > 0.99
+    >>> data = data.take(common.to_numpy())
+    >>> result = cross_validate(spec, data, 2, progress=False)
     >>> result.table.loc["single_phase"].index.tolist()
     ['pyro_hea', 'extra_trees', 'gaussian_process', 'logistic_regression']
     """

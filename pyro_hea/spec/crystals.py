@@ -31,10 +31,10 @@ class CompositionLatent(Declaration):
         likelihood is a probability; it then pays the latent little to tell every element.
     """
 
-    dim: int = Field(default=24, ge=2, le=256, multiple_of=2)
+    dim: int = Field(default=32, ge=2, le=256, multiple_of=2)
     prior: Prior = Prior(dist="Normal", loc=0.0, scale=1.0)
     flow: Flow | None = Flow(layers=2, hidden=64, bins=1)
-    count: int = Field(default=10, ge=1, le=100)
+    count: int = Field(default=25, ge=1, le=100)
 
 
 class PrototypeMixture(Declaration):
@@ -201,8 +201,8 @@ class CrystalSpec(ProgramSpec):
     elbo_trains_heads: bool = False
     structure_dropout: float = Field(default=0.15, ge=0.0, lt=1.0)
     training: Training = Training(
-        members=4,
-        epochs=40,
+        members=2,
+        epochs=22,
         batch_size=256,
         learning_rate=4e-3,
         head_learning_rate=2e-3,

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import numpy as np
 from fake_cuda import FakeCuda  # before any backward pass
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
+from pyro_hea.errors import ConstraintError
 
 
 @pytest.fixture
@@ -128,8 +130,9 @@ def test_every_answer_is_given_on_the_device(gpu, some, name, tmp_path):
 def test_designs_are_made_on_the_device(gpu, some):
     vae = DisentangledVAE(small("default")).fit(some, device="cuda", progress=False)
     vae.design({"single_phase": 1}, n=2)
-    vae.scan(["Co", "Cr", "Ni"], points=5)
-    vae.invert({"single_phase": 1}, n=2)
+    vae.scan(some.formulas[:2], {"single_phase": 1}, points=3)
+    with suppress(ConstraintError):  # so small a model may find no way, after the whole walk
+        vae.invert(some.formulas[0], {"single_phase": 1}, confidence=0.1)
 
 
 @pytest.mark.parametrize(("first", "second"), [("cuda", "cuda"), ("cpu", "cuda"), ("cuda", "cpu")])
