@@ -177,8 +177,8 @@ print("modules:", *sys.modules)
 
 class TestTrain:
     def test_saves_a_model_that_can_be_loaded(self, model):
-        cards = ["model_card.json", "model_card.md"]
-        assert sorted(saved(model)) == [tensors_of(model).name, "model.json", *cards]
+        cards = {"model_card.json", "model_card.md"}
+        assert {tensors_of(model).name, "model.json", *cards} <= {*contents(model)}
         assert not [name for name in contents(model) if name.endswith(".partial")]
         vae = DisentangledVAE.load(model)
         assert (vae.ensemble.elements, vae.ensemble.members) == (ELEMENTS, 2)
