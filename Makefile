@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
 SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
 
 .NOTPARALLEL:  # two installs into one .venv would collide
-.PHONY: help run test test-all test-newest fuzz lint docs benchmark benchmark-more data notebooks clean
+.PHONY: help run test test-all test-newest fuzz lint docs benchmark benchmark-more data notebooks kill clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "%-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,14 @@ benchmark: $(VENV)/.runtime  ## what the model is held to, into benchmarks: an h
 benchmark-more: $(VENV)/.runtime  ## the other protocols of the benchmark, into benchmarks
 	for protocol in experts intervals calibration rediscovery campaign ablation; do $(MEASURE); done
 
+KILLS ?= 300
+
+kill: $(VENV)/.extra-test  ## kill saves at each file operation, and KILLS trainings at random instants
+	OMP_NUM_THREADS=1 KILLS=$(KILLS) $(BIN)/pytest tests/kill
+
 data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build.py
+	$(BIN)/python data/build_crystals.py
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
 	# without the widgets' state, which holds all of plotly (10 MB)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
     from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
     from pyro_hea.campaign import Campaign as Campaign
+    from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
+    from pyro_hea.crystals import CrystalDataset as CrystalDataset
+    from pyro_hea.crystals import load_crystals as load_crystals
+    from pyro_hea.crystals import read_crystals as read_crystals
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
@@ -23,7 +27,14 @@ if TYPE_CHECKING:
     from pyro_hea.design import MaxElements as MaxElements
     from pyro_hea.design import MinElements as MinElements
     from pyro_hea.design import RequiredElements as RequiredElements
+    from pyro_hea.design.crystal_constraints import CrystalSystems as CrystalSystems
+    from pyro_hea.design.crystal_constraints import MaxAtoms as MaxAtoms
+    from pyro_hea.design.crystal_constraints import Neutral as Neutral
+    from pyro_hea.design.crystal_constraints import Prototypes as Prototypes
+    from pyro_hea.design.crystal_constraints import ShortestDistance as ShortestDistance
+    from pyro_hea.design.crystal_constraints import SpaceGroups as SpaceGroups
     from pyro_hea.evaluate import cross_validate as cross_validate
+    from pyro_hea.spec import CrystalSpec as CrystalSpec
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
 
@@ -33,21 +44,32 @@ _HOMES = {
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
     "Campaign": "campaign",
+    "CrystalDataset": "crystals",
+    "CrystalSpec": "spec",
+    "CrystalSystems": "design.crystal_constraints",
+    "CrystalVAE": "crystal_vae",
     "DisentangledVAE": "vae",
     "ElementBounds": "design",
     "FeatureBounds": "design",
     "ForbiddenElements": "design",
     "LargestFraction": "design",
+    "MaxAtoms": "design.crystal_constraints",
     "MaxElements": "design",
     "MinElements": "design",
     "ModelSpec": "spec",
+    "Neutral": "design.crystal_constraints",
+    "Prototypes": "design.crystal_constraints",
     "RequiredElements": "design",
+    "ShortestDistance": "design.crystal_constraints",
+    "SpaceGroups": "design.crystal_constraints",
     "cross_validate": "evaluate",
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
+    "load_crystals": "crystals",
     "load_element_indicators": "alloys.indicators",
     "parse_composition": "alloys.composition",
     "read_alloys": "alloys.dataset",
+    "read_crystals": "crystals",
 }
 
 __all__ = [*_HOMES]

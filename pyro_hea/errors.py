@@ -35,6 +35,10 @@ class DataError(PyroHEAError, ValueError):
     """A table, or a value in it, is not valid."""
 
 
+class StructureError(PyroHEAError, ValueError):
+    """A crystal structure cannot be read, or cannot exist."""
+
+
 class SpecError(PyroHEAError, ValueError):
     """A declaration (a target, a prior, a setting) is malformed."""
 
@@ -102,6 +106,10 @@ class ConflictingReportsWarning(PyroHEAWarning):
 
 class UnseenElementWarning(PyroHEAWarning):
     """A prediction is asked for an element that no training alloy holds."""
+
+
+class StructureWarning(PyroHEAWarning):
+    """Some structures were left out, or something about them was ignored."""
 
 
 class ExtrapolationWarning(PyroHEAWarning):

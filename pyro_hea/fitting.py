@@ -209,7 +209,8 @@ class TrainingRun:
                 trainer.keep_best()
                 calibrate(self.ensemble.model, trainer.data, trainer.validation)
             # A function of the best weights and the seed: a resumed training needs no state of it.
-            train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
+            if isinstance(trainer.model, AlloyModel):
+                train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
 
     def _train_epochs(self, progress: bool) -> None:
         with tqdm(

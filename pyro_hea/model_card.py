@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.errors import OutputError
+from pyro_hea.files import write_text
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Continuous
+from pyro_hea.spec.display import spec_differences
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
@@ -129,34 +130,6 @@ def _target_line(target: Target, labels: Mapping[str, Any] | None) -> str:
     return f"{line}."
 
 
-def spec_differences(spec: ModelSpec) -> dict[str, Any]:
-    """Settings whose values are not the default, by dotted name; targets are left out.
-
-    Examples
-    --------
-    >>> from pyro_hea import ModelSpec
-    >>> spec_differences(ModelSpec(training={"members": 2}))
-    {'training.members': 2}
-    """
-    given, default = _flat(spec.to_mapping()), _flat(type(spec)().to_mapping())
-    absent = object()
-    return {
-        key: value
-        for key, value in given.items()
-        if value != default.get(key, absent) and not key.startswith("targets")
-    }
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _spec_lines(spec: ModelSpec) -> list[str]:
     lines = [f"- prior of `{t.name}`: {t.prior!r}" for t in spec.targets if t.prior is not None]
     settings = [f"- `{key}`: {value}" for key, value in spec_differences(spec).items()]
@@ -189,15 +162,10 @@ def write_card(folder: str | Path, ensemble: Ensemble, facts: Mapping[str, Any] 
     OutputError
         Where the folder cannot be written.
     """
-    try:
-        Path(folder, CARD).write_text(model_card(ensemble, facts), encoding="utf-8")
-        if facts:
-            text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-            Path(folder, FACTS).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the model card into '{folder}': {error.strerror or error}"
-        ) from error
+    write_text(Path(folder, CARD), model_card(ensemble, facts))
+    if facts:
+        text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+        write_text(Path(folder, FACTS), text)
 
 
 def read_facts(folder: str | Path) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ from pyro_hea.devices import check_torch_settings, choose_device
 from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
 from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
 from pyro_hea.inference import EpochRecord
-from pyro_hea.model_card import model_card, read_facts, spec_differences, training_facts, write_card
+from pyro_hea.model_card import model_card, read_facts, training_facts, write_card
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
@@ -82,17 +82,7 @@ class DisentangledVAE:
         )
 
     def _repr_html_(self) -> str:
-        rows = [(target.name, repr(target)) for target in self.spec.targets]
-        rows += [(name, str(value)) for name, value in spec_differences(self.spec).items()]
-        cells = "".join(
-            f"<tr><th style='text-align: left'>{escape(name)}</th>"
-            f"<td style='text-align: left'>{escape(value)}</td></tr>"
-            for name, value in rows
-        )
-        return (
-            f"<p>{escape(repr(self))}</p><details><summary>targets, and settings that are not the "
-            f"default</summary><table>{cells}</table></details>"
-        )
+        return f"<p>{escape(repr(self))}</p>{self.spec._repr_html_()}"
 
     @property
     def ensemble(self) -> Ensemble:
@@ -135,7 +125,9 @@ class DisentangledVAE:
             Folder into which the state of the training is saved as it goes and when it is
             interrupted.
         resume : bool
-            Continue from the state in `checkpoint`, to the same result as without interruption.
+            Continue from the state in `checkpoint`, to the same result as without interruption,
+            also on another kind of device (then not to the same bits). Where nothing was saved
+            there yet, start anew with a `ResumeWarning`.
 
         Returns
         -------
@@ -350,6 +342,7 @@ class DisentangledVAE:
         warmup: int = 150,
         groups: Sequence[str] = posterior.GROUPS,
         seed: int = 0,
+        progress: bool = True,
     ) -> az.InferenceData:
         """Draw targets, latents and compositions of alloys; ArviZ plots the result.
 
@@ -370,6 +363,8 @@ class DisentangledVAE:
         groups : sequence of str
             What "guide" draws; compositions take most of the time and of the memory.
         seed : int
+        progress : bool
+            Show a progress bar of "importance" and "nuts" after two seconds.
 
         Returns
         -------
@@ -388,10 +383,11 @@ class DisentangledVAE:
                 chains=chains,
                 warmup=warmup,
                 seed=seed,
+                progress=progress,
             )
         if method == "importance":
             return posterior.importance_posterior(
-                self.ensemble, alloys, draws=draws, labels=labels, seed=seed
+                self.ensemble, alloys, draws=draws, labels=labels, seed=seed, progress=progress
             )
         return posterior.draw_posterior(
             self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
@@ -800,11 +796,7 @@ class DisentangledVAE:
             raise DataError(f"'{name}' has no class {value:g}; allowed: {classes}")
 
     def _member(self, member: int) -> int:
-        if not 0 <= member < self.ensemble.members:
-            raise DataError(
-                f"there is no member {member}; this model has 0 to {self.ensemble.members - 1}"
-            )
-        return member
+        return self.ensemble.check_member(member)
 
     # Files.
 

@@ -26,7 +26,7 @@ def test_a_model_of_a_former_schema_answers_as_it_did(schema, tmp_path):
     alloys = ["Ag25Au75", "Al0.5CoCrCuFeNiV0.39"]
     p, z = FORMER[schema]
     np.testing.assert_allclose(model.predict(alloys)["single_phase"], p, atol=2e-5)
-    some = load_alloys().take(range(0, 1200, 30)).take([0, 5])
+    some = load_alloys("zeng2024").take(range(0, 1200, 30)).take([0, 5])
     drawn = model.posterior(some, draws=2, seed=1).posterior["z"].to_numpy()[:1, 0]
     np.testing.assert_allclose(drawn, z, atol=2e-5)
     model.save(tmp_path)

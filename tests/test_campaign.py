@@ -165,7 +165,7 @@ class TestFolder:
         assert campaign.wishes == WISH
         assert pd.read_csv(started / "history.csv")["status"].tolist() == ["pending"] * 3
         files = {path.suffix for path in started.rglob("*") if path.is_file()}
-        assert files == {".json", ".csv", ".safetensors"}
+        assert files == {".json", ".csv", ".safetensors", ".md"}
 
     def test_a_save_that_stops_anywhere_leaves_the_state_before_or_after(
         self, started, tmp_path, monkeypatch

@@ -61,7 +61,11 @@ def contents(folder) -> dict[str, bytes]:
 
 def saved(folder) -> dict[str, bytes]:
     """The model itself; the state of its training is not compared."""
-    return {name: data for name, data in contents(folder).items() if name.startswith("model")}
+    return {
+        name: data
+        for name, data in contents(folder).items()
+        if name.startswith(("model-", "model."))
+    }
 
 
 def tensors_of(folder, name="model"):
@@ -173,7 +177,8 @@ print("modules:", *sys.modules)
 
 class TestTrain:
     def test_saves_a_model_that_can_be_loaded(self, model):
-        assert sorted(saved(model)) == [tensors_of(model).name, "model.json"]
+        cards = ["model_card.json", "model_card.md"]
+        assert sorted(saved(model)) == [tensors_of(model).name, "model.json", *cards]
         assert not [name for name in contents(model) if name.endswith(".partial")]
         vae = DisentangledVAE.load(model)
         assert (vae.ensemble.elements, vae.ensemble.members) == (ELEMENTS, 2)

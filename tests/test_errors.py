@@ -10,6 +10,7 @@ EXCEPTIONS = {
     "UnknownElementError": ValueError,
     "DataError": ValueError,
     "SpecError": ValueError,
+    "StructureError": ValueError,
     "CheckpointError": ValueError,
     "UnknownTargetError": KeyError,
     "NotFittedError": RuntimeError,

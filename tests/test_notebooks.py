@@ -66,6 +66,9 @@ def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     committed = (FOLDER / name).read_bytes()
+    for sheet in FOLDER.glob("*.xlsx"):
+        shutil.copy(sheet, folder)
+    before = {path.name for path in folder.iterdir()}
     notebook = nbformat.read(shutil.copy(FOLDER / name, folder), as_version=4)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
@@ -73,7 +76,7 @@ def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()  # raises where a cell does
     assert noise(notebook) == []
-    assert [path.name for path in folder.iterdir()] == [name]  # it leaves nothing behind
+    assert {path.name for path in folder.iterdir()} == {*before, name}  # it leaves nothing behind
     assert (FOLDER / name).read_bytes() == committed
 
 

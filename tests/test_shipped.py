@@ -65,7 +65,7 @@ def test_the_four_properties_have_draws_and_evidence_and_are_saved(some, tmp_pat
         few = some.take([0, 7])
         for method in ("guide", "importance"):
             drawn = vae.posterior(few, method=method, draws=5).posterior
-            assert {*spec.target_names, "z"} == set(drawn.data_vars)
+            assert {*spec.target_names, "z"} <= set(drawn.data_vars)
             several = spec.target("phase").classes.index("several")
             assert ((drawn["phase"] == several) == (drawn["single_phase"] == 0)).all()
             for name in ("hardness", "yield_strength"):

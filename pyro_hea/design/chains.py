@@ -71,9 +71,8 @@ def draw_chains(problem: Problem, *, chains: int, draws: int, warmup: int) -> Ch
     def density(u: Tensor) -> Tensor:  # of chains (C, K, D), as those are that follow it
         return (factor(u.transpose(0, 1)) - u.transpose(0, 1).square().sum(-1) / 2).T
 
-    dim = problem.dim
     with torch.no_grad():
-        walking = populations(factor, ensemble.members, _PARTICLES, dim)
+        walking = populations(factor, ensemble.members, _PARTICLES, problem.dim)
         tempered = [next(walking) for _ in range(_POPULATIONS)]
     particles = torch.cat([population.u for population in tempered], 1).double()
     mixture = NormalMixture(particles, _WIDTH * particles.std(1, keepdim=True))

@@ -56,13 +56,7 @@ def feasible_region(
     UnknownElementError
         For an element that the model was not trained on.
     """
-    if isinstance(constraints, Constraint):
-        raise ConstraintError(f"constraints are a sequence: write [{constraints!r}]")
-    for constraint in constraints:
-        if not isinstance(constraint, Constraint):
-            raise ConstraintError(
-                f"{constraint!r} is no constraint; use {', '.join(_names(Constraint))}"
-            )
+    constraints = checked_constraints(constraints)
     count = len(elements)
     everything = Region(
         tuple(elements),
@@ -82,6 +76,19 @@ def feasible_region(
         if still := _fault(_tightened(everything, rest), minimum, step):
             clash, fault = rest, still
     raise ConstraintError(f"no alloy satisfies {', '.join(map(repr, clash))}: {fault}")
+
+
+def checked_constraints(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
+    """Constraints as a tuple, where each is one."""
+    if isinstance(constraints, Constraint):
+        raise ConstraintError(f"constraints are a sequence: write [{constraints!r}]")
+    checked = tuple(constraints)
+    for constraint in checked:
+        if not isinstance(constraint, Constraint):
+            raise ConstraintError(
+                f"{constraint!r} is no constraint; use {', '.join(_names(Constraint))}"
+            )
+    return checked
 
 
 def _tightened(region: Region, constraints: Iterable[Constraint]) -> Region:

@@ -119,8 +119,7 @@ def _latent_walks(change: Change, seed: int) -> tuple[NDArray[np.float64], NDArr
         best_score = np.where(better, score[rows, chosen], best_score)
         found = alloys.reshape(x.shape)[rows, chosen]
         best_x = np.where(better[:, None], found, best_x)
-        best_z = torch.where(
-            torch.tensor(better)[:, None, None], tried[rows, chosen][:, None], best_z
-        )
+        nearer = torch.tensor(better, device=z.device)[:, None, None]
+        best_z = torch.where(nearer, tried[rows, chosen][:, None], best_z)
         trails.append(best_x)
     return np.stack(trails, 1), best_z.cpu().numpy()

@@ -18,7 +18,7 @@ from pyro_hea.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.design.constraints import FeatureBounds, IndicatorBounds, MinElements, Novel, Soft
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.decoder_targets import drawn_targets
-from pyro_hea.design.feasibility import feasible_region
+from pyro_hea.design.feasibility import checked_constraints, feasible_region
 from pyro_hea.design.objectives import Objective, split_objectives
 from pyro_hea.design.region import Region
 from pyro_hea.design.wishes import Event, Wish, checked_wishes, fulfilment
@@ -156,8 +156,7 @@ class Problem:
             raise ConstraintError(
                 f"tolerance={tolerance} is not allowed; it is a fraction, as 0.005 for 0.5 at.%"
             )
-        if not isinstance(constraints, Constraint):  # which `feasible_region` refuses
-            constraints = tuple(constraints)
+        constraints = checked_constraints(constraints)
         if min_elements not in (None, 1):
             constraints = (*constraints, MinElements(min_elements))
         find_region = partial(

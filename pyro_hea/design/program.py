@@ -23,7 +23,7 @@ from torch import Tensor
 from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.wishes import probability
-from pyro_hea.program.model import ALLOYS_DIM, MEMBERS_DIM
+from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.design.problem import Problem

@@ -15,6 +15,7 @@ from pyro_hea.errors import OutputError
 from pyro_hea.evaluate.judge import embedded_judge
 from pyro_hea.evaluate.protocols import TARGET, PublishedRun, published_run
 from pyro_hea.evaluate.report import write_report
+from pyro_hea.files import replacing, write_text
 from pyro_hea.plots import (
     composition_bars,
     latent_map,
@@ -93,8 +94,9 @@ def run_study(
     run.vae.save(folder / "model")
     metrics = {**run.metrics, "designs": _design_metrics(study)}
     text = json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"
-    (folder / "metrics.json").write_text(text, encoding="utf-8")
-    run.predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
+    write_text(folder / "metrics.json", text)
+    with replacing(folder / "predictions.csv") as file:
+        run.predictions.to_csv(file, index=False, float_format="%.6g")
     designs.to_csv(folder / "designs.csv")
     idata = run.vae.posterior(run.parts["test"], draws=_DRAWS, seed=seed)
     write_netcdf(idata, folder / "posterior.nc")

@@ -13,7 +13,7 @@ from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 
 
@@ -30,7 +30,7 @@ class HeadLoss:
 
     Parameters
     ----------
-    model : AlloyModel
+    model : TargetModel
     data : AlloyBatch
         All training alloys.
     settings : Training
@@ -40,7 +40,7 @@ class HeadLoss:
 
     def __init__(
         self,
-        model: AlloyModel,
+        model: TargetModel,
         data: AlloyBatch,
         settings: Training,
         measurements: Mapping[str, Measurements],

@@ -16,8 +16,8 @@ from pyro_hea.program.sites import UNKNOWN, BinarySite, CategoricalSite, Continu
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import Reliability
+    from pyro_hea.program.targets import TargetModel
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out. A batch may have none, which is no mistake."""
@@ -29,7 +29,7 @@ _PSEUDO_LABELS = 4
 """Imagined labels at one standard deviation, a prior on the scale that is fitted."""
 
 
-def elbo_loss(model: AlloyModel, batch: AlloyBatch, counts: Tensor | None = None) -> Tensor:
+def elbo_loss(model: TargetModel, batch: AlloyBatch, counts: Tensor | None = None) -> Tensor:
     """Negative ELBO, summed over members and alloys, in nats, with its gradient.
 
     `counts` (K, N) are the weights of the alloys after `split_by_class`.
@@ -49,7 +49,7 @@ class SplitAlloys(NamedTuple):
 
 
 @torch.no_grad()
-def split_by_class(model: AlloyModel, batch: AlloyBatch) -> SplitAlloys:
+def split_by_class(model: TargetModel, batch: AlloyBatch) -> SplitAlloys:
     """Replace each alloy of unknown class by one alloy of each class, weighted by q(class).
 
     Where q has no gradient, as of heads with a teacher, the ELBO is the same as with enumeration,
@@ -77,7 +77,7 @@ def split_by_class(model: AlloyModel, batch: AlloyBatch) -> SplitAlloys:
     return SplitAlloys(batch, counts)
 
 
-def _split_targets(model: AlloyModel) -> list[str]:
+def _split_targets(model: TargetModel) -> list[str]:
     """Targets that `split_by_class` splits.
 
     Not the parents of other targets, whose labels may rule out a class; and none where the model
@@ -93,7 +93,7 @@ def _split_targets(model: AlloyModel) -> list[str]:
     ]
 
 
-def label_patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+def label_patterns(model: TargetModel, batch: AlloyBatch) -> Tensor:
     """A number for each alloy, equal where the same classes are known, on the CPU, (N,).
 
     A batch of one pattern needs no masks, and no branches for classes that are known.
@@ -105,7 +105,7 @@ def label_patterns(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     return pattern
 
 
-def count_unknown_classes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
+def count_unknown_classes(model: TargetModel, batch: AlloyBatch) -> Tensor:
     """How many classes of each alloy are not known, on the CPU, (N,)."""
     unknown = [~batch.known(name).cpu() for name in _classes(model)]
     return torch.stack(unknown).sum(0) if unknown else torch.zeros(len(batch), dtype=torch.int64)
@@ -122,7 +122,7 @@ def without_masks(batch: AlloyBatch) -> AlloyBatch:
     return batch.replaced(targets=targets, labelled=labelled)
 
 
-def _classes(model: AlloyModel) -> list[str]:
+def _classes(model: TargetModel) -> list[str]:
     """Targets whose unknown classes are enumerated."""
     names = [t.name for t in model.targets if not isinstance(model.site(t.name), ContinuousSite)]
     return [name for name in names if name not in _split_targets(model)]
@@ -140,7 +140,7 @@ class KnownValues(NamedTuple):
 
 
 @torch.no_grad()
-def known_values(model: AlloyModel, batch: AlloyBatch, name: str) -> KnownValues:
+def known_values(model: TargetModel, batch: AlloyBatch, name: str) -> KnownValues:
     """The `KnownValues` of a target's ancestors; empty where it has none."""
     given = KnownValues({}, {})
     for parent in model.ancestors(name):
@@ -159,7 +159,7 @@ def known_values(model: AlloyModel, batch: AlloyBatch, name: str) -> KnownValues
 
 
 def _expected(
-    model: AlloyModel, some: AlloyBatch, name: str, given: KnownValues, rows: Tensor
+    model: TargetModel, some: AlloyBatch, name: str, given: KnownValues, rows: Tensor
 ) -> Tensor:
     """Expectation of a target's head at some rows of a batch, encoded, (K, n, width)."""
     contexts = {n: context[..., rows, :] for n, context in given.contexts.items()}
@@ -176,7 +176,7 @@ def has_label(batch: AlloyBatch, name: str) -> Tensor:
 
 
 def head_loss(
-    model: AlloyModel, batch: AlloyBatch, name: str, outputs: Tensor, values: Mapping[str, Tensor]
+    model: TargetModel, batch: AlloyBatch, name: str, outputs: Tensor, values: Mapping[str, Tensor]
 ) -> Tensor:
     """-log q of the labels or reports of a target, (K, N); undefined where there are none.
 
@@ -225,7 +225,7 @@ class HeldOut(NamedTuple):
 
 
 def held_out(
-    model: AlloyModel, name: str, data: AlloyBatch, validation: AlloyBatch | None
+    model: TargetModel, name: str, data: AlloyBatch, validation: AlloyBatch | None
 ) -> list[HeldOut]:
     """Labels of a target with the members whose heads have not seen them."""
     found = []
@@ -240,7 +240,7 @@ def held_out(
     return [part for part in found if len(part.alloys)]
 
 
-def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
+def number_loss(model: TargetModel, name: str, parts: list[HeldOut]) -> Tensor:
     """Log loss of a number on labels held out, a scalar, in nats of the standardised number.
 
     Mean over the labels, and for each over the members that have not seen it. Where the number is
@@ -264,7 +264,7 @@ def number_loss(model: AlloyModel, name: str, parts: list[HeldOut]) -> Tensor:
     return torch.cat(scales).mean() + factor.log() / 2 + square.mean() / factor / 2 + constant
 
 
-def label_loss(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tensor]:
+def label_loss(model: TargetModel, batch: AlloyBatch) -> dict[str, Tensor]:
     """Log loss of each head on what is labelled, (K,) a target that has any, nats per label."""
     read = model.head_inputs(batch)
     losses = {}

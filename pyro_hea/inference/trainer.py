@@ -34,13 +34,13 @@ from pyro_hea.inference.objective import (
     without_masks,
 )
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
-from pyro_hea.program.model import MEMBERS_DIM
 from pyro_hea.program.sites import ContinuousSite
+from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference.heads import Measurements
-    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 
 EVALUATE_EVERY = 5
@@ -75,7 +75,7 @@ class Trainer:
 
     Parameters
     ----------
-    model : AlloyModel
+    model : TargetModel
     data : AlloyBatch
         All training alloys, labelled and unlabelled.
     validation : AlloyBatch, optional
@@ -98,7 +98,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: AlloyModel,
+        model: TargetModel,
         data: AlloyBatch,
         validation: AlloyBatch | None,
         seed: int,
@@ -180,9 +180,10 @@ class Trainer:
             if not math.isfinite(loss):  # checked once an epoch, since each check takes time
                 self.restore(before)
                 loss = float(self._train_epoch(checked=True))
-        for name, parameter in self.model.named_parameters():
-            if not parameter.isfinite().all():
-                raise self._diverged(f"the gradient of {name}")
+        parameters = dict(self.model.named_parameters())
+        finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
+        if not all(finite):
+            raise self._diverged(f"the gradient of {[*parameters][finite.index(False)]}")
         self.epoch += 1
         due = self.epoch % EVALUATE_EVERY == 0 or self.epoch == self.settings.epochs
         if not due or (self.validation is None and not self._numbers):
@@ -202,11 +203,12 @@ class Trainer:
         self.model.train()
         with self._own_randomness(), unvalidated():
             order = self._order()
+            on_device = order.to(self.device).tensor_split(steps)
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
                 )
-                batch = self._jittered(self.data.take(rows.to(self.device)))
+                batch = self._jittered(self.data.take(on_device[step]))
                 loss = self._elbo_loss(batch, self._patterns[rows]) / len(batch)
                 loss = loss + self.settings.label_weight * self.head_loss(batch)
                 if checked and not loss.isfinite():
@@ -237,8 +239,9 @@ class Trainer:
         present = pattern.unique()
         loss = torch.zeros((), device=self.device)
         for one in present:
-            rows = (pattern == one).nonzero()[:, 0].to(self.device)
-            some = batch.take(rows) if len(present) > 1 else batch
+            some = batch
+            if len(present) > 1:
+                some = batch.take((pattern == one).nonzero()[:, 0].to(self.device))
             loss = loss + elbo_loss(self.model, *split_by_class(self.model, without_masks(some)))
         return loss
 
@@ -395,7 +398,7 @@ def _mean(losses: list[Tensor], members: int) -> Tensor:
 
 
 @torch.no_grad()
-def _faulty_site(model: AlloyModel, batch: AlloyBatch) -> str:
+def _faulty_site(model: TargetModel, batch: AlloyBatch) -> str:
     """The first site, guide before model, whose value or log probability is not finite."""
     branches = poutine.enum(model.guide, first_available_dim=MEMBERS_DIM - 1)
     guide = poutine.trace(branches).get_trace(batch)  # enumerated: NaN cannot be sampled

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel, Values
+    from pyro_hea.program.model import AlloyModel
+    from pyro_hea.program.targets import Values
     from pyro_hea.spec import Training
 
 _SLEEP_SHARE, _WAKE_SHARE = 1 / 4, 1 / 8

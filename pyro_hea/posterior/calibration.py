@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference import HeldOut
-    from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import Site
+    from pyro_hea.program.targets import TargetModel
 
 Loss: TypeAlias = "Callable[[Site], Tensor]"
 
@@ -39,7 +39,7 @@ _LEAST_SHARE = 0.25
 """Least share of the squared distances of labels that is left after the correction."""
 
 
-def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
+def calibrate(model: TargetModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
     """Fit the declared calibrations of a trained model, in place, by log loss on labels held out.
 
     A label that no member was trained on is scored by the mixture of all members. A label of a
@@ -52,7 +52,7 @@ def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None
 
     Parameters
     ----------
-    model : AlloyModel
+    model : TargetModel
         In evaluation mode.
     data : AlloyBatch
         Training data; by `parts`, some labels of numbers were held out from each member.
@@ -67,7 +67,7 @@ def calibrate(model: AlloyModel, data: AlloyBatch, validation: AlloyBatch | None
             site.calibration.copy_(_fit_calibration(site, losses))
 
 
-def _mixture_loss(model: AlloyModel, name: str, part: HeldOut) -> Loss:
+def _mixture_loss(model: TargetModel, name: str, part: HeldOut) -> Loss:
     """Negative log probability of labels by the mixture of the members, (N,), for any site."""
     alloys, members = part
     own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]

@@ -13,6 +13,7 @@ from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import GuideWarning
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.idata import load_arviz
+from pyro_hea.posterior.limits import check_size
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts import fixed_targets, sample_latents
 from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
@@ -55,7 +56,10 @@ def guide_table(
     GuideWarning
         Counting the alloys with a k-hat above 0.7.
     """
+    ensemble.check_member(member)
     model, batch = _single_member(ensemble, alloys, member)
+    numbers = 2 * draws * len(batch) * (2 * ensemble.spec.latent.dim + 4)  # in double precision
+    check_size(numbers, "ask for fewer draws, or fewer alloys at a time")
     with seeded(seed):
         guide = weighted_draws(model, batch, draws).log_weight[:, 0]
         with unvalidated(), model.cached_flow():
@@ -63,15 +67,13 @@ def guide_table(
     k_hat = psis(guide.cpu().numpy())[1]
     table = {
         "k_hat": k_hat,
-        "elbo": guide.mean(0),
-        "iwae": guide.logsumexp(0) - np.log(draws),
-        "evidence": local.logsumexp(0) - np.log(draws),
+        "elbo": guide.mean(0).cpu().numpy(),
+        "iwae": (guide.logsumexp(0) - np.log(draws)).cpu().numpy(),
+        "evidence": (local.logsumexp(0) - np.log(draws)).cpu().numpy(),
         "evidence_k_hat": psis(local.cpu().numpy())[1],
     }
     _warn_of_high_k_hat(k_hat)
-    return pd.DataFrame(
-        {name: np.asarray(values) for name, values in table.items()}, as_fractions(alloys).index
-    )
+    return pd.DataFrame(table, as_fractions(alloys).index)
 
 
 def check_guide(

@@ -25,6 +25,7 @@ from pyro_hea.posterior.labels import (
     probabilities,
     probability_dims,
 )
+from pyro_hea.posterior.limits import check_size
 from pyro_hea.posterior.traces import vectorized
 from pyro_hea.program.sites import ContinuousSite
 
@@ -93,6 +94,12 @@ def draw_posterior(
             )
     batch = ensemble.batch(alloys)
     size = ensemble.members * len(batch) * len(ensemble.elements)
+    of_group = {"posterior_predictive": size, "prior_predictive": size}
+    few = ensemble.members * len(batch) * (ensemble.spec.latent.dim + len(ensemble.spec.targets))
+    check_size(
+        draws * sum(of_group.get(group, few) for group in groups),
+        "ask for fewer draws, fewer alloys at a time, or groups=('posterior',)",
+    )
     gathered: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
     with torch.no_grad(), seeded(seed), unvalidated():
         for start in range(0, draws, step := max(1, _FRACTIONS_PER_CHUNK // size)):
@@ -127,6 +134,13 @@ def prior_predictive(ensemble: Ensemble, n: int, seed: int) -> az.InferenceData:
         Groups `prior` (targets, z) and `prior_predictive` (composition), each draw an alloy. The
         dimension `chain` is the member.
     """
+    if n < 1:
+        raise DataError(f"n={n} is not allowed; draw at least 1")
+    width = max(ensemble.spec.decoder.hidden, default=1)
+    check_size(
+        n * ensemble.members * (2 * width + len(ensemble.elements) + ensemble.spec.latent.dim),
+        "draw fewer at a time, with other seeds",
+    )
     rows = np.random.default_rng(seed).integers(len(ensemble.known), size=n)
     batch = replace(ensemble.batch(ensemble.known.iloc[rows]), fractions=None)
     with torch.no_grad(), seeded(seed), unvalidated():

@@ -193,8 +193,26 @@ class Ensemble:
             values[name] = guess
         return values
 
+    def check_member(self, index: int) -> int:
+        """Refuse a member that there is not.
+
+        Raises
+        ------
+        DataError
+        """
+        if not 0 <= index < self.members:
+            raise DataError(f"there is no member {index}; this model has 0 to {self.members - 1}")
+        return index
+
     def of_member(self, index: int) -> Ensemble:
-        """An ensemble of one member."""
+        """An ensemble of one member.
+
+        Raises
+        ------
+        DataError
+            For a member that there is not.
+        """
+        self.check_member(index)
         return replace(self, model=self.model.member(index))
 
     @torch.no_grad()

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from pyro_hea.files import replacing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -117,7 +119,7 @@ def groups_of(idata: az.InferenceData) -> dict[str, xr.Dataset]:
 def write_netcdf(idata: az.InferenceData, path: str | Path) -> None:
     """Write a compressed NetCDF file that any ArviZ reads by `from_netcdf`.
 
-    The file is written under another name and renamed, so that it is whole or not there.
+    The file is whole or not there; see `pyro_hea.files.replacing`.
     """
     import xarray as xr
 
@@ -126,12 +128,8 @@ def write_netcdf(idata: az.InferenceData, path: str | Path) -> None:
         g: [n for n, v in d.data_vars.items() if v.dtype.kind in "bif"] for g, d in groups.items()
     }
     encoding = {f"/{g}": {str(n): {"zlib": True} for n in names} for g, names in numbers.items()}
-    part = Path(f"{path}.part")
-    try:
+    with replacing(path) as part:
         xr.DataTree.from_dict(groups).to_netcdf(part, engine="h5netcdf", encoding=encoding)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_arviz() -> Any:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError
 from pyro_hea.posterior.draws import add_labels, alloy_idata
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.labels import probabilities
+from pyro_hea.posterior.limits import check_size
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.psis import psis
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.model import AlloyModel
+
+_DELAY = 2.0
+"""Seconds after which the progress bar is shown."""
 
 _PARTICLES = 250
 """Draws per class for the evidence."""
@@ -54,7 +59,9 @@ class WeightedClass(NamedTuple):
         return self.log_weight.logsumexp(0) - np.log(len(self.log_weight))
 
 
-def weighted_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[WeightedClass]:
+def weighted_classes(
+    model: AlloyModel, batch: AlloyBatch, draws: int, progress: bool = False
+) -> list[WeightedClass]:
     """Draw z and weight it for each possible combination of the targets' classes.
 
     Parameters
@@ -65,6 +72,8 @@ def weighted_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[W
         are not read.
     draws : int
         Of each class.
+    progress : bool
+        Show a progress bar after two seconds.
 
     Raises
     ------
@@ -82,7 +91,10 @@ def weighted_classes(model: AlloyModel, batch: AlloyBatch, draws: int) -> list[W
             numbers[target.name] = batch.targets[target.name]
     one = torch.ones_like(batch.features[:, 0])
     classes = []
-    for values in _combinations(model):
+    combinations = _combinations(model)
+    for values in tqdm(
+        combinations, "importance sampling", unit="class", delay=_DELAY, disable=not progress
+    ):
         known = numbers | {n: v * one for n, v in values.items()}
         given = replace(batch, targets=known, labelled={})
         with unvalidated(), model.cached_flow():
@@ -124,6 +136,7 @@ def importance_posterior(
     draws: int,
     labels: Literal["use", "ignore"],
     seed: int,
+    progress: bool = False,
 ) -> az.InferenceData:
     """Draw targets and latents of alloys from each member's own posterior.
 
@@ -136,6 +149,8 @@ def importance_posterior(
     labels : {"use", "ignore"}
         Whether known labels are used or inferred too.
     seed : int
+    progress : bool
+        Show a progress bar after two seconds.
 
     Returns
     -------
@@ -146,8 +161,13 @@ def importance_posterior(
     """
     batch = ensemble.batch(alloys)
     known = batch if labels == "use" else batch.without_labels()
+    of_draw = len(_combinations(ensemble.model)) * (ensemble.spec.latent.dim + 4)
+    check_size(
+        draws * ensemble.members * len(batch) * (of_draw + len(ensemble.elements)),
+        "ask for fewer draws, or fewer alloys at a time",
+    )
     with seeded(seed):
-        classes = weighted_classes(ensemble.model, known, draws)
+        classes = weighted_classes(ensemble.model, known, draws, progress)
         z = torch.cat([c.z for c in classes])
         log_weight = torch.cat(
             [c.log_weight.masked_fill(~_possible(c, known), -torch.inf) for c in classes]

@@ -13,8 +13,8 @@ from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import Site
+    from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Target
 
 Event: TypeAlias = tuple[float, ...]
@@ -161,7 +161,7 @@ def _log_normal_between(low: Tensor, high: Tensor) -> Tensor:
 
 @torch.no_grad()
 def marginals(
-    model: AlloyModel, batch: AlloyBatch, names: Iterable[str] | None = None
+    model: TargetModel, batch: AlloyBatch, names: Iterable[str] | None = None
 ) -> dict[str, Marginal]:
     """Marginals of targets, all by default, for alloys with known features."""
     names = model.spec.target_names if names is None else tuple(names)
@@ -172,14 +172,14 @@ def marginals(
     }
 
 
-def joint_probability(model: AlloyModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
+def joint_probability(model: TargetModel, batch: AlloyBatch, events: Mapping[str, Event]) -> Tensor:
     """Probability by each member that all events hold together, (K, N)."""
     found = _marginals_with_events(model, batch, tuple(events), events)
     return found[next(reversed(found))][1].logsumexp(0).exp()
 
 
 def _marginals_with_events(
-    model: AlloyModel, batch: AlloyBatch, names: tuple[str, ...], events: Mapping[str, Event]
+    model: TargetModel, batch: AlloyBatch, names: tuple[str, ...], events: Mapping[str, Event]
 ) -> dict[str, tuple[Marginal, Tensor]]:
     """Marginal of each needed target, and the log weight (B, K, N) of the events so far."""
     needed = _with_ancestors(model, names)
@@ -205,7 +205,7 @@ def _marginals_with_events(
     return found
 
 
-def _with_ancestors(model: AlloyModel, names: Iterable[str]) -> list[Target]:
+def _with_ancestors(model: TargetModel, names: Iterable[str]) -> list[Target]:
     wanted = set(names)
     for target in reversed(model.targets):
         if target.name in wanted:

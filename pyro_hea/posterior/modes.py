@@ -33,6 +33,11 @@ _CONVERGED, _SHORTEST = 1e-8, 1e-10
 """Expected gain, and length of a step, at which a function is at its minimum."""
 
 
+_PROBES, _PROBE_SIZES, _GAIN = 3, (0.1, 0.3, 1.0), 0.01
+"""Rounds of looking for a higher mode nearby, distances in standard deviations of the guide, and
+the gain in nats for which it is gone to."""
+
+
 class Minima:
     """BFGS of many functions of d variables, (..., d), each with a line search of its own.
 
@@ -125,9 +130,26 @@ def find_modes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     batch : AlloyBatch
         With compositions and a value of every target.
     """
-    rows = torch.arange(len(batch), device=batch.features.device)
+    guide = LocalPosterior.of_guide(model.latent_posterior(batch.composition, batch.targets))
+    u = _minimise(model, batch, torch.zeros_like(guide.loc))
+    for _ in range(_PROBES):
+        with model.cached_flow(), torch.no_grad():
+            guide = LocalPosterior.of_guide(
+                model.latent_posterior(batch.composition, batch.targets)
+            )
+            better, improved = _probe(guide, model, batch, u)
+        rows = improved.any(0).nonzero()[:, 0]
+        if not len(rows):
+            break
+        u[:, rows] = _minimise(model, _take(batch, rows), better[:, rows])
+    with torch.no_grad():
+        return guide.latent(u)[0]
+
+
+def _minimise(model: AlloyModel, batch: AlloyBatch, start: Tensor) -> Tensor:
+    """Local modes from u (K, N, d); alloys that are there leave the batch."""
+    rows, found = torch.arange(len(batch), device=start.device), start.clone()
     minima: Minima | None = None
-    z: Tensor | None = None
     evaluations = 0
     while len(rows):
         with model.cached_flow():
@@ -135,24 +157,43 @@ def find_modes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
                 model.latent_posterior(batch.composition, batch.targets)
             )
             function = _potential(guide, model, batch)
-            minima = minima or Minima(function, torch.zeros_like(guide.loc))
+            minima = minima or Minima(function, start)
             left = minima.active.any(0)
             while left.sum() > len(left) / 2 and evaluations < _EVALUATIONS:
                 minima.step(function)
                 evaluations += 1
                 left = minima.active.any(0)
-            with torch.no_grad():
-                found = guide.latent(minima.u)[0]
-        z = torch.empty_like(found) if z is None else z
-        z[:, rows] = found
-        left = left.nonzero()[:, 0]
+        found[:, rows] = minima.u
         if evaluations >= _EVALUATIONS:
             break
-        targets = {name: value[..., left] for name, value in batch.targets.items()}
-        rows, batch = rows[left], batch.replaced(targets={}).take(left).replaced(targets=targets)
+        left = left.nonzero()[:, 0]
+        rows, batch = rows[left], _take(batch, left)
         minima.take(left)
-    assert z is not None
-    return z
+    return found
+
+
+def _probe(
+    guide: LocalPosterior, model: AlloyModel, batch: AlloyBatch, u: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The best point along the axes around u (K, N, d), and whether it is better, (K, N).
+
+    A neighbouring mode may lie behind a low barrier.
+    """
+    axes = torch.eye(u.shape[-1]).to(u)
+    steps = torch.cat([sign * size * axes for size in _PROBE_SIZES for sign in (1, -1)])
+    value = guide.joint(u.unsqueeze(0), model, batch)[1][0]
+    best, at = value, u
+    for step in steps:
+        there = guide.joint((u + step).unsqueeze(0), model, batch)[1][0]
+        higher = there > best
+        best, at = there.where(higher, best), (u + step).where(higher.unsqueeze(-1), at)
+    return at, best > value + _GAIN
+
+
+def _take(batch: AlloyBatch, rows: Tensor) -> AlloyBatch:
+    """The alloys at `rows`, whose targets may differ from member to member."""
+    targets = {name: value[..., rows] for name, value in batch.targets.items()}
+    return batch.replaced(targets={}).take(rows).replaced(targets=targets)
 
 
 def _potential(guide: LocalPosterior, model: AlloyModel, batch: AlloyBatch) -> Function:

@@ -16,6 +16,7 @@ import torch
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.posterior.draws import add_labels, alloy_idata
+from pyro_hea.posterior.limits import check_size
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.nuts_kernel import sample_nuts
 from pyro_hea.posterior.traces import in_double_precision, log_densities
@@ -48,6 +49,7 @@ def nuts_posterior(
     chains: int,
     warmup: int,
     seed: int,
+    progress: bool = False,
 ) -> az.InferenceData:
     """Draw the latents of alloys by NUTS within one member.
 
@@ -63,6 +65,8 @@ def nuts_posterior(
     draws, chains, warmup : int
         Draws kept of each chain after `warmup` steps of adaptation.
     seed : int
+    progress : bool
+        Show a progress bar after two seconds.
 
     Returns
     -------
@@ -73,10 +77,14 @@ def nuts_posterior(
         `constant_data` (features, and as `<target>_fixed` the value that each target was fixed
         at). The dimension `chain` is a Markov chain: R-hat and ESS mean what they say.
     """
+    ensemble.check_member(member)
     batch = ensemble.batch(alloys)
+    numbers = chains * draws * len(batch) * (2 * ensemble.spec.latent.dim + len(ensemble.elements))
+    check_size(2 * numbers, "ask for fewer draws, or fewer alloys at a time")
     fixed = fixed_targets(ensemble, batch, member)
     model, exact = in_double_precision(ensemble.model.member(member), fixed)
-    chain = sample_latents(model, exact, draws=draws, chains=chains, warmup=warmup, seed=seed)
+    settings = {"draws": draws, "chains": chains, "warmup": warmup, "seed": seed}
+    chain = sample_latents(model, exact, **settings, progress=progress)
     with torch.no_grad(), seeded(seed):
         z = chain.z.flatten(0, 1).unsqueeze(1)
         joint, likelihood = log_densities(model, exact, z)
@@ -129,7 +137,14 @@ class Chains(NamedTuple):
 
 
 def sample_latents(
-    model: AlloyModel, batch: AlloyBatch, *, draws: int, chains: int, warmup: int, seed: int
+    model: AlloyModel,
+    batch: AlloyBatch,
+    *,
+    draws: int,
+    chains: int,
+    warmup: int,
+    seed: int,
+    progress: bool = False,
 ) -> Chains:
     """Run chains of z for all alloys at once.
 
@@ -142,6 +157,7 @@ def sample_latents(
     draws, chains, warmup : int
         Draws kept of each chain, after `warmup` steps of adaptation.
     seed : int
+    progress : bool
 
     Returns
     -------
@@ -167,6 +183,7 @@ def sample_latents(
             jumps=_JUMPS,
             deepest=_DEEPEST,
             accepted=_ACCEPTED,
+            progress=progress,
         )
         with torch.no_grad():
             z = local.latent(found.draws)[0]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from pyro.ops.dual_averaging import DualAveraging
+from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _FIRST_STEP = 0.3
 """Step size that adaptation starts from, where a density's standard deviations are about 1."""
+
+_DELAY = 2.0
+"""Seconds after which the progress bar is shown."""
 
 _DIVERGED = 1000.0
 """Loss of log density, in nats, at which a trajectory is given up."""
@@ -78,6 +82,7 @@ def sample_nuts(
     jumps: int,
     deepest: int,
     accepted: float,
+    progress: bool = False,
 ) -> NUTSDraws:
     """Draw from each density by NUTS, C chains of each.
 
@@ -98,6 +103,8 @@ def sample_nuts(
         Doublings of a trajectory, at most: all wait for the longest.
     accepted : float
         Acceptance that the step sizes are adapted to.
+    progress : bool
+        Show a progress bar after two seconds.
 
     Returns
     -------
@@ -118,15 +125,16 @@ def sample_nuts(
     step = torch.full(start.shape[1:-1], _FIRST_STEP).to(start)
     adaptation = DualAveraging(prox_center=math.log(10 * _FIRST_STEP))
     kept: list[tuple[Tensor, ...]] = []
-    for i in range(warmup + draws):
-        point, acceptance, steps, diverging = _transition(log_density, point, step, deepest)
+    steps = range(warmup + draws)
+    for i in tqdm(steps, "NUTS", unit="draw", delay=_DELAY, disable=not progress):
+        point, acceptance, gradients, diverging = _transition(log_density, point, step, deepest)
         point = _jump(log_density, point, proposal, jumps)
         if i < warmup:
             adaptation.step(accepted - acceptance.mean(0))
             now, averaged = adaptation.get_state()
             step = (averaged if i == warmup - 1 else now).exp()
         else:
-            kept.append((point.u, diverging, steps, -point.joint))
+            kept.append((point.u, diverging, gradients, -point.joint))
     u, diverged, taken, energy = (torch.stack(column) for column in zip(*kept, strict=True))
     return NUTSDraws(u, diverged, taken, energy, step)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.composition import Alloys
     from pyro_hea.program.sites import CategoricalSite, ContinuousSite, OrdinalSite
+    from pyro_hea.spec import Target
 
 Floats: TypeAlias = "NDArray[np.float64]"
 
@@ -136,8 +137,30 @@ def _predict_chunk(
     at = standardised(ensemble, point, len(batch), batch.features)
     unseen_share = fractions[unseen].sum(axis=1).to_numpy()
     answers = marginals(ensemble.model, batch.replaced(conditions=at))
+    targets = ensemble.spec.targets
+    return prediction_table(targets, answers, unseen_share, interval, fractions.index)
+
+
+def prediction_table(
+    targets: Sequence[Target],
+    answers: Mapping[str, Marginal],
+    unseen_share: Floats,
+    interval: float,
+    index: pd.Index,
+) -> pd.DataFrame:
+    """Columns of `predict` from what the heads say.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+    answers : mapping of target to Marginal
+    unseen_share : ndarray, shape (N,)
+        Share of the prior in each answer.
+    interval : float
+    index : Index
+    """
     columns: dict[str, Any] = {}
-    for target in ensemble.spec.targets:
+    for target in targets:
         marginal = answers[target.name]
         if isinstance(target, Binary):
             values = _predict_binary(target, marginal, unseen_share, interval)
@@ -146,7 +169,7 @@ def _predict_chunk(
         else:
             values = _predict_classes(target.classes, marginal, unseen_share)
         columns |= {f"{target.name}{suffix}": column for suffix, column in values.items()}
-    return pd.DataFrame(columns, fractions.index)
+    return pd.DataFrame(columns, index)
 
 
 def _predict_binary(

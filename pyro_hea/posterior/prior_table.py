@@ -115,8 +115,9 @@ def _latent(ensemble: Ensemble) -> pd.DataFrame:
 
 
 def _density(distribution: Any, site: str, what: str, support: str) -> pd.DataFrame:
-    at = _between(distribution.sample(torch.Size([_DRAWS])).double().cpu().numpy())
-    density: Tensor = distribution.log_prob(torch.tensor(at, dtype=torch.float32)).exp()
+    drawn: Tensor = distribution.sample(torch.Size([_DRAWS]))
+    at = _between(drawn.double().cpu().numpy())
+    density: Tensor = distribution.log_prob(drawn.new_tensor(at)).exp()
     return _rows(site, what, support, "density", at, density.double().cpu().numpy())
 
 

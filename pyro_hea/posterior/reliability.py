@@ -13,7 +13,7 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.predictions import INTERVAL
-from pyro_hea.program.model import GlobalLatents
+from pyro_hea.program.targets import GlobalLatents
 from pyro_hea.spec import Binary, Categorical
 
 if TYPE_CHECKING:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 DRAWS_DIM = -3
 """Dimension of the plate of draws, outside members and alloys."""
 
+_ROWS = 500_000
+"""Draws made and scored at a time, over members and alloys."""
+
 COMPOSITION = "composition"
 """The site that is observed."""
 
@@ -59,6 +62,19 @@ def weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> Weighted
     -------
     WeightedDraws
     """
+    step = max(1, _ROWS // (model.members * len(batch)))
+    counts = [min(step, draws - start) for start in range(0, draws, step)]
+    parts = [_weighted_draws(model, batch, count) for count in counts]
+    if len(parts) == 1:
+        return parts[0]
+    return WeightedDraws(
+        {name: torch.cat([part.sites[name] for part in parts]) for name in parts[0].sites},
+        torch.cat([part.log_weight for part in parts]),
+        torch.cat([part.log_likelihood for part in parts]),
+    )
+
+
+def _weighted_draws(model: AlloyModel, batch: AlloyBatch, draws: int) -> WeightedDraws:
     with unvalidated():
         guide = poutine.trace(_of_alloys(model, model.guide, draws)).get_trace(batch)
         program = poutine.replay(_of_alloys(model, model.model, draws), trace=guide)

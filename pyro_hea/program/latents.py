@@ -62,7 +62,8 @@ def normal_of(outputs: Tensor, dim: int) -> TorchDistribution:
     if not below.shape[-1]:
         return dist.Normal(loc, scale).to_event(1)
     row, column = torch.tril_indices(dim, dim, -1, device=outputs.device)
-    root = torch.eye(dim).to(outputs).expand(*loc.shape, dim).clone()
+    identity = torch.eye(dim, dtype=outputs.dtype, device=outputs.device)
+    root = identity.expand(*loc.shape, dim).clone()
     root[..., row, column] = below
     return dist.MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * root)
 

@@ -250,7 +250,9 @@ class ConditionedFlow(Transform):
         self, layer: nn.Module, kept: Tensor, moved: Tensor, inverse: bool
     ) -> tuple[Tensor, Tensor]:
         """The transformed half, and the log determinant, (..., K, N)."""
-        context = self._context.expand(*kept.shape[:-1], self._context.shape[-1])
+        batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
+        kept = kept.expand(*batch, kept.shape[-1])
+        context = self._context.expand(*batch, self._context.shape[-1])
         outputs = layer(torch.cat([kept, context], -1)).unflatten(-1, (kept.shape[-1], -1))
         log_scale, shift = _bounded(outputs[..., 0]), outputs[..., 1]
         moved = moved.expand(shift.shape)

@@ -1,9 +1,10 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
+from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.distributions import register_distribution
 from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
-from pyro_hea.spec.model import ModelSpec
+from pyro_hea.spec.model import ModelSpec, ProgramSpec
 from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
 from pyro_hea.spec.settings import (
     Distillation,
@@ -30,6 +31,7 @@ __all__ = [
     "Categorical",
     "Continuous",
     "Counts",
+    "CrystalSpec",
     "Dirichlet",
     "Distillation",
     "Encoder",
@@ -46,6 +48,7 @@ __all__ = [
     "Network",
     "Ordinal",
     "Prior",
+    "ProgramSpec",
     "Reports",
     "Target",
     "Training",

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from pyro_hea.spec.declaration import Declaration, declarations_in
-from pyro_hea.spec.model import ModelSpec
+from pyro_hea.spec.display import targets_in_short
+from pyro_hea.spec.model import ProgramSpec
 from pyro_hea.spec.notes import Note, notes
 
 _WIDTH = 100
@@ -20,18 +21,18 @@ A model of pyro_hea. Every key that is left out keeps the value that `pyro-hea s
 Check with `pyro-hea spec check`, look at the model with `pyro-hea spec show`."""
 
 
-def annotated_yaml(spec: ModelSpec) -> str:
+def annotated_yaml(spec: ProgramSpec) -> str:
     """YAML of every key of a spec, each under a comment; reads back as the same spec."""
     head = "".join(f"# {line}\n" for line in _HEAD.splitlines())
     return head + "".join(f"{line}\n" for line in _lines(spec))
 
 
-def targets_yaml(spec: ModelSpec) -> str:
+def targets_yaml(spec: ProgramSpec) -> str:
     """YAML of the targets of a spec alone, without keys that have their default.
 
     Examples
     --------
-    >>> from pyro_hea.spec import Continuous
+    >>> from pyro_hea.spec import Continuous, ModelSpec
     >>> print(targets_yaml(ModelSpec(targets=(Continuous("hardness", unit="HV"),))))
     targets:
       hardness:
@@ -39,16 +40,13 @@ def targets_yaml(spec: ModelSpec) -> str:
         unit: HV
     <BLANKLINE>
     """
-    targets = {}
-    for target in spec.targets:
-        changed = target.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
-        targets[target.name] = {"kind": target.kind, **changed}
+    targets = targets_in_short(spec)
     return yaml.safe_dump({"targets": targets}, sort_keys=False, allow_unicode=True)
 
 
 def _lines(declared: Declaration, among: str = "") -> Iterator[str]:
     """Lines of one declaration; `among` names every kind that could stand in its place."""
-    said, top = notes(type(declared)), isinstance(declared, ModelSpec)
+    said, top = notes(type(declared)), isinstance(declared, ProgramSpec)
     for key, written in declared.model_dump(mode="json", exclude={"name"}).items():
         value = getattr(declared, key)
         if top:

@@ -114,7 +114,10 @@ def build(
 ) -> TorchDistribution:
     """A distribution in the precision and on the device of `like`, else in single precision."""
     like = torch.empty(0, dtype=torch.float32) if like is None else like
-    tensors = {key: like.new_tensor(value) for key, value in arguments.items()}
+    tensors = {  # a scalar is filled in on the device, where a copy would wait for it
+        key: like.new_full((), value) if isinstance(value, int | float) else like.new_tensor(value)
+        for key, value in arguments.items()
+    }
     return cast("TorchDistribution", DISTRIBUTIONS[name](**tensors))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, field_serializer, field_validator
 
 from pyro_hea.errors import SpecError, UnknownTargetError, nearest
 from pyro_hea.spec.declaration import Declaration, spec_error
+from pyro_hea.spec.display import spec_html, spec_repr
 from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.former_keys import renamed
 from pyro_hea.spec.inferred import infer_targets, warn_of_few_labels, with_priors_of_data
@@ -27,48 +28,28 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
 
 
-class ModelSpec(Declaration):
-    """Everything that defines a model, in one frozen value.
+class ProgramSpec(Declaration):
+    """What the declaration of every program has: targets, their heads, and the training.
 
     Attributes
     ----------
     targets : tuple of Target
-        Target properties by name, each with the prior that it has before an alloy is seen.
-    latent : Latent
-        What composition and targets leave unsaid of each other: z, and its prior.
-    likelihood : Multinomial, Dirichlet or Hurdle
-        Of a composition, given what the decoder makes of z and the targets.
-    features : Features
-        What the heads read of an alloy, and an expert's prior with them.
+        Target properties by name, each with the prior that it has before data are seen.
     head : Network
-        The network of each target's guide, from features to the target. It has no dropout where
-        it learns by distillation.
-    encoder : Encoder
-        From composition and targets to z.
-    decoder : Network
-        From z and targets to the composition.
+        The network of each target's guide, from features to the target.
     training : Training
         The ensemble and how it is trained.
-
-    Examples
-    --------
-    >>> spec = ModelSpec()
-    >>> spec.targets[0].name, spec.latent.dim
-    ('single_phase', 8)
     """
 
-    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
-        Binary(name="single_phase"),
-    )
-    latent: Latent = Latent()
-    likelihood: Likelihood = Multinomial()
-    features: Features = Features()
-    head: Network = Network(dropout=0.2)
-    encoder: Encoder = Encoder()
-    decoder: Network = Network()
-    training: Training = Training()
+    if TYPE_CHECKING:  # each kind of spec declares them, in its own order of keys
+        targets: tuple[Target, ...]
+        head: Network
+        training: Training
 
-    @field_validator("targets", mode="before")
+    _folder: ClassVar[str] = "shipped"
+    """Of the package `pyro_hea.spec`, with the specs of this kind."""
+
+    @field_validator("targets", mode="before", check_fields=False)
     @classmethod
     def _from_mapping_by_name(cls, targets: Any) -> Any:
         if not isinstance(targets, dict):
@@ -84,7 +65,7 @@ class ModelSpec(Declaration):
             named.append(body)
         return tuple(named)
 
-    @field_validator("targets")
+    @field_validator("targets", check_fields=False)
     @classmethod
     def _check_given(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
         names = [target.name for target in targets]
@@ -111,23 +92,17 @@ class ModelSpec(Declaration):
                     )
         return targets
 
-    @field_validator("features")
-    @classmethod
-    def _check_features_of_priors(cls, features: Features, info: Any) -> Features:
-        for target in info.data.get("targets", ()):
-            if not isinstance(target.prior, HumeRothery | Logistic):
-                continue
-            for name in target.prior.features:
-                if name not in features.columns:
-                    raise ValueError(
-                        f"the prior of '{target.name}' reads '{name}', which is not among the "
-                        f"features.{nearest(name, features.columns)} Add it to features.names"
-                    )
-        return features
-
-    @field_serializer("targets")
+    @field_serializer("targets", check_fields=False)
     def _write_by_name(self, targets: tuple[Target, ...]) -> dict[str, Any]:
         return {t.name: t.model_dump(mode="json", exclude={"name"}) for t in targets}
+
+    def __repr__(self) -> str:
+        return spec_repr(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return spec_html(self)
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -327,7 +302,7 @@ class ModelSpec(Declaration):
         >>> ModelSpec.shipped("default") == ModelSpec()
         True
         """
-        folder = resources.files("pyro_hea.spec").joinpath("shipped")
+        folder = resources.files("pyro_hea.spec").joinpath(cls._folder)
         names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
         if name not in names:
             raise SpecError(
@@ -344,6 +319,62 @@ class ModelSpec(Declaration):
     def to_yaml(self, path: str | Path) -> None:
         """Write every key; `from_yaml` reads the same spec back."""
         write_yaml(path, self.to_mapping())
+
+
+class ModelSpec(ProgramSpec):
+    """Everything that defines a model, in one frozen value.
+
+    Attributes
+    ----------
+    targets : tuple of Target
+        Target properties by name, each with the prior that it has before an alloy is seen.
+    latent : Latent
+        What composition and targets leave unsaid of each other: z, and its prior.
+    likelihood : Multinomial, Dirichlet or Hurdle
+        Of a composition, given what the decoder makes of z and the targets.
+    features : Features
+        What the heads read of an alloy, and an expert's prior with them.
+    head : Network
+        The network of each target's guide, from features to the target. It has no dropout where
+        it learns by distillation.
+    encoder : Encoder
+        From composition and targets to z.
+    decoder : Network
+        From z and targets to the composition.
+    training : Training
+        The ensemble and how it is trained.
+
+    Examples
+    --------
+    >>> spec = ModelSpec()
+    >>> spec.targets[0].name, spec.latent.dim
+    ('single_phase', 8)
+    """
+
+    targets: Annotated[tuple[KindOfTarget, ...], Field(min_length=1)] = (
+        Binary(name="single_phase"),
+    )
+    latent: Latent = Latent()
+    likelihood: Likelihood = Multinomial()
+    features: Features = Features()
+    head: Network = Network(dropout=0.2)
+    encoder: Encoder = Encoder()
+    decoder: Network = Network()
+    training: Training = Training()
+
+    @field_validator("features")
+    @classmethod
+    def _check_features_of_priors(cls, features: Features, info: Any) -> Features:
+        for target in info.data.get("targets", ()):
+            if not isinstance(target.prior, HumeRothery | Logistic):
+                continue
+            for name in target.prior.features:
+                if name not in features.columns:
+                    raise ValueError(
+                        f"the prior of '{target.name}' reads '{name}', which is not among the "
+                        f"features.{nearest(name, features.columns)} Add it to features.names"
+                    )
+        return features
 
 
 def _check_only(target: Categorical, by_name: dict[str, Target]) -> None:

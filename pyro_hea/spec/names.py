@@ -11,14 +11,17 @@ from pydantic import Field
 from torch import nn
 
 _TAKEN = {
-    "a site of the model": "z w composition members alloys draws designs constraints agreement",
+    "a site of the model": (
+        r"z\d* w composition members alloys draws designs constraints agreement objectives "
+        "objective_weights"
+    ),
     "a dimension of the draws": "chain draw alloy element latent member",
     "a column of the tables": (
-        "formula features novelty known all_wishes information weight target value source "
-        "reported_formula unit epoch loss best"
+        "formula features novelty known all_wishes(_.*)? information weight target value source "
+        "reported_formula unit epoch loss best round status pareto step moved cautious holds t"
     ),
 }
-"""Names that a target cannot have, by what has them already."""
+"""Names, as regular expressions, that a target cannot have, by what has them already."""
 
 _MODULE = nn.ModuleDict()
 """Holds the networks of each target by its name, and so takes no name of its own attributes."""
@@ -26,7 +29,8 @@ _MODULE = nn.ModuleDict()
 _SUFFIXES = {
     "a column of the predictions": ("sd", "low", "high", "epistemic", "aleatoric"),
     "a column of the checks": ("label", "head", "model", "gap"),
-    "a site of the model": ("reports", "reliability", "unobserved", "coin", "fixed"),
+    "a site of the model": ("reports", "reliability", "unobserved", "noise", "fixed"),
+    "a variable or dimension of the draws": ("probability", "class"),
 }
 """What is named after a target, by its ending."""
 
@@ -50,7 +54,7 @@ def check_target_name(name: str) -> str:
     ValueError: 'novelty' is a column of the tables already; call the target otherwise
     """
     for what, names in _TAKEN.items():
-        if name in names.split() or re.fullmatch(r"z\d+", name):
+        if any(re.fullmatch(taken, name) for taken in names.split()):
             raise ValueError(f"'{name}' is {what} already; call the target otherwise")
     if hasattr(_MODULE, name):
         raise ValueError(

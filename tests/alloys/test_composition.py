@@ -239,9 +239,9 @@ class TestFractionTable:
 
     def test_reads_a_whole_literature_table_in_half_a_second(self):
         formulas = [f"Al{i / 1000}CoCrCu0.5FeMnNiTi" for i in range(1400)]
-        start = time.perf_counter()
+        start = time.process_time()
         fraction_table(formulas)
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
 
 class TestTables:

@@ -149,9 +149,9 @@ LONG = {
 
 @pytest.mark.parametrize("text", LONG.values(), ids=list(LONG))
 def test_time_and_message_are_bounded(text):
-    start = time.perf_counter()
+    start = time.process_time()
     message = refusal(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(message) < 300
 
 

@@ -21,7 +21,7 @@ from pyro_hea.design import (
     RequiredElements,
     SumBounds,
     guide,
-    sampling,
+    samplers,
 )
 from pyro_hea.design.guide import NormalMixture
 from pyro_hea.design.problem import Problem
@@ -224,7 +224,7 @@ def test_nuts_mixes_and_agrees_with_importance_sampling_from_the_prior(vae, prob
 def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(problem):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        drawn = sampling._by_svi(problem, 50)
+        drawn = samplers.by_svi(problem, 50)
     assert drawn.attributes["k_hat"] < 0.7
     assert drawn.attributes["effective_sample_size"] > 1000
     x, log_weight = drawn.candidates.fractions, drawn.candidates.log_weight
@@ -233,7 +233,7 @@ def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(proble
 
 def test_designs_of_a_guide_hold_what_is_asked_and_come_again(vae, monkeypatch):
     monkeypatch.setattr(guide, "_STEPS", 100)
-    monkeypatch.setattr(sampling, "_GUIDED", 2000)
+    monkeypatch.setattr(samplers, "_GUIDED", 2000)
     designs, again = (vae.design(WISH, FIVE, n=15, method="svi", seed=2) for _ in range(2))
     assert designs.table.equals(again.table)
     assert designs.attributes["inference"] == "svi"
@@ -246,6 +246,6 @@ def test_weights_that_are_not_to_be_trusted_are_warned_of(vae, problem, monkeypa
     narrow = NormalMixture(
         torch.zeros(2, 1, 2).double(), torch.full((2, 1, 2), 0.02).double(), share=0.0
     )
-    monkeypatch.setattr(sampling, "fitted_guide", lambda problem: narrow)
+    monkeypatch.setattr(samplers, "fitted_guide", lambda problem: narrow)
     with pytest.warns(DesignWarning, match=r"Pareto k is .* above 0\.7"):
         vae.design(WISH, FIVE, n=1, method="svi")

@@ -52,7 +52,7 @@ def test_values_are_those_of_predict_and_of_the_mixture(many):
     alloys = ["CoCrNi", "AlTi"]
     x = many.ensemble.fractions(alloys).to_numpy(float)
     _, (hardness, single, density) = split_objectives(
-        many.ensemble, {"hardness": "max", "single_phase": "min", "density": "min"}
+        many.ensemble, {"hardness": "max", "single_phase": "min", "density": "min"}, {}
     )
     predicted = many.predict(alloys)
     np.testing.assert_allclose(hardness.values(x).mean(0), predicted["hardness"], rtol=1e-5)

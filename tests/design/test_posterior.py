@@ -22,7 +22,7 @@ from pyro_hea.design import (
     Novel,
     RequiredElements,
     sample_designs,
-    sampling,
+    samplers,
 )
 from pyro_hea.design import wishes as wished
 from pyro_hea.design.feasibility import feasible_region
@@ -59,8 +59,8 @@ def designs(vae) -> DesignResult:
 @pytest.fixture
 def few_candidates(monkeypatch):
     """Give up sooner than a user would want."""
-    monkeypatch.setattr(sampling, "_CANDIDATES", 256)
-    monkeypatch.setattr(sampling, "_ROUNDS", 3)
+    monkeypatch.setattr(samplers, "_CANDIDATES", 256)
+    monkeypatch.setattr(samplers, "_ROUNDS", 3)
 
 
 def fractions_of(result, vae) -> pd.DataFrame:
@@ -363,8 +363,8 @@ class TestDesignPosterior:
         bent = rel_entr(alloys, np.maximum(decoded, 1e-5)).sum(1)
         weight = prior * judged.agreement(alloys) ** kappa * (1 + 20 * bent) ** -5
 
-        monkeypatch.setattr(sampling, "_CANDIDATES", 16384)
-        monkeypatch.setattr(sampling, "_FEWEST", 16384)
+        monkeypatch.setattr(samplers, "_CANDIDATES", 16384)
+        monkeypatch.setattr(samplers, "_FEWEST", 16384)
         n = 250
         result = sample_designs(judged, WISH, wishes, n=n, seed=1, agreement=kappa)
         drawn = result.table[list(judged.elements)].to_numpy()

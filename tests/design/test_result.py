@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from pyro import poutine
 
 from pyro_hea.design import AllowedElements, MaxElements, MinElements, Novel, scan_path
+from pyro_hea.design.problem import Problem
+from pyro_hea.design.program import design_program
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.spec.names import check_names_of_targets, check_target_name
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +182,21 @@ def test_more_than_can_be_held_is_refused_with_the_number(vae):
         vae.scan(None, {"single_phase": 1}, points=2000)
     with pytest.raises(DataError, match="200,000 points"):
         vae.scan(["CoNi", "CoCr"], {"single_phase": 1}, points=200_000)
+
+
+def test_no_target_can_be_called_like_a_column_or_a_site_of_designs(many):
+    wishes = {"hardness": ("max"), "density": "min"}
+    designs = many.design(wishes, n=3, min_probability=0, tolerance=0.01)
+    path = many.nearest("AlTi", {"hardness": ("<", 1e4)}, confidence=0.01)
+    problem = Problem.of(many.ensemble, wishes, with_objectives=True)
+    sites = poutine.trace(design_program).get_trace(problem, 2).nodes
+    names = {*designs.table, *path.trail, *designs.idata["posterior"].data_vars, *sites}
+    own = {*many.spec.target_names, *many.ensemble.elements, "density", "_INPUT", "_RETURN"}
+    derived = tuple(f"{name}{sign}" for name in many.spec.target_names for sign in "_[")
+    for name in (n for n in names - own if not n.startswith(derived)):
+        with pytest.raises(ValueError, match="already"):
+            check_target_name(name)
+    for name in (n for n in sites if n.endswith("_noise")):
+        target = name.removesuffix("_noise")
+        with pytest.raises(ValueError, match="site of the model"):
+            check_names_of_targets([target, name], {})

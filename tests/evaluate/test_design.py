@@ -43,9 +43,9 @@ def vae(alloys):
 
 @pytest.fixture(autouse=True)
 def _few_candidates(monkeypatch):
-    from pyro_hea.design import posterior
+    from pyro_hea.design import samplers
 
-    monkeypatch.setattr(posterior, "_CANDIDATES", 256)
+    monkeypatch.setattr(samplers, "_CANDIDATES", 256)
 
 
 def test_designs_are_counted(vae):

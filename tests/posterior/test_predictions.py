@@ -4,7 +4,7 @@ import torch
 from scipy import integrate, stats
 
 from pyro_hea.errors import UnknownElementError, UnknownTargetError
-from pyro_hea.posterior import encode, local_posterior, predict, reconstruct
+from pyro_hea.posterior import encode, predict, reconstruct
 from pyro_hea.posterior.predictions import _mix_with_prior, beta_interval, decompose
 
 # The interval.
@@ -120,9 +120,8 @@ def test_the_latents_are_the_posterior_means_in_closed_form_though_the_guide_is_
 
 
 def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_class(
-    ensemble, alloys, monkeypatch
+    ensemble, alloys
 ):
-    monkeypatch.setattr(local_posterior, "_ASCENT_STEPS", 600)  # long enough for all to arrive
     batch = ensemble.batch(alloys)
     for k in range(3):
         single = ensemble.model.member(k)

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import without_masks
-from pyro_hea.program.model import ALLOYS_DIM, MEMBERS_DIM, AlloyModel
+from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.networks import ConditionedFlow
+from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 from pyro_hea.spec import ModelSpec
 
 N, E, FEATURES, D, K = 5, 4, 3, 2, 2

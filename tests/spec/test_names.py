@@ -25,7 +25,7 @@ def test_a_target_named_like_a_dimension_of_inference_data(name):
         ModelSpec(targets={name: None})
 
 
-@pytest.mark.parametrize("name", ["novelty", "known", "all_wishes", "features", "formula"])
+@pytest.mark.parametrize("name", ["novelty", "known", "all_wishes", "features", "formula", "round"])
 def test_a_target_named_like_a_column(name):
     with pytest.raises(SpecError, match=rf"'{name}' is a column of the tables already"):
         ModelSpec(targets={name: None})
@@ -43,7 +43,7 @@ def test_a_target_that_with_could_not_lead_into(name):
         ModelSpec(targets={name: None})
 
 
-@pytest.mark.parametrize("ending", ["sd", "low", "high", "epistemic", "aleatoric", "reports"])
+@pytest.mark.parametrize("ending", ["sd", "low", "high", "epistemic", "probability", "reports"])
 def test_a_target_named_after_another_one(ending):
     with pytest.raises(SpecError, match=rf"target 'a_{ending}' has the name of .* of 'a'"):
         ModelSpec(targets={"a": None, f"a_{ending}": None})

@@ -26,7 +26,7 @@ _CONDITION = re.compile(
     r"|state|route|anneal.*|rolling.*|(strain|cooling|heating)_rate.*|(ageing|aging|holding)_.*"
 )
 _DESCRIPTION = re.compile(
-    r"(sample|specimen|alloy)?_?(name|id|no|nr|number|label)?|index|column_\d+|doi|year|ref(erence)?s?"
+    r"(sample|specimen|alloy)(_(name|id|no|nr|number|label))?|name|id|no|nr|number|index|column_\d+|doi|year|ref(erence)?s?"
     r"|authors?|title|journal|url|link|licen[cs]e|notes?|comments?|remarks?|date|lab(oratory)?"
 )
 _MOST_CLASSES = 20

@@ -24,7 +24,12 @@ from pyro_hea.alloys.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.errors import DataError, FormulaError, TableWarning, excerpt, listing, nearest
 
-_FRACTION = re.compile(r"([A-Z][a-z]?)(?:\s*[(\[]?\s*(at|wt)\.?\s*%?\s*[)\]]?)?")
+_FRACTION = re.compile(
+    r"([A-Z][a-z]?)\s*(?:[\s(\[]\s*(?:(at|atomic|mol)|(wt|weight|mass))?\.?\s*%?\s*[)\]]?|%)?"
+)
+_NO_FRACTION = {"No"}
+"""Elements whose symbol as a column is something else: the number of a row."""
+
 _FORMULA_NAMES = ("formula", "composition")
 
 _TOTAL_TOLERANCE = 0.02
@@ -204,7 +209,7 @@ def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.
     """Fractions of each row, under its formula where it has one; the columns get their role."""
     column = _formula_column(found, formula_column)
     matches = {c: match for c in found.left if (match := _FRACTION.fullmatch(c))}
-    elements = {c: match for c, match in matches.items() if match[1] in SYMBOLS}
+    elements = {c: m for c, m in matches.items() if m[1] in SYMBOLS - _NO_FRACTION}
     if column is None and not elements:
         column = next((c for c in found.left if c.lower() == "alloy"), None)
     if column is not None:
@@ -230,7 +235,8 @@ def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.
         )
     for name, match in elements.items():
         found.add(name, "composition", "fractions of element", match[1])
-    units = {match[2] for match in elements.values() if match[2]} | ({unit} if unit else set())
+    units = {"at" for m in elements.values() if m[2]} | {"wt" for m in elements.values() if m[3]}
+    units |= {unit} if unit else set()
     if len(units) > 1:
         raise DataError(
             f"{found.where}: the columns of elements, or unit, are in "

@@ -7,6 +7,7 @@ number of seeds, and gives an `ProtocolResult` that writes itself as JSON, Markd
 from pyro_hea.evaluate.benchmark.ablations import ablation
 from pyro_hea.evaluate.benchmark.campaigns import campaign, rediscovery
 from pyro_hea.evaluate.benchmark.comparisons import budget, grouped, published, random
+from pyro_hea.evaluate.benchmark.crystals import crystals
 from pyro_hea.evaluate.benchmark.designs import design
 from pyro_hea.evaluate.benchmark.experts import experts
 from pyro_hea.evaluate.benchmark.intervals import intervals
@@ -21,6 +22,7 @@ __all__ = [
     "budget",
     "calibration",
     "campaign",
+    "crystals",
     "design",
     "disentanglement",
     "experts",

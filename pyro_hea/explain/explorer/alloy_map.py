@@ -30,20 +30,30 @@ _NEIGHBOURS = 3
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The alloy under the cursor.
+    """The alloys under the cursor: the nearest one of the data, and the decoded one.
 
     Attributes
     ----------
+    alloy : str
+        Formula of the alloy of the data that lies nearest on the map.
+    labels : Series
+        Its labels.
+    alloy_prediction : Series
+        What is predicted of it.
     fractions : DataFrame, shape (1, E)
-        By formula, rounded to a tenth of an at.%.
+        The decoded alloy by formula, rounded to a tenth of an at.%.
     prediction : DataFrame, shape (1, ...)
-        As `predict` gives it.
+        What is predicted of the decoded alloy.
     known : DataFrame
-        The nearest alloys of the data: `distance` (total variation) and their labels.
+        The alloys of the data nearest to the decoded one: `distance` (total variation) and their
+        labels.
     origin : str
         Description of the latent that it was decoded from.
     """
 
+    alloy: str
+    labels: pd.Series
+    alloy_prediction: pd.Series
     fractions: pd.DataFrame
     prediction: pd.DataFrame
     known: pd.DataFrame
@@ -136,12 +146,18 @@ class AlloyMap:
         """
         points = np.reshape(point, (1, 2))
         fractions, prediction = self.alloys(x, y, points, targets)
-        near = self.fractions.index[self._nearest_on_map(x, y, points)[0]]
-        origin = f"the latent of {near}, nearest here"
+        row = int(self._nearest_on_map(x, y, points)[0])
+        origin = "its latent"
         if moved := [name for name in (x, y) if name in COMPONENTS]:
             origin += f", moved along {' and '.join(moved)}"
         return Selection(
-            fractions, prediction, self._nearest_known(fractions.to_numpy()[0]), origin
+            str(self.fractions.index[row]),
+            self.data.labels.iloc[row],
+            self.predictions.iloc[row],
+            fractions,
+            prediction,
+            self._nearest_known(fractions.to_numpy()[0]),
+            origin,
         )
 
     def _nearest_on_map(self, x: str, y: str, points: Floats) -> NDArray[np.intp]:

@@ -25,8 +25,8 @@ _CELLS = 41
 _MARGIN = 0.08
 """Share of the alloys' range that the background reaches beyond them."""
 
-_HEIGHT, _WIDTH = 480, 720
-"""Pixels of the map."""
+_HEIGHT, _WIDTH = 460, 620
+"""Pixels of the map, which fits a notebook in a window of 1000."""
 
 _CURSOR = {
     "type": "circle",

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from pyro_hea.explain.explorer.map_figure import MapFigure
     from pyro_hea.spec import Target
 
-_LONGEST_BAR = 260
+_LONGEST_BAR = 180
 """Pixels of a bar of 100 at.%."""
+
+_LEGEND = (
+    "<small>Dots are alloys of the data. Grey ones have no label of what they are coloured by; "
+    "rings have the value 0. The grey background is what is predicted of the alloys that are "
+    "decoded there.</small>"
+)
 
 _MOUSE = {
     "decodes where it is pressed": ("press", False),
@@ -33,7 +39,8 @@ _MOUSE = {
 def build_panel(explorer: MapFigure) -> Any:
     """Controls, map, and the alloy under the cursor beside it, as one `ipywidgets.VBox`."""
     w: Any = import_module("ipywidgets")
-    words, kept = w.HTML(layout={"flex": "0 0 340px"}), w.HTML()
+    words, kept = w.HTML(layout={"flex": "1 1 260px", "min_width": "240px"}), w.HTML()
+    legend = w.HTML(_LEGEND)
     mouse = w.Dropdown(options=list(_MOUSE), description="the mouse")
     pointing: Any = import_module("pyro_hea.explain.explorer.pointer")
     pointer = pointing.Pointer()
@@ -58,9 +65,12 @@ def build_panel(explorer: MapFigure) -> Any:
     write(explorer.selection)
     return w.VBox(
         [
-            w.HBox(_menus(explorer, w)),
-            w.HBox([shown, words]),
-            w.HBox([*_sliders(explorer, w), mouse, button, kept], layout={"flex_flow": "row wrap"}),
+            w.HBox(_menus(explorer, w), layout={"flex_flow": "row wrap"}),
+            w.HBox([shown, words], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
+            w.HBox(
+                [*_sliders(explorer, w), mouse, button, kept, legend],
+                layout={"flex_flow": "row wrap"},
+            ),
         ]
     )
 
@@ -102,17 +112,25 @@ def _slider(explorer: MapFigure, target: Target, w: Any) -> Any:
 
 
 def _selection_html(selection: Selection, targets: Sequence[Target]) -> str:
-    """The alloy's name, its predictions with intervals and the nearest known alloys, as HTML."""
-    lines = [prediction_html(target, selection.prediction.iloc[0]) for target in targets]
+    """The alloy nearest on the map, then what is decoded there, as HTML.
+
+    Names of targets, classes, units and formulas may come from a stranger's model or table.
+    """
+    of_data = [prediction_html(target, selection.alloy_prediction) for target in targets]
+    decoded = [prediction_html(target, selection.prediction.iloc[0]) for target in targets]
     known = [
         f"{escape(str(formula))} ({100 * alloy['distance']:.1f} at.% away; {_labels(alloy)})"
         for formula, alloy in selection.known.iterrows()
     ]
     return (
-        f"<h3 class='pyro-hea-alloy'>{escape(_formula(selection))}</h3>{_bars(selection)}"
-        f"<p>{'<br>'.join(lines)}</p>"
+        f"<h3 class='pyro-hea-nearest'>{escape(selection.alloy)}</h3>"
+        f"<p>The nearest alloy of the data ({_labels(selection.labels)}).<br>"
+        f"Predicted: {'<br>'.join(of_data)}</p>"
+        f"<h4>Decoded here: <span class='pyro-hea-alloy'>{escape(_formula(selection))}</span></h4>"
+        f"{_bars(selection)}"
+        f"<p>{'<br>'.join(decoded)}</p>"
         f"<p>Decoded from {escape(selection.origin)}.</p>"
-        f"<p>Nearest known:<br>{'<br>'.join(known)}</p>"
+        f"<p>Nearest to it:<br>{'<br>'.join(known)}</p>"
     )
 
 
@@ -129,7 +147,7 @@ def _bars(selection: Selection) -> str:
 
 
 def _labels(alloy: pd.Series) -> str:
-    labels = alloy.drop("distance").dropna()
+    labels = alloy.drop("distance", errors="ignore").dropna()
     shown = {n: v if isinstance(v, str) else f"{v:g}" for n, v in labels.items()}
     return ", ".join(f"{escape(str(n))} = {escape(v)}" for n, v in shown.items()) or "unlabelled"
 

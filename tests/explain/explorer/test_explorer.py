@@ -1,11 +1,13 @@
 import re
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.errors import (
     DataError,
     MissingExtraError,
@@ -69,7 +71,9 @@ def test_the_answer_says_what_it_was_decoded_from(alloy_map, alloys):
     }.items():
         place = alloy_map.coordinates[[x, y]].iloc[3].to_numpy()
         answer = alloy_map.at(x, y, place, {"single_phase": 1.0})
-        assert answer.origin == f"the latent of {third}, nearest here{moved}"
+        assert answer.alloy == third
+        assert answer.origin == f"its latent{moved}"
+        pd.testing.assert_series_equal(answer.alloy_prediction, alloy_map.predictions.loc[third])
 
 
 def test_the_mouse_asks_for_the_alloy_or_moves_the_map(vae, alloys):
@@ -133,6 +137,64 @@ def test_the_panel_says_what_lies_under_the_cursor(explorer):
     assert sum(amounts) == pytest.approx(100, abs=0.01)
     assert amounts == sorted(amounts, reverse=True)
     assert f"Decoded from {answer.origin}" in words.value
+    first, decoded = words.value.split("Decoded here")
+    assert f"<h3 class='pyro-hea-nearest'>{answer.alloy}</h3>" in first
+    assert f"<b>{answer.alloy_prediction['single_phase']:.2f}</b>" in first
+    assert f"<b>{row['single_phase']:.2f}</b>" in decoded
+
+
+def test_grey_dots_and_rings_are_explained(explorer):
+    legend = explorer.panel.children[2].children[-1].value
+    assert "Grey ones have no label" in legend
+    assert "rings have the value 0" in legend
+
+
+def test_the_map_fits_a_notebook_in_a_window_of_1000_pixels(explorer):
+    beside = explorer.panel.children[1]
+    assert explorer.figure.layout.width <= 640
+    assert beside.layout.flex_flow == "row wrap"  # what is said goes below where there is no room
+
+
+def test_names_of_a_strangers_model_are_no_html(vae_of_kinds, alloys_of_kinds, monkeypatch):
+    from pyro_hea.explain.explorer.panel import _selection_html
+
+    explorer = vae_of_kinds.explore(alloys_of_kinds)
+    selection = explorer.at(0, 0)
+    evil = "<img src=x onerror=alert(1)>"
+    targets = []
+    for target in vae_of_kinds.spec.targets:
+        fields = {"name": f"{target.name}{evil}"}
+        if isinstance(target, Continuous):
+            fields["unit"] = evil
+        targets.append(target.model_copy(update=fields))
+    renamed = {t.name: f"{t.name}{evil}" for t in vae_of_kinds.spec.targets}
+
+    def poison(name):
+        known = next((n for n in sorted(renamed, key=len, reverse=True) if name.startswith(n)), "")
+        return renamed[known] + name.removeprefix(known) if known else name
+
+    changed = replace(
+        selection,
+        alloy=evil,
+        labels=selection.labels.rename(poison),
+        alloy_prediction=selection.alloy_prediction.rename(poison),
+        prediction=selection.prediction.rename(columns=poison, index=lambda _: evil),
+        fractions=selection.fractions.rename(index=lambda _: evil),
+        known=selection.known.rename(index=lambda _: evil, columns=poison),
+        origin=evil,
+    )
+    assert "<img" not in _selection_html(changed, targets)
+
+
+NORMAL = {"dist": "Normal", "loc": 5.0, "scale": 1.0}
+
+
+def test_the_repr_of_a_strangers_model_is_no_html():
+    evil = "<script>alert(1)</script>"
+    hardness = {"kind": "continuous", "unit": evil, "prior": NORMAL}
+    vae = DisentangledVAE(ModelSpec.from_mapping({"targets": {"hardness": hardness}}))
+    assert "script>" in repr(vae.spec)
+    assert "<script" not in vae._repr_html_()
 
 
 def test_without_widgets_it_is_a_static_figure_that_still_answers(vae, alloys, monkeypatch):

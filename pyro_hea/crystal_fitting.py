@@ -1,0 +1,127 @@
+"""A training run of crystals: from a dataset to an ensemble, on the loop that alloys have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from pyro_hea.alloys.dataset import Statistics
+from pyro_hea.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
+from pyro_hea.devices import seeded
+from pyro_hea.errors import DataError, UnknownTargetError, nearest
+from pyro_hea.fitting import TrainingRun
+from pyro_hea.inference import Trainer, count_label_folds
+from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
+from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
+from pyro_hea.program.crystals import CrystalModel
+from pyro_hea.program.sites import link_of
+from pyro_hea.spec import Continuous
+
+if TYPE_CHECKING:
+    from pyro_hea.posterior import Ensemble
+    from pyro_hea.spec import CrystalSpec
+
+_FEWEST = 10
+"""Crystals that a training needs."""
+
+
+def prepare_crystals(
+    spec: CrystalSpec,
+    data: CrystalDataset,
+    *,
+    seed: int,
+    folder: str | Path | None,
+    resume: bool,
+) -> TrainingRun:
+    """Check the data and make the first weights, or read the saved state.
+
+    Of each number, every member is not shown another part of the labels, by whole chemical
+    systems; by these it is stopped and calibrated.
+
+    Raises
+    ------
+    DataError
+        For a target without labels, or with labels of one value only.
+    UnknownTargetError
+        For a target that the dataset lacks.
+    MissingFileError, CheckpointError
+        Where nothing, or another training, is there to be resumed.
+    """
+    _check(spec, data)
+    vocabulary = CrystalVocabulary.of(data)
+    batch = crystal_batch(data, vocabulary, targets=list(spec.target_names))
+    bare = inputs_of(batch, vocabulary, {})
+    scales = _scales(spec, data)
+    statistics = Statistics(torch.zeros(1, 2), torch.zeros(1), torch.ones(1), scales)
+    with seeded(seed):
+        model = CrystalModel(spec, CrystalTables.of(vocabulary, bare), statistics)
+    ensemble = CrystalEnsemble(model, vocabulary, data, seed)
+    inputs = labelled_inputs(batch_inputs(ensemble, batch), spec)
+    trainer = Trainer(model, _in_folds(inputs, data, spec, seed), None, seed)
+    where = None if folder is None else Path(folder)
+    run = TrainingRun(cast("Ensemble", ensemble), trainer, [], where)
+    if resume:
+        run._resume()
+    run._save()
+    return run
+
+
+def _check(spec: CrystalSpec, data: CrystalDataset) -> None:
+    if len(data) < _FEWEST:
+        raise DataError(f"{len(data)} crystals are too few to learn from; give {_FEWEST} at least")
+    known = [str(name) for name in data.targets]
+    for name in spec.target_names:
+        if name not in known:
+            raise UnknownTargetError(
+                f"the crystals have no target '{name}'.{nearest(name, known)} They have "
+                f"{', '.join(known) or 'none'}"
+            )
+        labels = _labels(spec, data, name)
+        if np.unique(labels).size < 2:
+            raise DataError(
+                f"no two crystals have different labels of '{name}': give labels, or take the "
+                "target out of the spec"
+            )
+
+
+def _labels(spec: CrystalSpec, data: CrystalDataset, name: str) -> np.ndarray:
+    """Labels of a target that mean something; see `CrystalSpec.undefined_if`."""
+    labels = data.targets[name]
+    other = spec.undefined_if.get(name)
+    if other is not None:
+        labels = labels[~(data.targets[other] > 0.5)]
+    return labels.dropna().to_numpy(float)
+
+
+def _scales(spec: CrystalSpec, data: CrystalDataset) -> dict[str, tuple[float, float]]:
+    scales = {}
+    for target in spec.targets:
+        if isinstance(target, Continuous):
+            labels = torch.tensor(_labels(spec, data, target.name))
+            unbounded = link_of(target).inv(labels)
+            if not unbounded.isfinite().all():
+                raise DataError(
+                    f"'{target.name}' has labels that are not positive, of which there is no "
+                    "logarithm; blank them, or set transform: identity and positive: false"
+                )
+            scales[target.name] = float(unbounded.mean()), float(unbounded.std())
+    return scales
+
+
+def _in_folds(
+    inputs: CrystalInputs, data: CrystalDataset, spec: CrystalSpec, seed: int
+) -> CrystalInputs:
+    """Deal the labels of each number into folds, whole chemical systems together."""
+    systems, number = np.unique(data.info["chemical_system"], return_inverse=True)
+    number_of_folds = count_label_folds(spec.training.members)
+    fold = np.random.default_rng(seed).permutation(len(systems)) % number_of_folds
+    of_crystal = torch.tensor(fold[number])
+    folds = {}
+    for target in spec.targets:
+        known = inputs.known(target.name)
+        if isinstance(target, Continuous) and int(known.sum()) >= number_of_folds:
+            folds[target.name] = of_crystal.masked_fill(~known, -1)
+    return cast("CrystalInputs", inputs.replaced(label_folds=folds))

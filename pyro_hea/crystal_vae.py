@@ -1,0 +1,275 @@
+"""`CrystalVAE`: the face of crystals, thin over the same rooms as that of alloys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, cast
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_hea.crystal_fitting import prepare_crystals
+from pyro_hea.crystals import CrystalDataset
+from pyro_hea.design import crystals as designing
+from pyro_hea.design.crystal_constraints import AnyConstraint
+from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
+from pyro_hea.design.wishes import Wish
+from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.fitting import history_table
+from pyro_hea.inference import EpochRecord
+from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
+from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
+from pyro_hea.posterior.crystal_ensemble import (
+    CrystalEnsemble,
+    Formulas,
+    Structures,
+    dataset_of,
+)
+from pyro_hea.posterior.crystal_predictions import (
+    crystal_posterior,
+    encode_crystals,
+    predict_crystals,
+    predict_formulas,
+)
+from pyro_hea.spec import CrystalSpec
+
+if TYPE_CHECKING:
+    import arviz as az
+
+
+class CrystalVAE:
+    """A variational autoencoder of crystals with a latent of composition and one of structure.
+
+    Parameters
+    ----------
+    spec : CrystalSpec, optional
+        The default is `CrystalSpec.shipped("crystals")`.
+
+    Examples
+    --------
+    >>> from pyro_hea import CrystalSpec, CrystalVAE, load_crystals
+    >>> small = CrystalSpec(training={"members": 1, "epochs": 1}, head={"hidden": [8]})
+    >>> crystals = load_crystals().take(slice(0, 300)).of_size(8)
+    >>> vae = CrystalVAE(small).fit(crystals, progress=False)
+    >>> vae.predict("NaCl").columns[:3].tolist()
+    ['prototype', 'prototype_probability', 'metal']
+    """
+
+    def __init__(self, spec: CrystalSpec | None = None) -> None:
+        self.spec = spec or CrystalSpec()
+        self._ensemble: CrystalEnsemble | None = None
+        self._records: list[EpochRecord] = []
+
+    def __repr__(self) -> str:
+        targets = ", ".join(self.spec.target_names)
+        if self._ensemble is None:
+            return f"CrystalVAE({targets}; not fitted)"
+        vocabulary = self.ensemble.vocabulary
+        return (
+            f"CrystalVAE({targets}; {self.ensemble.members} members, {len(self.ensemble.known)} "
+            f"crystals, {len(vocabulary.formula_types)} formula types, "
+            f"{len(vocabulary.prototypes)} prototypes)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p><pre>{self.spec!r}</pre>"
+
+    @property
+    def ensemble(self) -> CrystalEnsemble:
+        """The trained members; an error before `fit` or `load`."""
+        if self._ensemble is None:
+            raise NotFittedError("this model is not trained yet: call fit(...) or load(folder)")
+        return self._ensemble
+
+    # Training.
+
+    def fit(
+        self,
+        data: CrystalDataset,
+        *,
+        seed: int = 0,
+        progress: bool = True,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on labelled and unlabelled crystals together.
+
+        Parameters
+        ----------
+        data : CrystalDataset
+        seed : int
+        progress : bool
+            Show a progress bar.
+        checkpoint : path, optional
+            Folder into which the state of the training is saved as it goes and when it is
+            interrupted.
+        resume : bool
+            Continue from the state in `checkpoint`, to the same result as without interruption.
+
+        Returns
+        -------
+        CrystalVAE
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Without two different labels of a target.
+        UnknownTargetError
+            For a target that the crystals lack.
+        TrainingDivergedError
+        """
+        run = prepare_crystals(self.spec, data, seed=seed, folder=checkpoint, resume=resume)
+        self._ensemble, self._records = cast("CrystalEnsemble", run.ensemble), run.records
+        run.train(progress)
+        self._ensemble.model.eval()
+        return self
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch and member; `loss` in nats per crystal. See `DisentangledVAE`."""
+        return history_table(self._records, self.spec.training.members)
+
+    # Answers.
+
+    def predict(self, crystals: Structures | Formulas) -> pd.DataFrame:
+        """Predict each target, with its uncertainty.
+
+        Parameters
+        ----------
+        crystals : CrystalDataset, pymatgen structures, or formulas
+            Of a formula the structure is not known: predictions are averaged over the structures
+            that it may have, by their probability.
+
+        Returns
+        -------
+        DataFrame
+            By id or by formula, columns as of `DisentangledVAE.predict`; numbers that metals do
+            not have are as if the crystal was none. Formulas have `prototype` and
+            `prototype_probability` besides.
+        """
+        if _are_formulas(crystals):
+            return predict_formulas(self.ensemble, cast("Formulas", crystals))
+        return predict_crystals(self.ensemble, dataset_of(cast("Structures", crystals)))
+
+    def encode(self, crystals: Structures, member: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Centres of z_composition and of z_structure in one member, one table each, by id."""
+        return encode_crystals(self.ensemble, dataset_of(crystals), self._member(member))
+
+    def decode(
+        self,
+        z_composition: pd.DataFrame,
+        z_structure: pd.DataFrame,
+        like: Structures,
+        member: int = 0,
+    ) -> CrystalDesigns:
+        """Crystals that one member decodes.
+
+        Parameters
+        ----------
+        z_composition, z_structure : DataFrame, shape (N, d)
+            As `encode` gives them.
+        like : crystals
+            N crystals that give formula types and targets.
+        member : int
+        """
+        single = self.ensemble.of_member(self._member(member))
+        given = single.inputs(dataset_of(like))
+        latents = []
+        for z, dim in (
+            (z_composition, self.spec.composition.dim),
+            (z_structure, self.spec.structure.dim),
+        ):
+            values = np.asarray(z, float)
+            if values.shape != (len(given), dim):
+                raise DataError(
+                    f"latents have shape {values.shape}; for {len(given)} crystals and this model "
+                    f"it has to be ({len(given)}, {dim})"
+                )
+            latents.append(torch.tensor(values, dtype=torch.float32)[None])
+        z_c, z_s = latents
+        return designs_of(self.ensemble, decode_crystals(single, z_c, z_s, given))
+
+    def reconstruct(self, crystals: Structures) -> CrystalDesigns:
+        """Crystals decoded from their own latents, over all members."""
+        given = self.ensemble.inputs(dataset_of(crystals))
+        latents = self.ensemble.encode(given)
+        return designs_of(self.ensemble, decode_crystals(self.ensemble, *latents, given))
+
+    def swap(self, composition: Structures, structure: Structures) -> CrystalDesigns:
+        """Composition of one crystal, structure of another; see `pyro_hea.design.crystals.swap`."""
+        return designing.swap(self.ensemble, composition, structure)
+
+    def substitute(self, structure: Structures, elements: Mapping[str, str]) -> CrystalDesigns:
+        """Put other elements in the places of a crystal, as {"Sr": "Ba"}."""
+        return designing.substitute(self.ensemble, structure, elements)
+
+    def polymorphs(self, formula: str, n: int = 5) -> CrystalDesigns:
+        """The most probable structures of a formula, with their probabilities."""
+        return designing.polymorphs(self.ensemble, formula, n)
+
+    def design(
+        self,
+        targets: Mapping[str, Wish],
+        constraints: Sequence[AnyConstraint] = (),
+        *,
+        n: int = 50,
+        seed: int = 0,
+    ) -> CrystalDesigns:
+        """Draw new crystals that are predicted to have the wished-for targets.
+
+        Parameters
+        ----------
+        targets : mapping of target to wish
+            As {"gap": (0.5, 1.5), "acoustic_debye_temperature": ("<", 60)}.
+        constraints : sequence of constraints
+            Those of alloys on elements, and `SpaceGroups`, `CrystalSystems`, `Prototypes`,
+            `MaxAtoms`, `Neutral`, `ShortestDistance`. Each holds exactly.
+        n : int
+        seed : int
+        """
+        return designing.design_crystals(self.ensemble, targets, constraints, n=n, seed=seed)
+
+    def sample(self, n: int = 100, *, seed: int = 0) -> CrystalDesigns:
+        """Draw crystals from the model, with nothing wished for."""
+        return designs_of(self.ensemble, draw_crystals(self.ensemble, n, seed))
+
+    def posterior(
+        self, crystals: Structures, *, draws: int = 100, seed: int = 0
+    ) -> az.InferenceData:
+        """Draw targets and latents of crystals from the guide; `chain` is the member."""
+        return crystal_posterior(self.ensemble, dataset_of(crystals), draws, seed)
+
+    def _member(self, member: int) -> int:
+        if not 0 <= member < self.ensemble.members:
+            raise DataError(
+                f"there is no member {member}; this model has 0 to {self.ensemble.members - 1}"
+            )
+        return member
+
+    # Files.
+
+    def save(self, directory: str | Path) -> None:
+        """Write weights (safetensors) and manifest (JSON) into a folder."""
+        save_crystals(self.ensemble, directory)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read a saved model, after checking that it is whole and fits this release.
+
+        Raises
+        ------
+        MissingFileError, CheckpointError
+        """
+        ensemble = load_saved_crystals(directory)
+        vae = cls(ensemble.spec)
+        vae._ensemble = ensemble
+        return vae
+
+
+def _are_formulas(crystals: object) -> bool:
+    if isinstance(crystals, str):
+        return True
+    return isinstance(crystals, Sequence) and bool(crystals) and isinstance(crystals[0], str)

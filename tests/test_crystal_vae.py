@@ -1,0 +1,305 @@
+"""The face of crystals: training, answers, designs and files of a small model."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_hea import (
+    CrystalSpec,
+    CrystalSystems,
+    CrystalVAE,
+    ForbiddenElements,
+    MaxAtoms,
+    MaxElements,
+    RequiredElements,
+    SpaceGroups,
+    load_crystals,
+)
+from pyro_hea.crystals import CrystalDataset
+from pyro_hea.design import FeatureBounds
+from pyro_hea.design.crystal_result import CrystalDesigns
+from pyro_hea.errors import (
+    CheckpointError,
+    ConstraintError,
+    DataError,
+    DesignWarning,
+    FormulaError,
+    NotFittedError,
+    UnknownTargetError,
+)
+
+NUMBER = {"kind": "continuous", "calibration": None}
+SMALL = {
+    "targets": {
+        "metal": {},
+        "gap": NUMBER
+        | {
+            "positive": False,
+            "transform": "identity",
+            "prior": {"dist": "Normal", "loc": 2, "scale": 2},
+        },
+        "acoustic_debye_temperature": NUMBER | {"prior": {"dist": "Normal", "loc": 5, "scale": 1}},
+    },
+    "undefined_if": {"gap": "metal"},
+    "composition": {"dim": 4, "flow": {"layers": 2, "hidden": 8, "bins": 1}},
+    "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [16]}},
+    "head": {"hidden": [16]},
+    "encoder": {"hidden": [16]},
+    "decoder": {"hidden": [16]},
+    "training": {"members": 2, "epochs": 6, "batch_size": 32, "distillation": None, "mixup": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def spec() -> CrystalSpec:
+    return CrystalSpec.from_mapping(SMALL)
+
+
+@pytest.fixture(scope="module")
+def crystals() -> CrystalDataset:
+    """Binary compounds of at most four atoms, half of which have labels of phonons."""
+    every = load_crystals()
+    text = every.text.str.count(";").to_numpy()
+    some = every.take(np.flatnonzero(text <= 1)[::9]).of_size(4)
+    return some.take(np.arange(min(len(some), 160)))
+
+
+@pytest.fixture(scope="module")
+def vae(crystals, spec) -> CrystalVAE:
+    return CrystalVAE(spec).fit(crystals, seed=0, progress=False)
+
+
+def test_it_says_what_it_is(vae, spec):
+    assert "not fitted" in repr(CrystalVAE(spec))
+    assert "2 members" in repr(vae)
+    assert "prototypes" in vae._repr_html_()
+    with pytest.raises(NotFittedError, match="call fit"):
+        CrystalVAE().predict("NaCl")
+
+
+def test_the_same_seed_gives_the_same_model_and_resumes_to_the_same_bits(
+    vae, crystals, spec, tmp_path
+):
+    import pyro_hea.fitting as fitting
+
+    half = tmp_path / "half"
+    with pytest.MonkeyPatch.context() as patch:
+        epochs = fitting.Trainer.epochs
+
+        def three(trainer):
+            for record in epochs(trainer):
+                yield record
+                if record.epoch == 3:
+                    raise KeyboardInterrupt
+
+        patch.setattr(fitting.Trainer, "epochs", three)
+        with pytest.raises(KeyboardInterrupt):
+            CrystalVAE(spec).fit(crystals, seed=0, progress=False, checkpoint=half)
+    resumed = CrystalVAE(spec).fit(crystals, seed=0, progress=False, checkpoint=half, resume=True)
+    for name, weight in vae.ensemble.model.state_dict().items():
+        np.testing.assert_array_equal(weight, resumed.ensemble.model.state_dict()[name], name)
+    with pytest.raises(CheckpointError, match="another seed"):
+        CrystalVAE(spec).fit(crystals, seed=1, progress=False, checkpoint=half, resume=True)
+
+
+def test_predicts_structures_and_formulas(vae, crystals):
+    some = crystals.take(np.arange(5))
+    table = vae.predict(some)
+    assert table.index.tolist() == some.ids
+    pd.testing.assert_frame_equal(
+        vae.predict(list(some.structures)).reset_index(drop=True),
+        table.reset_index(drop=True),
+        rtol=0.05,
+    )
+    assert (table["gap_low"] < table["gap_high"]).all()
+    formulas = vae.predict(["NaCl", "MgO"])
+    assert formulas.index.tolist() == ["NaCl", "MgO"]
+    assert formulas["prototype_probability"].between(0, 1).all()
+    assert np.isfinite(formulas.select_dtypes("number").to_numpy()).all()
+
+
+def test_a_formula_is_the_mixture_of_its_structures(vae):
+    shown = vae.polymorphs("NaCl", 8)
+    weight = shown.table["probability"].to_numpy()
+    keep = weight > 0.02
+    metal = np.average(shown.table["metal"][keep], weights=weight[keep])
+    assert vae.predict("NaCl")["metal"].item() == pytest.approx(metal, rel=0.05)
+
+
+def test_encodes_to_two_tables_and_decodes_those(vae, crystals):
+    some = crystals.take(np.arange(4))
+    composition, structure = vae.encode(some)
+    assert composition.shape == (4, 4)
+    assert structure.shape == (4, 8)
+    decoded = vae.decode(composition, structure, some)
+    assert decoded.table["prototype"].tolist() == some.info["prototype"].tolist()
+    with pytest.raises(DataError, match="has to be"):
+        vae.decode(composition.iloc[:, :2], structure, some)
+    with pytest.raises(DataError, match="no member 2"):
+        vae.encode(some, member=2)
+
+
+def test_polymorphs_have_the_formula_and_falling_probabilities(vae):
+    found = vae.polymorphs("NaCl", 4)
+    assert set(found.table["formula"]) == {"NaCl"}
+    assert (np.diff(found.table["probability"]) <= 0).all()
+    assert found.table["probability"].sum() <= 1 + 1e-6
+    assert len(set(found.crystals)) == 4
+
+
+def test_a_substitution_changes_elements_alone(vae, crystals):
+    row = crystals.formulas.index(next(f for f in crystals.formulas if "O" in f and "Os" not in f))
+    oxide = crystals.take([row])
+    (metal,) = set(oxide.crystals[0].counts) - {"O"}
+    made = vae.substitute(oxide, {metal: "Sr" if metal != "Sr" else "Ca"})
+    assert made.table["prototype"].tolist() == oxide.info["prototype"].tolist()
+    old, new = oxide.crystals[0], made.crystals[0]
+    assert sorted(new.counts.values()) == sorted(old.counts.values())
+    assert new.letters["O"] == old.letters["O"]
+    with pytest.raises(DataError, match="holds no Xe"):
+        vae.substitute(oxide, {"Xe": "Kr"})
+    with pytest.raises(DataError, match="one element in two places"):
+        vae.substitute(oxide, {metal: "O"})
+
+
+def test_a_swap_takes_the_structure_of_the_other(vae, crystals):
+    kinds = crystals.info["prototype"]
+    ab = [i for i, c in enumerate(crystals.crystals) if sorted(c.counts.values()) == [1, 1]]
+    first = ab[0]
+    second = next(i for i in ab if kinds.iloc[i] != kinds.iloc[first])
+    made = vae.swap(crystals.take([first]), crystals.take([second]))
+    assert made.table["prototype"].tolist() == [kinds.iloc[second]]
+    other = next(i for i, c in enumerate(crystals.crystals) if len(c.counts) == 1)
+    with pytest.raises(DataError, match="different stoichiometries"):
+        vae.swap(crystals.take([first]), crystals.take([other]))
+
+
+@pytest.fixture(scope="module")
+def designs(vae) -> CrystalDesigns:
+    constraints = [
+        ForbiddenElements("Pb", "Tl"),
+        MaxElements(2),
+        MaxAtoms(4),
+        CrystalSystems("cubic", "hexagonal"),
+    ]
+    wishes = {"gap": (0.5, 4), "acoustic_debye_temperature": ("<", 300)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DesignWarning)
+        return vae.design(wishes, constraints, n=6)
+
+
+class TestDesigns:
+    def test_constraints_hold_exactly(self, designs):
+        assert len(designs) > 0
+        for crystal in designs.crystals:
+            assert not {"Pb", "Tl"} & set(crystal.counts)
+            assert len(crystal.counts) <= 2
+            assert crystal.atoms <= 4
+            assert crystal.group.crystal_system in {"cubic", "hexagonal"}
+        assert (designs.table["distance_over_radii"] >= 0.75).all()
+
+    def test_the_same_seed_gives_the_same_designs(self, vae):
+        wish = {"metal": 0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DesignWarning)
+            first, second = (vae.design(wish, n=3, seed=4) for _ in range(2))
+        pd.testing.assert_frame_equal(first.table, second.table)
+
+    def test_they_are_sorted_and_drawn(self, designs, vae):
+        assert (np.diff(designs.table["all_wishes"]) <= 1e-9).all()
+        drawn = designs.idata["posterior"]
+        assert dict(drawn.sizes)["chain"] == vae.ensemble.members
+        assert dict(drawn.sizes)["draw"] == len(designs)
+        np.testing.assert_allclose(
+            drawn["all_wishes"].mean("chain"), designs.table["all_wishes"], rtol=1e-5
+        )
+
+    def test_they_are_new_and_say_what_is_nearest(self, designs, crystals):
+        assert designs.table["nearest"].isin(crystals.ids).all()
+        assert set(designs.table.columns) >= {"new", "match", "nearest_formula"}
+
+    def test_they_write_files_and_pictures(self, designs, tmp_path):
+        from pymatgen.core import Structure
+
+        files = designs.write_cif(tmp_path / "cif")
+        assert len(files) == len(designs)
+        read = Structure.from_file(files[0])
+        assert read.composition.reduced_formula == designs.table["formula"][0]
+        axes = designs.plot(0)
+        assert designs.table["formula"][0] in axes.get_title()
+        assert len(designs.structures) == len(designs)
+        assert "formula" in designs._repr_html_()
+
+
+class TestBadInput:
+    def test_a_wish_for_a_target_never_measured(self, vae):
+        with pytest.raises(UnknownTargetError, match=r"no target 'gaps'\. Did you mean 'gap'"):
+            vae.design({"gaps": (1, 2)})
+
+    def test_a_wish_that_contradicts_itself(self, vae):
+        with pytest.raises(ConstraintError, match="only where 'metal' is 0"):
+            vae.design({"gap": (1, 2), "metal": 1})
+
+    def test_a_space_group_that_no_formula_has(self, vae):
+        with pytest.raises(ConstraintError, match="no prototype of a training crystal"):
+            vae.design({"gap": (1, 2)}, [SpaceGroups(3)])
+        with pytest.raises(ConstraintError, match="1 to 230"):
+            SpaceGroups(231)
+        with pytest.raises(ConstraintError, match="Did you mean 'cubic'"):
+            CrystalSystems("cubical")
+
+    def test_constraints_that_clash_or_read_alloys(self, vae):
+        with pytest.raises(ConstraintError, match="O"):
+            vae.design({"metal": 0}, [RequiredElements("O"), ForbiddenElements("O")])
+        with pytest.raises(ConstraintError, match="features of alloys"):
+            vae.design({"metal": 0}, [FeatureBounds("valence_electron_concentration", 4, 5)])
+
+    def test_formulas_that_are_none(self, vae):
+        with pytest.raises(FormulaError, match="no element 'Xy'"):
+            vae.predict("Xy2")
+        with pytest.raises(FormulaError, match="no formula"):
+            vae.predict("(Na")
+        with pytest.raises(FormulaError, match="whole numbers"):
+            vae.predict("Na0.5Cl0.5")
+        with pytest.raises(DataError, match="stoichiometry 3:7"):
+            vae.predict("Na3Cl7")
+
+    def test_targets_that_cannot_be_learnt(self, crystals, spec):
+        with pytest.raises(UnknownTargetError, match="no target 'gap'"):
+            CrystalVAE(spec).fit(
+                CrystalDataset(crystals.text, crystals.targets.drop(columns="gap"))
+            )
+        blank = crystals.targets.assign(gap=np.nan)
+        with pytest.raises(DataError, match="different labels of 'gap'"):
+            CrystalVAE(spec).fit(CrystalDataset(crystals.text, blank))
+        with pytest.raises(DataError, match="too few"):
+            CrystalVAE(spec).fit(crystals.take(np.arange(3)))
+
+
+def test_draws_of_the_posterior_have_names(vae, crystals):
+    some = crystals.take(np.arange(3))
+    idata = vae.posterior(some, draws=4, seed=1)
+    drawn = idata["posterior"]
+    assert drawn["z_composition"].dims == ("chain", "draw", "crystal", "z_composition_dim")
+    assert dict(drawn.sizes)["draw"] == 4
+    known = some.targets["gap"].to_numpy()
+    known = np.where(known > 0, known, np.nan)
+    rows = ~np.isnan(known)
+    np.testing.assert_allclose(drawn["gap"][0, 0].to_numpy()[rows], known[rows], rtol=1e-5)
+
+
+def test_a_saved_model_answers_the_same(vae, crystals, tmp_path):
+    vae.save(tmp_path)
+    loaded = CrystalVAE.load(tmp_path)
+    some = crystals.take(np.arange(5))
+    assert loaded.spec == vae.spec
+    pd.testing.assert_frame_equal(loaded.predict(some), vae.predict(some))
+    pd.testing.assert_frame_equal(
+        loaded.polymorphs("NaCl", 2).table, vae.polymorphs("NaCl", 2).table
+    )
+    (file,) = tmp_path.glob("crystals*.safetensors")
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="truncated"):
+        CrystalVAE.load(tmp_path)
