@@ -7,7 +7,7 @@ Examples
 --------
 >>> from pyro_hea import ModelSpec, load_alloys
 >>> data = load_alloys("borg2020").take(range(60))
->>> quick = {"steps": 10, "synthetic_alloys": 200}
+>>> quick = {"steps": 300, "synthetic_alloys": 500}
 >>> spec = ModelSpec(training={"members": 2, "epochs": 2, "distillation": quick})
 >>> AlloyRegressor(spec).fit(data.fractions, data.labels["hardness"]).predict(
 ...     data.fractions.head(3)
