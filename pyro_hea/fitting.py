@@ -405,10 +405,11 @@ def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measureme
 def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
     """Deal the labels of each number into folds; each member leaves out another fold."""
     rng, folds = np.random.default_rng(ensemble.seed), {}
-    count = count_label_folds(ensemble.members)
     for target in ensemble.spec.targets:
         rows = batch.known(target.name).nonzero()[:, 0].cpu()
         if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
+            distilled = target.name in ensemble.spec.distilled_targets
+            count = count_label_folds(ensemble.members) if distilled else LABEL_FOLDS
             fold = torch.full((len(batch),), -1)
             fold[rows] = torch.tensor(rng.permutation(len(rows)) % count)
             folds[target.name] = fold.to(ensemble.device)

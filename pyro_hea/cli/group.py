@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import Any, TextIO
 
 import click
 
-from pyro_hea.errors import PyroHEAError
+from pyro_hea.errors import PyroHEAError, PyroHEAWarning
 
 
 class _Commands(click.Group):
-    """Prints the package's own errors as a message, and an interrupt as such."""
+    """Prints the package's own errors and warnings as messages, and an interrupt as such."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with warnings.catch_warnings():
+                warnings.showwarning = _echo_warning
+                return super().invoke(context)
         except PyroHEAError as error:
             raise click.ClickException(str(error)) from error
+
+
+def _echo_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning without the line that gave it, which is no line of the user's."""
+    kind = "Warning" if issubclass(category, PyroHEAWarning) else category.__name__
+    click.echo(f"{kind}: {message}", err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -73,5 +73,5 @@ def number_moments(
                 means.append(tree.tree_.value[leaves, 0, 0])
                 variances.append(tree.tree_.impurity[leaves])
         own[:, 0] = np.mean(means, 0)
-        own[:, 1] = np.sqrt(np.mean(variances, 0) + np.var(means, 0))
+        own[:, 1] = np.sqrt(np.maximum(np.mean(variances, 0), 0) + np.var(means, 0))
     return torch.tensor(moments).to(batch.features)

@@ -200,7 +200,7 @@ def head_loss(
 
 
 def count_label_folds(members: int) -> int:
-    """Folds of the labels of a number: one a member, so that each label is withheld from one.
+    """Folds of the labels of a distilled number: one a member, so that each is withheld from one.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def count_label_folds(members: int) -> int:
 def withheld_labels(batch: AlloyBatch, name: str, members: int) -> Tensor:
     """Which labels of a number are withheld from each member in training, (K, N)."""
     fold = torch.arange(members, device=batch.label_folds[name].device)
-    part = fold % count_label_folds(members)
+    part = fold % LABEL_FOLDS
     return batch.label_folds[name] == part.unsqueeze(-1)
 
 

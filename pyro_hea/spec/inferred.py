@@ -77,6 +77,10 @@ class Inference(NamedTuple):
         )
 
 
+_DISTILLED_NUMBERS = 100
+"""Labels of a number below which its head learns by distillation."""
+
+
 def infer_targets(data: AlloyDataset, names: Sequence[str] | None = None) -> Inference:
     """Infer a target for each measured column of a dataset.
 
@@ -168,6 +172,17 @@ def with_priors_of_data(targets: Sequence[Target], data: AlloyDataset) -> dict[s
                 inside = numbers[(numbers > low) & (numbers < high)]
                 found[target.name] = prior_of_values(inside, target.transform)
     return found
+
+
+def has_few_numbers(targets: Sequence[Target], data: AlloyDataset) -> bool:
+    """Whether a number has so few labels that its head learns better by distillation."""
+    labels = data.labels
+    return any(
+        isinstance(target, Continuous)
+        and target.name in labels
+        and labels[target.name].count() < _DISTILLED_NUMBERS
+        for target in targets
+    )
 
 
 def warn_of_few_labels(targets: Sequence[Target], data: AlloyDataset) -> None:

@@ -14,7 +14,12 @@ from pyro_hea.spec.declaration import Declaration, spec_error
 from pyro_hea.spec.display import spec_html, spec_repr
 from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.former_keys import renamed
-from pyro_hea.spec.inferred import infer_targets, warn_of_few_labels, with_priors_of_data
+from pyro_hea.spec.inferred import (
+    has_few_numbers,
+    infer_targets,
+    warn_of_few_labels,
+    with_priors_of_data,
+)
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
 from pyro_hea.spec.names import check_names_of_targets
 from pyro_hea.spec.priors import Prior
@@ -113,9 +118,9 @@ class ProgramSpec(Declaration):
     def distilled_targets(self) -> tuple[str, ...]:
         """Targets whose heads learn by distillation, where `training` declares one.
 
-        The teacher sees features and conditions alone. So these are numbers, binary and
-        categorical targets that depend on no other target, have no expert's prior, and no
-        `reports`.
+        The teacher sees features and conditions alone. So these are binary and categorical
+        targets, and numbers where `training.distillation.numbers` is true, that depend on no
+        other target, have no expert's prior, and no `reports`.
 
         Examples
         --------
@@ -124,14 +129,15 @@ class ProgramSpec(Declaration):
         >>> ModelSpec().with_(training__distillation=None).distilled_targets
         ()
         """
-        if self.training.distillation is None:
+        distillation = self.training.distillation
+        if distillation is None:
             return ()
         return tuple(
             target.name
             for target in self.targets
             if not target.given
             and (
-                isinstance(target, Continuous)
+                (isinstance(target, Continuous) and distillation.numbers)
                 or (
                     isinstance(target, Binary | Categorical)
                     and target.reports is None
@@ -216,7 +222,8 @@ class ProgramSpec(Declaration):
         """A spec for every measured column of a dataset.
 
         Kinds, units, transforms, priors and conditions are inferred; see
-        `pyro_hea.spec.inferred.infer_targets` for the rules.
+        `pyro_hea.spec.inferred.infer_targets` for the rules. Heads of numbers learn by distillation
+        where one has fewer than a hundred labels.
 
         Parameters
         ----------
@@ -248,7 +255,10 @@ class ProgramSpec(Declaration):
         ('HV', 'log')
         """
         inferred = infer_targets(data, targets)
-        spec = cls(targets=inferred.targets).with_(**changes)
+        spec = cls(targets=inferred.targets)
+        if has_few_numbers(spec.targets, data):
+            spec = spec.with_(training__distillation__numbers=True)
+        spec = spec.with_(**changes)
         if verbose:
             print(inferred)
         warn_of_few_labels(spec.targets, data)

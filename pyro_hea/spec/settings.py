@@ -143,11 +143,14 @@ class Distillation(Declaration):
         members, each of which has its own teacher.
     steps : int
         Optimiser steps of the heads.
+    numbers : bool
+        Whether heads of numbers learn from a teacher too, which helps where labels are few.
     """
 
     synthetic_alloys: Count = 30_000
     trees: Count = 400
     steps: Count = 1000
+    numbers: bool = False
 
 
 class Training(Declaration):

@@ -316,7 +316,8 @@ HARDNESS = {"kind": "continuous", "unit": "HV", "calibration": "tails"}
 def numbers(alloys_of_kinds):
     """A prepared run on a number alone, with its teacher's moments and its label folds."""
     spec = ModelSpec.from_mapping(SMALL | {"targets": {"hardness": HARDNESS}})
-    run = prepared(spec.with_(training__members=4), alloys_of_kinds)
+    spec = spec.with_(training__members=4, training__distillation__numbers=True)
+    run = prepared(spec, alloys_of_kinds)
     model, batch = run.ensemble.model, run.trainer.data
     teacher = distillation_set(model, [batch], run.ensemble.feature_map, 0)
     return model, batch, teacher

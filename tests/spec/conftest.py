@@ -39,6 +39,8 @@ number = st.floats(-1e6, 1e6, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3
 positive = st.floats(2**-20, 1e6, width=32)
 probability = st.floats(2**-20, 1 - 2**-20, width=32)
 widths = st.integers(1, 4096)
+logit = st.floats(-100, 100, width=32)
+"""Beyond these, single precision loses what tells two classes apart."""
 
 
 def shares(n):
@@ -50,8 +52,8 @@ def shares(n):
 def argument(name, key):
     """Values of one argument of a distribution."""
     if key in ("probs", "logits"):
-        several = {"probs": shares(3), "logits": st.tuples(number, number, number)}
-        one = {"probs": probability, "logits": number}
+        several = {"probs": shares(3), "logits": st.tuples(logit, logit, logit)}
+        one = {"probs": probability, "logits": logit}
         return (several if name == "Categorical" else one)[key]
     if name == "StableWithLogProb" and key in ("stability", "skew"):
         return st.floats(0.5, 1.0, exclude_max=True)
