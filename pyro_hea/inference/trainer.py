@@ -167,7 +167,7 @@ class Trainer:
             try:
                 record = self._epoch(before)
             except BaseException as error:  # an interrupt too: half an epoch cannot be resumed
-                self.restore(before)
+                self._set(before)
                 if isinstance(error, TrainingDivergedError):
                     self.keep_best()
                 raise
@@ -178,7 +178,7 @@ class Trainer:
             warnings.filterwarnings("ignore", "Encountered NaN")
             loss = float(self._train_epoch())
             if not math.isfinite(loss):  # checked once an epoch, since each check takes time
-                self.restore(before)
+                self._set(before)
                 loss = float(self._train_epoch(checked=True))
         parameters = dict(self.model.named_parameters())
         finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
@@ -341,7 +341,12 @@ class Trainer:
         CheckpointError
             For a tensor that is missing, unknown, or of another shape or type than this training's.
         """
-        tensors = self._checked(tensors)
+        self._check_state(tensors)
+        self._set(tensors)
+
+    def _set(self, tensors: dict[str, Tensor]) -> None:
+        """Go to a state of this training."""
+        tensors = {name: value.clone() for name, value in tensors.items()}
         self._optimizer.state.clear()
         for n, p in self.model.named_parameters():
             p.data.copy_(tensors[f"weights.{n}"])
@@ -357,8 +362,8 @@ class Trainer:
         states = {name: tensors[name] for name in self._random_states if name in tensors}
         self._random_states = self._random_states | states
 
-    def _checked(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Copies of the tensors of a state, each compared with what this training has there."""
+    def _check_state(self, tensors: dict[str, Tensor]) -> None:
+        """Compare each tensor of a state with what this training has there."""
         moments = {
             f"optimizer.{key}.{name}": torch.zeros(()) if key == "step" else parameter
             for name, parameter in self._trained.items()
@@ -389,7 +394,6 @@ class Trainer:
             torch.Generator().set_state(tensors["rng"])
         except RuntimeError as error:
             raise CheckpointError(f"'rng' of the training state is none: {error}") from None
-        return {name: value.clone() for name, value in tensors.items()}
 
 
 def _mean(losses: list[Tensor], members: int) -> Tensor:

@@ -54,7 +54,14 @@ def read_yaml(path: str | Path, what: str, error: type[PyroHEAError]) -> Any:
         return yaml.load(text, _Loader)
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror or fault}") from None
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as fault:
+    except (
+        yaml.YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as fault:
         raise error(f"{path}: not YAML: {str(fault)[:500]}") from None
 
 

@@ -189,12 +189,11 @@ def test_names_of_a_strangers_model_are_no_html(vae_of_kinds, alloys_of_kinds, m
 NORMAL = {"dist": "Normal", "loc": 5.0, "scale": 1.0}
 
 
-def test_the_repr_of_a_strangers_model_is_no_html():
-    evil = "<script>alert(1)</script>"
-    hardness = {"kind": "continuous", "unit": evil, "prior": NORMAL}
+def test_the_repr_of_a_model_is_escaped():
+    hardness = {"kind": "continuous", "unit": "a < b & c", "prior": NORMAL}  # tags are refused
     vae = DisentangledVAE(ModelSpec.from_mapping({"targets": {"hardness": hardness}}))
-    assert "script>" in repr(vae.spec)
-    assert "<script" not in vae._repr_html_()
+    assert "a < b & c" in repr(vae.spec)
+    assert "a &lt; b &amp; c" in vae._repr_html_()
 
 
 def test_without_widgets_it_is_a_static_figure_that_still_answers(vae, alloys, monkeypatch):
