@@ -158,7 +158,7 @@ class TestDistillationSet:
         ({"kind": "ordinal", "levels": ["low", "high"]}, False),
         (
             {"kind": "continuous", "unit": "HV", "prior": {"dist": "Normal", "loc": 0, "scale": 1}},
-            True,
+            False,
         ),
     ],
 )
@@ -168,6 +168,11 @@ def test_targets_that_are_distilled(body, expected):
     assert alone.with_(training__distillation=None).distilled_targets == ()
     given_another = ModelSpec(targets={"other": None, "one": {**body, "given": ["other"]}})
     assert given_another.distilled_targets == ("other",)
+
+
+def test_numbers_are_distilled_where_the_spec_asks_for_it():
+    spec = ModelSpec(targets={"one": {"kind": "continuous", "unit": "HV"}})
+    assert spec.with_(training__distillation__numbers=True).distilled_targets == ("one",)
 
 
 def test_the_elbo_moves_no_distilled_head(alloys):
@@ -352,7 +357,8 @@ def test_the_loss_of_a_number_is_at_least_the_entropy_of_its_teacher(numbers):
 
 def test_a_head_of_a_number_learns_its_teacher(alloys_of_kinds):
     spec = ModelSpec.from_mapping(SMALL | {"targets": {"hardness": HARDNESS}})
-    spec = spec.with_(training__distillation__steps=400, training__members=2)
+    distillation = {"training__distillation__numbers": True, "training__distillation__steps": 400}
+    spec = spec.with_(training__members=2, **distillation)
     ensemble = untrained_ensemble(spec.scaled_to(alloys_of_kinds), alloys_of_kinds, 0)
     batch = ensemble.batch(alloys_of_kinds)
     model = ensemble.model
