@@ -17,6 +17,10 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _PAGES = {
     "pyro_hea.vae": "The model",
+    "pyro_hea.campaign": "Campaigns",
+    "pyro_hea.sklearn": "scikit-learn estimators",
+    "pyro_hea.crystal_vae": "The model of crystals",
+    "pyro_hea.crystals": "Crystals",
     "pyro_hea.alloys.dataset": "Alloys and data sets",
     "pyro_hea.alloys.composition": "Compositions and element tables",
     "pyro_hea.alloys.features": "Features",

@@ -33,6 +33,12 @@ bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "unsrt"
 
 autodoc_member_order = "bysource"
+# Methods that scikit-learn adds to every estimator, with references into its own pages.
+autodoc_default_options = {
+    "exclude-members": ", ".join(
+        f"set_{method}_request" for method in ("fit", "predict", "predict_proba", "score")
+    )
+}
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
