@@ -31,6 +31,7 @@ from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.errors import DataError, TableWarning
 from pyro_hea.spec import ModelSpec
+from pyro_hea.spec.inferred import has_few_numbers
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class _AlloyEstimator:
         reports = pd.DataFrame(columns)
         data = AlloyDataset.from_reports(fractions, reports.dropna(), [_TARGET])
         spec = (self.spec or ModelSpec()).with_(targets=[{"name": _TARGET, **target}])
+        if self.spec is None and has_few_numbers(spec.targets, data):
+            spec = spec.with_(training__distillation__numbers=True)
         self.vae_ = DisentangledVAE(spec).fit(
             data, seed=self.random_state, device=self.device, progress=False
         )
