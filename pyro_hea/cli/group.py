@@ -16,6 +16,7 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("always", PyroHEAWarning)
                 warnings.showwarning = _echo_warning
                 return super().invoke(context)
         except PyroHEAError as error:

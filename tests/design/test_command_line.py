@@ -133,7 +133,8 @@ def test_a_table_on_the_screen_repeats_nothing(model):
     result = run("design", "--model", model, "--target", "single_phase=1", "-n", 2)
     assert result.exit_code == 0, result.output
     assert "all_wishes" not in result.output
-    assert max(map(len, result.output.splitlines())) <= 120
+    table = [line for line in result.output.splitlines() if not line.startswith("Warning: ")]
+    assert max(map(len, table)) <= 120
 
 
 @pytest.mark.parametrize(
