@@ -92,13 +92,14 @@ def _draw_numbers(panel: Axes, rows: pd.DataFrame, name: str, unit: str) -> None
             label=f"{label} ({chosen.sum()})",
         )
     panel.axline((rows["label"].iloc[0],) * 2, slope=1, **REFERENCE)
-    panel.set(xlabel=f"{name}, measured ({unit})", ylabel=f"{name}, predicted ({unit})")
+    of_unit = f" ({unit})" if unit else ""
+    panel.set(xlabel=f"{name}, measured{of_unit}", ylabel=f"{name}, predicted{of_unit}")
     panel.legend(loc="upper left")
 
 
 def _scores(scores: pd.Series, unit: str) -> str:
     return (
-        f"MAE {scores['mae']:.3g} {unit}, R² {scores['r2']:.2f}, "
+        f"MAE {scores['mae']:.3g}{unit and ' ' + unit}, R² {scores['r2']:.2f}, "
         f"{100 * scores['coverage']:.0f} % in their 94 % interval"
     )
 
