@@ -213,11 +213,19 @@ HARDNESS = {"hardness": {"kind": "continuous", "prior": {"dist": "Normal", "loc"
 
 
 @pytest.mark.parametrize(
-    ("members", "expected"),
-    [(2, [12, 12, 12, 11]), (8, [6] * 7 + [5]), (12, [5] * 7 + [4] * 3)],
+    ("members", "numbers", "expected"),
+    [
+        (2, True, [12, 12, 12, 11]),
+        (8, True, [6] * 7 + [5]),
+        (12, True, [5] * 7 + [4] * 3),
+        (2, False, [5] * 7 + [4] * 3),
+    ],
 )
-def test_every_label_of_a_number_is_in_one_fold_and_folds_are_as_many_as_members(members, expected):
-    spec = spec_of(HARDNESS).with_(training__members=members)
+def test_every_label_of_a_number_is_in_one_fold_one_a_member_where_it_is_distilled(
+    members, numbers, expected
+):
+    training = {"training__members": members, "training__distillation__numbers": numbers}
+    spec = spec_of(HARDNESS).with_(**training)
     folds = prepared(number_of(47), spec).trainer.data.label_folds["hardness"]
     assert (folds[47:] == -1).all()
     assert torch.bincount(folds[:47]).tolist() == expected
