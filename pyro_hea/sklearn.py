@@ -148,6 +148,8 @@ class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: i
         """Train on amounts (N, E), not negative, and numbers (N,), NaN where there is none."""
         values = column_or_1d(_required(y), dtype=np.float64, warn=True)
         assert_all_finite(values, allow_nan=True, input_name="y")
+        if np.isnan(values).all():
+            raise DataError("y has no label: every value is NaN")
         positive = bool(np.nanmin(values) > 0)
         target = {"kind": "continuous", "unit": "", "positive": positive}
         target["transform"] = "log" if positive else "identity"
@@ -173,6 +175,8 @@ class AlloyClassifier(_AlloyEstimator, ClassifierMixin, BaseEstimator):  # type:
         Beside two other classes or more, -1 marks an unlabelled row too.
         """
         given = column_or_1d(_required(y), warn=True)
+        if given.dtype.kind == "f":
+            assert_all_finite(given, allow_nan=True, input_name="y")
         known = pd.notna(given)
         if given.dtype.kind in "if" and len(set(given[known]) - {-1}) > 1:
             known &= given != -1
