@@ -45,7 +45,7 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
         """A process for each unit, as `test_units` has it, would mostly import."""
         return {name: unit() for name, unit in tasks.items()}
 
-    monkeypatch.setattr(Runner, "finish", here)
+    monkeypatch.setattr(Runner, "run", here)
     monkeypatch.setattr(timing, "REPEATS", 1)
     monkeypatch.setattr(timing, "_MANY", 2000)
     monkeypatch.setattr(timing, "_COMPARED", (1,))
