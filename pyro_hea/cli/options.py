@@ -226,7 +226,7 @@ def load_model(folder: Path | None) -> DisentangledVAE:
     from pyro_hea.vae import DisentangledVAE
 
     if folder is None:
-        return DisentangledVAE.default()  # type: ignore[attr-defined, unused-ignore]
+        return DisentangledVAE.default()
     return DisentangledVAE.load(folder)
 
 
