@@ -58,7 +58,7 @@ class _AlloyEstimator:
         self.device = device
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags = super().__sklearn_tags__()  # type: ignore[misc]  # of BaseEstimator, beside it
         tags.input_tags.positive_only = True
         for own in (tags.classifier_tags, tags.regressor_tags):
             if own is not None:
@@ -125,6 +125,7 @@ class _AlloyEstimator:
         return first, False
 
 
+# scikit-learn has no types: its bases are Any to mypy.
 class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Predict a number from compositions.
 

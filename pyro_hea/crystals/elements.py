@@ -7,12 +7,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pyro_hea.errors import UnknownElementError, nearest
+
+if TYPE_CHECKING:
+    from pymatgen.core import Element
 
 LAST = 94
 """Atomic number of the last element with all properties (Pu)."""
@@ -78,7 +82,7 @@ def element_table() -> pd.DataFrame:
     return table.sort_values(["electronegativity", "atomic_number"])[list(PROPERTY_UNITS)]
 
 
-def _properties(element) -> dict[str, object]:  # type: ignore[no-untyped-def]
+def _properties(element: Element) -> dict[str, object]:
     from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
 
     shells = re.findall(r"\d([spdf])(\d+)", element.electronic_structure)
@@ -99,7 +103,7 @@ def _properties(element) -> dict[str, object]:  # type: ignore[no-untyped-def]
         "ionic_radius": float(element.average_ionic_radius),
         "melting_temperature": float(element.melting_point),
         "molar_volume": _number(element.molar_volume),
-        "ionization_energy": float(element.ionization_energy),
+        "ionization_energy": _number(element.ionization_energy),
         "electron_affinity": float(element.electron_affinity),
         "highest_oxidation_state": element.max_oxidation_state,
         "lowest_oxidation_state": element.min_oxidation_state,
@@ -108,8 +112,8 @@ def _properties(element) -> dict[str, object]:  # type: ignore[no-untyped-def]
     }
 
 
-def _number(value: object) -> float:
-    return np.nan if value is None else float(value)  # type: ignore[arg-type]
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def element_property(name: str, elements: Sequence[str]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ import pandas as pd
 from pyro_hea.crystals.bonds import bond_statistics
 from pyro_hea.crystals.cells import Floats
 from pyro_hea.crystals.elements import PROPERTY_UNITS, element_property, element_table
-from pyro_hea.crystals.geometry import coordination_weights, neighbours
+from pyro_hea.crystals.geometry import Neighbours, coordination_weights, neighbours
 from pyro_hea.crystals.symmetry import CRYSTAL_SYSTEMS
 from pyro_hea.crystals.wyckoff import WyckoffStructure
 
@@ -162,7 +162,13 @@ def _features_of(crystal: WyckoffStructure) -> tuple[dict[str, float], dict[str,
     return structure, _both(crystal, found, weights, shortest, share)
 
 
-def _both(crystal, found, weights, shortest, share) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def _both(
+    crystal: WyckoffStructure,
+    found: Neighbours,
+    weights: Floats,
+    shortest: Floats,
+    share: Floats,
+) -> dict[str, float]:
     elements = [orbit.element for orbit in crystal.orbits]
     radius, ionic, negativity, mass = (
         element_property(name, elements)

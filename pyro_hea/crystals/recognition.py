@@ -91,7 +91,7 @@ def _symmetry(
 ) -> spglib.SpglibDataset:
     with quiet_spglib():
         data = spglib.get_symmetry_dataset(
-            cell,  # type: ignore[arg-type]
+            cell,  # type: ignore[arg-type]  # spglib takes arrays; its annotation has lists alone
             symprec,
             hall_number=hall_number,
         )

@@ -143,7 +143,7 @@ def events_of(ensemble: CrystalEnsemble, targets: Mapping[str, Wish]) -> dict[st
                     f"'{name}' is asked for only where '{other}' is 0, but {other}={wishes[other]}"
                 )
             wishes[other] = 0
-    return checked_wishes(ensemble, wishes)  # type: ignore[arg-type]
+    return checked_wishes(ensemble, wishes)
 
 
 class _Proposed:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_hea.posterior import Ensemble
+    from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
     from pyro_hea.spec import Target
 
 Wish: TypeAlias = float | str | tuple[str, float] | tuple[float, float]
@@ -37,7 +38,9 @@ Event: TypeAlias = tuple[float, ...]
 """The position of a class, or the two bounds of a number."""
 
 
-def checked_wishes(ensemble: Ensemble, targets: Mapping[str, Wish]) -> dict[str, Event]:
+def checked_wishes(
+    ensemble: Ensemble | CrystalEnsemble, targets: Mapping[str, Wish]
+) -> dict[str, Event]:
     """The wishes as events, where each is one that its target can fulfil.
 
     Raises
@@ -103,7 +106,7 @@ def _range(target: Continuous, wish: Wish, lowest: float, highest: float) -> Eve
     return (-np.inf if low <= lowest else low, np.inf if high >= highest else high)
 
 
-def _support(ensemble: Ensemble, name: str) -> tuple[float, float]:
+def _support(ensemble: Ensemble | CrystalEnsemble, name: str) -> tuple[float, float]:
     """Where a number may lie."""
     site = ensemble.model.site(name)
     assert isinstance(site, ContinuousSite)

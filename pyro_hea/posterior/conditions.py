@@ -64,9 +64,9 @@ def _dependent(ensemble: Ensemble) -> list[Continuous]:
 
 
 def _numbers(name: str, value: float | Iterable[float]) -> list[float]:
-    several = isinstance(value, Iterable) and not isinstance(value, str)
+    values = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     try:
-        numbers = [float(number) for number in (value if several else [value])]  # type: ignore[union-attr, arg-type]
+        numbers = [float(number) for number in values]
     except (TypeError, ValueError):
         numbers = []
     if not numbers or not all(map(math.isfinite, numbers)):

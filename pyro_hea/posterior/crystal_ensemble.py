@@ -28,6 +28,7 @@ from pyro_hea.program.crystal_distributions import onto
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from pyro_hea.crystals import CrystalBatch
     from pyro_hea.program.crystals import CrystalModel
     from pyro_hea.program.targets import Values
     from pyro_hea.spec import CrystalSpec
@@ -226,11 +227,11 @@ class CrystalEnsemble:
             yield [Option(*found) for found in zip(crystals, labels, weight.tolist(), strict=True)]
 
 
-def batch_inputs(ensemble: CrystalEnsemble, batch: object) -> CrystalInputs:
+def batch_inputs(ensemble: CrystalEnsemble, batch: CrystalBatch) -> CrystalInputs:
     """A batch of the data room as the model reads it."""
     model = ensemble.model
     placeholders = {t.name: model.site(t.name).placeholder for t in model.targets}
-    return inputs_of(batch, ensemble.vocabulary, placeholders)  # type: ignore[arg-type]
+    return inputs_of(batch, ensemble.vocabulary, placeholders)
 
 
 def labelled_inputs(inputs: CrystalInputs, spec: CrystalSpec) -> CrystalInputs:

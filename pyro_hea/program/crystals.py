@@ -336,6 +336,7 @@ class CrystalModel(TargetModel):
     def _centre_by_features(self, features: Tensor) -> Tensor:
         return cast("Tensor", self.centre_of(features.clamp(-_FARTHEST, _FARTHEST)))
 
+    # Each program reads batches of its own kind.
     def head_inputs(self, batch: CrystalInputs) -> HeadInputs:  # type: ignore[override]
         """What the heads read; in training not every structure, so that they know formulas too."""
         known = batch.structure_known

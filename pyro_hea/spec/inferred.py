@@ -68,7 +68,7 @@ class Inference(NamedTuple):
     columns: tuple[Column, ...]
 
     def __str__(self) -> str:
-        head = Column("column", "used as", "labels", "unit", "prior", "why")  # type: ignore[arg-type]
+        head = ("column", "used as", "labels", "unit", "prior", "why")
         rows = [[str(cell) for cell in row] for row in (head, *self.columns)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(

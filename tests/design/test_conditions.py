@@ -6,6 +6,7 @@ import pytest
 from pyro_hea.alloys.composition import format_formula
 from pyro_hea.errors import ConstraintError, DataError, ExtrapolationWarning
 
+# pytest finds a fixture by its name in the module, which no line uses.
 from ..posterior.test_conditions import vae as vae_at_conditions  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 from importlib.resources import files
 from operator import add
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def _load_films(source: str) -> AlloyDataset:
     )
 
 
-def _read(name: str, **options: object) -> pd.DataFrame:
+def _read(name: str, **options: Any) -> pd.DataFrame:
     path = files("pyro_hea.data").joinpath(name)
     with path.open("rb") as file:
-        return pd.read_csv(lzma.open(file) if name.endswith(".xz") else file, **options)  # type: ignore[call-overload]
+        return pd.read_csv(lzma.open(file) if name.endswith(".xz") else file, **options)
