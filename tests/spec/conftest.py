@@ -39,7 +39,7 @@ number = st.floats(-1e6, 1e6, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3
 positive = st.floats(2**-20, 1e6, width=32)
 probability = st.floats(2**-20, 1 - 2**-20, width=32)
 widths = st.integers(1, 4096)
-logit = st.floats(-100, 100, width=32)
+logit = st.floats(-100, 100, width=32, allow_subnormal=False)
 """Beyond these, single precision loses what tells two classes apart."""
 
 
@@ -159,7 +159,7 @@ several_names = st.lists(names, min_size=1, max_size=4, unique=True).filter(
 logarithms = st.builds(
     lambda dist, loc, scale: Prior(dist=dist, loc=loc, scale=scale),
     st.sampled_from(["Normal", "Laplace", "Logistic", "Gumbel"]),
-    st.floats(-20, 20, width=32),
+    st.floats(-20, 20, width=32, allow_subnormal=False),
     st.floats(2**-10, 8, width=32),
 )
 
