@@ -17,7 +17,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from tqdm.auto import tqdm
 
-from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
@@ -25,6 +24,7 @@ from pyro_hea.alloys.dataset import (
     encode_values,
     measurements,
 )
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
 from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError
@@ -45,7 +45,7 @@ from pyro_hea.program.sites import link_of
 from pyro_hea.spec import Binary, Categorical, Continuous
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.spec import ModelSpec
 
 _NAME = "training"

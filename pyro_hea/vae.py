@@ -38,7 +38,7 @@ from pyro_hea.spec.inferred import warn_of_few_labels
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.composition import Alloy, Alloys
+    from pyro_hea.alloys.amounts import Alloy, Alloys
     from pyro_hea.explain.explorer import Explorer
     from pyro_hea.posterior.conditions import Conditions
 

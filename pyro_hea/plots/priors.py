@@ -23,7 +23,7 @@ from pyro_hea.plots._style import (
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch.distributions import Independent
 
-from pyro_hea.alloys.composition import PropertyTables, fraction_table, load_tables
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
@@ -22,6 +22,7 @@ from pyro_hea.alloys.dataset import (
     report_counts,
     to_batch,
 )
+from pyro_hea.alloys.element_tables import PropertyTables, load_tables
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import ModelSpec
 

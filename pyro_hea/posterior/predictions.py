@@ -24,7 +24,7 @@ from pyro_hea.spec import Binary, Continuous, Prior
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.program.sites import CategoricalSite, ContinuousSite, OrdinalSite
     from pyro_hea.spec import Target
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.composition import Unit, check_unit, format_formula, fraction_table
+from pyro_hea.alloys.amounts import Unit, check_unit
+from pyro_hea.alloys.composition import format_formula, fraction_table
 from pyro_hea.alloys.dataset.columns import (
     REPORT_COLUMNS,
     Columns,

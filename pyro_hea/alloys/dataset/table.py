@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.composition import format_formula, load_tables
+from pyro_hea.alloys.composition import format_formula
 from pyro_hea.alloys.dataset.gathering import conflicting_alloys, holds_text, labels_from_reports
 from pyro_hea.alloys.dataset.writing import write_reports
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import RICH_FEATURES, FeatureMap
 from pyro_hea.errors import DataError, LeakWarning, excerpt
 
