@@ -26,10 +26,10 @@ from pyro_hea.design.sampling import CHAINS, DRAWS, WARMUP
 from pyro_hea.design.screening import LARGEST as LARGEST_GRID
 from pyro_hea.devices import check_torch_settings, choose_device
 from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
-from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
+from pyro_hea.fitting import TrainingRun, history_table
 from pyro_hea.inference import EpochRecord
 from pyro_hea.model_card import model_card, read_facts, training_facts, write_card
-from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior import Ensemble, untrained_ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
 from pyro_hea.spec import Continuous, ModelSpec

@@ -40,6 +40,7 @@ FLOORS = {
     "inference": ("inference.checkpoint", "inference"),
     "answers": (
         "posterior",
+        "training_data",
         "fitting",
         "cache",
         "model_card",
@@ -80,6 +81,7 @@ NEVER = {
     "program.model": ("pandas", *OPTIMISERS, *FILES),
     "inference": ("pandas", "matplotlib"),
     "inference.checkpoint": PICKLES,
+    "training_data": ("matplotlib", "click"),
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
     "campaign": ("matplotlib", "click"),

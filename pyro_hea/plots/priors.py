@@ -61,8 +61,7 @@ def prior(
     """
     # Bring torch with them, which the other figures do without.
     from pyro_hea.alloys.dataset import load_alloys
-    from pyro_hea.fitting import untrained_ensemble
-    from pyro_hea.posterior import prior_predictive
+    from pyro_hea.posterior import prior_predictive, untrained_ensemble
     from pyro_hea.posterior.prior_table import prior_table
 
     ensemble = untrained_ensemble(spec, load_alloys("zeng2024") if alloys is None else alloys, seed)

@@ -5,6 +5,7 @@ from pyro_hea.posterior.checks import check_guide, guide_table
 from pyro_hea.posterior.draws import GROUPS, draw_posterior, prior_predictive
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.importance import importance_posterior, label_evidence
+from pyro_hea.posterior.initial import new_ensemble, untrained_ensemble
 from pyro_hea.posterior.marginals import Event, Marginal, joint_probability, marginals
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.predictions import encode, encode_and_decode, predict, reconstruct
@@ -29,9 +30,11 @@ __all__ = [
     "joint_probability",
     "label_evidence",
     "marginals",
+    "new_ensemble",
     "nuts_posterior",
     "predict",
     "prior_predictive",
     "reconstruct",
     "reliability",
+    "untrained_ensemble",
 ]
