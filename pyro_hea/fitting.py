@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -21,7 +20,7 @@ from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
 )
-from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError
+from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError, warn
 from pyro_hea.files import locked
 from pyro_hea.inference import (
     EpochRecord,
@@ -194,7 +193,12 @@ class TrainingRun:
                 raise
             finally:
                 trainer.keep_best()
-                calibrate(self.ensemble.model, trainer.data, trainer.validation)
+                calibrate(
+                    self.ensemble.model,
+                    trainer.data,
+                    trainer.validation,
+                    trainer.head_loss.measurements,
+                )
             # A function of the best weights and the seed: a resumed training needs no state of it.
             if isinstance(trainer.model, AlloyModel):
                 train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
@@ -242,10 +246,9 @@ class TrainingRun:
         if self.folder is None:
             raise DataError("resume needs the folder of the training: pass checkpoint=...")
         if not checkpoint.exists(self.folder, _NAME):
-            warnings.warn(
+            warn(
                 f"there is no training to resume in '{self.folder}'; a new one starts",
                 ResumeWarning,
-                stacklevel=4,
             )
             return False
         tensors, manifest = checkpoint.read(self.folder, _NAME)

@@ -96,7 +96,7 @@ def measured_tensors(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measur
     """Every report of the targets that have conditions, as tensors."""
     found = {}
     for target in ensemble.spec.targets:
-        if isinstance(target, Continuous) and target.conditions:
+        if target.conditions:
             rows, conditions, values = measurements(data, target)
             at = ensemble.standardised_conditions(target, conditions)
             found[target.name] = Measurements(

@@ -47,6 +47,7 @@ FLOORS = {
         "plots",
         "design",
         "explain.explorer",
+        "trained",
         "vae",
         "crystal_fitting",
         "crystal_vae",

@@ -55,7 +55,7 @@ def screen(
     n: int = 100,
     limit: int = LARGEST,
     exhaustive: bool = False,
-    conditions: Mapping[str, float] | None = None,
+    conditions: Mapping[str, float | str] | None = None,
     min_probability: float | None = None,
     min_elements: int | None = None,
     tolerance: float | None = None,
@@ -149,7 +149,7 @@ def screen(
         "recall": 1.0 if surrogate is None else surrogate.recall,
     }
     result = gather(problem, best, attributes)
-    return likely_enough(result, min_probability, warn=of_grid)
+    return likely_enough(result, min_probability, warning=of_grid)
 
 
 def _grid_of(problem: Problem, limit: int) -> Grid:

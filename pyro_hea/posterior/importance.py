@@ -203,7 +203,9 @@ def importance_posterior(
     return alloy_idata(ensemble, alloys, batch, drawn, attributes, {"k_hat": k_hat})
 
 
-def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: int) -> pd.DataFrame:
+def label_evidence(
+    ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: int = 0
+) -> pd.DataFrame:
     """Probability of each label by the model, p(y | x), beside the head's, q(y | φ).
 
     Returns

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyro_hea.alloys.dataset import AlloyDataset, Statistics, encode_values, measurements
+from pyro_hea.alloys.dataset import (
+    AlloyDataset,
+    Statistics,
+    class_columns,
+    encode_values,
+    measurements,
+    references,
+)
 from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
@@ -71,6 +78,8 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
     scales: dict[str, Any] = {}
     conditions, sources = {}, {}
     for target in spec.targets:
+        if target.conditions:
+            conditions[target.name] = (1.0,) * len(references(target.conditions))
         if isinstance(target, Continuous):
             with seeded(0):
                 drawn = target.known_prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
@@ -78,7 +87,6 @@ def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
             # Quantiles, for a prior that has no moments has these.
             low, centre, high = unbounded.quantile(torch.tensor([0.16, 0.5, 0.84])).tolist()
             scales[target.name] = centre, (high - low) / 2
-            conditions[target.name] = (1.0,) * len(target.conditions)
         elif isinstance(target, Binary | Categorical) and target.reports is not None:
             sources[target.name] = tuple(target.reports.sources) or ("a source",)
     return {"scales": scales, "conditions": conditions, "sources": sources}
@@ -88,17 +96,15 @@ def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
     scales: dict[str, Any] = {}
     conditions, sources, ranges = {}, {}, {}
     for target in spec.targets:
+        if target.conditions:
+            _, at, _ = measurements(data, target)
+            spread = np.where(class_columns(target.conditions), 1.0, at.std(0))
+            conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
+            ranges[target.name] = tuple(zip(at.min(0).tolist(), at.max(0).tolist(), strict=True))
         if isinstance(target, Continuous):
             labels = encode_values(data.labels[target.name].dropna(), target)
             unbounded = link_of(target).inv(torch.tensor(labels.to_numpy(float)))
             scales[target.name] = float(unbounded.mean()), float(unbounded.std())
-            if target.conditions:
-                _, at, _ = measurements(data, target)
-                spread = at.std(0)
-                conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
-                ranges[target.name] = tuple(
-                    zip(at.min(0).tolist(), at.max(0).tolist(), strict=True)
-                )
         elif isinstance(target, Binary | Categorical) and target.reports is not None:
             reports = data.reports[data.reports["target"] == target.name]
             sources[target.name] = tuple(sorted(reports["source"].unique()))
