@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyro_hea.alloys.amounts import parse_composition as parse_composition
     from pyro_hea.alloys.composition import format_formula as format_formula
-    from pyro_hea.alloys.composition import parse_composition as parse_composition
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
@@ -67,7 +67,7 @@ _HOMES = {
     "load_alloys": "alloys.dataset",
     "load_crystals": "crystals",
     "load_element_indicators": "alloys.indicators",
-    "parse_composition": "alloys.composition",
+    "parse_composition": "alloys.amounts",
     "read_alloys": "alloys.dataset",
     "read_crystals": "crystals",
 }

@@ -15,7 +15,15 @@ PACKAGE = "pyro_hea"
 # another one is named before or after it, as the imports ask.
 FLOORS = {
     "foundations": ("errors", "files", "devices", "measures"),
-    "materials": ("alloys.formula", "alloys.composition", "alloys.features", "alloys", "crystals"),
+    "materials": (
+        "alloys.formula",
+        "alloys.element_tables",
+        "alloys.amounts",
+        "alloys.composition",
+        "alloys.features",
+        "alloys",
+        "crystals",
+    ),
     "declarations": ("spec",),
     "program": (
         "program.networks",
@@ -32,12 +40,14 @@ FLOORS = {
     "inference": ("inference.checkpoint", "inference"),
     "answers": (
         "posterior",
+        "training_data",
         "fitting",
         "cache",
         "model_card",
         "plots",
         "design",
         "explain.explorer",
+        "trained",
         "vae",
         "crystal_fitting",
         "crystal_vae",
@@ -60,6 +70,8 @@ FILES = ("pathlib", "io", "json", "yaml", "safetensors", "h5netcdf", "torch.save
 OPTIMISERS = ("torch.optim", "pyro.optim", "pyro.infer.SVI")
 NEVER = {
     "alloys.formula": ("torch", "pyro", "pandas"),
+    "alloys.element_tables": ("torch", "pyro"),
+    "alloys.amounts": ("torch", "pyro"),
     "alloys.composition": ("torch", "pyro"),
     "measures": ("torch", "pyro"),
     "alloys.features": ("pyro",),
@@ -70,6 +82,7 @@ NEVER = {
     "program.model": ("pandas", *OPTIMISERS, *FILES),
     "inference": ("pandas", "matplotlib"),
     "inference.checkpoint": PICKLES,
+    "training_data": ("matplotlib", "click"),
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
     "campaign": ("matplotlib", "click"),

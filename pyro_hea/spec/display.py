@@ -89,10 +89,13 @@ def _target_in_words(target: Target) -> str:
         parts += [target.unit] if target.unit else []
         log = "exp " if target.transform == "log" else ""
         parts.append(f"prior {log}{target.prior!r}" if target.prior else "prior scaled to labels")
-        parts += [f"{name} (at {value:g})" for name, value in target.conditions.items()]
     else:
         parts += [", ".join(target.classes)] if target.kind != "binary" else []
         parts += [f"prior {target.prior!r}"] if target.prior else []
+    parts += [
+        f"{name} ({', '.join(value)})" if isinstance(value, tuple) else f"{name} (at {value:g})"
+        for name, value in target.conditions.items()
+    ]
     return "; ".join([*parts, *(["given " + ", ".join(target.given)] if target.given else [])])
 
 

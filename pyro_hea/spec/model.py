@@ -89,7 +89,7 @@ class ProgramSpec(Declaration):
         in_order(targets)
         check_names_of_targets(names, {t.name: _endings_of_sites(t) for t in targets})
         for target in targets:
-            for condition in target.conditions if isinstance(target, Continuous) else ():
+            for condition in target.conditions:
                 if condition in names:
                     raise ValueError(
                         f"'{target.name}' has the condition '{condition}', which is a target; "

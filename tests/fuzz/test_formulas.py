@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import format_formula, parse_composition
+from pyro_hea.alloys.amounts import parse_composition
+from pyro_hea.alloys.composition import format_formula
 from pyro_hea.alloys.formula import LEAST_FRACTION, SYMBOLS
 from pyro_hea.errors import FormulaError, FormulaWarning, UnknownElementError
 
