@@ -78,6 +78,10 @@ class ConstraintError(PyroHEAError, ValueError):
     """Constraints are malformed, or no alloy satisfies them."""
 
 
+class EngineError(PyroHEAError, RuntimeError):
+    """An engine of energies gives none, or not the number that was asked for."""
+
+
 class OutputError(PyroHEAError, OSError):
     """A file cannot be written."""
 
@@ -140,6 +144,14 @@ class FormerKeyWarning(PyroHEAWarning, FutureWarning):
 
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
+class EngineWarning(PyroHEAWarning):
+    """An engine gave no energy of some configurations, which are left out."""
+
+
+class EstimateWarning(PyroHEAWarning):
+    """An estimate by importance sampling is not to be trusted."""
 
 
 class CacheWarning(PyroHEAWarning):
