@@ -40,6 +40,8 @@ class MemberLinear(nn.Module):
         The last of the inputs may come apart as `given`, in branches (...) that the others do not
         have; the others are then mapped once.
         """
+        if given is None and x.dim() == -MEMBER_DIM and self.weight.shape[0] == x.shape[0]:
+            return torch.baddbmm(self.bias, x, self.weight)
         if given is None:
             return _product(x, self.weight) + self.bias
         common, branching = self.weight.split([x.shape[-1], given.shape[-1]], -2)
@@ -84,7 +86,7 @@ class MLP(nn.Sequential):
         Probability that a hidden unit is dropped while training.
     gain : float
         Scale of the last layer's initial weights.
-    activation : {"silu", "softplus"}
+    activation : {"silu", "softplus", "relu"}
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class MLP(nn.Sequential):
         gain: float = 1.0,
         activation: str = "silu",
     ) -> None:
-        kind = {"silu": nn.SiLU, "softplus": nn.Softplus}[activation]
+        kind = {"silu": nn.SiLU, "softplus": nn.Softplus, "relu": nn.ReLU}[activation]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
             layers += [MemberLinear(members, inputs, outputs), kind()]
@@ -216,21 +218,51 @@ class CouplingFlow(nn.Module):
 
     Parameters
     ----------
-    members, dim, context, hidden, layers, bins : int
-        `dim` is even; the halves swap from layer to layer. A spline of one bin is the identity.
+    members, dim, context : int
+        The halves of `dim` swap from layer to layer; of an odd `dim` the first half is the larger.
+    hidden : int or sequence of int
+        Widths of the hidden layers of each coupling's network.
+    layers, bins : int
+        A spline of one bin is the identity.
+    activation : {"silu", "softplus", "relu"}
+    largest_log_scale : float
+        Bound on the logarithm of each scale.
+    permuted : bool
+        Exchange the coordinates at random, once for all, after every second layer (Kingma and
+        Dhariwal, Glow, 2018). Without it the halves stay together.
     """
 
     def __init__(
-        self, members: int, dim: int, context: int, hidden: int, layers: int, bins: int
+        self,
+        members: int,
+        dim: int,
+        context: int,
+        hidden: int | Sequence[int],
+        layers: int,
+        bins: int,
+        *,
+        activation: str = "silu",
+        largest_log_scale: float = 2.0,
+        permuted: bool = False,
     ) -> None:
         super().__init__()
-        half = dim // 2
-        sizes = (half + context, hidden, half * (2 + spline_outputs(bins)))
-        self.layers = nn.ModuleList(MLP(members, sizes, gain=0.01) for _ in range(layers))
+        widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        halves = dim - dim // 2, dim // 2
+        self.layers = nn.ModuleList()
+        for layer in range(layers):
+            kept, moved = halves[layer % 2], halves[1 - layer % 2]
+            sizes = (kept + context, *widths, moved * (2 + spline_outputs(bins)))
+            self.layers.append(MLP(members, sizes, gain=0.01, activation=activation))
+        self.dim, self.bins, self.largest_log_scale = dim, bins, largest_log_scale
+        self.orders: Tensor | None
+        orders = (
+            torch.stack([torch.randperm(dim) for _ in range(layers // 2)]) if permuted else None
+        )
+        self.register_buffer("orders", orders)
 
     def forward(self, context: Tensor) -> ConditionedFlow:
         """The map at a context of shape (..., context)."""
-        return ConditionedFlow(self.layers, context)
+        return ConditionedFlow(self, context)
 
 
 class ConditionedFlow(Transform):
@@ -240,9 +272,9 @@ class ConditionedFlow(Transform):
     codomain = constraints.real_vector
     bijective = True
 
-    def __init__(self, layers: nn.ModuleList, context: Tensor) -> None:
+    def __init__(self, flow: CouplingFlow, context: Tensor) -> None:
         super().__init__(cache_size=1)
-        self._layers = layers
+        self._flow = flow
         self._context = context
         self._log_det = context.new_zeros(())
 
@@ -250,15 +282,22 @@ class ConditionedFlow(Transform):
         self, layer: nn.Module, kept: Tensor, moved: Tensor, inverse: bool
     ) -> tuple[Tensor, Tensor]:
         """The transformed half, and the log determinant, (..., K, N)."""
-        batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
-        kept = kept.expand(*batch, kept.shape[-1])
-        context = self._context.expand(*batch, self._context.shape[-1])
-        outputs = layer(torch.cat([kept, context], -1)).unflatten(-1, (kept.shape[-1], -1))
-        log_scale, shift = _bounded(outputs[..., 0]), outputs[..., 1]
+        if self._context.shape[-1]:
+            batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
+            kept = kept.expand(*batch, kept.shape[-1])
+            context = self._context.expand(*batch, self._context.shape[-1])
+            outputs = layer(torch.cat([kept, context], -1))
+        else:
+            outputs = layer(kept)
+        outputs = outputs.unflatten(-1, (moved.shape[-1], -1))
+        log_scale = _bounded(outputs[..., 0], self._flow.largest_log_scale)
+        shift = outputs[..., 1]
         moved = moved.expand(shift.shape)
         if inverse:
             moved = (moved - shift) * (-log_scale).exp()
-        moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
+        log_slope = log_scale.new_zeros(())
+        if self._flow.bins > 1:
+            moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
         if inverse:
             return moved, (log_slope - log_scale).sum(-1)
         return moved * log_scale.exp() + shift, (log_slope + log_scale).sum(-1)
@@ -266,22 +305,29 @@ class ConditionedFlow(Transform):
     def _call(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, -1)
         log_det = x.new_zeros(())
-        for layer in self._layers:
+        for number, layer in enumerate(self._flow.layers):
             moved, volume = self._couple(layer, kept, moved, inverse=False)
             kept, moved = moved, kept
             log_det = log_det + volume
+            if self._flow.orders is not None and number % 2:
+                joined = _joined(kept, moved)[..., self._flow.orders[number // 2]]
+                kept, moved = joined.chunk(2, -1)
         self._log_det = log_det
-        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
+        return _joined(kept, moved)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        kept, moved = y.chunk(2, -1)
+        first = (self._flow.dim + 1 - len(self._flow.layers) % 2) // 2
+        kept, moved = y[..., :first], y[..., first:]
         log_det = y.new_zeros(())
-        for layer in reversed(self._layers):
+        for number, layer in reversed(list(enumerate(self._flow.layers))):
+            if self._flow.orders is not None and number % 2:
+                joined = _joined(kept, moved)[..., self._flow.orders[number // 2].argsort()]
+                kept, moved = joined.chunk(2, -1)
             before, volume = self._couple(layer, moved, kept, inverse=True)
             kept, moved = moved, before
             log_det = log_det - volume
         self._log_det = log_det
-        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
+        return _joined(kept, moved)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Log determinant of the Jacobian at x, (..., K, N)."""
@@ -298,9 +344,15 @@ _SMALLEST_BIN = 0.02
 """Least width and height of a bin, as a share of the whole."""
 
 
-def _bounded(logarithm: Tensor) -> Tensor:
-    """Bound a log scale to (-2, 2)."""
-    return 2 * torch.tanh(logarithm / 2)
+def _bounded(logarithm: Tensor, largest: float = 2.0) -> Tensor:
+    """Bound a log scale to (-largest, largest)."""
+    return largest * torch.tanh(logarithm / largest)
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Both halves of the coordinates, of which one may have more branches than the other."""
+    batch = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+    return torch.cat([half.expand(*batch, half.shape[-1]) for half in (first, second)], -1)
 
 
 def spline_outputs(bins: int) -> int:

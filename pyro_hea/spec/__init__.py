@@ -1,5 +1,6 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
+from pyro_hea.spec.charts import AtlasSpec
 from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.distributions import register_distribution
 from pyro_hea.spec.experts import HumeRothery, Logistic
@@ -27,6 +28,7 @@ from pyro_hea.spec.targets import (
 )
 
 __all__ = [
+    "AtlasSpec",
     "Binary",
     "Categorical",
     "Continuous",
