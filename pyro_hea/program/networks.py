@@ -6,7 +6,7 @@ Inputs are `(..., N, in)` (shared by the members) or `(..., K, N, in)`; outputs 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -207,6 +207,63 @@ class MemberShift(nn.Module):
         return x @ self.weight
 
 
+class ActNorm(nn.Module):
+    """Shift and scale of each coordinate, which start at those of the data.
+
+    Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions (2018).
+
+    Parameters
+    ----------
+    members, dim : int
+    """
+
+    def __init__(self, members: int, dim: int) -> None:
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(members, 1, dim))
+        self.log_scale = nn.Parameter(torch.zeros(members, 1, dim))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Start at the mean and the standard deviation of x, (N, dim) or (K, N, dim)."""
+        self.loc.copy_(x.mean(-2, keepdim=True).expand_as(self.loc))
+        scale = x.std(-2, keepdim=True).clamp_min(1e-3)
+        self.log_scale.copy_(scale.log().expand_as(self.log_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise x, (..., K, N, dim)."""
+        return (x - self.loc) * (-self.log_scale).exp()
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x that is standardised to y."""
+        return y * self.log_scale.exp() + self.loc
+
+    @property
+    def log_det(self) -> Tensor:
+        """Log determinant of the Jacobian, (K, 1)."""
+        return -self.log_scale.sum(-1)
+
+
+class NormalisedPermutation(ActNorm):
+    """`ActNorm`, and then a fixed random order of the coordinates."""
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, members: int, dim: int) -> None:
+        super().__init__(members, dim)
+        order = torch.randperm(dim)
+        self.register_buffer("order", order)
+        self.register_buffer("back", order.argsort())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise and reorder x, (..., K, N, dim)."""
+        return super().forward(x)[..., self.order]
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x that is standardised and reordered to y."""
+        return super().inverse(y[..., self.back])
+
+
 class CouplingFlow(nn.Module):
     """Invertible map of each member's latent space, one for each value of a context.
 
@@ -218,19 +275,38 @@ class CouplingFlow(nn.Module):
     ----------
     members, dim, context, hidden, layers, bins : int
         `dim` is even; the halves swap from layer to layer. A spline of one bin is the identity.
+    permuted : bool
+        Whether a `NormalisedPermutation` comes before each layer.
     """
 
     def __init__(
-        self, members: int, dim: int, context: int, hidden: int, layers: int, bins: int
+        self,
+        members: int,
+        dim: int,
+        context: int,
+        hidden: int,
+        layers: int,
+        bins: int,
+        permuted: bool = False,
     ) -> None:
         super().__init__()
         half = dim // 2
         sizes = (half + context, hidden, half * (2 + spline_outputs(bins)))
         self.layers = nn.ModuleList(MLP(members, sizes, gain=0.01) for _ in range(layers))
+        self.permutations = nn.ModuleList(
+            NormalisedPermutation(members, dim) for _ in range(layers if permuted else 0)
+        )
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Start each `ActNorm` at what reaches it of x, (K, N, dim), without a context."""
+        for count, permutation in enumerate(self.permutations):
+            before = ConditionedFlow(self.layers[:count], x[..., :0], self.permutations[:count])
+            permutation.initialise(before(x))
 
     def forward(self, context: Tensor) -> ConditionedFlow:
         """The map at a context of shape (..., context)."""
-        return ConditionedFlow(self.layers, context)
+        return ConditionedFlow(self.layers, context, self.permutations)
 
 
 class ConditionedFlow(Transform):
@@ -240,9 +316,12 @@ class ConditionedFlow(Transform):
     codomain = constraints.real_vector
     bijective = True
 
-    def __init__(self, layers: nn.ModuleList, context: Tensor) -> None:
+    def __init__(
+        self, layers: nn.ModuleList, context: Tensor, permutations: Iterable[nn.Module] = ()
+    ) -> None:
         super().__init__(cache_size=1)
         self._layers = layers
+        self._permutations = [*permutations] or [None] * len(layers)
         self._context = context
         self._log_det = context.new_zeros(())
 
@@ -266,22 +345,29 @@ class ConditionedFlow(Transform):
     def _call(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, -1)
         log_det = x.new_zeros(())
-        for layer in self._layers:
+        for layer, permutation in zip(self._layers, self._permutations, strict=True):
+            if permutation is not None:
+                kept, moved = permutation(_joined(kept, moved)).chunk(2, -1)
+                log_det = log_det + permutation.log_det
             moved, volume = self._couple(layer, kept, moved, inverse=False)
             kept, moved = moved, kept
             log_det = log_det + volume
         self._log_det = log_det
-        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
+        return _joined(kept, moved)
 
     def _inverse(self, y: Tensor) -> Tensor:
         kept, moved = y.chunk(2, -1)
         log_det = y.new_zeros(())
-        for layer in reversed(self._layers):
+        steps = zip(self._layers, self._permutations, strict=True)
+        for layer, permutation in reversed([*steps]):
             before, volume = self._couple(layer, moved, kept, inverse=True)
             kept, moved = moved, before
             log_det = log_det - volume
+            if permutation is not None:
+                kept, moved = permutation.inverse(_joined(kept, moved)).chunk(2, -1)
+                log_det = log_det + permutation.log_det
         self._log_det = log_det
-        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
+        return _joined(kept, moved)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Log determinant of the Jacobian at x, (..., K, N)."""
@@ -289,6 +375,10 @@ class ConditionedFlow(Transform):
         if x is not cached_x or y is not cached_y:
             self(x)
         return self._log_det
+
+
+def _joined(kept: Tensor, moved: Tensor) -> Tensor:
+    return torch.cat(torch.broadcast_tensors(kept, moved), -1)
 
 
 _BOUND = 4.0
