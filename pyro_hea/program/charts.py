@@ -284,5 +284,5 @@ def _flow(declared: Coupling, charts: int, dim: int) -> CouplingFlow:
         1,
         activation=declared.activation,
         largest_log_scale=declared.largest_log_scale,
-        permuted=True,
+        permuted=range(2, 2 * declared.couplings, 2),
     )

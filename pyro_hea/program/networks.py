@@ -6,8 +6,9 @@ Inputs are `(..., N, in)` (shared by the members) or `(..., K, N, in)`; outputs 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -209,6 +210,66 @@ class MemberShift(nn.Module):
         return x @ self.weight
 
 
+class Permutation(nn.Module):
+    """A random order of the coordinates, drawn once for all members.
+
+    Parameters
+    ----------
+    members, dim : int
+    """
+
+    order: Tensor
+
+    def __init__(self, members: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.randperm(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reorder x, (..., K, N, dim)."""
+        return x[..., self.order]
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x that is reordered to y."""
+        return y[..., self.order.argsort()]
+
+    @property
+    def log_det(self) -> Tensor:
+        """Log determinant of the Jacobian, (K, 1) or ()."""
+        return torch.zeros((), device=self.order.device)
+
+
+class NormalisedPermutation(Permutation):
+    """A `Permutation` after ActNorm: a shift and scale of each coordinate, learnt.
+
+    Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions (2018).
+    """
+
+    def __init__(self, members: int, dim: int) -> None:
+        super().__init__(members, dim)
+        self.loc = nn.Parameter(torch.zeros(members, 1, dim))
+        self.log_scale = nn.Parameter(torch.zeros(members, 1, dim))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Start at the mean and the standard deviation of x, (N, dim) or (K, N, dim)."""
+        self.loc.copy_(x.mean(-2, keepdim=True).expand_as(self.loc))
+        scale = x.std(-2, keepdim=True).clamp_min(1e-3)
+        self.log_scale.copy_(scale.log().expand_as(self.log_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise and reorder x, (..., K, N, dim)."""
+        return super().forward((x - self.loc) * (-self.log_scale).exp())
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x that is standardised and reordered to y."""
+        return super().inverse(y) * self.log_scale.exp() + self.loc
+
+    @property
+    def log_det(self) -> Tensor:
+        """Log determinant of the Jacobian, (K, 1)."""
+        return -self.log_scale.sum(-1)
+
+
 class CouplingFlow(nn.Module):
     """Invertible map of each member's latent space, one for each value of a context.
 
@@ -227,9 +288,11 @@ class CouplingFlow(nn.Module):
     activation : {"silu", "softplus", "relu"}
     largest_log_scale : float
         Bound on the logarithm of each scale.
-    permuted : bool
-        Exchange the coordinates at random, once for all, after every second layer (Kingma and
-        Dhariwal, Glow, 2018). Without it the halves stay together.
+    permuted : collection of int
+        The layers, counted from 0, before which a `Permutation` comes. Without one the halves
+        stay together.
+    normalised : bool
+        Whether each of them is a `NormalisedPermutation`.
     """
 
     def __init__(
@@ -243,7 +306,8 @@ class CouplingFlow(nn.Module):
         *,
         activation: str = "silu",
         largest_log_scale: float = 2.0,
-        permuted: bool = False,
+        permuted: Collection[int] = (),
+        normalised: bool = False,
     ) -> None:
         super().__init__()
         widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
@@ -254,28 +318,37 @@ class CouplingFlow(nn.Module):
             sizes = (kept + context, *widths, moved * (2 + spline_outputs(bins)))
             self.layers.append(MLP(members, sizes, gain=0.01, activation=activation))
         self.dim, self.bins, self.largest_log_scale = dim, bins, largest_log_scale
-        self.orders: Tensor | None
-        orders = (
-            torch.stack([torch.randperm(dim) for _ in range(layers // 2)]) if permuted else None
-        )
-        self.register_buffer("orders", orders)
+        kind = NormalisedPermutation if normalised else Permutation
+        self.permutations = nn.ModuleDict({str(i): kind(members, dim) for i in permuted})
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Start each `NormalisedPermutation` at what reaches it of x, (K, N, dim), no context."""
+        for layer, permutation in self.permutations.items():
+            if isinstance(permutation, NormalisedPermutation):
+                permutation.initialise(ConditionedFlow(self, x[..., :0], int(layer))(x))
 
     def forward(self, context: Tensor) -> ConditionedFlow:
         """The map at a context of shape (..., context)."""
-        return ConditionedFlow(self, context)
+        return ConditionedFlow(self, context, len(self.layers))
 
 
 class ConditionedFlow(Transform):
-    """A `CouplingFlow` at one context, as a transform of `(..., K, N, dim)`."""
+    """The first layers of a `CouplingFlow` at one context, as a transform of `(..., K, N, dim)`."""
 
     domain = constraints.real_vector
     codomain = constraints.real_vector
     bijective = True
 
-    def __init__(self, flow: CouplingFlow, context: Tensor) -> None:
+    def __init__(self, flow: CouplingFlow, context: Tensor, layers: int) -> None:
         super().__init__(cache_size=1)
         self._flow = flow
         self._context = context
+        permutations = dict(flow.permutations.items())
+        self._steps = [
+            (layer, cast("Permutation | None", permutations.get(str(i))))
+            for i, layer in enumerate(flow.layers[:layers])
+        ]
         self._log_det = context.new_zeros(())
 
     def _couple(
@@ -305,29 +378,38 @@ class ConditionedFlow(Transform):
     def _call(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, -1)
         log_det = x.new_zeros(())
-        for number, layer in enumerate(self._flow.layers):
+        for layer, permutation in self._steps:
+            if permutation is not None:
+                kept, moved = self._permuted(permutation, kept, moved)
+                log_det = log_det + permutation.log_det
             moved, volume = self._couple(layer, kept, moved, inverse=False)
             kept, moved = moved, kept
             log_det = log_det + volume
-            if self._flow.orders is not None and number % 2:
-                joined = _joined(kept, moved)[..., self._flow.orders[number // 2]]
-                kept, moved = joined.chunk(2, -1)
         self._log_det = log_det
         return _joined(kept, moved)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        first = (self._flow.dim + 1 - len(self._flow.layers) % 2) // 2
+        first = (self._flow.dim + 1 - len(self._steps) % 2) // 2
         kept, moved = y[..., :first], y[..., first:]
         log_det = y.new_zeros(())
-        for number, layer in reversed(list(enumerate(self._flow.layers))):
-            if self._flow.orders is not None and number % 2:
-                joined = _joined(kept, moved)[..., self._flow.orders[number // 2].argsort()]
-                kept, moved = joined.chunk(2, -1)
+        for layer, permutation in reversed(self._steps):
             before, volume = self._couple(layer, moved, kept, inverse=True)
             kept, moved = moved, before
             log_det = log_det - volume
+            if permutation is not None:
+                kept, moved = self._permuted(permutation.inverse, kept, moved)
+                log_det = log_det + permutation.log_det
         self._log_det = log_det
         return _joined(kept, moved)
+
+    @staticmethod
+    def _permuted(
+        order: Callable[[Tensor], Tensor], kept: Tensor, moved: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both halves, as large as before, after their coordinates were put in another order."""
+        size = kept.shape[-1]
+        joined = order(_joined(kept, moved))
+        return joined[..., :size], joined[..., size:]
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Log determinant of the Jacobian at x, (..., K, N)."""

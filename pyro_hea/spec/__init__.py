@@ -7,6 +7,7 @@ from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
 from pyro_hea.spec.model import ModelSpec, ProgramSpec
 from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
+from pyro_hea.spec.separation import ClusterPrior, Separation
 from pyro_hea.spec.settings import (
     Distillation,
     Encoder,
@@ -31,6 +32,7 @@ __all__ = [
     "AtlasSpec",
     "Binary",
     "Categorical",
+    "ClusterPrior",
     "Continuous",
     "Counts",
     "CrystalSpec",
@@ -52,6 +54,7 @@ __all__ = [
     "Prior",
     "ProgramSpec",
     "Reports",
+    "Separation",
     "Target",
     "Training",
     "VampPrior",
