@@ -26,6 +26,7 @@ FLOORS = {
         "program.model",
         "program.crystal_distributions",
         "program.crystal_batch",
+        "program.crystal_networks",
         "program.crystals",
         "program",
     ),

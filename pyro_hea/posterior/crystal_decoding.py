@@ -9,6 +9,7 @@ from pyro_hea.crystals import WyckoffStructure
 from pyro_hea.devices import seeded
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
 from pyro_hea.program.crystal_batch import CrystalInputs
+from pyro_hea.program.crystal_distributions import ElementsOnRoles
 
 
 @torch.no_grad()
@@ -19,17 +20,18 @@ def decode_crystals(
     model, s = ensemble.model, given.formula_type
     y = ensemble.most_probable(given)
     likelihood = model.elements_likelihood(model.seen(z_c, y, s), s)
-    elements = most_common(likelihood.likeliest)
+    elements = likeliest_elements(likelihood)
     prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
     ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
     return ensemble.crystals(elements, s, prototype, ways.probs.mean(0).argmax(-1), z_s)
 
 
-def most_common(elements: Tensor) -> Tensor:
-    """The set of elements that most members name, (N, R) of (K, N, R); of a tie the first."""
-    same = (elements[:, None] == elements[None]).all(-1).sum(0)
-    best = same.argmax(0)
-    return elements[best, torch.arange(elements.shape[1])]
+def likeliest_elements(likelihood: ElementsOnRoles) -> Tensor:
+    """Of what each member finds most probable, what all of them together do, (N, R)."""
+    candidates = likelihood.likeliest
+    chance = (likelihood.log_prob(candidates.unsqueeze(1)) / likelihood.count).logsumexp(1)
+    best = chance.argmax(0)
+    return candidates[best, torch.arange(len(best))]
 
 
 def draw_crystals(ensemble: CrystalEnsemble, n: int, seed: int = 0) -> list[WyckoffStructure]:

@@ -35,6 +35,7 @@ from pyro_hea.program.crystal_distributions import (
     onto,
     squared_distances,
 )
+from pyro_hea.program.crystal_networks import FARTHEST, CrystalFeatures, ElementVectors
 from pyro_hea.program.latents import normal_of
 from pyro_hea.program.networks import MLP, CouplingFlow, MemberLinear
 from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
@@ -49,35 +50,10 @@ if TYPE_CHECKING:
 SHAPE = 5
 """Numbers of a cell's shape: ln b/a, ln c/a, α, β, γ."""
 
-_FARTHEST = 5.0
-"""Standard deviations beyond which a feature counts as that far."""
-
 _WITHIN, _BETWEEN = 10.0, 3.0
 """First scales of z_structure: per radian within a prototype, and between prototypes."""
 
 _ENUMERATED: InferDict = {"enumerate": "parallel"}
-
-
-class CrystalFeatures(nn.Module):
-    """Standardised features as the heads read them, and whether the structure is known.
-
-    Parameters
-    ----------
-    of_composition, of_structure, of_both : int
-        How many there are.
-    """
-
-    def __init__(self, of_composition: int, of_structure: int, of_both: int) -> None:
-        super().__init__()
-        self.of_composition = of_composition
-        self.outputs = of_composition + of_structure + of_both + 1
-
-    def forward(self, features: Tensor, known: Tensor) -> Tensor:
-        """Features (N, F), those of the structure as 0 where it is not `known` (N,)."""
-        x = features.clamp(-_FARTHEST, _FARTHEST)
-        seen = known.to(x).unsqueeze(-1)
-        composition, structure = x.tensor_split([self.of_composition], -1)
-        return torch.cat([composition, structure * seen, seen], -1)
 
 
 class CrystalModel(TargetModel):
@@ -115,13 +91,15 @@ class CrystalModel(TargetModel):
 
         # The composition's half.
         read = (tables.features[0] + n, *spec.encoder.hidden, 2 * d_c)
-        self.composition_encoder = MLP(k, read, spec.encoder.dropout)
+        self.composition_encoder = MLP(k, read, spec.encoder.dropout, gain=0.1)
         flow = spec.composition.flow
         self.flow = (
             CouplingFlow(k, d_c, width, flow.hidden, flow.layers, flow.bins) if flow else None
         )
         context = d_c + width + roles + 1
-        self.composition_decoder = MLP(k, (context, *hidden, roles * n), spec.decoder.dropout)
+        self.element_vectors = ElementVectors(k, n, roles, d_c)
+        decoded = (context, *hidden, roles * n)
+        self.composition_decoder = MLP(k, decoded, spec.decoder.dropout, gain=0.1)
 
         # The structure's half.
         self.centre_of = MemberLinear(k, tables.descriptors.shape[1], d_s, gain=_BETWEEN)
@@ -252,6 +230,7 @@ class CrystalModel(TargetModel):
         """p(elements on the roles of s | z_composition, y)."""
         counts = self.get_buffer("table_counts")[s]
         logits = self.composition_decoder(seen).unflatten(-1, (counts.shape[-1], -1))
+        logits = logits + self.element_vectors.logits(seen[..., : self.spec.composition.dim])
         tied = self.get_buffer("table_tied")[s]
         return ElementsOnRoles(logits, counts > 0, tied, self.spec.composition.count)
 
@@ -304,8 +283,12 @@ class CrystalModel(TargetModel):
 
     def code_posterior(self, batch: CrystalInputs) -> TorchDistribution:
         """Guide of what the decoder sees of z_composition."""
+        dim = self.spec.composition.dim
         read = self._read_composition(batch.composition, batch.features)
-        return normal_of(self.composition_encoder(read), self.spec.composition.dim)
+        loc, raw = self.composition_encoder(read).split(dim, -1)
+        present = self.get_buffer("table_counts")[batch.formula_type] > 0
+        loc = loc + self.element_vectors.encode(batch.elements, present)
+        return normal_of(torch.cat([loc, raw], -1), dim)
 
     def structure_posterior(self, batch: CrystalInputs) -> TorchDistribution:
         """q(z_structure | structure): around the centre of its prototype."""
@@ -334,7 +317,7 @@ class CrystalModel(TargetModel):
         return self._centre_by_features(batch.structure_features) + own
 
     def _centre_by_features(self, features: Tensor) -> Tensor:
-        return cast("Tensor", self.centre_of(features.clamp(-_FARTHEST, _FARTHEST)))
+        return cast("Tensor", self.centre_of(features.clamp(-FARTHEST, FARTHEST)))
 
     # Each program reads batches of its own kind.
     def head_inputs(self, batch: CrystalInputs) -> HeadInputs:  # type: ignore[override]
