@@ -15,25 +15,31 @@ _WIDTH = 16
 
 
 class CrystalFeatures(nn.Module):
-    """Standardised features as the heads read them, and whether the structure is known.
+    """What the heads read: standardised features, fractions, and whether the structure is known.
 
     Parameters
     ----------
+    elements : int
     of_composition, of_structure, of_both : int
         How many there are.
     """
 
-    def __init__(self, of_composition: int, of_structure: int, of_both: int) -> None:
+    def __init__(
+        self, elements: int, of_composition: int, of_structure: int, of_both: int
+    ) -> None:
         super().__init__()
         self.of_composition = of_composition
-        self.outputs = of_composition + of_structure + of_both + 1
+        self.outputs = elements + of_composition + of_structure + of_both + 1
 
-    def forward(self, features: Tensor, known: Tensor) -> Tensor:
-        """Features (N, F), those of the structure as 0 where it is not `known` (N,)."""
+    def forward(self, features: Tensor, known: Tensor, fractions: Tensor) -> Tensor:
+        """Features (N, F), those of the structure as 0 where it is not `known` (N,), and roots.
+
+        Square roots of the fractions (N, E) tell the elements apart, which the features do not.
+        """
         x = features.clamp(-FARTHEST, FARTHEST)
         seen = known.to(x).unsqueeze(-1)
         composition, structure = x.tensor_split([self.of_composition], -1)
-        return torch.cat([composition, structure * seen, seen], -1)
+        return torch.cat([composition, structure * seen, seen, fractions.sqrt()], -1)
 
 
 class ElementVectors(nn.Module):

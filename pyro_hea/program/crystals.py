@@ -79,7 +79,7 @@ class CrystalModel(TargetModel):
         statistics: Statistics,
         members: int | None = None,
     ) -> None:
-        super().__init__(spec, statistics, CrystalFeatures(*tables.features), members)
+        super().__init__(spec, statistics, CrystalFeatures(tables.elements, *tables.features), members)
         self.tables = tables
         for name, tensor in tables.tensors().items():
             self.register_buffer(f"table_{name}", tensor)
@@ -325,16 +325,15 @@ class CrystalModel(TargetModel):
         known = batch.structure_known
         if self.training and self.spec.structure_dropout:
             known = known & (torch.rand(len(known)) >= self.spec.structure_dropout).to(known)
-        return HeadInputs(self.embedding(batch.features, known), {})
+        return HeadInputs(self.embedding(batch.features, known, batch.composition), {})
 
     def fractions(self, elements: Tensor, s: Tensor) -> Tensor:
         """Atomic fractions (..., E) of elements on the roles of a formula type."""
         return fractions_of(elements, self.get_buffer("table_counts")[s], self.tables.elements)
 
     def _read_composition(self, fractions: Tensor, features: Tensor) -> Tensor:
-        none = torch.zeros(len(features), dtype=torch.bool, device=features.device)
-        embedded = self.embedding(features, none)[..., : self.embedding.of_composition]
-        return join(fractions.sqrt(), embedded)
+        own = features[..., : self.embedding.of_composition]
+        return join(fractions.sqrt(), own.clamp(-FARTHEST, FARTHEST))
 
     def _type(self, s: Tensor) -> Tensor:
         """A formula type as networks read it: the share of the atoms on each role, and ln atoms."""
@@ -349,9 +348,6 @@ class CrystalModel(TargetModel):
     @staticmethod
     def _spread(raw: Tensor) -> Tensor:
         return softplus(raw) + 0.05
-
-    def _elbo_trains_head(self, name: str) -> bool:
-        return self.spec.elbo_trains_heads
 
     def _untrained(self, members: int) -> Self:
         return type(self)(self.spec, self.tables, self.statistics, members)
