@@ -104,14 +104,14 @@ class CrystalModel(TargetModel):
         # The structure's half.
         self.centre_of = MemberLinear(k, tables.descriptors.shape[1], d_s, gain=_BETWEEN)
         self.own_centre = nn.Parameter(torch.randn(k, prototypes, d_s))
-        self.structure_encoder = MLP(k, (residuals + d_s, *spec.encoder.hidden, 2 * d_s), gain=0.1)
+        self.structure_encoder = MLP(k, (residuals + d_s, *spec.encoder.hidden, d_s), gain=0.1)
         self.from_residuals = MemberLinear(k, SHAPE + free, d_s, gain=0.0)
         self.to_residuals = MemberLinear(k, d_s, SHAPE + free, gain=0.0)
         with torch.no_grad():  # the first residuals pass as they are
             some = torch.arange(min(d_s, SHAPE + free))
             self.from_residuals.weight[:, some, some] = _WITHIN
             self.to_residuals.weight[:, some, some] = 1 / _WITHIN
-        self.geometry = MLP(k, (2 * d_s, *hidden, SHAPE + 2 * free), gain=0.1)
+        self.geometry = MLP(k, (d_s, *hidden, SHAPE + 2 * free), gain=0.1)
         self.raw_precision = nn.Parameter(torch.zeros(k, 1, d_s))
         prior = spec.structure.prior
         self.structure_flow: CouplingFlow | None = None
@@ -259,7 +259,7 @@ class CrystalModel(TargetModel):
         """p(shape | z_structure) over (..., 5), and p(coordinates in radians) over (..., C)."""
         free = self.get_buffer("table_coordinates").shape[1]
         away = z_s - centre
-        outputs = self.geometry(join(away, centre))
+        outputs = self.geometry(centre)
         moved = self.to_residuals(away) + outputs[..., : SHAPE + free]
         shape = onto(self.get_buffer("table_shape"), prototype) + moved[..., :SHAPE]
         at = onto(angles(self.get_buffer("table_coordinates")), prototype) + moved[..., SHAPE:]
@@ -299,10 +299,11 @@ class CrystalModel(TargetModel):
         sines, cosines = moved.sin() * batch.coordinate_mask, moved.cos() - 1
         cosines = cosines * batch.coordinate_mask
         centre = self.centre(batch)
-        outputs = self.structure_encoder(join(shape, sines, cosines, centre))
-        away = self.from_residuals(torch.cat([shape, sines], -1)) + outputs[..., : centre.shape[-1]]
-        raw = outputs[..., centre.shape[-1] :]
-        return normal_of(torch.cat([centre + away, raw], -1), self.spec.structure.dim)
+        # What is linear holds for crystals unlike those of the training, so the centre is.
+        away = torch.atan2(sines, moved.cos()) * batch.coordinate_mask
+        loc = centre + self.from_residuals(torch.cat([shape, away], -1))
+        raw = self.structure_encoder(join(shape, sines, cosines, centre))
+        return normal_of(join(loc, raw), self.spec.structure.dim)
 
     # Its parts.
 
@@ -313,8 +314,9 @@ class CrystalModel(TargetModel):
 
     def centre(self, batch: CrystalInputs) -> Tensor:
         """Centre of each crystal's prototype, (K, N, d); by its features if it is in no table."""
-        own = onto(self.own_centre, batch.prototype)
-        return self._centre_by_features(batch.structure_features) + own
+        known = (batch.prototype >= 0).unsqueeze(-1)
+        by_features = self._centre_by_features(batch.structure_features)
+        return torch.where(known, onto(self.prototype_centres, batch.prototype), by_features)
 
     def _centre_by_features(self, features: Tensor) -> Tensor:
         return cast("Tensor", self.centre_of(features.clamp(-FARTHEST, FARTHEST)))
