@@ -14,6 +14,7 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import Trainer, count_label_folds
+from pyro_hea.inference.head_training import train_heads
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
 from pyro_hea.program.crystals import CrystalModel
@@ -35,8 +36,9 @@ def prepare_crystals(
     seed: int,
     folder: str | Path | None,
     resume: bool,
+    progress: bool = False,
 ) -> TrainingRun:
-    """Check the data and make the first weights, or read the saved state.
+    """Check the data, make the first weights and train the heads, or read the saved state.
 
     Of each number, every member is not shown another part of the labels, by whole chemical
     systems; by these it is stopped and calibrated.
@@ -63,9 +65,13 @@ def prepare_crystals(
     trainer = Trainer(model, _in_folds(inputs, data, spec, seed), None, seed)
     where = None if folder is None else Path(folder)
     run = TrainingRun(cast("Ensemble", ensemble), trainer, [], where)
-    if resume:
-        run._resume()
-    run._save()
+    with run._locked():
+        if not (resume and run._resume()):
+            run._save(distilled=False)  # an interrupt can be resumed from the first step on
+            train_heads(
+                model, trainer.data, epochs=spec.head_epochs, seed=seed, progress=progress
+            )
+            run._save()
     return run
 
 

@@ -18,7 +18,7 @@ from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.wishes import Wish
 from pyro_hea.errors import DataError
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
-from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
+from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import (
     CrystalEnsemble,
     Formulas,
@@ -111,7 +111,9 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
             For a target that the crystals lack.
         TrainingDivergedError
         """
-        run = prepare_crystals(self.spec, data, seed=seed, folder=checkpoint, resume=resume)
+        run = prepare_crystals(
+            self.spec, data, seed=seed, folder=checkpoint, resume=resume, progress=progress
+        )
         self._ensemble, self._records = cast("CrystalEnsemble", run.ensemble), run.records
         run.train(progress)
         self._ensemble.model.eval()
@@ -217,9 +219,26 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         """
         return designing.design_crystals(self.ensemble, targets, constraints, n=n, seed=seed)
 
-    def sample(self, n: int = 100, *, seed: int = 0) -> CrystalDesigns:
-        """Draw crystals from the model, with nothing wished for."""
-        return designs_of(self.ensemble, draw_crystals(self.ensemble, n, seed))
+    def sample(
+        self, n: int = 100, *, shortest_distance: float = SHORTEST, seed: int = 0
+    ) -> CrystalDesigns:
+        """Draw crystals from the model, with nothing wished for.
+
+        Parameters
+        ----------
+        n : int
+        shortest_distance : float
+            Share of the sum of two covalent radii; crystals whose atoms are nearer are drawn anew.
+            With 0 everything is kept.
+        seed : int
+
+        Warns
+        -----
+        DesignWarning
+            Where fewer than `n` are left.
+        """
+        drawn = draw_crystals(self.ensemble, n, seed, shortest_distance)
+        return designs_of(self.ensemble, drawn)
 
     def posterior(
         self, crystals: Structures, *, draws: int = 100, seed: int = 0

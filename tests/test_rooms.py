@@ -34,6 +34,7 @@ FLOORS = {
         "program.model",
         "program.crystal_distributions",
         "program.crystal_batch",
+        "program.crystal_networks",
         "program.crystals",
         "program.charts",
         "program",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,9 +12,9 @@ import torch
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from pyro_hea.crystals import CrystalDataset, WyckoffStructure, element_table
-from pyro_hea.crystals.checks import compare_to_known, shortest_distance
+from pyro_hea.crystals.checks import compare_to_known, is_neutral, shortest_distance
 from pyro_hea.errors import StructureError
-from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
+from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import dataset_of_crystals
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.spec import Continuous
@@ -33,6 +34,9 @@ WISHES: Mapping[str, Mapping[str, Any]] = {
 """The wishes of the protocol, in K and eV."""
 
 LEVEL = 0.94
+
+SMACT = find_spec("smact") is not None
+"""Whether neutrality can be checked, with the extra `crystals`."""
 
 _TREES = 100
 _OFTEN = 4
@@ -299,6 +303,7 @@ def polymorph_ranking(
 
 def drawn(vae: CrystalVAE, n: int, seed: int) -> dict[str, float]:
     """What crystals drawn from the model are worth."""
+    first = draw_crystals(vae.ensemble, n, seed, shortest=0.0)
     made = draw_crystals(vae.ensemble, n, seed)
     kept = []
     for crystal in made:
@@ -312,7 +317,11 @@ def drawn(vae: CrystalVAE, n: int, seed: int) -> dict[str, float]:
     return {
         "n": n,
         "space group kept": float(np.mean(kept)),
-        "no short distance": float((ratio >= 0.75).mean()),
+        "no short distance": float((ratio >= SHORTEST).mean()),
+        "no short distance, nothing drawn anew": float(
+            np.mean([shortest_distance(crystal)[1] >= SHORTEST for crystal in first])
+        ),
+        **({"neutral": float(np.mean([is_neutral(c.counts) for c in made]))} if SMACT else {}),
         "unique": len({(c.formula, c.prototype) for c in made}) / n,
         "new": float(compared["new"].mean()),
     }

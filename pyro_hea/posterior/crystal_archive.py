@@ -5,20 +5,33 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
+from pydantic import ValidationError
+from torch import Tensor
 
 from pyro_hea.alloys.dataset import Statistics
-from pyro_hea.crystals import CrystalDataset, CrystalVocabulary
+from pyro_hea.crystals import CrystalDataset
 from pyro_hea.errors import CheckpointError
+from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
+from pyro_hea.posterior.crystal_manifest import (
+    CrystalManifest,
+    check_crystal_manifest,
+    check_tables,
+    checked_vocabulary,
+    hash_of_elements,
+)
+from pyro_hea.posterior.manifest import AllocationLimit, check_tensor
 from pyro_hea.program.crystal_batch import CrystalTables
 from pyro_hea.program.crystals import CrystalModel
 from pyro_hea.spec import CrystalSpec
+from pyro_hea.spec.declaration import spec_error
 
 _NAME = "crystals"
+
+_TABLE = "table_"
 
 
 def save_crystals(ensemble: CrystalEnsemble, directory: str | Path) -> None:
@@ -27,67 +40,92 @@ def save_crystals(ensemble: CrystalEnsemble, directory: str | Path) -> None:
     Raises
     ------
     OutputError
-        Where the folder cannot be written.
+        Where the folder cannot be written, or another process writes there.
     """
-    tables, known = ensemble.model.tables, ensemble.known
+    known = ensemble.known
     tensors = {f"weights.{name}": value for name, value in ensemble.model.state_dict().items()}
     tensors["known"] = torch.tensor(known.targets.to_numpy(float))
-    checkpoint.write(
-        directory,
-        _NAME,
-        tensors,
-        {
-            "spec": ensemble.spec.to_mapping(),
-            "vocabulary": ensemble.vocabulary.to_mapping(),
-            "elements": tables.elements,
-            "features": list(tables.features),
-            "label_scales": {n: list(s) for n, s in ensemble.model.statistics.scales.items()},
-            "population": ensemble.model.population,
-            "seed": ensemble.seed,
-            "known": {"ids": known.ids, "text": known.text.tolist()},
-            "targets": [str(name) for name in known.targets],
-            "versions": {name: version(name) for name in ("pyro-hea", "pyro-ppl", "torch")},
-        },
-    )
+    manifest = {
+        "spec": ensemble.spec.to_mapping(),
+        "vocabulary": ensemble.vocabulary.to_mapping(),
+        "label_scales": {n: list(s) for n, s in ensemble.model.statistics.scales.items()},
+        "population": ensemble.model.population,
+        "seed": ensemble.seed,
+        "known": {"ids": known.ids, "text": known.text.tolist()},
+        "targets": [str(name) for name in known.targets],
+        "elements_sha256": hash_of_elements(),
+        "versions": {n: version(n) for n in ("pyro-hea", "pyro-ppl", "torch", "pymatgen")},
+    }
+    with locked(directory, _NAME):
+        checkpoint.write(directory, _NAME, tensors, manifest)
 
 
 def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
     """Read a model of crystals, after checking that it is whole and fits this release.
 
+    The model may come from a stranger: as of alloys, the manifest is validated as a declaration and
+    the tensors against it, before any memory is taken that the files do not take already.
+
     Raises
     ------
     MissingFileError, CheckpointError
     """
-    tensors, manifest = checkpoint.read(directory, _NAME)
+    tensors, content = checkpoint.read(directory, _NAME)
+    where = f"{directory}/{_NAME}.json"
     try:
-        spec = CrystalSpec.from_mapping(manifest["spec"], f"{directory}/{_NAME}.json")
-        vocabulary = CrystalVocabulary.from_mapping(manifest["vocabulary"])
-        index = pd.Index(manifest["known"]["ids"], name="id")
-        known = CrystalDataset(
-            pd.Series(manifest["known"]["text"], index),
-            pd.DataFrame(np.asarray(tensors.pop("known")), index, manifest["targets"]),
-        )
-        weights = {name.removeprefix("weights."): value for name, value in tensors.items()}
-        prefix = "table_"
-        tables = {
-            n.removeprefix(prefix): value for n, value in weights.items() if n.startswith(prefix)
-        }
-        first, second, third = manifest["features"]
+        del content["schema_version"], content["tensors_sha256"]
+        manifest = CrystalManifest.model_validate(content)
+        if manifest.elements_sha256 != hash_of_elements():
+            raise CheckpointError(
+                f"the model in '{directory}' was trained with other properties of the elements than "
+                f"this pymatgen has; install pymatgen {manifest.versions.get('pymatgen', '')}, or "
+                "train again"
+            )
+        return _ensemble(manifest, tensors, where)
+    except ValidationError as error:
+        raise CheckpointError(str(spec_error(error, where, CrystalManifest, content))) from None
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
+    except (RuntimeError, MemoryError) as error:  # of torch; and of recursion
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
+
+
+def _ensemble(
+    manifest: CrystalManifest, tensors: dict[str, Tensor], where: str
+) -> CrystalEnsemble:
+    spec = CrystalSpec.from_mapping(manifest.spec, where)
+    vocabulary = checked_vocabulary(manifest.vocabulary)
+    labels = tensors.get("known")
+    shape = (len(manifest.known.text), len(manifest.targets))
+    if labels is None or labels.dtype != torch.float64 or tuple(labels.shape) != shape:
+        raise ValueError(f"'known' is not of float64 and shape {shape}")
+    index = pd.Index(manifest.known.ids, name="id")
+    known = CrystalDataset(
+        pd.Series(manifest.known.text, index),
+        pd.DataFrame(labels.numpy(), index, list(manifest.targets)),
+    )
+    check_crystal_manifest(manifest, spec, known)
+    weights = {n.removeprefix("weights."): t for n, t in tensors.items() if n != "known"}
+    tables = {n.removeprefix(_TABLE): t for n, t in weights.items() if n.startswith(_TABLE)}
+    check_tables(tables, vocabulary)
+    features = (len(vocabulary.scales[n].names) for n in ("composition", "structure", "both"))
+    first, second, third = features
+    statistics = Statistics(
+        torch.zeros(1, 2), torch.zeros(1), torch.ones(1), dict(manifest.label_scales)
+    )
+    with AllocationLimit(sum(t.numel() for t in weights.values())):
         model = CrystalModel(
             spec,
-            CrystalTables(manifest["elements"], (first, second, third), **tables),
-            Statistics(
-                torch.zeros(1, 2),
-                torch.zeros(1),
-                torch.ones(1),
-                {
-                    name: (centre, spread)
-                    for name, (centre, spread) in manifest["label_scales"].items()
-                },
-            ),
+            CrystalTables(len(vocabulary.elements), (first, second, third), **tables),
+            statistics,
         )
-        model.population = manifest["population"]
-        model.load_state_dict(weights)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from None
-    return CrystalEnsemble(model.eval(), vocabulary, known, manifest["seed"])
+    now = model.state_dict()
+    for name, value in now.items():
+        check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
+    if extra := tensors.keys() - {"known"} - {f"weights.{name}" for name in now}:
+        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the model")
+    model.population = manifest.population
+    model.load_state_dict(weights)
+    return CrystalEnsemble(model.eval(), vocabulary, known, manifest.seed)

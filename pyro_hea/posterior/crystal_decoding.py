@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
 from pyro_hea.crystals import WyckoffStructure
+from pyro_hea.crystals.checks import shortest_distance
 from pyro_hea.devices import seeded
+from pyro_hea.errors import DesignWarning
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
 from pyro_hea.program.crystal_batch import CrystalInputs
+from pyro_hea.program.crystal_distributions import ElementsOnRoles
+
+SHORTEST = 0.75
+"""Share of the sum of two covalent radii below which no crystal has its atoms."""
+
+_ROUNDS = 10
+"""In which what is too dense is drawn anew."""
 
 
 @torch.no_grad()
@@ -19,40 +30,74 @@ def decode_crystals(
     model, s = ensemble.model, given.formula_type
     y = ensemble.most_probable(given)
     likelihood = model.elements_likelihood(model.seen(z_c, y, s), s)
-    elements = most_common(likelihood.likeliest)
+    elements = likeliest_elements(likelihood)
     prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
     ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
     return ensemble.crystals(elements, s, prototype, ways.probs.mean(0).argmax(-1), z_s)
 
 
-def most_common(elements: Tensor) -> Tensor:
-    """The set of elements that most members name, (N, R) of (K, N, R); of a tie the first."""
-    same = (elements[:, None] == elements[None]).all(-1).sum(0)
-    best = same.argmax(0)
-    return elements[best, torch.arange(elements.shape[1])]
+def likeliest_elements(likelihood: ElementsOnRoles) -> Tensor:
+    """Of what each member finds most probable, what all of them together do, (N, R)."""
+    candidates = likelihood.likeliest
+    chance = (likelihood.log_prob(candidates.unsqueeze(1)) / likelihood.count).logsumexp(1)
+    best = chance.argmax(0)
+    return candidates[best, torch.arange(len(best))]
 
 
-def draw_crystals(ensemble: CrystalEnsemble, n: int, seed: int = 0) -> list[WyckoffStructure]:
+def draw_crystals(
+    ensemble: CrystalEnsemble, n: int, seed: int = 0, shortest: float = SHORTEST
+) -> list[WyckoffStructure]:
     """Crystals drawn from the model: formula type, both latents, elements and prototype.
 
     Targets are drawn together, as a training crystal has them; what has no label is as the heads
     find it most probable. Of shapes, volumes and coordinates the centres are taken, of assignments
-    the most probable one.
+    the most probable one. What has two atoms nearer than `shortest` of the sum of their covalent
+    radii is drawn anew.
+
+    Parameters
+    ----------
+    ensemble : CrystalEnsemble
+    n : int
+    seed : int
+    shortest : float
+        0 keeps everything.
+
+    Warns
+    -----
+    DesignWarning
+        Where so many are too dense that fewer than `n` crystals are left.
     """
+    kept: list[WyckoffStructure] = []
+    with seeded(seed), torch.no_grad():
+        for _ in range(_ROUNDS):
+            made = _drawn(ensemble, n - len(kept))
+            kept += [c for c in made if shortest <= 0 or shortest_distance(c)[1] >= shortest]
+            if len(kept) == n:
+                return kept
+    warnings.warn(
+        f"{len(kept)} crystals were drawn, not {n}: in the others atoms are nearer than {shortest} "
+        "of the sum of their covalent radii; lower that",
+        DesignWarning,
+        stacklevel=3,
+    )
+    return kept
+
+
+def _drawn(ensemble: CrystalEnsemble, n: int) -> list[WyckoffStructure]:
+    """Draw with the global random state, as many of each member as of the others."""
     number = -(-n // ensemble.members)
     parts: list[WyckoffStructure] = []
-    with seeded(seed), torch.no_grad():
-        rows, place = torch.randint(len(ensemble.known), (number,)).unique(return_inverse=True)
-        known = ensemble.inputs(ensemble.known.take(rows.numpy())).take(place)
-        assert isinstance(known, CrystalInputs)
-        for k in range(ensemble.members):
-            single, model = ensemble.of_member(k), ensemble.model.member(k)
-            y, s = single.most_probable(known), known.formula_type
-            z_c = model.composition_prior().sample(torch.Size([1, number]))
-            seen = model.seen(z_c, y, s)
-            elements = model.elements_likelihood(seen, s).sample()[0]
-            z_s = model.structure_prior(seen, s).sample()
-            prototype = model.prototype_likelihood(z_s, s).sample()[0]
-            ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
-            parts += single.crystals(elements, s, prototype, ways.probs[0].argmax(-1), z_s)
+    rows, place = torch.randint(len(ensemble.known), (number,)).unique(return_inverse=True)
+    known = ensemble.inputs(ensemble.known.take(rows.numpy())).take(place)
+    assert isinstance(known, CrystalInputs)
+    for k in range(ensemble.members):
+        single, model = ensemble.of_member(k), ensemble.model.member(k)
+        y, s = single.most_probable(known), known.formula_type
+        z_c = model.composition_prior().sample(torch.Size([1, number]))
+        seen = model.seen(z_c, y, s)
+        elements = model.elements_likelihood(seen, s).sample()[0]
+        z_s = model.structure_prior(seen, s).sample()
+        prototype = model.prototype_likelihood(z_s, s).sample()[0]
+        ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
+        parts += single.crystals(elements, s, prototype, ways.probs[0].argmax(-1), z_s)
     return parts[:n]

@@ -35,6 +35,7 @@ from pyro_hea.program.crystal_distributions import (
     onto,
     squared_distances,
 )
+from pyro_hea.program.crystal_networks import FARTHEST, CrystalFeatures, ElementVectors
 from pyro_hea.program.latents import normal_of
 from pyro_hea.program.networks import MLP, CouplingFlow, MemberLinear
 from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
@@ -49,35 +50,10 @@ if TYPE_CHECKING:
 SHAPE = 5
 """Numbers of a cell's shape: ln b/a, ln c/a, α, β, γ."""
 
-_FARTHEST = 5.0
-"""Standard deviations beyond which a feature counts as that far."""
-
 _WITHIN, _BETWEEN = 10.0, 3.0
 """First scales of z_structure: per radian within a prototype, and between prototypes."""
 
 _ENUMERATED: InferDict = {"enumerate": "parallel"}
-
-
-class CrystalFeatures(nn.Module):
-    """Standardised features as the heads read them, and whether the structure is known.
-
-    Parameters
-    ----------
-    of_composition, of_structure, of_both : int
-        How many there are.
-    """
-
-    def __init__(self, of_composition: int, of_structure: int, of_both: int) -> None:
-        super().__init__()
-        self.of_composition = of_composition
-        self.outputs = of_composition + of_structure + of_both + 1
-
-    def forward(self, features: Tensor, known: Tensor) -> Tensor:
-        """Features (N, F), those of the structure as 0 where it is not `known` (N,)."""
-        x = features.clamp(-_FARTHEST, _FARTHEST)
-        seen = known.to(x).unsqueeze(-1)
-        composition, structure = x.tensor_split([self.of_composition], -1)
-        return torch.cat([composition, structure * seen, seen], -1)
 
 
 class CrystalModel(TargetModel):
@@ -103,7 +79,7 @@ class CrystalModel(TargetModel):
         statistics: Statistics,
         members: int | None = None,
     ) -> None:
-        super().__init__(spec, statistics, CrystalFeatures(*tables.features), members)
+        super().__init__(spec, statistics, CrystalFeatures(tables.elements, *tables.features), members)
         self.tables = tables
         for name, tensor in tables.tensors().items():
             self.register_buffer(f"table_{name}", tensor)
@@ -115,25 +91,27 @@ class CrystalModel(TargetModel):
 
         # The composition's half.
         read = (tables.features[0] + n, *spec.encoder.hidden, 2 * d_c)
-        self.composition_encoder = MLP(k, read, spec.encoder.dropout)
+        self.composition_encoder = MLP(k, read, spec.encoder.dropout, gain=0.1)
         flow = spec.composition.flow
         self.flow = (
             CouplingFlow(k, d_c, width, flow.hidden, flow.layers, flow.bins) if flow else None
         )
         context = d_c + width + roles + 1
-        self.composition_decoder = MLP(k, (context, *hidden, roles * n), spec.decoder.dropout)
+        self.element_vectors = ElementVectors(k, n, roles, d_c)
+        decoded = (context, *hidden, roles * n)
+        self.composition_decoder = MLP(k, decoded, spec.decoder.dropout, gain=0.1)
 
         # The structure's half.
         self.centre_of = MemberLinear(k, tables.descriptors.shape[1], d_s, gain=_BETWEEN)
         self.own_centre = nn.Parameter(torch.randn(k, prototypes, d_s))
-        self.structure_encoder = MLP(k, (residuals + d_s, *spec.encoder.hidden, 2 * d_s), gain=0.1)
+        self.structure_encoder = MLP(k, (residuals + d_s, *spec.encoder.hidden, d_s), gain=0.1)
         self.from_residuals = MemberLinear(k, SHAPE + free, d_s, gain=0.0)
         self.to_residuals = MemberLinear(k, d_s, SHAPE + free, gain=0.0)
         with torch.no_grad():  # the first residuals pass as they are
             some = torch.arange(min(d_s, SHAPE + free))
             self.from_residuals.weight[:, some, some] = _WITHIN
             self.to_residuals.weight[:, some, some] = 1 / _WITHIN
-        self.geometry = MLP(k, (2 * d_s, *hidden, SHAPE + 2 * free), gain=0.1)
+        self.geometry = MLP(k, (d_s, *hidden, SHAPE + 2 * free), gain=0.1)
         self.raw_precision = nn.Parameter(torch.zeros(k, 1, d_s))
         prior = spec.structure.prior
         self.structure_flow: CouplingFlow | None = None
@@ -252,6 +230,7 @@ class CrystalModel(TargetModel):
         """p(elements on the roles of s | z_composition, y)."""
         counts = self.get_buffer("table_counts")[s]
         logits = self.composition_decoder(seen).unflatten(-1, (counts.shape[-1], -1))
+        logits = logits + self.element_vectors.logits(seen[..., : self.spec.composition.dim])
         tied = self.get_buffer("table_tied")[s]
         return ElementsOnRoles(logits, counts > 0, tied, self.spec.composition.count)
 
@@ -280,7 +259,7 @@ class CrystalModel(TargetModel):
         """p(shape | z_structure) over (..., 5), and p(coordinates in radians) over (..., C)."""
         free = self.get_buffer("table_coordinates").shape[1]
         away = z_s - centre
-        outputs = self.geometry(join(away, centre))
+        outputs = self.geometry(centre)
         moved = self.to_residuals(away) + outputs[..., : SHAPE + free]
         shape = onto(self.get_buffer("table_shape"), prototype) + moved[..., :SHAPE]
         at = onto(angles(self.get_buffer("table_coordinates")), prototype) + moved[..., SHAPE:]
@@ -304,8 +283,12 @@ class CrystalModel(TargetModel):
 
     def code_posterior(self, batch: CrystalInputs) -> TorchDistribution:
         """Guide of what the decoder sees of z_composition."""
+        dim = self.spec.composition.dim
         read = self._read_composition(batch.composition, batch.features)
-        return normal_of(self.composition_encoder(read), self.spec.composition.dim)
+        loc, raw = self.composition_encoder(read).split(dim, -1)
+        present = self.get_buffer("table_counts")[batch.formula_type] > 0
+        loc = loc + self.element_vectors.encode(batch.elements, present)
+        return normal_of(torch.cat([loc, raw], -1), dim)
 
     def structure_posterior(self, batch: CrystalInputs) -> TorchDistribution:
         """q(z_structure | structure): around the centre of its prototype."""
@@ -316,10 +299,11 @@ class CrystalModel(TargetModel):
         sines, cosines = moved.sin() * batch.coordinate_mask, moved.cos() - 1
         cosines = cosines * batch.coordinate_mask
         centre = self.centre(batch)
-        outputs = self.structure_encoder(join(shape, sines, cosines, centre))
-        away = self.from_residuals(torch.cat([shape, sines], -1)) + outputs[..., : centre.shape[-1]]
-        raw = outputs[..., centre.shape[-1] :]
-        return normal_of(torch.cat([centre + away, raw], -1), self.spec.structure.dim)
+        # What is linear holds for crystals unlike those of the training, so the centre is.
+        away = torch.atan2(sines, moved.cos()) * batch.coordinate_mask
+        loc = centre + self.from_residuals(torch.cat([shape, away], -1))
+        raw = self.structure_encoder(join(shape, sines, cosines, centre))
+        return normal_of(join(loc, raw), self.spec.structure.dim)
 
     # Its parts.
 
@@ -330,11 +314,12 @@ class CrystalModel(TargetModel):
 
     def centre(self, batch: CrystalInputs) -> Tensor:
         """Centre of each crystal's prototype, (K, N, d); by its features if it is in no table."""
-        own = onto(self.own_centre, batch.prototype)
-        return self._centre_by_features(batch.structure_features) + own
+        known = (batch.prototype >= 0).unsqueeze(-1)
+        by_features = self._centre_by_features(batch.structure_features)
+        return torch.where(known, onto(self.prototype_centres, batch.prototype), by_features)
 
     def _centre_by_features(self, features: Tensor) -> Tensor:
-        return cast("Tensor", self.centre_of(features.clamp(-_FARTHEST, _FARTHEST)))
+        return cast("Tensor", self.centre_of(features.clamp(-FARTHEST, FARTHEST)))
 
     # Each program reads batches of its own kind.
     def head_inputs(self, batch: CrystalInputs) -> HeadInputs:  # type: ignore[override]
@@ -342,16 +327,15 @@ class CrystalModel(TargetModel):
         known = batch.structure_known
         if self.training and self.spec.structure_dropout:
             known = known & (torch.rand(len(known)) >= self.spec.structure_dropout).to(known)
-        return HeadInputs(self.embedding(batch.features, known), {})
+        return HeadInputs(self.embedding(batch.features, known, batch.composition), {})
 
     def fractions(self, elements: Tensor, s: Tensor) -> Tensor:
         """Atomic fractions (..., E) of elements on the roles of a formula type."""
         return fractions_of(elements, self.get_buffer("table_counts")[s], self.tables.elements)
 
     def _read_composition(self, fractions: Tensor, features: Tensor) -> Tensor:
-        none = torch.zeros(len(features), dtype=torch.bool, device=features.device)
-        embedded = self.embedding(features, none)[..., : self.embedding.of_composition]
-        return join(fractions.sqrt(), embedded)
+        own = features[..., : self.embedding.of_composition]
+        return join(fractions.sqrt(), own.clamp(-FARTHEST, FARTHEST))
 
     def _type(self, s: Tensor) -> Tensor:
         """A formula type as networks read it: the share of the atoms on each role, and ln atoms."""
@@ -366,9 +350,6 @@ class CrystalModel(TargetModel):
     @staticmethod
     def _spread(raw: Tensor) -> Tensor:
         return softplus(raw) + 0.05
-
-    def _elbo_trains_head(self, name: str) -> bool:
-        return self.spec.elbo_trains_heads
 
     def _untrained(self, members: int) -> Self:
         return type(self)(self.spec, self.tables, self.statistics, members)

@@ -142,7 +142,8 @@ class TargetModel(nn.Module, ABC):
         sizes = (self.embedding.outputs + given, *spec.head.hidden, site.outputs)
         self.sites[name] = site
         # There are so many synthetic alloys that a distilled head does not overfit.
-        dropout = 0.0 if name in spec.distilled_targets else spec.head.dropout
+        taught = spec.training.distillation is not None and name in spec.distilled_targets
+        dropout = 0.0 if taught else spec.head.dropout
         self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from pyro_hea.errors import nearest
-from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive, Width
+from pyro_hea.spec.declaration import Count, Declaration, Frozen, FrozenMapping, Positive, Width
 from pyro_hea.spec.model import ProgramSpec
 from pyro_hea.spec.priors import Prior
 from pyro_hea.spec.settings import Flow, Network, Training
@@ -140,9 +140,9 @@ class CrystalSpec(ProgramSpec):
         The network of each target's guide, from features of composition and structure.
     encoder, decoder : Network
         Of both latents.
-    elbo_trains_heads : bool
-        Whether the heads also get the gradient of the ELBO on crystals without a label; else they
-        learn from labels alone.
+    head_epochs : int
+        Passes over the labels of each target in which its head is trained, before all other
+        training, which then leaves the heads as they are.
     structure_dropout : float
         Share of the crystals of which heads see the composition alone while they are trained, so
         that they can answer for a formula.
@@ -195,10 +195,10 @@ class CrystalSpec(ProgramSpec):
     log_volume: Deviations = Deviations()
     shape: Deviations = Deviations(smallest=0.003)
     coordinates: Angles = Angles()
-    head: Network = Network(hidden=(192, 192), dropout=0.15)
+    head: Network = Network(hidden=(256, 256), dropout=0.1)
     encoder: Network = Network(hidden=(128,))
     decoder: Network = Network(hidden=(128,))
-    elbo_trains_heads: bool = False
+    head_epochs: Count = 100
     structure_dropout: float = Field(default=0.15, ge=0.0, lt=1.0)
     training: Training = Training(
         members=2,
@@ -212,6 +212,11 @@ class CrystalSpec(ProgramSpec):
         jitter=0.0,
         wake_sleep=0.0,
     )
+
+    @property
+    def distilled_targets(self) -> tuple[str, ...]:
+        """Targets whose heads are trained before the rest: all of them."""
+        return self.target_names
 
     @model_validator(mode="before")
     @classmethod

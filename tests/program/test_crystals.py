@@ -128,6 +128,11 @@ def by_hand(model, batch, y, z_c, z_s, q_c, q_s):
         )
         total = total + each.logsumexp(-1)
         logits = model.composition_decoder(seen).unflatten(-1, (2, E))
+        elements = model.element_vectors
+        wanted = elements.to_roles(seen[..., :2]).unflatten(-1, (2, -1)).unsqueeze(-2)
+        vectors = elements.vectors[:, None, None]
+        near = (wanted * vectors).sum(-1) - vectors.square().sum(-1) / 2
+        logits = logits + near * elements.log_sharpness.exp()
         for k in range(K):
             for n in range(N):
                 first, second = batch.elements[n].tolist()

@@ -51,5 +51,7 @@ def _run(seed: int) -> dict[str, Any]:
 
     crystals = load_crystals().of_size(_LARGEST).without_duplicates()
     train, test = crystals.train_test_split(0.2, seed)
+    most = max(len(crystal.counts) for crystal in train.crystals)
+    test = test.take([len(crystal.counts) <= most for crystal in test.crystals])
     vae = CrystalVAE().fit(train, seed=seed, progress=False)
     return {"seed": seed, **measure(vae, train, test, seed)}

@@ -1,0 +1,83 @@
+"""Heads that learn from labels alone, before all other training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+from tqdm.auto import tqdm
+
+from pyro_hea.devices import seeded
+from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.inference.objective import has_label, head_loss, known_values
+from pyro_hea.inference.schedule import clip_member_gradients, one_cycle, steps_per_epoch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.program.targets import TargetModel
+
+
+def train_heads(
+    model: TargetModel, data: AlloyBatch, *, epochs: int, seed: int, progress: bool
+) -> None:
+    """Train the head of each target on its labels; the rest of the model stays as it is.
+
+    A head takes as many steps as it has batches of labels, which cost a fraction of a step of the
+    whole model. Labels of `data.label_folds` are withheld as in all other training.
+
+    Parameters
+    ----------
+    model : TargetModel
+    data : AlloyBatch
+    epochs : int
+        Passes over the labels of each target.
+    seed : int
+        The global random state is left as it was found.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If a loss is not finite.
+    """
+    names = [target.name for target in model.targets]
+    with seeded(seed), tqdm(total=len(names) * epochs, desc="heads", disable=not progress) as bar:
+        model.train()
+        for name in names:  # in the order in which targets are given others
+            _train_head(model, data, name, epochs, bar)
+        model.eval()
+
+
+def _train_head(model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm) -> None:
+    settings, rows = model.spec.training, has_label(data, name).nonzero()[:, 0]
+    modules = model.heads[name], cast("nn.Module", model.site(name))
+    parameters = [p for module in modules for p in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=settings.head_weight_decay, fused=True)
+    steps = steps_per_epoch(len(rows), settings)
+    total = torch.zeros((), device=rows.device)
+    for epoch in range(epochs):
+        order = rows[torch.randperm(len(rows)).to(rows.device)]
+        for step, some in enumerate(order.tensor_split(steps)):
+            done = (epoch * steps + step) / (epochs * steps)
+            optimizer.param_groups[0]["lr"] = settings.head_learning_rate * one_cycle(done)
+            batch = data.take(some)
+            known = known_values(model, batch, name)
+            given = model.conditioned(name, known.contexts, batch)
+            outputs = model.head(name, model.head_inputs(batch), given)
+            loss = head_loss(model, batch, name, outputs, known.values).mean(-1).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            clip_member_gradients(parameters, settings.clip_norm)
+            optimizer.step()
+            total += loss.detach()
+        bar.update()
+    optimizer.zero_grad()
+    if not math.isfinite(float(total)):
+        raise TrainingDivergedError(
+            f"the head of '{name}' diverged: its loss is not finite. Lower "
+            "training.head_learning_rate or training.clip_norm"
+        )
