@@ -24,6 +24,7 @@ FLOORS = {
         "program.sites",
         "program.targets",
         "program.model",
+        "program.separable",
         "program.crystal_distributions",
         "program.crystal_batch",
         "program.crystals",

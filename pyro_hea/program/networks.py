@@ -6,8 +6,9 @@ Inputs are `(..., N, in)` (shared by the members) or `(..., K, N, in)`; outputs 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -297,16 +298,21 @@ class CouplingFlow(nn.Module):
             NormalisedPermutation(members, dim) for _ in range(layers if permuted else 0)
         )
 
+    @property
+    def _mixing(self) -> list[NormalisedPermutation]:
+        return [cast("NormalisedPermutation", module) for module in self.permutations]
+
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
         """Start each `ActNorm` at what reaches it of x, (K, N, dim), without a context."""
-        for count, permutation in enumerate(self.permutations):
-            before = ConditionedFlow(self.layers[:count], x[..., :0], self.permutations[:count])
+        mixing = self._mixing
+        for count, permutation in enumerate(mixing):
+            before = ConditionedFlow(self.layers[:count], x[..., :0], mixing[:count])
             permutation.initialise(before(x))
 
     def forward(self, context: Tensor) -> ConditionedFlow:
         """The map at a context of shape (..., context)."""
-        return ConditionedFlow(self.layers, context, self.permutations)
+        return ConditionedFlow(self.layers, context, self._mixing)
 
 
 class ConditionedFlow(Transform):
@@ -317,11 +323,15 @@ class ConditionedFlow(Transform):
     bijective = True
 
     def __init__(
-        self, layers: nn.ModuleList, context: Tensor, permutations: Iterable[nn.Module] = ()
+        self,
+        layers: nn.ModuleList,
+        context: Tensor,
+        permutations: Sequence[NormalisedPermutation] = (),
     ) -> None:
         super().__init__(cache_size=1)
         self._layers = layers
-        self._permutations = [*permutations] or [None] * len(layers)
+        self._permutations: list[NormalisedPermutation | None] = [None] * len(layers)
+        self._permutations[: len(permutations)] = permutations
         self._context = context
         self._log_det = context.new_zeros(())
 
@@ -337,7 +347,9 @@ class ConditionedFlow(Transform):
         moved = moved.expand(shift.shape)
         if inverse:
             moved = (moved - shift) * (-log_scale).exp()
-        moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
+        log_slope = torch.zeros_like(log_scale)
+        if outputs.shape[-1] > _AFFINE_OUTPUTS:
+            moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
         if inverse:
             return moved, (log_slope - log_scale).sum(-1)
         return moved * log_scale.exp() + shift, (log_slope + log_scale).sum(-1)
@@ -383,6 +395,9 @@ def _joined(kept: Tensor, moved: Tensor) -> Tensor:
 
 _BOUND = 4.0
 """A spline is the identity outside of [-4, 4]."""
+
+_AFFINE_OUTPUTS = 4
+"""Of a coordinate in a coupling whose splines have one bin, which is the identity."""
 
 _SMALLEST_BIN = 0.02
 """Least width and height of a bin, as a share of the whole."""

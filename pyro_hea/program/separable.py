@@ -95,8 +95,9 @@ class SeparableModel(nn.Module):
         with pyro.plate("member", 1, dim=-2), pyro.plate("alloys", len(cluster), dim=-1):
             which = torch.zeros_like(cluster)
             if spec.prior is not None:
-                enumerated = {"enumerate": "parallel"}
-                which = pyro.sample("cluster", dist.Categorical(self.weights), infer=enumerated)
+                which = pyro.sample(
+                    "cluster", dist.Categorical(self.weights), infer={"enumerate": "parallel"}
+                )
                 other = (cluster != UNKNOWN_CLUSTER) & (cluster != which)
                 pyro.factor("known_cluster", _IMPOSSIBLE * other)
             u = dist.Normal(means[which], self.scale).to_event(1)

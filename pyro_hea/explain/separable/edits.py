@@ -210,7 +210,7 @@ def _result(
     trail.insert(0, "step", range(len(trail)))
     latents = {"member": np.array([separable.member])}
     result = gather(problem, path[-1:], about, latents=latents, trail=trail)
-    columns = {
+    columns: dict[str, Any] = {
         "cluster": separable.name_of(int(separable.clusters_of(path[-1:])[0])),
         "cluster_probability": probability,
         "moved": 100 * float(moved[-1]),

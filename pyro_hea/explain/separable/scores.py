@@ -58,7 +58,7 @@ def read_clusters_from(
         By `classifier` and `measure` ("macro F1" or "accuracy"): each column of `tested`, with its
         95 % interval over alloys as `_low` and `_high`.
     """
-    rows = {}
+    rows: dict[tuple[str, str], dict[str, float]] = {}
     fitted = latent[codes >= 0], codes[codes >= 0]
     for name, model in classifiers().items():
         model.fit(*fitted)
