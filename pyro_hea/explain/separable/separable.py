@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.composition import Alloy, Alloys
     from pyro_hea.design import Constraint, DesignResult
     from pyro_hea.explain.separable.clusters import Rule
+    from pyro_hea.plots import Panels
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.separable import SeparableModel
     from pyro_hea.vae import DisentangledVAE
@@ -281,6 +282,20 @@ class SeparableLatent:
         encode = self.ensemble.encode_value
         y = {n: torch.full((len(w),), float(encode(n, v))).to(w) for n, v in targets.items()}
         return pd.DataFrame(self.latent.decode(w, y), columns=list(self.ensemble.elements))
+
+    def plot(self, alloys: AlloyDataset | Alloys | None = None) -> Panels:
+        """Draw alloys, by default those that T was trained on, before and after T.
+
+        Draw held-out alloys to see what T says of clusters that it was not shown.
+        """
+        from pyro_hea import plots
+
+        if alloys is None:
+            encoded, codes = self.trained, self.codes
+        else:
+            encoded, codes = self.held_out(alloys)
+        tables = [pd.DataFrame(self._coordinates(encoded, model)) for model in (None, self.model)]
+        return plots.separation_panels(tables[0], tables[1], [self.name_of(c) for c in codes])
 
     def scores(
         self, alloys: AlloyDataset | Alloys, *, shuffled: bool = True, seed: int = 0
