@@ -94,7 +94,7 @@ class ASEEngine:
 def _emt() -> Any:
     from ase.calculators.emt import EMT
 
-    return EMT()
+    return EMT()  # type: ignore[no-untyped-call]
 
 
 def _version() -> str:

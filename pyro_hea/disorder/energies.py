@@ -146,13 +146,14 @@ class Energies:
     ) -> Iterator[tuple[int, float | None, str | None]]:
         if self.jobs == 1 or len(missing) < 2:
             for i in missing:
-                yield (i, *one_energy(self.engine, wanted.take([i])))
+                energy, why_not = one_energy(self.engine, wanted.take([i]))
+                yield i, energy, why_not
             return
         left = set(missing)
         try:
-            for i, *result in self._in_processes(wanted, missing, self.jobs):
-                left.discard(i)
-                yield (i, *result)
+            for found in self._in_processes(wanted, missing, self.jobs):
+                left.discard(found[0])
+                yield found
         except BrokenProcessPool:
             for i in sorted(left):  # each in a process of its own, to find which one ends it
                 try:

@@ -109,7 +109,7 @@ def estimate(
     pool_weight = np.exp(pool.log_weight - pool.log_z[:, None])
     sizes = np.ones_like(pool_weight)
     data = _Draws(beta, energies, surrogate, quantities)
-    best = data.averages(pool, pool_weight, sizes, np.ones(len(energies)))
+    weight, *best = data.averages(pool, pool_weight, sizes, np.ones(len(energies)))
     found: dict[str, list[NDArray[np.float64]]] = {"log_z": [], "moments": [], "averages": []}
     for _ in range(_REPLICATES):
         sizes = rng.exponential(size=pool_weight.shape)
@@ -119,14 +119,16 @@ def estimate(
             found[key].append(value)
     log_ratio = -beta[:, None] * (energies - surrogate)
     near = np.exp(data.log_mixture(pool.log_z, beta)[1])  # chance of each temperature
-    weight = near * np.exp(log_ratio - log_ratio.max(1, keepdims=True))
-    spread = (weight.sum(1) ** 2 / near.sum(1)) / (weight * weight / np.maximum(near, 1e-300)).sum(
-        1
-    )
+    ratio = near * np.exp(log_ratio - log_ratio.max(1, keepdims=True))
+    squares = (ratio * ratio / np.maximum(near, 1e-300)).sum(1)
+    spread = ratio.sum(1) ** 2 / near.sum(1) / squares
     log_v = -beta[:, None] * energies - data.log_mixture(pool.log_z, beta)[0]
     final = np.array([tail_shape(row) for row in log_v])
     return Estimate(
-        *best,
+        weight,
+        log_z=best[0],
+        moments=best[1],
+        averages=best[2],
         replicates={key: np.stack(value) for key, value in found.items()},
         share=pool.share * spread,
         k_hat=np.maximum(pool.k_hat, final),

@@ -86,7 +86,7 @@ that does is Ni3Cr1
         return float(-self.sites * (self.fractions * np.log(self.fractions)).sum())
 
     def log_prob(self, configurations: Configurations) -> NDArray[np.float64]:
-        """Log probability of configurations (..., N), which have the counts where they are fixed."""
+        """Log probability of configurations (..., N), of the fixed counts where they are fixed."""
         if self.fixed:
             return np.full(configurations.shape[:-1], -self.entropy)
         return np.log(self.fractions)[configurations].sum(-1)

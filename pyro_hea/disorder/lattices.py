@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import combinations_with_replacement, product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def fitting_size(
             near = off / n, ideal
     if fits:
         return min(fits)[1]
-    assert near is not None  # noqa: S101
+    assert near is not None
     counts = zip(near[1].species, near[1].counts, strict=True)
     raise DataError(
         f"{dict(composition)} fits no {lattice} cell of at most {_LARGEST_CELL} atoms: the nearest "
@@ -198,13 +198,12 @@ def _permutations(
     except ImportError as error:
         raise missing_extra("spglib", "disorder") from error
     scaled = positions @ np.linalg.inv(cell)
-    symmetry = spglib.get_symmetry((cell, scaled, numbers + 1), symprec=1e-4)
+    crystal: Any = (cell, scaled, numbers + 1)
+    symmetry: Any = spglib.get_symmetry(crystal, symprec=1e-4)
     found = []
     grid = np.round(scaled * 1e4).astype(int) % 10_000
     place = {tuple(p): i for i, p in enumerate(grid)}
-    for rotation, translation in zip(
-        symmetry["rotations"], symmetry["translations"], strict=True
-    ):
+    for rotation, translation in zip(symmetry["rotations"], symmetry["translations"], strict=True):
         moved = np.round((scaled @ rotation.T + translation) * 1e4).astype(int) % 10_000
         found.append([_place(place, tuple(p)) for p in moved])
     return np.array(found)

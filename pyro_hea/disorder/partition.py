@@ -106,7 +106,9 @@ def check_temperatures(temperatures: ArrayLike) -> NDArray[np.float64]:
     """
     found = np.unique(np.asarray(temperatures, float))
     if not len(found) or not np.isfinite(found).all() or found.min() <= 0:
-        raise DataError(f"temperatures are numbers of K above 0, as [300, 1000], not {temperatures}")
+        raise DataError(
+            f"temperatures are numbers of K above 0, as [300, 1000], not {temperatures!r}"
+        )
     return found
 
 
@@ -194,9 +196,7 @@ def partition_function(
     return Disorder.of(system.sites, system.ideal, at, outcome, energies, about)
 
 
-def system_energies(
-    system: System, budget: int, jobs: int, file: str | Path | None
-) -> Energies:
+def system_energies(system: System, budget: int, jobs: int, file: str | Path | None) -> Energies:
     """The energies of a system, kept in a file unless they are cheaper to compute than to read."""
     store = EnergyStore(None if isinstance(system.engine, PairEngine) else energy_file(file))
     return Energies(system.engine, system.sites, system.ideal.species, budget, store, jobs)

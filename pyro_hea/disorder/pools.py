@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +56,7 @@ class Pool:
 
     @property
     def log_z(self) -> NDArray[np.float64]:
-        """ln Z of the surrogate at each temperature, (K,)."""
+        """Ln Z of the surrogate at each temperature, (K,)."""
         return logsumexp(self.log_weight, 1) - np.log(self.log_weight.shape[1])
 
     @property
@@ -71,7 +71,7 @@ class Pool:
         return np.array([tail_shape(row) for row in self.log_weight])
 
     def resample(self, n: int, rng: np.random.Generator) -> NDArray[np.int8]:
-        """n configurations of each temperature in proportion to their weights, (K, n, N)."""
+        """N configurations of each temperature in proportion to their weights, (K, n, N)."""
         weight = np.exp(self.log_weight - self.log_weight.max(1, keepdims=True))
         edges = weight.cumsum(1) / weight.sum(1, keepdims=True)
         rows = [np.searchsorted(e, rng.random(n)).clip(max=len(e) - 1) for e in edges]
@@ -191,7 +191,8 @@ def variants(
     """
     places = [np.arange(len(sites))]
     inverse = np.linalg.inv(sites.cell)
-    start, known = sites.positions[0], []
+    start = sites.positions[0]
+    known: list[NDArray[np.float64]] = []
     for permutation in sites.permutations:
         moved = (sites.positions[permutation] - sites.positions) @ inverse
         moved = (moved - moved[0]) - np.round(moved - moved[0])
@@ -250,7 +251,7 @@ def annealed_pool(
     log_weight = np.zeros(chains)
     path = np.unique(np.concatenate([np.linspace(0, beta.max(), sweeps + 1), beta]))
     found = {}
-    for before, after in zip(path[:-1], path[1:], strict=True):
+    for before, after in pairwise(path):
         log_weight = log_weight - (after - before) * surrogate.energies(x)
         x = move(x, after)
         if after in beta:

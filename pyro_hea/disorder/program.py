@@ -13,7 +13,7 @@ Z = Σ_x P0(x) exp(-E(x) / kT). Up to M = 10, y is summed over exactly and needs
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyro
 import pyro.distributions as dist
@@ -131,7 +131,7 @@ class InverseVAE(nn.Module):
             if self.reader is None:
                 made = _Occupations(shape, lambda: generator.draw(n), generator.log_prob)
             else:
-                assert isinstance(generator, MixtureGenerator)  # noqa: S101
+                assert isinstance(generator, MixtureGenerator)
                 bits = torch.full((*shape[:2], generator.bits), 0.5)
                 y = 2 * pyro.sample("y", dist.Bernoulli(bits).to_event(1)) - 1
                 made = _Occupations(
@@ -174,12 +174,15 @@ def log_weights(vae: InverseVAE, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     made = poutine.trace(vae.guide).get_trace(n)
     read = poutine.trace(poutine.replay(vae.model, trace=made)).get_trace(n)
-    sums = []
-    for trace in (made, read):
-        trace.compute_log_prob()
-        sites = [site for site in trace.nodes.values() if site["type"] == "sample"]
-        sums.append(sum(site["log_prob"] for site in sites if "log_prob" in site))
-    return made.nodes["x"]["value"], sums[0], sums[1]
+    x = cast("Tensor", made.nodes["x"]["value"])
+    return x, _log_prob(made), _log_prob(read)
+
+
+def _log_prob(trace: poutine.Trace) -> Tensor:
+    """Sum over the sites of a trace, (K, n)."""
+    trace.compute_log_prob()
+    sites = [site for site in trace.nodes.values() if site["type"] == "sample"]
+    return torch.stack([site["log_prob"] for site in sites if "log_prob" in site]).sum(0)
 
 
 def negative_elbo(vae: InverseVAE, n: int) -> tuple[Tensor, Tensor]:

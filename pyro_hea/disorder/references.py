@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.lattices import lattice_points
@@ -81,9 +81,7 @@ def lattice_constant(
         if tried[0] < best < tried[-1]:
             return round(best, 4)
         constant = best
-    raise EngineError(
-        f"no lattice constant near {constant:.2f} Å has the least energy: give one"
-    )
+    raise EngineError(f"no lattice constant near {constant:.2f} Å has the least energy: give one")
 
 
 def _mean(composition: Mapping[str, float], column: str) -> float:

@@ -103,9 +103,7 @@ class Outcome:
     history: NDArray[np.float64]
 
 
-def make_generator(
-    sites: Sites, ideal: IdealSolution, members: int, effort: Effort
-) -> Generator:
+def make_generator(sites: Sites, ideal: IdealSolution, members: int, effort: Effort) -> Generator:
     """The generator that suits so many sites."""
     if len(sites) <= _LARGEST_SHELL:
         return MixtureGenerator(members, ideal, effort.bits)
@@ -181,7 +179,7 @@ def run(
     with seeded(seed):
         trainer = _Learner(energies, ideal, beta, effort, rng, say)
         trainer.learn([round(0.25 * budget), round(0.08 * budget), round(0.08 * budget)])
-        surrogate, vae = trainer.surrogate, trainer.vae
+        surrogate = trainer.surrogate
         say("fresh draws")
         pool = trainer.pool(effort.pool)
         annealed = annealed_pool(
@@ -238,12 +236,12 @@ class _Learner:
         rungs = ladder(self.beta)
         for batch, size in enumerate(batches):
             self.say(f"energies to learn from, batch {batch + 1} of {len(batches)}")
-            self._pay(self.ideal.sample(20 * size, self.rng) if batch == 0 else self._made(size), size)
+            self._pay(
+                self.ideal.sample(20 * size, self.rng) if batch == 0 else self._made(size), size
+            )
             self.surrogate = fit_surrogate(self.features, *self.known)
             if batch == 0:
-                made_by = make_generator(
-                    self.energies.sites, self.ideal, len(rungs), self.effort
-                )
+                made_by = make_generator(self.energies.sites, self.ideal, len(rungs), self.effort)
                 self.vae = InverseVAE(made_by, self.surrogate, torch.tensor(rungs))
             self.vae.take_energy(self.surrogate)
             steps = self.effort.steps if batch == 0 else self.effort.steps // 3

@@ -20,9 +20,7 @@ _CELLS = 2**22
 _MOST_STATES = 2**22
 
 
-def canonical(
-    configurations: Configurations, permutations: NDArray[np.int64]
-) -> Configurations:
+def canonical(configurations: Configurations, permutations: NDArray[np.int64]) -> Configurations:
     """The first, in the order of words, of the configurations that are equal to each, (S, N).
 
     Parameters

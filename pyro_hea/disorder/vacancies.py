@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.composition import parse_composition
+from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.engines import BOLTZMANN
@@ -120,7 +120,8 @@ class Vacancies:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p>{self.table.to_html(index=False, float_format='%.4g')}"
+        table = self.table.to_html(index=False, float_format="{:.4g}".format)
+        return f"<p>{escape(repr(self))}</p>{table}"
 
     def plot_formation_energy(self, ax: Axes | None = None) -> Axes:
         """Draw the effective formation energy against temperature."""
@@ -219,8 +220,9 @@ def vacancy(
     )
     plain = System(whole, composition, engine, fixed=False)
     if chemical_potentials is None:
-        chemical_potentials = _chemical_potentials(plain.ideal, whole, around, centre, engine,
-                                                   store, jobs, seed)
+        chemical_potentials = _chemical_potentials(
+            plain.ideal, whole, around, centre, engine, store, jobs, seed
+        )
     missing = ({centre} if centre else set(composition)) - set(chemical_potentials)
     if missing:
         raise DataError(f"there is no chemical potential of {', '.join(sorted(missing))}")

@@ -27,6 +27,13 @@ from pyro_hea.plots.designs import (
     design_pareto,
     design_trail,
 )
+from pyro_hea.plots.disorder import (
+    energy_factors,
+    formation_energy,
+    short_range_order,
+    thermodynamics,
+    two_estimates,
+)
 from pyro_hea.plots.draws import (
     chain_ranks,
     draws_bars,
@@ -69,6 +76,8 @@ __all__ = [
     "draws_bars",
     "edit_bars",
     "element_map",
+    "energy_factors",
+    "formation_energy",
     "importance_bars",
     "interaction_map",
     "interpolation_strips",
@@ -84,10 +93,13 @@ __all__ = [
     "roc",
     "rules_plot",
     "separation_panels",
+    "short_range_order",
     "simulation_rank_plot",
     "source_reliability",
     "ternary_map",
+    "thermodynamics",
     "training_curve",
     "traversal_plot",
+    "two_estimates",
     "waterfall",
 ]

@@ -79,11 +79,19 @@ def separation_panels(
 def _draw(ax: Axes, points: NDArray[np.float64], names: NDArray[np.object_], none: str) -> None:
     other = names == none
     if other.any():
-        ax.scatter(*points[other].T, s=9, color=LIGHT_GREY, linewidths=0, label="in no cluster")
+        ax.scatter(
+            points[other, 0],
+            points[other, 1],
+            s=9,
+            color=LIGHT_GREY,
+            linewidths=0,
+            label="in no cluster",
+        )
     for name, (marker, face, edge) in class_styles(sorted(set(names[~other]))).items():
         rows = names == name
         ax.scatter(
-            *points[rows].T,
+            points[rows, 0],
+            points[rows, 1],
             s=17,
             marker=marker,
             facecolor=face,

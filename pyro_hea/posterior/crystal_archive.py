@@ -92,9 +92,7 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
         raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
 
 
-def _ensemble(
-    manifest: CrystalManifest, tensors: dict[str, Tensor], where: str
-) -> CrystalEnsemble:
+def _ensemble(manifest: CrystalManifest, tensors: dict[str, Tensor], where: str) -> CrystalEnsemble:
     spec = CrystalSpec.from_mapping(manifest.spec, where)
     vocabulary = checked_vocabulary(manifest.vocabulary)
     labels = tensors.get("known")

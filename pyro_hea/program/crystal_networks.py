@@ -24,9 +24,7 @@ class CrystalFeatures(nn.Module):
         How many there are.
     """
 
-    def __init__(
-        self, elements: int, of_composition: int, of_structure: int, of_both: int
-    ) -> None:
+    def __init__(self, elements: int, of_composition: int, of_structure: int, of_both: int) -> None:
         super().__init__()
         self.of_composition = of_composition
         self.outputs = elements + of_composition + of_structure + of_both + 1

@@ -79,7 +79,9 @@ class CrystalModel(TargetModel):
         statistics: Statistics,
         members: int | None = None,
     ) -> None:
-        super().__init__(spec, statistics, CrystalFeatures(tables.elements, *tables.features), members)
+        super().__init__(
+            spec, statistics, CrystalFeatures(tables.elements, *tables.features), members
+        )
         self.tables = tables
         for name, tensor in tables.tensors().items():
             self.register_buffer(f"table_{name}", tensor)
