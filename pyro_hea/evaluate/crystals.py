@@ -33,6 +33,17 @@ WISHES: Mapping[str, Mapping[str, Any]] = {
 }
 """The wishes of the protocol, in K and eV."""
 
+FACTORS: Mapping[str, tuple[str, ...]] = {
+    "composition": (
+        "electronegativity_mean",
+        "covalent_radius_mean",
+        "atomic_mass_mean",
+        "electronegativity_range",
+    ),
+    "structure": ("point_group_order", "log_c_over_a", "coordination_mean", "atoms"),
+}
+"""Factors that belong to z_composition and to z_structure, by the features that tell them."""
+
 LEVEL = 0.94
 
 SMACT = find_spec("smact") is not None
@@ -244,7 +255,7 @@ def swaps(vae: CrystalVAE, test: CrystalDataset, most: int, seed: int) -> dict[s
 def leaks(
     vae: CrystalVAE, train: CrystalDataset, test: CrystalDataset, seed: int
 ) -> dict[str, float]:
-    """What latents say of the targets and z_composition of the prototype, by trees.
+    """What latents say of the targets, z_composition of the prototype, and each half of factors.
 
     Latents of one member, encoded without labels; trees are fitted on those of training crystals.
     """
@@ -266,10 +277,52 @@ def leaks(
             ("z_composition", c, c_new),
             ("both latents", np.hstack([c, s]), np.hstack([c_new, s_new])),
         ):
-            trees = ExtraTreesRegressor(100, min_samples_leaf=3, random_state=seed)
+            trees = ExtraTreesRegressor(
+                _TREES, min_samples_leaf=3, max_features=0.4, random_state=seed
+            )
             trees.fit(x[there], past)
             found[f"R2 of {target.name} from {label}"] = _scores(y, trees.predict(new[here]))["R2"]
-    return found
+    counts = train.info["prototype"].value_counts()
+    often = counts[counts >= _OFTEN].index
+    rows, asked = (data.info["prototype"].isin(often).to_numpy() for data in (train, test))
+    label, true = train.info["prototype"].to_numpy()[rows], test.info["prototype"][asked]
+    for name, x, new in (
+        ("z_composition", c, c_new),
+        ("composition features", features_of(train, False), features_of(test, False)),
+    ):
+        classes = ExtraTreesClassifier(_TREES, max_features=0.3, random_state=seed)
+        told = classes.fit(x[rows], label).predict(new[asked])
+        found[f"prototype from {name}"] = float(np.mean(told == true))
+    return found | _in_own_block((c, s), train, (c_new, s_new), test, seed)
+
+
+def _in_own_block(
+    latents: tuple[NDArray[np.float64], ...],
+    train: CrystalDataset,
+    new: tuple[NDArray[np.float64], ...],
+    test: CrystalDataset,
+    seed: int,
+) -> dict[str, float]:
+    """Share of the importance of latents for each factor that is in the half that it belongs to.
+
+    Importances of trees from both latents, as in Eastwood and Williams (DCI, 2018), summed over
+    the coordinates of each; their mean over factors is weighted with how well these are told (R²).
+    """
+    x, x_new, found = np.hstack(latents), np.hstack(new), {}
+    weights, shares = [], []
+    for block, (table, factors) in enumerate(FACTORS.items()):
+        for factor in factors:
+            trees = ExtraTreesRegressor(
+                _TREES, min_samples_leaf=3, max_features=0.4, random_state=seed
+            )
+            trees.fit(x, train.features[table][factor])
+            told = _scores(test.features[table][factor].to_numpy(), trees.predict(x_new))["R2"]
+            halves = np.split(trees.feature_importances_, [latents[0].shape[1]])
+            share = float(halves[block].sum())
+            found[f"own half, {factor}"], found[f"R2 of {factor}"] = share, told
+            weights.append(max(told, 0.0))
+            shares.append(share)
+    return found | {"own half": float(np.average(shares, weights=weights))}
 
 
 def polymorph_ranking(

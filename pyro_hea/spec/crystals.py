@@ -51,8 +51,8 @@ class PrototypeMixture(Declaration):
     """
 
     kind: Literal["prototypes"] = "prototypes"
-    hidden: tuple[Width, ...] = (128,)
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    hidden: tuple[Width, ...] = (256, 256)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
 
 
 class ConditionalFlow(Flow):
@@ -85,7 +85,7 @@ class StructureLatent(Declaration):
         Given z_composition, the targets and the formula type.
     """
 
-    dim: int = Field(default=16, ge=2, le=256, multiple_of=2)
+    dim: int = Field(default=32, ge=2, le=256, multiple_of=2)
     prior: StructurePrior = PrototypeMixture()
 
 
@@ -199,10 +199,10 @@ class CrystalSpec(ProgramSpec):
     encoder: Network = Network(hidden=(128,))
     decoder: Network = Network(hidden=(128,))
     head_epochs: Count = 100
-    structure_dropout: float = Field(default=0.15, ge=0.0, lt=1.0)
+    structure_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     training: Training = Training(
-        members=2,
-        epochs=22,
+        members=4,
+        epochs=18,
         batch_size=256,
         learning_rate=4e-3,
         head_learning_rate=2e-3,
