@@ -71,9 +71,7 @@ def prepare_crystals(
     with run._locked():
         if not (resume and run._resume()):
             run._save(distilled=False)  # an interrupt can be resumed from the first step on
-            train_heads(
-                model, trainer.data, epochs=spec.head_epochs, seed=seed, progress=progress
-            )
+            train_heads(model, trainer.data, epochs=spec.head_epochs, seed=seed, progress=progress)
             run._save()
     return run
 

@@ -87,7 +87,10 @@ EDITS = {
     "no element": (put("vocabulary", "seen", to=["Xy"]), "no element 'Xy'"),
     "atoms that explode": (put("vocabulary", "formula_types", 0, to=[1] * 60), "formula type"),
     "no crystal": (put("known", "text", 0, to="1 | x"), "no crystal"),
-    "a crystal twice": (lambda m: put("known", "ids", 0, to=m["known"]["ids"][1])(m), "more than once"),
+    "a crystal twice": (
+        lambda m: put("known", "ids", 0, to=m["known"]["ids"][1])(m),
+        "more than once",
+    ),
     "other elements": (put("elements_sha256", to="0" * 64), "other properties of the elements"),
     "other features": (
         put("vocabulary", "scales", "structure", "names", 0, to="colour"),

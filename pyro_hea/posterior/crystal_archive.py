@@ -77,9 +77,9 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
         manifest = CrystalManifest.model_validate(content)
         if manifest.elements_sha256 != hash_of_elements():
             raise CheckpointError(
-                f"the model in '{directory}' was trained with other properties of the elements than "
-                f"this pymatgen has; install pymatgen {manifest.versions.get('pymatgen', '')}, or "
-                "train again"
+                f"the model in '{directory}' was trained with other properties of the elements "
+                "than this pymatgen has; install pymatgen "
+                f"{manifest.versions.get('pymatgen', '')}, or train again"
             )
         return _ensemble(manifest, tensors, where)
     except ValidationError as error:
@@ -92,9 +92,7 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
         raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
 
 
-def _ensemble(
-    manifest: CrystalManifest, tensors: dict[str, Tensor], where: str
-) -> CrystalEnsemble:
+def _ensemble(manifest: CrystalManifest, tensors: dict[str, Tensor], where: str) -> CrystalEnsemble:
     spec = CrystalSpec.from_mapping(manifest.spec, where)
     vocabulary = checked_vocabulary(manifest.vocabulary)
     labels = tensors.get("known")

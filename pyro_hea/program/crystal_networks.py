@@ -24,9 +24,7 @@ class CrystalFeatures(nn.Module):
         How many there are.
     """
 
-    def __init__(
-        self, elements: int, of_composition: int, of_structure: int, of_both: int
-    ) -> None:
+    def __init__(self, elements: int, of_composition: int, of_structure: int, of_both: int) -> None:
         super().__init__()
         self.of_composition = of_composition
         self.outputs = elements + of_composition + of_structure + of_both + 1
@@ -70,7 +68,7 @@ class ElementVectors(nn.Module):
         return code
 
     def logits(self, code: Tensor) -> Tensor:
-        """Log odds of each element on each role, (..., K, N, R, E): the nearer, the more probable."""
+        """Log odds of each element on each role, (..., K, N, R, E), by the distance of vectors."""
         wanted = self.to_roles(code).unflatten(-1, (self.roles, -1))
         near = wanted.flatten(-3, -2) @ self.vectors.mT
         near = near - self.vectors.square().sum(-1).unsqueeze(-2) / 2

@@ -79,7 +79,8 @@ class CrystalModel(TargetModel):
         statistics: Statistics,
         members: int | None = None,
     ) -> None:
-        super().__init__(spec, statistics, CrystalFeatures(tables.elements, *tables.features), members)
+        embedding = CrystalFeatures(tables.elements, *tables.features)
+        super().__init__(spec, statistics, embedding, members)
         self.tables = tables
         for name, tensor in tables.tensors().items():
             self.register_buffer(f"table_{name}", tensor)
@@ -299,7 +300,7 @@ class CrystalModel(TargetModel):
         sines, cosines = moved.sin() * batch.coordinate_mask, moved.cos() - 1
         cosines = cosines * batch.coordinate_mask
         centre = self.centre(batch)
-        # What is linear holds for crystals unlike those of the training, so the centre is.
+        # The mean is linear, which holds for crystals unlike those of the training too.
         away = torch.atan2(sines, moved.cos()) * batch.coordinate_mask
         loc = centre + self.from_residuals(torch.cat([shape, away], -1))
         raw = self.structure_encoder(join(shape, sines, cosines, centre))
