@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.linear_model import Lasso
+from sklearn.preprocessing import StandardScaler
 
 from pyro_hea.crystals import CrystalDataset, WyckoffStructure, element_table
 from pyro_hea.crystals.checks import compare_to_known, is_neutral, shortest_distance
@@ -50,6 +52,9 @@ SMACT = find_spec("smact") is not None
 """Whether neutrality can be checked, with the extra `crystals`."""
 
 _TREES = 100
+_PENALTY = 0.01
+"""Of the lasso, for standardised factors."""
+
 _OFTEN = 4
 """Training crystals of a prototype that counts as a class."""
 
@@ -159,7 +164,7 @@ def _with_true_elements(ensemble: CrystalEnsemble, some: CrystalDataset) -> list
     s, model = inputs.formula_type, ensemble.model
     with torch.no_grad():
         prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
-        code = model.code(z_c, ensemble.most_probable(inputs))
+        code = model.code(z_c, ensemble.most_probable(inputs), s)
         ways = model.assignment_likelihood(code, z_s, prototype).probs.mean(0).argmax(-1)
     return ensemble.crystals(inputs.elements, s, prototype, ways, z_s)
 
@@ -305,24 +310,33 @@ def _in_own_block(
 ) -> dict[str, float]:
     """Share of the importance of latents for each factor that is in the half that it belongs to.
 
-    Importances of trees from both latents, as in Eastwood and Williams (DCI, 2018), summed over
-    the coordinates of each; their mean over factors is weighted with how well these are told (R²).
+    Importances of trees and of a lasso from both latents, as in Eastwood and Williams (DCI, 2018),
+    summed over the coordinates of each; their mean over factors is weighted with how well these are
+    told (R²).
     """
-    x, x_new, found = np.hstack(latents), np.hstack(new), {}
-    weights, shares = [], []
-    for block, (table, factors) in enumerate(FACTORS.items()):
-        for factor in factors:
-            trees = ExtraTreesRegressor(
-                _TREES, min_samples_leaf=3, max_features=0.4, random_state=seed
-            )
-            trees.fit(x, train.features[table][factor])
-            told = _scores(test.features[table][factor].to_numpy(), trees.predict(x_new))["R2"]
-            halves = np.split(trees.feature_importances_, [latents[0].shape[1]])
-            share = float(halves[block].sum())
-            found[f"own half, {factor}"], found[f"R2 of {factor}"] = share, told
-            weights.append(max(told, 0.0))
-            shares.append(share)
-    return found | {"own half": float(np.average(shares, weights=weights))}
+    scaler = StandardScaler().fit(np.hstack(latents))
+    x, x_new = (scaler.transform(np.hstack(z)) for z in (latents, new))
+    found: dict[str, float] = {}
+    for label, regressor in (
+        ("trees", ExtraTreesRegressor(_TREES, min_samples_leaf=3, max_features=0.4)),
+        ("lasso", Lasso(_PENALTY)),
+    ):
+        weights, shares = [], []
+        for block, (table, factors) in enumerate(FACTORS.items()):
+            for factor in factors:
+                past, y = (d.features[table][factor].to_numpy(float) for d in (train, test))
+                centre, spread = past.mean(), past.std()
+                fitted = regressor.set_params(random_state=seed).fit(x, (past - centre) / spread)
+                told = _scores((y - centre) / spread, fitted.predict(x_new))["R2"]
+                importance = getattr(fitted, "feature_importances_", None)
+                importance = np.abs(fitted.coef_) if importance is None else importance
+                share = np.split(importance, [latents[0].shape[1]])[block].sum() / importance.sum()
+                found[f"own half, {factor}, {label}"] = float(share)
+                found[f"R2 of {factor}, {label}"] = told
+                weights.append(max(told, 0.0))
+                shares.append(share)
+        found[f"own half, {label}"] = float(np.average(shares, weights=weights))
+    return found
 
 
 def polymorph_ranking(

@@ -31,9 +31,8 @@ UNKNOWN = -1.0
 _IMPOSSIBLE = -1e9
 """Log odds of an impossible class: its probability is exactly 0 and its gradient finite."""
 
-_SMALLEST_SCALE, _LARGEST_SCALE = 1e-2, 1.5
-"""Of a continuous target's guide, in standard deviations of the labels, which the guide need not
-exceed by much: of a logarithm the mean would else be beyond all bounds."""
+_SMALLEST_SCALE = 1e-2
+"""Of a continuous target's guide, in standard deviations of the labels."""
 
 
 class _Calibrated(nn.Module):
@@ -317,8 +316,7 @@ class ContinuousSite(_Calibrated):
     def normal(self, outputs: Tensor) -> dist.Normal:
         """The standardised value under q without its tails, from a head's outputs."""
         raw = outputs[..., 1] if self.target.heteroscedastic else self.raw_scale
-        scale = self.temperature * (softplus(raw) + _SMALLEST_SCALE)
-        return dist.Normal(outputs[..., 0], scale.clamp_max(_LARGEST_SCALE))
+        return dist.Normal(outputs[..., 0], self.temperature * (softplus(raw) + _SMALLEST_SCALE))
 
     @property
     def tails(self) -> Transform | None:
