@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyro_hea.alloys.amounts import parse_composition as parse_composition
     from pyro_hea.alloys.composition import format_formula as format_formula
-    from pyro_hea.alloys.composition import parse_composition as parse_composition
     from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
     from pyro_hea.alloys.dataset import load_alloys as load_alloys
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
     from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
     from pyro_hea.campaign import Campaign as Campaign
+    from pyro_hea.charts import Atlas as Atlas
     from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
     from pyro_hea.crystals import CrystalDataset as CrystalDataset
     from pyro_hea.crystals import load_crystals as load_crystals
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pyro_hea.design.crystal_constraints import ShortestDistance as ShortestDistance
     from pyro_hea.design.crystal_constraints import SpaceGroups as SpaceGroups
     from pyro_hea.evaluate import cross_validate as cross_validate
+    from pyro_hea.spec import AtlasSpec as AtlasSpec
     from pyro_hea.spec import CrystalSpec as CrystalSpec
     from pyro_hea.spec import ModelSpec as ModelSpec
     from pyro_hea.vae import DisentangledVAE as DisentangledVAE
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
+    "Atlas": "charts",
+    "AtlasSpec": "spec",
     "Campaign": "campaign",
     "CrystalDataset": "crystals",
     "CrystalSpec": "spec",
@@ -67,7 +71,7 @@ _HOMES = {
     "load_alloys": "alloys.dataset",
     "load_crystals": "crystals",
     "load_element_indicators": "alloys.indicators",
-    "parse_composition": "alloys.composition",
+    "parse_composition": "alloys.amounts",
     "read_alloys": "alloys.dataset",
     "read_crystals": "crystals",
 }

@@ -16,9 +16,7 @@ from pyro_hea.design import crystals as designing
 from pyro_hea.design.crystal_constraints import AnyConstraint
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.wishes import Wish
-from pyro_hea.errors import DataError, NotFittedError
-from pyro_hea.fitting import history_table
-from pyro_hea.inference import EpochRecord
+from pyro_hea.errors import DataError
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
 from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import (
@@ -34,12 +32,13 @@ from pyro_hea.posterior.crystal_predictions import (
     predict_formulas,
 )
 from pyro_hea.spec import CrystalSpec
+from pyro_hea.trained import TrainedModel
 
 if TYPE_CHECKING:
     import arviz as az
 
 
-class CrystalVAE:
+class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     """A variational autoencoder of crystals with a latent of composition and one of structure.
 
     Parameters
@@ -58,9 +57,7 @@ class CrystalVAE:
     """
 
     def __init__(self, spec: CrystalSpec | None = None) -> None:
-        self.spec = spec or CrystalSpec()
-        self._ensemble: CrystalEnsemble | None = None
-        self._records: list[EpochRecord] = []
+        super().__init__(spec or CrystalSpec())
 
     def __repr__(self) -> str:
         targets = ", ".join(self.spec.target_names)
@@ -75,13 +72,6 @@ class CrystalVAE:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p><pre>{self.spec!r}</pre>"
-
-    @property
-    def ensemble(self) -> CrystalEnsemble:
-        """The trained members; an error before `fit` or `load`."""
-        if self._ensemble is None:
-            raise NotFittedError("this model is not trained yet: call fit(...) or load(folder)")
-        return self._ensemble
 
     # Training.
 
@@ -129,11 +119,6 @@ class CrystalVAE:
         self._ensemble.model.eval()
         return self
 
-    @property
-    def history(self) -> pd.DataFrame:
-        """One row per epoch and member; `loss` in nats per crystal. See `DisentangledVAE`."""
-        return history_table(self._records, self.spec.training.members)
-
     # Answers.
 
     def predict(self, crystals: Structures | Formulas) -> pd.DataFrame:
@@ -158,7 +143,7 @@ class CrystalVAE:
 
     def encode(self, crystals: Structures, member: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Centres of z_composition and of z_structure in one member, one table each, by id."""
-        return encode_crystals(self.ensemble, dataset_of(crystals), self._member(member))
+        return encode_crystals(self.ensemble, dataset_of(crystals), member)
 
     def decode(
         self,
@@ -177,7 +162,7 @@ class CrystalVAE:
             N crystals that give formula types and targets.
         member : int
         """
-        single = self.ensemble.of_member(self._member(member))
+        single = self.ensemble.of_member(member)
         given = single.inputs(dataset_of(like))
         latents = []
         for z, dim in (
@@ -260,13 +245,6 @@ class CrystalVAE:
     ) -> az.InferenceData:
         """Draw targets and latents of crystals from the guide; `chain` is the member."""
         return crystal_posterior(self.ensemble, dataset_of(crystals), draws, seed)
-
-    def _member(self, member: int) -> int:
-        if not 0 <= member < self.ensemble.members:
-            raise DataError(
-                f"there is no member {member}; this model has 0 to {self.ensemble.members - 1}"
-            )
-        return member
 
     # Files.
 

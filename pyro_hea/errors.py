@@ -5,6 +5,8 @@ Each exception derives from `PyroHEAError` and from the builtin that a caller wo
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -76,6 +78,10 @@ class ConstraintError(PyroHEAError, ValueError):
     """Constraints are malformed, or no alloy satisfies them."""
 
 
+class EngineError(PyroHEAError, RuntimeError):
+    """An engine of energies gives none, or not the number that was asked for."""
+
+
 class OutputError(PyroHEAError, OSError):
     """A file cannot be written."""
 
@@ -138,6 +144,14 @@ class FormerKeyWarning(PyroHEAWarning, FutureWarning):
 
 class GuideWarning(PyroHEAWarning):
     """The guide is too far from the posterior to be trusted, or the chains have not mixed."""
+
+
+class EngineWarning(PyroHEAWarning):
+    """An engine gave no energy of some configurations, which are left out."""
+
+
+class EstimateWarning(PyroHEAWarning):
+    """An estimate by importance sampling is not to be trusted."""
 
 
 class CacheWarning(PyroHEAWarning):
@@ -240,3 +254,26 @@ def missing_extra(package: str, extra: str) -> MissingExtraError:
         f'pip install "pyro-hea[{extra}]"',
         name=package,
     )
+
+
+_PASSED_OVER = ("pyro_hea", "torch", "contextlib", "functools")
+"""Modules whose calls a warning does not point at."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside the package from which it was called.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("three labels", FewLabelsWarning)
+    >>> print(caught[0].message)
+    three labels
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _PASSED_OVER:
+            break
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,35 +16,31 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from tqdm.auto import tqdm
 
-from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
-    Statistics,
-    encode_values,
-    measurements,
 )
-from pyro_hea.alloys.features import FeatureMap
-from pyro_hea.devices import seeded
-from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError
+from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError, warn
 from pyro_hea.files import locked
 from pyro_hea.inference import (
-    LABEL_FOLDS,
     EpochRecord,
     Measurements,
     Trainer,
     checkpoint,
-    count_label_folds,
     distil_heads,
     train_encoder,
 )
-from pyro_hea.posterior import Ensemble, as_fractions, calibrate
+from pyro_hea.posterior import Ensemble, calibrate, new_ensemble
 from pyro_hea.program.model import AlloyModel
-from pyro_hea.program.sites import link_of
-from pyro_hea.spec import Binary, Categorical, Continuous
+from pyro_hea.training_data import (
+    check_labels,
+    hold_out,
+    measured_tensors,
+    stopping_batch,
+    with_label_folds,
+)
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.composition import Alloys
     from pyro_hea.spec import ModelSpec
 
 _NAME = "training"
@@ -57,15 +52,6 @@ _UPDATE_RATE = 0.2
 
 _SAVE_EVERY = 25
 """Epochs between saves."""
-
-_HELD_OUT = 0.1
-"""Share of the labelled alloys held out for early stopping, where no validation is passed."""
-
-_ENOUGH_LABELS = 100
-"""With fewer labelled alloys nothing is held out, and training goes to the last epoch."""
-
-_PRIOR_DRAWS = 4001
-"""Draws of a prior from which the scale of an untrained number is taken."""
 
 _HISTORY = ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss", "best")
 
@@ -134,23 +120,23 @@ class TrainingRun:
         ResumeWarning
             Where nothing was saved yet, so that `resume` starts a new training.
         """
-        _check_labels(data, spec)
+        check_labels(data, spec)
         spec = spec.scaled_to(data)
         held_out = validation is None
         if validation is None:
-            data, validation = _hold_out(data, spec, seed)
+            data, validation = hold_out(data, spec, seed)
         else:
             data = data.without(validation)
-            _check_labels(data, spec)
-        ensemble = _new_ensemble(spec, data, seed, device)
-        stopping = _stopping_batch(ensemble, validation)
-        batch = _with_label_folds(ensemble, ensemble.batch(data))
+            check_labels(data, spec)
+        ensemble = new_ensemble(spec, data, seed, device)
+        stopping = stopping_batch(ensemble, validation)
+        batch = with_label_folds(ensemble, ensemble.batch(data))
         trainer = Trainer(
             ensemble.model,
             batch,
             stopping,
             seed,
-            _measurements(ensemble, data),
+            measured_tensors(ensemble, data),
         )
         run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
         with run._locked():
@@ -175,7 +161,7 @@ class TrainingRun:
         DataError
             For a target without labels, or an element that the members do not know.
         """
-        _check_labels(data, ensemble.spec)
+        check_labels(data, ensemble.spec)
         try:
             known = ensemble.fractions(data)
         except UnknownElementError as error:
@@ -189,7 +175,7 @@ class TrainingRun:
             }
         )
         copied = Ensemble(deepcopy(ensemble.model), ensemble.elements, known, seed)
-        batch, measured = copied.batch(data), _measurements(copied, data)
+        batch, measured = copied.batch(data), measured_tensors(copied, data)
         share = min(1.0, epochs / training.epochs)
         _distil(copied, [batch], measured, seed, progress, share, _UPDATE_RATE)
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
@@ -207,7 +193,12 @@ class TrainingRun:
                 raise
             finally:
                 trainer.keep_best()
-                calibrate(self.ensemble.model, trainer.data, trainer.validation)
+                calibrate(
+                    self.ensemble.model,
+                    trainer.data,
+                    trainer.validation,
+                    trainer.head_loss.measurements,
+                )
             # A function of the best weights and the seed: a resumed training needs no state of it.
             if isinstance(trainer.model, AlloyModel):
                 train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
@@ -255,10 +246,9 @@ class TrainingRun:
         if self.folder is None:
             raise DataError("resume needs the folder of the training: pass checkpoint=...")
         if not checkpoint.exists(self.folder, _NAME):
-            warnings.warn(
+            warn(
                 f"there is no training to resume in '{self.folder}'; a new one starts",
                 ResumeWarning,
-                stacklevel=4,
             )
             return False
         tensors, manifest = checkpoint.read(self.folder, _NAME)
@@ -305,117 +295,6 @@ def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:
     return history.assign(best=history["epoch"] == kept)
 
 
-def untrained_ensemble(spec: ModelSpec, alloys: AlloyDataset | Alloys, seed: int) -> Ensemble:
-    """Members with their initial weights, which have seen no label.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    alloys : alloys
-        Give the elements and the features that priors read; their labels are not used. Numbers are
-        scaled by their priors in place of labels.
-    seed : int
-    """
-    fractions = as_fractions(alloys)
-    ensemble = _initialised(spec, fractions, _declared_scales(spec), seed, torch.device("cpu"))
-    ensemble.model.eval()
-    return ensemble
-
-
-def _new_ensemble(spec: ModelSpec, data: AlloyDataset, seed: int, device: torch.device) -> Ensemble:
-    return _initialised(spec, data.fractions, _scales(spec, data), seed, device)
-
-
-def _initialised(
-    spec: ModelSpec,
-    table: pd.DataFrame,
-    scales: dict[str, Any],
-    seed: int,
-    device: torch.device,
-) -> Ensemble:
-    elements = tuple(e for e in table.columns if (table[e] > 0).any())
-    fractions = table[list(elements)]
-    feature_map = FeatureMap(spec.features.columns, load_tables(spec.features.tables), elements)
-    features = feature_map(torch.tensor(fractions.to_numpy(float))).float()
-    statistics = replace(Statistics.of_features(features, spec.features.bins), **scales)
-    with seeded(seed):
-        model = AlloyModel(spec, len(elements), statistics)
-    return Ensemble(model.to(device), elements, fractions, seed)
-
-
-def _declared_scales(spec: ModelSpec) -> dict[str, Any]:
-    """Scales of labels and conditions, and the sources, from the spec alone."""
-    scales: dict[str, Any] = {}
-    conditions, sources = {}, {}
-    for target in spec.targets:
-        if isinstance(target, Continuous):
-            with seeded(0):
-                drawn = target.known_prior.distribution().sample(torch.Size([_PRIOR_DRAWS]))
-            unbounded = drawn if target.transform == "log" else link_of(target).inv(drawn)
-            # Quantiles, for a prior that has no moments has these.
-            low, centre, high = unbounded.quantile(torch.tensor([0.16, 0.5, 0.84])).tolist()
-            scales[target.name] = centre, (high - low) / 2
-            conditions[target.name] = (1.0,) * len(target.conditions)
-        elif isinstance(target, Binary | Categorical) and target.reports is not None:
-            sources[target.name] = tuple(target.reports.sources) or ("a source",)
-    return {"scales": scales, "conditions": conditions, "sources": sources}
-
-
-def _scales(spec: ModelSpec, data: AlloyDataset) -> dict[str, Any]:
-    scales: dict[str, Any] = {}
-    conditions, sources, ranges = {}, {}, {}
-    for target in spec.targets:
-        if isinstance(target, Continuous):
-            labels = encode_values(data.labels[target.name].dropna(), target)
-            unbounded = link_of(target).inv(torch.tensor(labels.to_numpy(float)))
-            scales[target.name] = float(unbounded.mean()), float(unbounded.std())
-            if target.conditions:
-                _, at, _ = measurements(data, target)
-                spread = at.std(0)
-                conditions[target.name] = tuple(np.where(spread > 0, spread, 1.0).tolist())
-                ranges[target.name] = tuple(
-                    zip(at.min(0).tolist(), at.max(0).tolist(), strict=True)
-                )
-        elif isinstance(target, Binary | Categorical) and target.reports is not None:
-            reports = data.reports[data.reports["target"] == target.name]
-            sources[target.name] = tuple(sorted(reports["source"].unique()))
-    return {
-        "scales": scales,
-        "conditions": conditions,
-        "sources": sources,
-        "condition_ranges": ranges,
-    }
-
-
-def _measurements(ensemble: Ensemble, data: AlloyDataset) -> dict[str, Measurements]:
-    """Every report of the targets that have conditions, as tensors."""
-    found = {}
-    for target in ensemble.spec.targets:
-        if isinstance(target, Continuous) and target.conditions:
-            rows, conditions, values = measurements(data, target)
-            at = ensemble.standardised_conditions(target, conditions)
-            found[target.name] = Measurements(
-                torch.tensor(rows, device=ensemble.device),
-                torch.tensor(at, dtype=torch.float32, device=ensemble.device),
-                torch.tensor(values, dtype=torch.float32, device=ensemble.device),
-            )
-    return found
-
-
-def _with_label_folds(ensemble: Ensemble, batch: AlloyBatch) -> AlloyBatch:
-    """Deal the labels of each number into folds; each member leaves out another fold."""
-    rng, folds = np.random.default_rng(ensemble.seed), {}
-    for target in ensemble.spec.targets:
-        rows = batch.known(target.name).nonzero()[:, 0].cpu()
-        if isinstance(target, Continuous) and len(rows) >= LABEL_FOLDS:
-            distilled = target.name in ensemble.spec.distilled_targets
-            count = count_label_folds(ensemble.members) if distilled else LABEL_FOLDS
-            fold = torch.full((len(batch),), -1)
-            fold[rows] = torch.tensor(rng.permutation(len(rows)) % count)
-            folds[target.name] = fold.to(ensemble.device)
-    return batch.replaced(label_folds=folds)
-
-
 def _distil(
     ensemble: Ensemble,
     batches: Sequence[AlloyBatch | None],
@@ -442,56 +321,3 @@ def _distil(
         seed=seed,
         progress=progress,
     )
-
-
-def _stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:
-    """Validation alloys of the training elements; the others have no ELBO."""
-    if validation is None:
-        return None
-    known = list(ensemble.elements)
-    outside = validation.fractions.drop(columns=known, errors="ignore").sum(axis=1) > 0
-    inside = validation.take(~outside.to_numpy())
-    return ensemble.batch(inside) if len(inside) else None
-
-
-def _check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
-    for target in spec.targets:
-        name = target.name
-        labels = data.labels[name].dropna() if name in data.labels else pd.Series(dtype=float)
-        if labels.empty:
-            raise DataError(
-                f"no alloy is labelled with '{name}'. Targets in the data: "
-                f"{', '.join(data.targets) or 'none'}; give labels, or take the target out of the "
-                "spec"
-            )
-        if encode_values(labels, target).nunique() == 1:
-            one, other = (
-                ("one value", "with other values")
-                if isinstance(target, Continuous)
-                else ("one class", "of the other class")
-            )
-            value = labels.iloc[0] if isinstance(labels.iloc[0], str) else f"{labels.iloc[0]:g}"
-            raise DataError(
-                f"every label of '{name}' is {value}: {one} only cannot be learnt from. Add "
-                f"alloys {other}"
-            )
-
-
-def _hold_out(
-    data: AlloyDataset, spec: ModelSpec, seed: int
-) -> tuple[AlloyDataset, AlloyDataset | None]:
-    """Hold out labelled alloys for early stopping, where there are enough.
-
-    Alloys whose labels leave a target with one value only are not held out.
-    """
-    labels = data.labels[list(spec.target_names)]
-    labelled = np.flatnonzero(labels.notna().any(axis=1))
-    if len(labelled) < _ENOUGH_LABELS:
-        return data, None
-    rng = np.random.default_rng(seed)
-    held = np.zeros(len(data), bool)
-    held[rng.choice(labelled, int(_HELD_OUT * len(labelled)), replace=False)] = True
-    for name in spec.target_names:
-        if labels[name][~held].nunique() < 2:
-            held &= labels[name].isna().to_numpy()
-    return data.take(~held), data.take(held)

@@ -63,17 +63,23 @@ def _labels(target: Target, data: AlloyDataset) -> dict[str, Any]:
     if isinstance(target, Continuous):
         low, middle, high = labels.astype(float).quantile([0, 0.5, 1])
         found["range"] = f"{low:.4g} to {high:.4g} {target.unit}, median {middle:.4g}"
-        for condition in target.conditions:
-            if condition in reports:
-                at = pd.to_numeric(reports[condition], errors="coerce").dropna()
-                if len(at):
-                    found.setdefault("conditions", {})[condition] = f"{at.min():g} to {at.max():g}"
     else:
         counts = labels.value_counts()
         found["classes"] = {
             f"{name:g}" if isinstance(name, float) else str(name): int(count)
             for name, count in counts.items()
         }
+    for name, reference in target.conditions.items():
+        if name not in reports:
+            continue
+        if isinstance(reference, tuple):
+            counts = reports[name].dropna().astype(str).value_counts()
+            said = ", ".join(f"{value} ({count})" for value, count in counts.items())
+        else:
+            at = pd.to_numeric(reports[name], errors="coerce").dropna()
+            said = f"{at.min():g} to {at.max():g}" if len(at) else ""
+        if said:
+            found.setdefault("conditions", {})[name] = said
     return found
 
 

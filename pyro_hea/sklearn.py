@@ -17,7 +17,6 @@ Examples
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,9 +26,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d, validate_data
 
-from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import AlloyDataset
-from pyro_hea.errors import DataError, TableWarning
+from pyro_hea.alloys.element_tables import load_tables
+from pyro_hea.errors import DataError, TableWarning, warn
 from pyro_hea.spec import ModelSpec
 from pyro_hea.spec.inferred import has_few_numbers
 from pyro_hea.vae import DisentangledVAE
@@ -115,12 +114,11 @@ class _AlloyEstimator:
         if count > len(known):
             raise DataError(f"X has {count} columns, and the tables hold {len(known)} elements")
         first = tuple(known[:count])
-        warnings.warn(
+        warn(
             f"the columns of X are not named by elements and are taken for {', '.join(first)}, a "
             "row of zeros for equal amounts: pass a DataFrame with a column an element, or "
             "elements=",
             TableWarning,
-            stacklevel=5,
         )
         return first, False
 

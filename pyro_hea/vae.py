@@ -3,51 +3,38 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from pyro_hea import design as designing
-from pyro_hea import posterior
+from pyro_hea import posterior as answers
 from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, read_alloys
 from pyro_hea.cache import VARIABLE, cache_folder, model_key, write_folder
-from pyro_hea.design import Constraint, DesignResult, Wish, sample_designs
-from pyro_hea.design.counterfactual import CONFIDENCE
-from pyro_hea.design.problem import AGREEMENT, MINIMUM, STEP
-from pyro_hea.design.sampling import CHAINS, DRAWS, WARMUP
-from pyro_hea.design.screening import LARGEST as LARGEST_GRID
 from pyro_hea.devices import check_torch_settings, choose_device
-from pyro_hea.errors import CacheWarning, CheckpointError, DataError, NotFittedError
-from pyro_hea.fitting import TrainingRun, history_table, untrained_ensemble
-from pyro_hea.inference import EpochRecord
+from pyro_hea.errors import CacheWarning, CheckpointError, DataError, warn
+from pyro_hea.fitting import TrainingRun
 from pyro_hea.model_card import model_card, read_facts, training_facts, write_card
-from pyro_hea.posterior import Ensemble
+from pyro_hea.posterior import Ensemble, untrained_ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.posterior.prior_table import prior_table
-from pyro_hea.spec import Continuous, ModelSpec
+from pyro_hea.spec import ModelSpec
 from pyro_hea.spec.inferred import warn_of_few_labels
+from pyro_hea.trained import TrainedModel, asks
 
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.composition import Alloy, Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.explain.explorer import Explorer
-    from pyro_hea.posterior.conditions import Conditions
 
 
-_gradients = torch.inference_mode(False)
-"""Of methods that climb to a mode, which they do within `torch.inference_mode` too."""
-
-
-class DisentangledVAE:
+class DisentangledVAE(TrainedModel[ModelSpec, Ensemble]):
     """A disentangled variational autoencoder of alloys whose targets are explicit latent sites.
 
     Parameters
@@ -66,9 +53,7 @@ class DisentangledVAE:
     """
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
-        self.spec = spec or ModelSpec()
-        self._ensemble: Ensemble | None = None
-        self._records: list[EpochRecord] = []
+        super().__init__(spec or ModelSpec())
         self._data: AlloyDataset | None = None
         self._facts: dict[str, Any] | None = None
 
@@ -83,14 +68,6 @@ class DisentangledVAE:
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(repr(self))}</p>{self.spec._repr_html_()}"
-
-    @property
-    def ensemble(self) -> Ensemble:
-        """The trained members; an error before `fit` or `load`."""
-        if self._ensemble is None:
-            raise NotFittedError("this model is not trained yet: call fit(alloys) or load(folder)")
-        check_torch_settings()
-        return self._ensemble
 
     # Training.
 
@@ -223,7 +200,7 @@ class DisentangledVAE:
             if folder.is_dir():
                 return cls.load(folder, device)
         except (CheckpointError, OSError) as error:
-            warnings.warn(f"the default model is trained anew: {error}", CacheWarning, stacklevel=2)
+            warn(f"the default model is trained anew: {error}", CacheWarning)
         if progress:
             tqdm.write("The default model is trained once; this takes some minutes.", sys.stderr)
         vae = cls(spec).fit(load_alloys(), device=device, progress=progress)
@@ -231,11 +208,10 @@ class DisentangledVAE:
             folder = cache_folder() / model_key(spec)
             write_folder(folder, vae.save)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"the default model is not kept, and is trained again next time: {error}. Set "
                 f"{VARIABLE} to a folder that can be written",
                 CacheWarning,
-                stacklevel=2,
             )
         else:
             if progress:
@@ -288,110 +264,11 @@ class DisentangledVAE:
         self._facts = training_facts(self.spec, joined, None, run.records)
         return self
 
-    @property
-    def history(self) -> pd.DataFrame:
-        """One row per epoch and member.
-
-        Columns `epoch`, `member`, `loss` (training, mean over members, nats per alloy),
-        `validation_elbo_loss` (nats per alloy), `validation_log_loss` (nats per label; both NaN
-        where the epoch was not evaluated) and `best`, true at the epoch whose weights are kept.
-        """
-        return history_table(self._records, self.spec.training.members)
-
     # Answers.
 
-    def predict(
-        self, alloys: AlloyDataset | Alloys, *, conditions: Conditions | None = None
-    ) -> pd.DataFrame:
-        """Predict each target of alloys, with its uncertainty.
+    predict = asks(answers.predict)
 
-        Parameters
-        ----------
-        alloys : formulas, mappings, pymatgen compositions, a fraction table or an AlloyDataset
-            Of any elements of the packaged tables.
-        conditions : mapping of name to number or numbers, optional
-            At which numbers are predicted, such as `{"test_temperature_C": [20, 800]}`; those that
-            the spec declares by default. There is a row for each alloy and combination, and a
-            column for each condition.
-
-        Returns
-        -------
-        DataFrame
-            By formula, for each binary target `t`: `t` (mean probability of 1), `t_sd` (its
-            spread over the members), `t_low` and `t_high` (94 % interval).
-
-        Warns
-        -----
-        UnseenElementWarning
-            For elements that no training alloy holds.
-        ExtrapolationWarning
-            For a condition outside the range in which a target was measured.
-        """
-        return posterior.predict(self.ensemble, alloys, conditions=conditions)
-
-    @_gradients
-    def posterior(
-        self,
-        alloys: AlloyDataset | Alloys,
-        *,
-        draws: int = 100,
-        labels: Literal["use", "ignore"] = "use",
-        method: Literal["guide", "importance", "nuts"] = "guide",
-        member: int = 0,
-        chains: int = 4,
-        warmup: int = 150,
-        groups: Sequence[str] = posterior.GROUPS,
-        seed: int = 0,
-        progress: bool = True,
-    ) -> az.InferenceData:
-        """Draw targets, latents and compositions of alloys; ArviZ plots the result.
-
-        Parameters
-        ----------
-        alloys : alloys of the training elements
-        draws : int
-            Of each chain. The dimension `chain` is the member, and R-hat says how far members
-            differ; with "nuts" it is a Markov chain, and R-hat says whether it has converged.
-        labels : {"use", "ignore"}
-            Whether known labels are used or inferred too.
-        method : {"guide", "importance", "nuts"}
-            Draw from the guide (quick), from the model's own posterior by importance sampling
-            (every member), or by NUTS (z alone, one member, targets fixed at the label or at the
-            more probable class; a few alloys).
-        member, chains, warmup : int
-            Of "nuts".
-        groups : sequence of str
-            What "guide" draws; compositions take most of the time and of the memory.
-        seed : int
-        progress : bool
-            Show a progress bar of "importance" and "nuts" after two seconds.
-
-        Returns
-        -------
-        InferenceData
-        """
-        if method not in ("guide", "importance", "nuts"):
-            raise DataError(
-                f"there is no method {method!r}; allowed: 'guide', 'importance', 'nuts'"
-            )
-        if method == "nuts":
-            return posterior.nuts_posterior(
-                self.ensemble,
-                alloys,
-                member=self._member(member),
-                draws=draws,
-                chains=chains,
-                warmup=warmup,
-                seed=seed,
-                progress=progress,
-            )
-        if method == "importance":
-            return posterior.importance_posterior(
-                self.ensemble, alloys, draws=draws, labels=labels, seed=seed, progress=progress
-            )
-        return posterior.draw_posterior(
-            self.ensemble, alloys, draws=draws, labels=labels, seed=seed, groups=groups
-        )
+    posterior = asks(answers.sample_posterior)
 
     def prior_predictive(
         self, n: int = 500, alloys: AlloyDataset | Alloys | None = None, *, seed: int = 0
@@ -424,7 +301,7 @@ class DisentangledVAE:
         >>> dict(idata["prior"]["z"].sizes)
         {'chain': 8, 'draw': 100, 'latent': 8}
         """
-        return posterior.prior_predictive(self._prior_ensemble(alloys, seed), n, seed)
+        return answers.prior_predictive(self._prior_ensemble(alloys, seed), n, seed)
 
     def prior_table(
         self, alloys: AlloyDataset | Alloys | None = None, *, seed: int = 0
@@ -446,48 +323,8 @@ class DisentangledVAE:
             return self._ensemble
         return replace(self._ensemble, known=self._ensemble.fractions(alloys))
 
-    @_gradients
-    def guide_table(
-        self, alloys: AlloyDataset | Alloys, *, member: int = 0, draws: int = 1000, seed: int = 0
-    ) -> pd.DataFrame:
-        """PSIS k-hat, ELBO and IWAE of the guide for each alloy, beside the evidence (nats).
-
-        Warns
-        -----
-        GuideWarning
-            Counting the alloys with a k-hat above 0.7.
-        """
-        return posterior.guide_table(
-            self.ensemble, alloys, member=self._member(member), draws=draws, seed=seed
-        )
-
-    @_gradients
-    def check_guide(
-        self,
-        alloys: AlloyDataset | Alloys,
-        *,
-        member: int = 0,
-        draws: int = 500,
-        chains: int = 4,
-        warmup: int = 150,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Compare the guide's z with that of NUTS, alloy by alloy and coordinate by coordinate.
-
-        Warns
-        -----
-        GuideWarning
-            Counting the alloys with a k-hat above 0.7, and what has not mixed.
-        """
-        return posterior.check_guide(
-            self.ensemble,
-            alloys,
-            member=self._member(member),
-            draws=draws,
-            chains=chains,
-            warmup=warmup,
-            seed=seed,
-        )
+    guide_table = asks(answers.guide_table)
+    check_guide = asks(answers.check_guide)
 
     def check_predictive(
         self, alloys: AlloyDataset | Alloys, *, draws: int = 50, seed: int = 0
@@ -503,152 +340,24 @@ class DisentangledVAE:
         """
         groups = ("posterior_predictive",)
         idata = self.posterior(alloys, draws=draws, groups=groups, seed=seed)
-        return posterior.check_predictive(self.ensemble, idata)
+        return answers.check_predictive(self.ensemble, idata)
 
-    @_gradients
-    def label_evidence(self, alloys: AlloyDataset | Alloys, *, seed: int = 0) -> pd.DataFrame:
-        """The model's own p(y | x) of each alloy beside the head's q(y | features)."""
-        return posterior.label_evidence(self.ensemble, alloys, seed=seed)
+    label_evidence = asks(answers.label_evidence)
+    reliability = asks(answers.reliability)
+    doubted_reports = asks(answers.doubted_reports)
+    encode = asks(answers.encode)
+    decode = asks(answers.decode)
+    reconstruct = asks(answers.reconstruct)
 
-    def reliability(self, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
-        """How often each source of reports is right; see `pyro_hea.posterior.reliability`.
+    # Inverse design.
 
-        Raises
-        ------
-        SpecError
-            Where no target declares `reports`.
-        """
-        return posterior.reliability(self.ensemble, draws=draws, seed=seed)
+    design = asks(designing.sample_designs)
+    screen = asks(designing.screen)
+    scan = asks(designing.scan)
+    invert = asks(designing.invert)
+    nearest = asks(designing.nearest_alloy)
 
-    def doubted_reports(
-        self, alloys: AlloyDataset, *, below: float = 0.5, draws: int = 200, seed: int = 0
-    ) -> pd.DataFrame:
-        """Reports that are probably wrong; see `pyro_hea.posterior.doubted_reports`.
-
-        Raises
-        ------
-        SpecError
-            Where no target declares `reports`.
-        """
-        return posterior.doubted_reports(self.ensemble, alloys, below=below, draws=draws, seed=seed)
-
-    @_gradients
-    def encode(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
-        """Latent of alloys of the training elements in one member, columns `z0`, `z1`, ….
-
-        The mode of the member's posterior, with known labels where there are some.
-        """
-        return posterior.encode(self.ensemble, alloys, self._member(member))
-
-    def decode(
-        self,
-        z: pd.DataFrame | np.ndarray,
-        targets: Mapping[str, str | float],
-        member: int = 0,
-    ) -> pd.DataFrame:
-        """Fractions that one member decodes at `z` (N, d); classes by name or by position.
-
-        Raises
-        ------
-        DataError
-            For a target without a value, a class that it does not have, or z of another width.
-        """
-        missing = set(self.spec.target_names) - set(targets)
-        for name, value in targets.items():
-            self._check_value(name, value)
-        if missing:
-            raise DataError(f"decoding needs a value of each target; missing: {sorted(missing)}")
-        values = np.atleast_2d(np.asarray(z, float))
-        if values.shape[1] != self.spec.latent.dim:
-            raise DataError(
-                f"z has {values.shape[1]} coordinates; this model has {self.spec.latent.dim}"
-            )
-        weights = self.ensemble.device
-        tensor = torch.tensor(values, dtype=torch.float32, device=weights)
-        every = tensor.expand(self.ensemble.members, *tensor.shape)
-        decoded = self.ensemble.decode(every, targets)[self._member(member)]
-        return pd.DataFrame(decoded.cpu().numpy(), columns=list(self.ensemble.elements))
-
-    @_gradients
-    def reconstruct(self, alloys: AlloyDataset | Alloys, member: int = 0) -> pd.DataFrame:
-        """Fractions that one member decodes from its latents of the alloys."""
-        return posterior.reconstruct(self.ensemble, alloys, self._member(member))
-
-    @_gradients
-    def design(
-        self,
-        targets: Mapping[str, Wish],
-        constraints: Sequence[Constraint] = (),
-        *,
-        n: int = 100,
-        method: Literal["importance", "nuts", "svi"] = "importance",
-        seed: int = 0,
-        conditions: Mapping[str, float] | None = None,
-        min_probability: float | None = None,
-        min_elements: int | None = None,
-        tolerance: float | None = None,
-        step: float = STEP,
-        minimum: float = MINIMUM,
-        agreement: float = AGREEMENT,
-        draws: int = DRAWS,
-        warmup: int = WARMUP,
-        chains: int = CHAINS,
-    ) -> DesignResult:
-        """Draw new alloys that are predicted to have the wished-for targets.
-
-        Parameters
-        ----------
-        targets : mapping of target to wish
-            0 or 1 of a binary target, the name of a class or level, an inequality `(">", 500)` or
-            a range `(900, 1200)` of a number. "max" or "min" is an objective: of a number, a
-            probability, a feature, an indicator of the elements, or "density".
-        constraints : sequence of Constraint
-            Each holds exactly on every alloy returned.
-        n : int
-        method : {"importance", "nuts", "svi"}
-            How the design posterior is sampled. Chains take longer, and are checked for mixing.
-        seed : int
-        conditions : mapping of name to number, optional
-            At which the wishes are to hold, such as `{"test_temperature_C": 800}`.
-        min_probability : float, optional
-            Leave out designs whose wishes hold with a lower probability. By default some that are
-            less likely than not give a warning; 0 gives none.
-        min_elements : int, optional
-            By default three, unless constraints say how many elements or allow fewer.
-        tolerance : float, optional
-            Largest error of a fraction in weighing, as 0.005, for one more column.
-        step, minimum, agreement, draws, warmup, chains
-            As of `pyro_hea.design.sample_designs`; the last three are of NUTS.
-
-        Returns
-        -------
-        DesignResult
-
-        Warns
-        -----
-        DesignWarning
-            Where designs are fewer, less likely or less trustworthy than was asked.
-        """
-        return sample_designs(
-            self.ensemble,
-            targets,
-            constraints,
-            n=n,
-            seed=seed,
-            method=method,
-            conditions=conditions,
-            min_probability=min_probability,
-            min_elements=min_elements,
-            tolerance=tolerance,
-            step=step,
-            minimum=minimum,
-            agreement=agreement,
-            draws=draws,
-            warmup=warmup,
-            chains=chains,
-        )
-
-    @_gradients
+    @torch.inference_mode(False)
     def explore(self, data: AlloyDataset, member: int = 0) -> Explorer:
         """Walk through one member's latent space in a notebook.
 
@@ -671,132 +380,7 @@ class DisentangledVAE:
         """
         from pyro_hea.explain.explorer import Explorer  # plotly is needed for nothing else
 
-        return Explorer(self.ensemble, data, self._member(member))
-
-    def screen(
-        self,
-        targets: Mapping[str, Wish],
-        constraints: Sequence[Constraint] = (),
-        *,
-        candidates: Iterable[Alloy] | None = None,
-        step: float = 0.05,
-        minimum: float = MINIMUM,
-        n: int = 100,
-        limit: int = LARGEST_GRID,
-        exhaustive: bool = False,
-        conditions: Mapping[str, float] | None = None,
-        min_probability: float | None = None,
-        min_elements: int | None = None,
-        tolerance: float | None = None,
-        seed: int = 0,
-        progress: bool = True,
-    ) -> DesignResult:
-        """Rank a grid of compositions, or a stream of them; see `pyro_hea.design.screen`."""
-        return designing.screen(
-            self.ensemble,
-            targets,
-            constraints,
-            candidates=candidates,
-            step=step,
-            minimum=minimum,
-            n=n,
-            limit=limit,
-            exhaustive=exhaustive,
-            conditions=conditions,
-            min_probability=min_probability,
-            min_elements=min_elements,
-            tolerance=tolerance,
-            seed=seed,
-            progress=progress,
-        )
-
-    @_gradients
-    def scan(
-        self,
-        alloys: Alloys | None,
-        targets: Mapping[str, Wish],
-        constraints: Sequence[Constraint] = (),
-        *,
-        points: int | None = None,
-        member: int = 0,
-        axes: tuple[int, int] = (0, 1),
-        extent: float = 2.5,
-        centre: Alloys | None = None,
-        step: float = STEP,
-        minimum: float = MINIMUM,
-    ) -> DesignResult:
-        """Decode the path between two alloys, or without them a grid of a plane of z.
-
-        `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11
-        along each side of a grid by default. See `pyro_hea.design.scan_path` and `scan_grid`.
-        """
-        if alloys is None:
-            return designing.scan_grid(
-                self.ensemble,
-                targets,
-                constraints,
-                axes=axes,
-                extent=extent,
-                points=11 if points is None else points,
-                centre=centre,
-                member=member,
-                step=step,
-                minimum=minimum,
-            )
-        return designing.scan_path(
-            self.ensemble,
-            alloys,
-            targets,
-            constraints,
-            points=21 if points is None else points,
-            member=member,
-            step=step,
-            minimum=minimum,
-        )
-
-    @_gradients
-    def invert(
-        self,
-        alloy: Alloys,
-        targets: Mapping[str, Wish],
-        constraints: Sequence[Constraint] = (),
-        *,
-        confidence: float = CONFIDENCE,
-        seed: int = 0,
-        step: float = STEP,
-        minimum: float = MINIMUM,
-    ) -> DesignResult:
-        """Change an alloy's targets and walk in latent space; see `pyro_hea.design.invert`."""
-        how = {"confidence": confidence, "step": step, "minimum": minimum}
-        return designing.invert(self.ensemble, alloy, targets, constraints, seed=seed, **how)
-
-    @_gradients
-    def nearest(
-        self,
-        alloy: Alloys,
-        targets: Mapping[str, Wish],
-        constraints: Sequence[Constraint] = (),
-        *,
-        confidence: float = CONFIDENCE,
-        step: float = STEP,
-        minimum: float = MINIMUM,
-    ) -> DesignResult:
-        """Find the smallest change that fulfils the wishes; see `pyro_hea.design.nearest_alloy`."""
-        how = {"confidence": confidence, "step": step, "minimum": minimum}
-        return designing.nearest_alloy(self.ensemble, alloy, targets, constraints, **how)
-
-    def _check_value(self, name: str, value: str | float) -> None:
-        """Refuse a target that there is not, or a position that is of no class of it."""
-        self.ensemble.check_target(name)
-        target = self.spec.target(name)
-        if isinstance(target, Continuous) or isinstance(value, str):
-            return
-        if value not in range(len(target.classes)):
-            classes = ", ".join(f"{i} ({c})" for i, c in enumerate(target.classes))
-            raise DataError(f"'{name}' has no class {value:g}; allowed: {classes}")
-
-    def _member(self, member: int) -> int:
-        return self.ensemble.check_member(member)
+        return Explorer(self.ensemble, data, self.ensemble.check_member(member))
 
     # Files.
 
@@ -816,7 +400,7 @@ class DisentangledVAE:
         return model_card(self.ensemble, self._facts)
 
     @classmethod
-    @_gradients
+    @torch.inference_mode(False)
     def load(cls, directory: str | Path, device: str = "cpu") -> Self:
         """Read a saved model, after checking that it is whole and fits this release.
 

@@ -11,7 +11,8 @@ import torch
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
-from pyro_hea.fitting import TrainingRun, _hold_out
+from pyro_hea.fitting import TrainingRun
+from pyro_hea.training_data import hold_out
 
 TARGETS = {
     "single_phase": {
@@ -190,7 +191,7 @@ def test_what_is_held_out_leaves_every_target_its_labels():
     )
     spec = spec_of({"single_phase": {}, "ductile": {}})
     for seed in range(40):
-        kept, held = _hold_out(data, spec, seed)
+        kept, held = hold_out(data, spec, seed)
         assert held is not None
         assert len(kept) + len(held) == len(data)
         assert kept.labels["ductile"].count() == 2

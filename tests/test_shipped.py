@@ -13,8 +13,8 @@ import torch
 import pyro_hea
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 from pyro_hea.errors import ConflictingReportsWarning
-from pyro_hea.fitting import untrained_ensemble
 from pyro_hea.inference import elbo_loss
+from pyro_hea.posterior import untrained_ensemble
 from pyro_hea.program.likelihoods import composition_likelihood
 
 NAMES = sorted(

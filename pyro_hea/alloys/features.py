@@ -7,7 +7,7 @@ those are gathered.
 Examples
 --------
 >>> import torch
->>> from pyro_hea.alloys.composition import load_tables
+>>> from pyro_hea.alloys.element_tables import load_tables
 >>> names = ("mixing_entropy", "number_of_elements")
 >>> features = FeatureMap(names, load_tables("field"), ["Co", "Ni"])
 >>> features(torch.tensor([[0.5, 0.5]], dtype=torch.float64)).tolist()
@@ -27,7 +27,7 @@ from torch import Tensor
 from pyro_hea.errors import SpecError, UnknownElementError, nearest
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.composition import PropertyTables
+    from pyro_hea.alloys.element_tables import PropertyTables
 
 GAS_CONSTANT = 8.314
 """J/(mol K), with the digits of the published features."""

@@ -22,11 +22,17 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from pyro_hea.errors import FormulaError, FormulaWarning, UnknownElementError, excerpt, nearest
+from pyro_hea.errors import (
+    FormulaError,
+    FormulaWarning,
+    UnknownElementError,
+    excerpt,
+    nearest,
+    warn,
+)
 
 _PERIODIC_TABLE = """
     H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br
@@ -164,11 +170,10 @@ def _read_balance(text: str, match: re.Match[str], unit: str | None) -> dict[str
     amounts[base] = 100 - total
     if unit is None:
         shares = ", ".join(f"{element} {amount:g}" for element, amount in amounts.items())
-        warnings.warn(
+        warn(
             f"{excerpt(text)} is read in atomic percent ({shares}); pass unit='wt' if its numbers "
             "are percent by weight, or unit='at' to confirm",
             FormulaWarning,
-            stacklevel=4,
         )
     return amounts
 
@@ -208,10 +213,9 @@ def _warn_of_shared_total(text: str, top: _Group) -> None:
     if len(sizes) < 2 or not any(math.isclose(total, whole, rel_tol=1e-6) for whole in (1, 100)):
         return
     multiplier, size = next(pair for pair in top.multipliers if round(pair[1], 6) != 1)
-    warnings.warn(
+    warn(
         f"{excerpt(text)}: a bracket multiplies each amount in it, so the group with "
         f"{multiplier:g} counts {multiplier * size:g} in all; to give it {multiplier:g} in all, "
         f"write {multiplier / size if size else 0:g} after the bracket",
         FormulaWarning,
-        stacklevel=4,
     )

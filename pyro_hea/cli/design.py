@@ -184,7 +184,7 @@ def shown(result: DesignResult, spec: ModelSpec, wishes: Mapping[str, Wish]) -> 
 
 def _short_formula(formula: str) -> str:
     """A formula in at.% with two digits an element."""
-    from pyro_hea.alloys.composition import parse_composition
+    from pyro_hea.alloys.amounts import parse_composition
 
     parts = parse_composition(formula).items()
     return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)

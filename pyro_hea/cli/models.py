@@ -116,8 +116,7 @@ def predict(
     if bool(formulas) == (table is not None):
         raise click.UsageError("give formulas, or a table with --table, and not both")
     alloys = list(formulas) if table is None else read_formulas(table, formula_column)
-    asked = {} if conditions is None else {"conditions": conditions}
-    predictions = load_model(model).predict(alloys, **asked).reset_index()
+    predictions = load_model(model).predict(alloys, conditions=conditions).reset_index()
     if out is None:
         show("Predictions (mean, spread over members, 94 % interval)", predictions)
     else:

@@ -24,7 +24,7 @@ from pyro_hea.design.inversion import invert
 from pyro_hea.design.nearest import nearest_alloy
 from pyro_hea.design.result import DesignResult
 from pyro_hea.design.sampling import sample_designs
-from pyro_hea.design.scan import scan_grid, scan_path
+from pyro_hea.design.scan import scan, scan_grid, scan_path
 from pyro_hea.design.screening import screen
 from pyro_hea.design.serialization import (
     constraints_from_list,
@@ -64,6 +64,7 @@ __all__ = [
     "read_constraints",
     "read_prices",
     "sample_designs",
+    "scan",
     "scan_grid",
     "scan_path",
     "screen",

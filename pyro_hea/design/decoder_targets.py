@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pyro_hea.devices import seeded
+from pyro_hea.posterior.conditions import elsewhere
 from pyro_hea.program.sites import ContinuousSite
-from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,9 +72,7 @@ def decoder_targets(
 def _prior_event(problem: Problem, name: str) -> Event | None:
     """The wish for a number, unless it is for other conditions than the decoder knows."""
     target = problem.ensemble.spec.target(name)
-    assert isinstance(target, Continuous)
-    elsewhere = any(target.conditions.get(c, v) != v for c, v in problem.conditions.items())
-    return None if elsewhere else problem.targets.get(name)
+    return None if elsewhere(target, problem.conditions) else problem.targets.get(name)
 
 
 def nearest_targets(problem: Problem, own: Mapping[str, Tensor]) -> dict[str, Tensor]:

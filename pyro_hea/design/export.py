@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from pyro_hea.alloys.dataset import inert
 from pyro_hea.errors import OutputError, missing_extra
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a cell that a spreadsheet takes for a formula."""
 
 
 def write_table(
@@ -40,23 +38,3 @@ def write_table(
         raise missing_extra(package, extra) from error
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
-def inert(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table, with text that a spreadsheet would run as a formula marked as text.
-
-    Examples
-    --------
-    >>> inert(pd.DataFrame({"phase": ["fcc", "=1+1"]}))["phase"].tolist()
-    ['fcc', "'=1+1"]
-    """
-    columns = {
-        _marked(name): column if column.dtype.kind in "fiub" else column.map(_marked)
-        for name, column in table.items()
-    }
-    return pd.DataFrame(columns)
-
-
-def _marked(cell: object) -> object:
-    risky = isinstance(cell, str) and cell.startswith(_FORMULA_STARTS)
-    return f"'{cell}" if risky else cell

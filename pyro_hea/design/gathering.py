@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ import pandas as pd
 from pyro_hea.design.batch import information
 from pyro_hea.design.result import DesignResult
 from pyro_hea.design.table import design_table
-from pyro_hea.errors import ConstraintError, DesignWarning
+from pyro_hea.errors import ConstraintError, DesignWarning, warn
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.spec import Binary, Continuous
 
@@ -27,7 +26,7 @@ LIKELY = 0.5
 
 
 def likely_enough(
-    result: DesignResult, min_probability: float | None, warn: bool = True
+    result: DesignResult, min_probability: float | None, warning: bool = True
 ) -> DesignResult:
     """Leave out the alloys whose wishes hold with a lower probability, or warn of them.
 
@@ -39,13 +38,12 @@ def likely_enough(
     q = result.table["all_wishes"].to_numpy()
     if min_probability is None:
         unlikely = int((q < LIKELY).sum())
-        if warn and unlikely:
-            warnings.warn(
+        if warning and unlikely:
+            warn(
                 f"{unlikely} of {len(q)} designs are less likely than not to meet all wishes; the "
                 f"best has a probability of {q.max():.2f}. min_probability={LIKELY} leaves them "
                 "out, 0 returns them without this warning; or loosen the wishes or constraints",
                 DesignWarning,
-                stacklevel=4,
             )
         return result
     if not 0 <= min_probability <= 1:

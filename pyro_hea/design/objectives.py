@@ -55,7 +55,7 @@ class Objective:
     direction: Direction
     unit: str
     ensemble: Ensemble
-    conditions: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def predicted(self) -> bool:
@@ -94,7 +94,7 @@ class Objective:
 
 
 def split_objectives(
-    ensemble: Ensemble, targets: Mapping[str, Wish], conditions: Mapping[str, float]
+    ensemble: Ensemble, targets: Mapping[str, Wish], conditions: Mapping[str, float | str]
 ) -> tuple[dict[str, Wish], tuple[Objective, ...]]:
     """Tell wishes from objectives, which are "max" or "min".
 

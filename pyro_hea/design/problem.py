@@ -91,7 +91,7 @@ class Problem:
     objectives: tuple[Objective, ...] = ()
     assumed: tuple[Constraint, ...] = ()
     tolerance: float | None = None
-    conditions: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, float | str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -106,7 +106,7 @@ class Problem:
         min_elements: int | None = 1,
         novelty: float = NOVELTY,
         tolerance: float | None = None,
-        conditions: Mapping[str, float] | None = None,
+        conditions: Mapping[str, float | str] | None = None,
         with_objectives: bool = False,
     ) -> Problem:
         """Check a problem.

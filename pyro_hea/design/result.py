@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design.batch import diverse
 from pyro_hea.design.export import write_table
 from pyro_hea.design.objectives import non_dominated

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -19,7 +18,7 @@ from pyro_hea.design.program import (
 from pyro_hea.design.result import DesignResult
 from pyro_hea.design.samplers import RESERVE, by_importance, by_nuts, by_svi
 from pyro_hea.devices import seeded
-from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.errors import ConstraintError, DataError, DesignWarning, warn
 
 if TYPE_CHECKING:
     from pyro_hea.design.constraints.base import Constraint
@@ -43,13 +42,13 @@ def sample_designs(
     targets: Mapping[str, Wish],
     constraints: Sequence[Constraint] = (),
     *,
-    n: int,
-    seed: int,
+    n: int = 100,
+    seed: int = 0,
     method: Method = "importance",
     step: float = STEP,
     minimum: float = MINIMUM,
     agreement: float = AGREEMENT,
-    conditions: Mapping[str, float] | None = None,
+    conditions: Mapping[str, float | str] | None = None,
     min_probability: float | None = None,
     min_elements: int | None = None,
     tolerance: float | None = None,
@@ -165,7 +164,7 @@ def sample_designs(
             "candidates; loosen the constraints or ask for fewer"
         )
     for fault in faults:
-        warnings.warn(fault, DesignWarning, stacklevel=3)
+        warn(fault, DesignWarning)
     result = gather(
         problem,
         candidates.fractions[chosen],

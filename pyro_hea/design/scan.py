@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,13 +18,41 @@ from pyro_hea.errors import ConstraintError, DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
 
 LARGEST = 40_000
 """Points at most, 200 by 200."""
+
+
+def scan(
+    ensemble: Ensemble,
+    alloys: Alloys | None,
+    targets: Mapping[str, Wish],
+    constraints: Sequence[Constraint] = (),
+    *,
+    points: int | None = None,
+    member: int = 0,
+    axes: tuple[int, int] = (0, 1),
+    extent: float = 2.5,
+    centre: Alloys | None = None,
+    step: float = STEP,
+    minimum: float = MINIMUM,
+) -> DesignResult:
+    """Decode the path between two alloys, or without them a grid of a plane of z.
+
+    `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11 along
+    each side of a grid by default. See `scan_path` and `scan_grid`.
+    """
+    how: dict[str, Any] = {"member": member, "step": step, "minimum": minimum}
+    if alloys is not None:
+        how |= {"points": 21 if points is None else points}
+        return scan_path(ensemble, alloys, targets, constraints, **how)
+    how |= {"points": 11 if points is None else points}
+    how |= {"axes": axes, "extent": extent, "centre": centre}
+    return scan_grid(ensemble, targets, constraints, **how)
 
 
 def scan_path(
@@ -65,7 +93,7 @@ def scan_path(
         For other than two alloys, or fewer than two points.
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
-    _check_member(ensemble, member)
+    ensemble.check_member(member)
     _check_number(points)
     batch = ensemble.batch(alloys)
     if len(batch) != 2 or points < 2:
@@ -111,7 +139,7 @@ def scan_grid(
     """
     problem = _problem(ensemble, targets, constraints, step, minimum)
     dim = ensemble.spec.latent.dim
-    _check_member(ensemble, member)
+    ensemble.check_member(member)
     _check_number(points**2)
     if points < 1 or len(set(axes)) != 2 or not all(0 <= axis < dim for axis in axes):
         raise DataError(f"axes={axes} of {points} points: name two different of 0 to {dim - 1}")
@@ -135,11 +163,6 @@ def _problem(
     minimum: float,
 ) -> Problem:
     return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum, novelty=0.0)
-
-
-def _check_member(ensemble: Ensemble, member: int) -> None:
-    if not 0 <= member < ensemble.members:
-        raise DataError(f"there is no member {member}; this model has 0 to {ensemble.members - 1}")
 
 
 def _check_number(points: int) -> None:

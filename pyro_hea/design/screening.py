@@ -26,7 +26,7 @@ from pyro_hea.errors import ConstraintError, DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.composition import Alloy
+    from pyro_hea.alloys.amounts import Alloy
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
     from pyro_hea.posterior import Ensemble
@@ -55,7 +55,7 @@ def screen(
     n: int = 100,
     limit: int = LARGEST,
     exhaustive: bool = False,
-    conditions: Mapping[str, float] | None = None,
+    conditions: Mapping[str, float | str] | None = None,
     min_probability: float | None = None,
     min_elements: int | None = None,
     tolerance: float | None = None,
@@ -149,7 +149,7 @@ def screen(
         "recall": 1.0 if surrogate is None else surrogate.recall,
     }
     result = gather(problem, best, attributes)
-    return likely_enough(result, min_probability, warn=of_grid)
+    return likely_enough(result, min_probability, warning=of_grid)
 
 
 def _grid_of(problem: Problem, limit: int) -> Grid:

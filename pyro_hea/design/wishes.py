@@ -121,7 +121,7 @@ def probability(
     ensemble: Ensemble,
     features: Tensor,
     wishes: Mapping[str, Event],
-    conditions: Mapping[str, float] | None = None,
+    conditions: Mapping[str, float | str] | None = None,
 ) -> Tensor:
     """Probability by each member that all wishes hold together, (K, N), with its gradient.
 
@@ -143,7 +143,7 @@ def probability(
 
 
 def batch_at(
-    ensemble: Ensemble, features: Tensor, conditions: Mapping[str, float] | None
+    ensemble: Ensemble, features: Tensor, conditions: Mapping[str, float | str] | None
 ) -> AlloyBatch:
     """Alloys of which features (N, F) are known, at conditions."""
     at = standardised(ensemble, conditions or {}, len(features), features)
@@ -155,7 +155,7 @@ def fulfilment(
     ensemble: Ensemble,
     fractions: Tensor,
     wishes: Mapping[str, Event],
-    conditions: Mapping[str, float] | None = None,
+    conditions: Mapping[str, float | str] | None = None,
 ) -> Tensor:
     """`probability` of rounded compositions, fractions (N, E) in double precision."""
     features = ensemble.feature_map(fractions).to(ensemble.model.embedding.edges.dtype)

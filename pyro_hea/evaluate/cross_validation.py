@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, roc_a
 from tqdm.auto import tqdm
 
 from pyro_hea.alloys.dataset import encode_values
-from pyro_hea.errors import DataError, UnseenElementWarning
+from pyro_hea.errors import DataError, UnseenElementWarning, warn
 from pyro_hea.evaluate.baselines import predict_probabilities
 from pyro_hea.evaluate.folds import assign_folds
 from pyro_hea.evaluate.regressors import predict_quantiles
@@ -178,11 +178,10 @@ def cross_validate(
                     rows.append(_rows(target, name, fold, held_out, answer))
             bar.update()
     if unseen:
-        warnings.warn(
+        warn(
             f"{unseen} held-out alloys have an element that no training alloy of their fold "
             "has; of that share of their atoms the prior is predicted",
             UnseenElementWarning,
-            stacklevel=2,
         )
     predictions = pd.concat(rows, ignore_index=True)
     units = {t.name: t.unit for t in spec.targets if isinstance(t, Continuous)}

@@ -20,8 +20,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-from pyro_hea.alloys.composition import fraction_table, load_tables
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.alloys.dataset import PUBLISHED_SOURCE, load_alloys
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import RICH_FEATURES, FeatureMap
 from pyro_hea.errors import DataError
 

@@ -14,6 +14,7 @@ from pyro_hea.explain.groups import correlated_groups, features_of
 from pyro_hea.explain.leak import label_leak
 from pyro_hea.explain.published import PUBLISHED_IMPORTANCE, compare_with_published
 from pyro_hea.explain.rules import FIELD_RULES, PHASE_RULES, Rules, compare_rules, distil
+from pyro_hea.explain.separable import Interpolation, SeparableLatent, separate
 from pyro_hea.explain.traversals import Traversal, path, traverse
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "PHASE_RULES",
     "PUBLISHED_IMPORTANCE",
     "Attributions",
+    "Interpolation",
     "Rules",
+    "SeparableLatent",
     "Traversal",
     "align",
     "alloy_factors",
@@ -44,5 +47,6 @@ __all__ = [
     "label_leak",
     "name_axes",
     "path",
+    "separate",
     "traverse",
 ]

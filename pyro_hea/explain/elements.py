@@ -32,7 +32,7 @@ from pyro_hea.posterior import as_fractions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.explain._quantity import Quantity
     from pyro_hea.vae import DisentangledVAE
 

@@ -18,7 +18,7 @@ from pyro_hea.errors import UnseenElementWarning
 from pyro_hea.posterior import as_fractions
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.vae import DisentangledVAE

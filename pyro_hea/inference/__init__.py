@@ -1,10 +1,10 @@
 """Stochastic variational inference: one loop, resumable at any epoch, each member stopped alone."""
 
 from pyro_hea.inference.distillation import distil_heads, distillation_loss
-from pyro_hea.inference.heads import Measurements
 from pyro_hea.inference.objective import (
     LABEL_FOLDS,
     HeldOut,
+    Measurements,
     count_label_folds,
     elbo_loss,
     held_out,

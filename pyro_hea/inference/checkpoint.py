@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pyro_hea.alloys.composition import PropertyTables
+from pyro_hea.alloys.element_tables import PropertyTables
 from pyro_hea.errors import CheckpointError, MissingFileError
 from pyro_hea.files import write_bytes
 

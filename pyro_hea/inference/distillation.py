@@ -108,7 +108,8 @@ def distillation_loss(model: AlloyModel, data: DistillationSet, rows: Tensor) ->
             q = site.normal(model.head(name, inputs, model.conditioned(name, {}, alloys)))
             losses.append(-q.log_prob(mean) + (sd / q.scale).square() / 2)
         elif name in data.probabilities:
-            log_q = site.log_classes(model.head(name, inputs, None), {})
+            context = model.conditioned(name, {}, alloys)
+            log_q = site.log_classes(model.head(name, inputs, context), {})
             losses.append(-(data.probabilities[name][:, rows] * log_q).sum(-1))
     return torch.stack(losses).sum(0)
 

@@ -20,9 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from pyro_hea.alloys.dataset import AlloyBatch
-from pyro_hea.inference.heads import Measurements
+from pyro_hea.alloys.dataset import AlloyBatch, references
 from pyro_hea.inference.number_teacher import number_moments
+from pyro_hea.inference.objective import Measurements, at_measurements
 from pyro_hea.spec import Binary, Categorical, Continuous
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def distillation_set(
         Over the elements of the batches.
     seed : int
     measurements : mapping of str to Measurements
-        Every report in the first batch of the numbers that have conditions.
+        Every report in the first batch of the targets that have conditions.
     """
     spec = model.spec
     settings, members = spec.training.distillation, spec.training.members
@@ -122,11 +122,20 @@ def distillation_set(
         if labelled:
             target = spec.target(name)
             assert isinstance(target, Binary | Categorical)
+            if measured_at := (measurements or {}).get(name):
+                labelled[0] = at_measurements(batches[0], name, measured_at)
+            columns = len(references(target.conditions))
+            measured = torch.cat([b.conditions_of(name, columns) for b in labelled])
+            at = measured.new_zeros(len(fractions), 0)
+            if columns:
+                at = measured[torch.tensor(rng.integers(len(measured), size=len(fractions)))]
+                conditions[name] = at
+            read = torch.cat([b.features for b in labelled])
             predicted = _teacher_probabilities(
-                torch.cat([b.features for b in labelled]).cpu().numpy(),
+                torch.cat([read, measured], 1).cpu().numpy(),
                 torch.cat([b.composition for b in labelled]).sqrt().cpu().numpy(),
                 torch.cat([b.targets[name] for b in labelled]).cpu().numpy().astype(int),
-                unlabelled,
+                (np.hstack([unlabelled[0], at.cpu().numpy()]), unlabelled[1]),
                 classes=len(target.classes),
                 settings=settings,
                 members=members,

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pyro_hea.inference.objective import has_label, head_loss, known_values
+from pyro_hea.inference.objective import (
+    Measurements,
+    at_measurements,
+    has_label,
+    head_loss,
+    known_values,
+)
 from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
-
-
-class Measurements(NamedTuple):
-    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,)."""
-
-    rows: Tensor
-    conditions: Tensor
-    values: Tensor
 
 
 class HeadLoss:
@@ -95,13 +93,7 @@ class HeadLoss:
         """Mean log loss on as many random measurements as a batch has alloys."""
         every = self.measurements[name]
         picked = torch.randint(len(every.rows), (len(batch),), device=batch.features.device)
-        some = self.data.take(every.rows[picked])
-        labelled = {n: mask for n, mask in some.labelled.items() if n != name}
-        some = some.replaced(
-            targets={**some.targets, name: every.values[picked]},
-            labelled=labelled,
-            conditions={**some.conditions, name: every.conditions[picked]},
-        )
+        some = at_measurements(self.data, name, Measurements(*(part[picked] for part in every)))
         model = self.model
         features, known = model.head_inputs(some), known_values(model, some, name)
         outputs = model.head(name, features, model.conditioned(name, known.contexts, some))

@@ -61,7 +61,8 @@ def split_by_class(model: TargetModel, batch: AlloyBatch) -> SplitAlloys:
         if known.all():
             continue
         unknown = (~known).nonzero()[:, 0]
-        outputs = model.head(name, model.head_inputs(batch.take(unknown)), None)
+        some = batch.take(unknown)
+        outputs = model.head(name, model.head_inputs(some), model.conditioned(name, {}, some))
         log_q = cast("BinarySite | CategoricalSite", model.site(name)).log_classes(outputs, {})
         classes = torch.arange(log_q.shape[-1], device=unknown.device)
         of_unknown = classes.repeat_interleave(len(unknown)).to(outputs)
@@ -217,6 +218,24 @@ def withheld_labels(batch: AlloyBatch, name: str, members: int) -> Tensor:
     return batch.label_folds[name] == part.unsqueeze(-1)
 
 
+class Measurements(NamedTuple):
+    """Every report of a target: rows of its alloys (R,), conditions (R, C), values (R,)."""
+
+    rows: Tensor
+    conditions: Tensor
+    values: Tensor
+
+
+def at_measurements(batch: AlloyBatch, name: str, reports: Measurements) -> AlloyBatch:
+    """A row for each report of a target, at its conditions."""
+    some = batch.take(reports.rows)
+    return some.replaced(
+        targets={**some.targets, name: reports.values},
+        labelled={n: mask for n, mask in some.labelled.items() if n != name},
+        conditions={**some.conditions, name: reports.conditions},
+    )
+
+
 class HeldOut(NamedTuple):
     """Alloys with a label of a target, and the members (K, N) that are not trained on it."""
 
@@ -225,11 +244,20 @@ class HeldOut(NamedTuple):
 
 
 def held_out(
-    model: TargetModel, name: str, data: AlloyBatch, validation: AlloyBatch | None
+    model: TargetModel,
+    name: str,
+    data: AlloyBatch,
+    validation: AlloyBatch | None,
+    reports: Measurements | None = None,
 ) -> list[HeldOut]:
-    """Labels of a target with the members whose heads have not seen them."""
+    """Labels of a target with the members whose heads have not seen them.
+
+    Of a number with conditions, every one of its `reports` is such a label.
+    """
     found = []
     if name in data.label_folds:
+        if reports is not None:
+            data = at_measurements(data, name, reports)
         members = withheld_labels(data, name, model.members)
         rows = members.any(0)
         found.append(HeldOut(data.take(rows).replaced(label_folds={}), members[:, rows]))

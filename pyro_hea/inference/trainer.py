@@ -39,7 +39,7 @@ from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.inference.heads import Measurements
+    from pyro_hea.inference.objective import Measurements
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 
@@ -144,7 +144,7 @@ class Trainer:
             for name in model.spec.target_names
             if isinstance(model.site(name), ContinuousSite)
             and name not in model.spec.distilled_targets
-            and (known := held_out(model, name, data, validation))
+            and (known := held_out(model, name, data, validation, (measurements or {}).get(name)))
         }
         parts = 1 + len(self._numbers), model.members
         self._best_loss = torch.full(parts, math.inf, dtype=torch.float64)

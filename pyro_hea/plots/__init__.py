@@ -9,6 +9,12 @@ changes: no rcParams, no pyplot state. A notebook shows what is returned as the 
 from pyro_hea.plots._style import Panels
 from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
 from pyro_hea.plots.benchmarks import curve_panels, interval_panels
+from pyro_hea.plots.charts import (
+    atlas_charts,
+    atlas_responsibilities,
+    descent_trail,
+    descent_values,
+)
 from pyro_hea.plots.classification import reliability, roc
 from pyro_hea.plots.comparisons import comparison_panels
 from pyro_hea.plots.compositions import composition_bars, reconstruction
@@ -41,6 +47,8 @@ from pyro_hea.plots.traversals import traversal_plot
 
 __all__ = [
     "Panels",
+    "atlas_charts",
+    "atlas_responsibilities",
     "axis_map",
     "beeswarm",
     "chain_ranks",
@@ -50,6 +58,8 @@ __all__ = [
     "correlation_map",
     "cross_validation_panels",
     "curve_panels",
+    "descent_trail",
+    "descent_values",
     "design_chains",
     "design_judgement",
     "design_novelty",

@@ -23,7 +23,7 @@ from pyro_hea.plots._style import (
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 
@@ -61,8 +61,7 @@ def prior(
     """
     # Bring torch with them, which the other figures do without.
     from pyro_hea.alloys.dataset import load_alloys
-    from pyro_hea.fitting import untrained_ensemble
-    from pyro_hea.posterior import prior_predictive
+    from pyro_hea.posterior import prior_predictive, untrained_ensemble
     from pyro_hea.posterior.prior_table import prior_table
 
     ensemble = untrained_ensemble(spec, load_alloys("zeng2024") if alloys is None else alloys, seed)

@@ -14,12 +14,12 @@ from pyro_hea.posterior.marginals import marginals
 from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from pyro_hea.alloys.dataset import AlloyBatch
-    from pyro_hea.inference import HeldOut
+    from pyro_hea.inference import HeldOut, Measurements
     from pyro_hea.program.sites import Site
     from pyro_hea.program.targets import TargetModel
 
@@ -39,7 +39,12 @@ _LEAST_SHARE = 0.25
 """Least share of the squared distances of labels that is left after the correction."""
 
 
-def calibrate(model: TargetModel, data: AlloyBatch, validation: AlloyBatch | None) -> None:
+def calibrate(
+    model: TargetModel,
+    data: AlloyBatch,
+    validation: AlloyBatch | None,
+    measurements: Mapping[str, Measurements] | None = None,
+) -> None:
     """Fit the declared calibrations of a trained model, in place, by log loss on labels held out.
 
     A label that no member was trained on is scored by the mixture of all members. A label of a
@@ -58,10 +63,14 @@ def calibrate(model: TargetModel, data: AlloyBatch, validation: AlloyBatch | Non
         Training data; by `parts`, some labels of numbers were held out from each member.
     validation : AlloyBatch, optional
         Alloys that no member was trained on.
+    measurements : mapping of str to Measurements, optional
+        Every report of the numbers that have conditions.
     """
     for target in model.targets:
         site = model.site(target.name)
-        parts = held_out(model, target.name, data, validation)
+        parts = held_out(
+            model, target.name, data, validation, (measurements or {}).get(target.name)
+        )
         if site.calibration is not None and parts:
             losses = [_mixture_loss(model, target.name, part) for part in parts]
             site.calibration.copy_(_fit_calibration(site, losses))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.errors import GuideWarning
+from pyro_hea.errors import GuideWarning, warn
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.idata import load_arviz
 from pyro_hea.posterior.limits import check_size
@@ -20,7 +19,7 @@ from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 from pyro_hea.posterior.traces import in_double_precision, weighted_draws
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.model import AlloyModel
@@ -30,7 +29,12 @@ R_HAT_LIMIT = 1.05
 
 
 def guide_table(
-    ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, member: int, draws: int, seed: int
+    ensemble: Ensemble,
+    alloys: AlloyDataset | Alloys,
+    *,
+    member: int = 0,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Bounds of each alloy's evidence by the guide, and whether they can be trusted.
 
@@ -80,11 +84,11 @@ def check_guide(
     ensemble: Ensemble,
     alloys: AlloyDataset | Alloys,
     *,
-    member: int,
-    draws: int,
-    chains: int,
-    warmup: int,
-    seed: int,
+    member: int = 0,
+    draws: int = 500,
+    chains: int = 4,
+    warmup: int = 150,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """The guide's z beside that of NUTS, within one member and with the targets fixed.
 
@@ -144,11 +148,10 @@ def check_guide(
     }
     _warn_of_high_k_hat(k_hat)
     if unmixed := int((r_hat > R_HAT_LIMIT).sum()):
-        warnings.warn(
+        warn(
             f"{unmixed} of {r_hat.size} coordinates have R-hat above {R_HAT_LIMIT}: the chains "
             "have not mixed there; use more draws or more warm-up",
             GuideWarning,
-            stacklevel=3,
         )
     index = pd.MultiIndex.from_product(
         [as_fractions(alloys).index, [f"z{i}" for i in range(latents)]], names=["formula", "latent"]
@@ -171,9 +174,8 @@ def _correlations(draws: np.ndarray) -> np.ndarray:
 
 def _warn_of_high_k_hat(k_hat: np.ndarray) -> None:
     if beyond := int((k_hat > K_HAT_LIMIT).sum()):
-        warnings.warn(
+        warn(
             f"{beyond} of {len(k_hat)} alloys have k-hat above {K_HAT_LIMIT}: the guide is too far "
             "from their posterior for importance weights; use method='importance' or 'nuts'",
             GuideWarning,
-            stacklevel=4,
         )

@@ -21,7 +21,8 @@ from pyro_hea.crystals import (
     formula_type,
     roles_of,
 )
-from pyro_hea.errors import DataError, FormulaError, UnknownTargetError, nearest
+from pyro_hea.errors import DataError, FormulaError
+from pyro_hea.posterior.members import Members
 from pyro_hea.program.crystal_batch import CrystalInputs, inputs_of
 from pyro_hea.program.crystal_distributions import onto
 
@@ -52,7 +53,7 @@ class Option(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CrystalEnsemble:
+class CrystalEnsemble(Members):
     """K trained members and the crystals that they know.
 
     Attributes
@@ -75,23 +76,6 @@ class CrystalEnsemble:
     def spec(self) -> CrystalSpec:
         """Declaration of the model."""
         return self.model.spec
-
-    @property
-    def members(self) -> int:
-        """Number of members K."""
-        return self.model.members
-
-    def check_target(self, name: str) -> None:
-        """Refuse a target that the model was not trained on."""
-        if name not in self.spec.target_names:
-            raise UnknownTargetError(
-                f"the model has no target '{name}'.{nearest(name, self.spec.target_names)} "
-                f"Targets: {', '.join(self.spec.target_names)}"
-            )
-
-    def of_member(self, index: int) -> CrystalEnsemble:
-        """One member as an ensemble of its own."""
-        return replace(self, model=self.model.member(index))
 
     # What goes in.
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import arviz as az
     from torch import Tensor
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.program.model import AlloyModel
 

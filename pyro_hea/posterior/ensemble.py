@@ -12,32 +12,35 @@ import pandas as pd
 import torch
 from torch.distributions import Independent
 
-from pyro_hea.alloys.composition import PropertyTables, fraction_table, load_tables
+from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
     encode_labels,
     encode_values,
-    label_conditions,
+    labels_at_conditions,
+    references,
     report_counts,
     to_batch,
 )
+from pyro_hea.alloys.element_tables import PropertyTables, load_tables
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.errors import DataError, UnknownElementError, UnknownTargetError, nearest
+from pyro_hea.errors import DataError, UnknownElementError
 from pyro_hea.posterior.marginals import marginals
+from pyro_hea.posterior.members import Members
 from pyro_hea.posterior.modes import find_modes
 from pyro_hea.posterior.traces import in_double_precision
 from pyro_hea.program.sites import ContinuousSite
-from pyro_hea.spec import Binary, Continuous
+from pyro_hea.spec import Binary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.program.model import AlloyModel
-    from pyro_hea.spec import ModelSpec
+    from pyro_hea.spec import ModelSpec, Target
 
 
 _MODE_SEARCH_ROWS = 8192
@@ -48,7 +51,7 @@ _PRIOR_DRAWS = 4000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ensemble:
+class Ensemble(Members):
     """K trained members and their training alloys.
 
     Attributes
@@ -71,11 +74,6 @@ class Ensemble:
     def spec(self) -> ModelSpec:
         """Declaration of the model."""
         return self.model.spec
-
-    @property
-    def members(self) -> int:
-        """Number of members K."""
-        return self.model.members
 
     @property
     def device(self) -> torch.device:
@@ -105,6 +103,11 @@ class Ensemble:
             return to_batch(fractions, self.feature_map, device=self.device)
         model = self.model
         known = alloys.labels.reindex(columns=list(self.spec.target_names))
+        conditions = {}
+        for target in model.targets:
+            if target.conditions:
+                known[target.name], at = labels_at_conditions(alloys, target)
+                conditions[target.name] = self.standardised_conditions(target, at)
         known = encode_labels(known.drop(columns=list(model.reliabilities)), model.targets)
         batch = to_batch(
             fractions,
@@ -114,24 +117,20 @@ class Ensemble:
             placeholders={t.name: model.site(t.name).placeholder for t in model.targets},
         )
         like = batch.features
-        conditions = {
-            t.name: like.new_tensor(self.standardised_conditions(t, label_conditions(alloys, t)))
-            for t in model.targets
-            if isinstance(t, Continuous) and t.conditions
-        }
         sources = model.statistics.sources
         reports = {
             name: like.new_tensor(report_counts(alloys, self.spec.target(name), sources[name]))
             for name in model.reliabilities
         }
-        return replace(batch, conditions=conditions, reports=reports)
+        tensors = {name: like.new_tensor(at) for name, at in conditions.items()}
+        return replace(batch, conditions=tensors, reports=reports)
 
     def standardised_conditions(
-        self, target: Continuous, conditions: NDArray[np.float64]
+        self, target: Target, conditions: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Conditions (N, C) as the model reads them: 0 where predictions are made."""
-        reference = np.array(list(target.conditions.values()))
-        return (conditions - reference) / np.array(self.model.statistics.conditions[target.name])
+        scale = np.array(self.model.statistics.conditions[target.name])
+        return (conditions - references(target.conditions)) / scale
 
     def fractions(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
         """Fractions over the training elements, (N, E)."""
@@ -193,28 +192,6 @@ class Ensemble:
             values[name] = guess
         return values
 
-    def check_member(self, index: int) -> int:
-        """Refuse a member that there is not.
-
-        Raises
-        ------
-        DataError
-        """
-        if not 0 <= index < self.members:
-            raise DataError(f"there is no member {index}; this model has 0 to {self.members - 1}")
-        return index
-
-    def of_member(self, index: int) -> Ensemble:
-        """An ensemble of one member.
-
-        Raises
-        ------
-        DataError
-            For a member that there is not.
-        """
-        self.check_member(index)
-        return replace(self, model=self.model.member(index))
-
     @torch.no_grad()
     def guide_centre(self, batch: AlloyBatch) -> Tensor:
         """Centre of the guide of each alloy in each member, pushed to z, (K, N, d)."""
@@ -258,14 +235,6 @@ class Ensemble:
             return float(value)
         given = pd.Series([value], index=[name])
         return float(encode_values(given, self.spec.target(name)).iloc[0])
-
-    def check_target(self, name: str) -> None:
-        """Refuse a target that the model was not trained on."""
-        if name not in self.spec.target_names:
-            raise UnknownTargetError(
-                f"the model has no target '{name}'.{nearest(name, self.spec.target_names)} "
-                f"Targets: {', '.join(self.spec.target_names)}"
-            )
 
 
 def as_fractions(alloys: AlloyDataset | Alloys) -> pd.DataFrame:

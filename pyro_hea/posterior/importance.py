@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.model import AlloyModel
@@ -203,7 +203,9 @@ def importance_posterior(
     return alloy_idata(ensemble, alloys, batch, drawn, attributes, {"k_hat": k_hat})
 
 
-def label_evidence(ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: int) -> pd.DataFrame:
+def label_evidence(
+    ensemble: Ensemble, alloys: AlloyDataset | Alloys, *, seed: int = 0
+) -> pd.DataFrame:
     """Probability of each label by the model, p(y | x), beside the head's, q(y | φ).
 
     Returns

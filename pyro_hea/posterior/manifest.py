@@ -11,7 +11,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pyro_hea.alloys.composition import load_tables, parse_composition
+from pyro_hea.alloys.amounts import parse_composition
+from pyro_hea.alloys.dataset import references
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.errors import FormulaError
 from pyro_hea.spec import Continuous, ModelSpec
 from pyro_hea.spec.declaration import Declaration, Positive
@@ -72,14 +74,14 @@ def check_manifest(manifest: Manifest, spec: ModelSpec) -> None:
     """Refuse what the declared types leave possible and the spec does not."""
     numbers = {t.name: t for t in spec.targets if isinstance(t, Continuous)}
     reported = {t.name for t in spec.targets if getattr(t, "reports", None) is not None}
-    conditions = {name: len(t.conditions) for name, t in numbers.items() if t.conditions}
+    conditions = {t.name: len(references(t.conditions)) for t in spec.targets if t.conditions}
     given = {name: len(s) for name, s in manifest.condition_scales.items() if s}
     table = load_tables(spec.features.tables).elements
     for what, fits in {
         "classes": manifest.classes == {n: tuple(c) for n, c in classes_of(spec).items()},
         "label_scales": manifest.label_scales.keys() == numbers.keys(),
         "condition_scales": given == conditions
-        and manifest.condition_scales.keys() <= numbers.keys(),
+        and manifest.condition_scales.keys() <= set(spec.target_names),
         "condition_ranges": all(
             len(ranges) == conditions.get(name, 0) and all(low <= high for low, high in ranges)
             for name, ranges in manifest.condition_ranges.items()

@@ -29,8 +29,15 @@ relative error of a variance below 0.0002."""
 _FAR = 40.0
 """Standard deviations beyond which the tail of a normal is 0 in double precision."""
 
+LARGEST = 1e15
+"""A number predicted as larger has no meaning; its square is one in single precision."""
+
 _NODES = 24
 """Points of the Gauss-Hermite rule for mean and variance of a number."""
+
+SPREAD_OUTSIDE = 1.0
+"""Standard deviation that a target gets for each width of the measured range of its conditions by
+which it is asked for outside that range: of its labels, or of log odds."""
 
 _BISECTIONS = 40
 """Steps of the bisection for a quantile."""
@@ -69,12 +76,16 @@ class Marginal(NamedTuple):
         site = self._continuous_site()
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         deviations = self.outputs.new_tensor(nodes).view(-1, 1, 1, 1)
-        values = site.natural(site.standardised(self.outputs, deviations))
+        values = _finite(site.natural(site.standardised(self.outputs, deviations)))
         share = values.new_tensor(weights / weights.sum()).view(-1, 1, 1, 1)
         branch = self.log_weight.exp()
         mean = ((values * share).sum(0) * branch).sum(0)
         square = ((values.square() * share).sum(0) * branch).sum(0)
         return mean, (square - mean.square()).clamp_min(0.0)
+
+    def within_conditions(self) -> Marginal:
+        """The same without the spread of conditions outside the measured range."""
+        return self._replace(outputs=self.outputs[..., : self.site.outputs])
 
     @torch.no_grad()
     def quantiles(self, levels: Iterable[float]) -> Tensor:
@@ -89,7 +100,7 @@ class Marginal(NamedTuple):
             deviations = site.deviations(self.outputs, middle[:, None, None])
             below = (torch.special.ndtr(deviations) * branch).sum((1, 2)) < level
             low, high = low.where(~below, middle), high.where(below, middle)
-        return site.natural((low + high) / 2)
+        return _finite(site.natural((low + high) / 2))
 
     def log_probability(self, event: Event) -> Tensor:
         """Of an event in each branch, (B, K, N)."""
@@ -144,6 +155,11 @@ class Marginal(NamedTuple):
         return log_q[..., [int(c) for c in classes]].movedim(-1, 0)
 
 
+def _finite(values: Tensor) -> Tensor:
+    """Values of a spread so wide that they are no numbers in single precision, cut."""
+    return values.clamp(-LARGEST, LARGEST)
+
+
 def _clamped(site: ContinuousSite, value: Tensor) -> Tensor:
     """Values clamped to the support of a number."""
     support = site.link.codomain
@@ -191,6 +207,9 @@ def _marginals_with_events(
     for i, target in enumerate(needed):
         outputs = model.head(target.name, read, model.given(target.name, values, batch))
         outputs = outputs.expand(len(log_weight), *shape[1:], -1)
+        outside = model.outside_conditions(target.name, batch)
+        if outside is not None:
+            outputs = model.site(target.name).widened(outputs, SPREAD_OUTSIDE * outside)
         marginal = Marginal(model.site(target.name), log_weight, outputs, dict(values))
         event = events.get(target.name)
         if any(target.name in later.given for later in needed[i + 1 :]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -15,8 +14,8 @@ from scipy.special import betaincinv
 from pyro_hea.alloys.dataset import AlloyDataset, to_batch
 from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
-from pyro_hea.errors import DataError, UnseenElementWarning
-from pyro_hea.posterior.conditions import Conditions, condition_points, standardised
+from pyro_hea.errors import DataError, UnseenElementWarning, warn
+from pyro_hea.posterior.conditions import Condition, Conditions, condition_points, standardised
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.marginals import POINTS, Marginal, marginals
 from pyro_hea.spec import Binary, Continuous, Prior
@@ -24,7 +23,7 @@ from pyro_hea.spec import Binary, Continuous, Prior
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.composition import Alloys
+    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.program.sites import CategoricalSite, ContinuousSite, OrdinalSite
     from pyro_hea.spec import Target
 
@@ -43,8 +42,9 @@ INTERVAL = 0.94
 def predict(
     ensemble: Ensemble,
     alloys: AlloyDataset | Alloys,
-    interval: float = INTERVAL,
+    *,
     conditions: Conditions | None = None,
+    interval: float = INTERVAL,
 ) -> pd.DataFrame:
     """Predict every target of any alloy that the element tables cover.
 
@@ -99,11 +99,10 @@ def predict(
     present = fractions.columns[(fractions > 0).any()]
     unseen = [element for element in present if element not in ensemble.elements]
     if unseen:
-        warnings.warn(
+        warn(
             f"no training alloy holds {', '.join(unseen)}: predictions of alloys with them lean "
             "on the prior and are wider",
             UnseenElementWarning,
-            stacklevel=3,
         )
     step = max(1, _ROWS // (ensemble.members * _branches(ensemble)))
     chunks = [fractions.iloc[at : at + step] for at in range(0, len(fractions), step)]
@@ -130,7 +129,7 @@ def _predict_chunk(
     feature_map: FeatureMap,
     unseen: list[str],
     interval: float,
-    point: Mapping[str, float],
+    point: Mapping[str, Condition],
 ) -> pd.DataFrame:
     """Predictions of some alloys at one combination of conditions."""
     batch = to_batch(fractions, feature_map, device=ensemble.device)
@@ -219,7 +218,8 @@ def _predict_continuous(
     unseen = unseen_share > 0  # quantiles are not mixed: the wider interval holds
     low = np.where(unseen, np.minimum(low, np.quantile(prior, tails[0])), low)
     high = np.where(unseen, np.maximum(high, np.quantile(prior, tails[1])), high)
-    aleatoric = np.sqrt(variances.mean(0))
+    scatter = marginal.within_conditions().moments()[1].double().cpu().numpy()
+    aleatoric = np.sqrt(scatter.mean(0))
     epistemic = np.sqrt(np.maximum(sd**2 - aleatoric**2, epistemic**2))
     return {
         "": mean,
@@ -289,25 +289,3 @@ def beta_interval(
     tail = (1 - level) / 2
     low, high = betaincinv(a, b, tail), betaincinv(a, b, 1 - tail)
     return np.minimum(low, mean), np.maximum(high, mean)
-
-
-def encode(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
-    """Latent of each alloy in one member, columns `z0`, `z1`, …: see `Ensemble.encode`."""
-    single = ensemble.of_member(member)
-    z = single.encode(single.batch(alloys))[0].cpu().numpy()
-    names = [f"z{i}" for i in range(z.shape[1])]
-    return pd.DataFrame(z, as_fractions(alloys).index, names)
-
-
-def reconstruct(ensemble: Ensemble, alloys: AlloyDataset | Alloys, member: int) -> pd.DataFrame:
-    """Fractions that one member decodes from its own latents."""
-    _, (decoded,) = encode_and_decode(ensemble.of_member(member), alloys)
-    return pd.DataFrame(decoded, as_fractions(alloys).index, list(ensemble.elements))
-
-
-def encode_and_decode(ensemble: Ensemble, alloys: AlloyDataset | Alloys) -> tuple[Floats, Floats]:
-    """Latents of alloys in all members, (K, N, d), and the fractions decoded there, (K, N, E)."""
-    batch = ensemble.batch(alloys)
-    z = ensemble.encode(batch)
-    decoded = ensemble.decode(z, ensemble.most_probable(batch))
-    return z.cpu().numpy(), decoded.cpu().numpy()

@@ -114,9 +114,15 @@ class AlloyModel(TargetModel):
 
     def likelihood(self, z: Tensor, y: Values) -> CompositionDistribution:
         """p(composition | z, y) for z of shape (..., K, N, d)."""
-        context = self.context(y)
-        w = self._flow_at(y, context)(z) if self.flow is not None else z
-        outputs = self.decoder(join(w, context))
+        return self.decoded(self.decoder_latent(z, y), y)
+
+    def decoder_latent(self, z: Tensor, y: Values) -> Tensor:
+        """What the decoder sees of z (..., K, N, d): w, which is z without a flow."""
+        return z if self.flow is None else self._flow_at(y, self.context(y))(z)
+
+    def decoded(self, w: Tensor, y: Values) -> CompositionDistribution:
+        """p(composition | w, y)."""
+        outputs = self.decoder(join(w, self.context(y)))
         return composition_likelihood(self.spec.likelihood, outputs)
 
     @contextmanager

@@ -6,8 +6,9 @@ Inputs are `(..., N, in)` (shared by the members) or `(..., K, N, in)`; outputs 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class MemberLinear(nn.Module):
         The last of the inputs may come apart as `given`, in branches (...) that the others do not
         have; the others are then mapped once.
         """
+        if given is None and x.dim() == -MEMBER_DIM and self.weight.shape[0] == x.shape[0]:
+            return torch.baddbmm(self.bias, x, self.weight)
         if given is None:
             return _product(x, self.weight) + self.bias
         common, branching = self.weight.split([x.shape[-1], given.shape[-1]], -2)
@@ -84,7 +87,7 @@ class MLP(nn.Sequential):
         Probability that a hidden unit is dropped while training.
     gain : float
         Scale of the last layer's initial weights.
-    activation : {"silu", "softplus"}
+    activation : {"silu", "softplus", "relu"}
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class MLP(nn.Sequential):
         gain: float = 1.0,
         activation: str = "silu",
     ) -> None:
-        kind = {"silu": nn.SiLU, "softplus": nn.Softplus}[activation]
+        kind = {"silu": nn.SiLU, "softplus": nn.Softplus, "relu": nn.ReLU}[activation]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
             layers += [MemberLinear(members, inputs, outputs), kind()]
@@ -207,6 +210,66 @@ class MemberShift(nn.Module):
         return x @ self.weight
 
 
+class Permutation(nn.Module):
+    """A random order of the coordinates, drawn once for all members.
+
+    Parameters
+    ----------
+    members, dim : int
+    """
+
+    order: Tensor
+
+    def __init__(self, members: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.randperm(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reorder x, (..., K, N, dim)."""
+        return x[..., self.order]
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x that is reordered to y."""
+        return y[..., self.order.argsort()]
+
+    @property
+    def log_det(self) -> Tensor:
+        """Log determinant of the Jacobian, (K, 1) or ()."""
+        return torch.zeros((), device=self.order.device)
+
+
+class NormalisedPermutation(Permutation):
+    """A `Permutation` after ActNorm: a shift and scale of each coordinate, learnt.
+
+    Kingma and Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions (2018).
+    """
+
+    def __init__(self, members: int, dim: int) -> None:
+        super().__init__(members, dim)
+        self.loc = nn.Parameter(torch.zeros(members, 1, dim))
+        self.log_scale = nn.Parameter(torch.zeros(members, 1, dim))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Start at the mean and the standard deviation of x, (N, dim) or (K, N, dim)."""
+        self.loc.copy_(x.mean(-2, keepdim=True).expand_as(self.loc))
+        scale = x.std(-2, keepdim=True).clamp_min(1e-3)
+        self.log_scale.copy_(scale.log().expand_as(self.log_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise and reorder x, (..., K, N, dim)."""
+        return super().forward((x - self.loc) * (-self.log_scale).exp())
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x that is standardised and reordered to y."""
+        return super().inverse(y) * self.log_scale.exp() + self.loc
+
+    @property
+    def log_det(self) -> Tensor:
+        """Log determinant of the Jacobian, (K, 1)."""
+        return -self.log_scale.sum(-1)
+
+
 class CouplingFlow(nn.Module):
     """Invertible map of each member's latent space, one for each value of a context.
 
@@ -216,49 +279,98 @@ class CouplingFlow(nn.Module):
 
     Parameters
     ----------
-    members, dim, context, hidden, layers, bins : int
-        `dim` is even; the halves swap from layer to layer. A spline of one bin is the identity.
+    members, dim, context : int
+        The halves of `dim` swap from layer to layer; of an odd `dim` the first half is the larger.
+    hidden : int or sequence of int
+        Widths of the hidden layers of each coupling's network.
+    layers, bins : int
+        A spline of one bin is the identity.
+    activation : {"silu", "softplus", "relu"}
+    largest_log_scale : float
+        Bound on the logarithm of each scale.
+    permuted : collection of int
+        The layers, counted from 0, before which a `Permutation` comes. Without one the halves
+        stay together.
+    normalised : bool
+        Whether each of them is a `NormalisedPermutation`.
     """
 
     def __init__(
-        self, members: int, dim: int, context: int, hidden: int, layers: int, bins: int
+        self,
+        members: int,
+        dim: int,
+        context: int,
+        hidden: int | Sequence[int],
+        layers: int,
+        bins: int,
+        *,
+        activation: str = "silu",
+        largest_log_scale: float = 2.0,
+        permuted: Collection[int] = (),
+        normalised: bool = False,
     ) -> None:
         super().__init__()
-        half = dim // 2
-        sizes = (half + context, hidden, half * (2 + spline_outputs(bins)))
-        self.layers = nn.ModuleList(MLP(members, sizes, gain=0.01) for _ in range(layers))
+        widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        halves = dim - dim // 2, dim // 2
+        self.layers = nn.ModuleList()
+        for layer in range(layers):
+            kept, moved = halves[layer % 2], halves[1 - layer % 2]
+            sizes = (kept + context, *widths, moved * (2 + spline_outputs(bins)))
+            self.layers.append(MLP(members, sizes, gain=0.01, activation=activation))
+        self.dim, self.bins, self.largest_log_scale = dim, bins, largest_log_scale
+        kind = NormalisedPermutation if normalised else Permutation
+        self.permutations = nn.ModuleDict({str(i): kind(members, dim) for i in permuted})
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Start each `NormalisedPermutation` at what reaches it of x, (K, N, dim), no context."""
+        for layer, permutation in self.permutations.items():
+            if isinstance(permutation, NormalisedPermutation):
+                permutation.initialise(ConditionedFlow(self, x[..., :0], int(layer))(x))
 
     def forward(self, context: Tensor) -> ConditionedFlow:
         """The map at a context of shape (..., context)."""
-        return ConditionedFlow(self.layers, context)
+        return ConditionedFlow(self, context, len(self.layers))
 
 
 class ConditionedFlow(Transform):
-    """A `CouplingFlow` at one context, as a transform of `(..., K, N, dim)`."""
+    """The first layers of a `CouplingFlow` at one context, as a transform of `(..., K, N, dim)`."""
 
     domain = constraints.real_vector
     codomain = constraints.real_vector
     bijective = True
 
-    def __init__(self, layers: nn.ModuleList, context: Tensor) -> None:
+    def __init__(self, flow: CouplingFlow, context: Tensor, layers: int) -> None:
         super().__init__(cache_size=1)
-        self._layers = layers
+        self._flow = flow
         self._context = context
+        permutations = dict(flow.permutations.items())
+        self._steps = [
+            (layer, cast("Permutation | None", permutations.get(str(i))))
+            for i, layer in enumerate(flow.layers[:layers])
+        ]
         self._log_det = context.new_zeros(())
 
     def _couple(
         self, layer: nn.Module, kept: Tensor, moved: Tensor, inverse: bool
     ) -> tuple[Tensor, Tensor]:
         """The transformed half, and the log determinant, (..., K, N)."""
-        batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
-        kept = kept.expand(*batch, kept.shape[-1])
-        context = self._context.expand(*batch, self._context.shape[-1])
-        outputs = layer(torch.cat([kept, context], -1)).unflatten(-1, (kept.shape[-1], -1))
-        log_scale, shift = _bounded(outputs[..., 0]), outputs[..., 1]
+        if self._context.shape[-1]:
+            batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
+            kept = kept.expand(*batch, kept.shape[-1])
+            context = self._context.expand(*batch, self._context.shape[-1])
+            outputs = layer(torch.cat([kept, context], -1))
+        else:
+            outputs = layer(kept)
+        outputs = outputs.unflatten(-1, (moved.shape[-1], -1))
+        log_scale = _bounded(outputs[..., 0], self._flow.largest_log_scale)
+        shift = outputs[..., 1]
         moved = moved.expand(shift.shape)
         if inverse:
             moved = (moved - shift) * (-log_scale).exp()
-        moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
+        log_slope = log_scale.new_zeros(())
+        if self._flow.bins > 1:
+            moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
         if inverse:
             return moved, (log_slope - log_scale).sum(-1)
         return moved * log_scale.exp() + shift, (log_slope + log_scale).sum(-1)
@@ -266,22 +378,38 @@ class ConditionedFlow(Transform):
     def _call(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, -1)
         log_det = x.new_zeros(())
-        for layer in self._layers:
+        for layer, permutation in self._steps:
+            if permutation is not None:
+                kept, moved = self._permuted(permutation, kept, moved)
+                log_det = log_det + permutation.log_det
             moved, volume = self._couple(layer, kept, moved, inverse=False)
             kept, moved = moved, kept
             log_det = log_det + volume
         self._log_det = log_det
-        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
+        return _joined(kept, moved)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        kept, moved = y.chunk(2, -1)
+        first = (self._flow.dim + 1 - len(self._steps) % 2) // 2
+        kept, moved = y[..., :first], y[..., first:]
         log_det = y.new_zeros(())
-        for layer in reversed(self._layers):
+        for layer, permutation in reversed(self._steps):
             before, volume = self._couple(layer, moved, kept, inverse=True)
             kept, moved = moved, before
             log_det = log_det - volume
+            if permutation is not None:
+                kept, moved = self._permuted(permutation.inverse, kept, moved)
+                log_det = log_det + permutation.log_det
         self._log_det = log_det
-        return torch.cat(torch.broadcast_tensors(kept, moved), -1)
+        return _joined(kept, moved)
+
+    @staticmethod
+    def _permuted(
+        order: Callable[[Tensor], Tensor], kept: Tensor, moved: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both halves, as large as before, after their coordinates were put in another order."""
+        size = kept.shape[-1]
+        joined = order(_joined(kept, moved))
+        return joined[..., :size], joined[..., size:]
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Log determinant of the Jacobian at x, (..., K, N)."""
@@ -298,9 +426,15 @@ _SMALLEST_BIN = 0.02
 """Least width and height of a bin, as a share of the whole."""
 
 
-def _bounded(logarithm: Tensor) -> Tensor:
-    """Bound a log scale to (-2, 2)."""
-    return 2 * torch.tanh(logarithm / 2)
+def _bounded(logarithm: Tensor, largest: float = 2.0) -> Tensor:
+    """Bound a log scale to (-largest, largest)."""
+    return largest * torch.tanh(logarithm / largest)
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Both halves of the coordinates, of which one may have more branches than the other."""
+    batch = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+    return torch.cat([half.expand(*batch, half.shape[-1]) for half in (first, second)], -1)
 
 
 def spline_outputs(bins: int) -> int:

@@ -19,6 +19,7 @@ from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
 from torch.nn.functional import one_hot
 
+from pyro_hea.alloys.dataset import references
 from pyro_hea.devices import fork_rng
 from pyro_hea.program.networks import MLP, MemberShift
 from pyro_hea.program.sites import (
@@ -107,9 +108,7 @@ class TargetModel(nn.Module, ABC):
         for target in self.targets:
             for parent in target.only if isinstance(target, Categorical) else ():
                 self._constrained[parent].append(target.name)
-        self._conditions = {
-            t.name: len(t.conditions) if isinstance(t, Continuous) else 0 for t in self.targets
-        }
+        self._conditions = {t.name: len(references(t.conditions)) for t in self.targets}
         self.sites, self.heads, self.shifts = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.experts, self.reliabilities = nn.ModuleDict(), nn.ModuleDict()
         for target in self.targets:
@@ -347,6 +346,22 @@ class TargetModel(nn.Module, ABC):
         if self._conditions[name]:
             parts.append(batch.conditions_of(name, self._conditions[name]))
         return join(*parts) if parts else None
+
+    def outside_conditions(self, name: str, batch: AlloyBatch) -> Tensor | None:
+        """How far conditions of a target are outside those measured, (N,); None where none is.
+
+        In widths of the measured range, or in standard units where these are larger.
+        """
+        if name not in batch.conditions or name not in self.statistics.condition_ranges:
+            return None
+        at = batch.conditions[name]
+        target = next(t for t in self.targets if t.name == name)
+        scale = at.new_tensor(self.statistics.conditions[name])
+        bounds = at.new_tensor(self.statistics.condition_ranges[name]).mT
+        low, high = (bounds - at.new_tensor(references(target.conditions))) / scale
+        away = (low - at).maximum(at - high).clamp_min(0.0) / (high - low).clamp_min(1.0)
+        distance = away.square().sum(-1).sqrt()
+        return distance if bool((distance > 1e-6).any()) else None
 
     def _plates(self, alloys: int) -> tuple[Any, Any]:
         return (

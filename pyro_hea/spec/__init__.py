@@ -1,11 +1,13 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
+from pyro_hea.spec.charts import AtlasSpec
 from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.distributions import register_distribution
 from pyro_hea.spec.experts import HumeRothery, Logistic
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
 from pyro_hea.spec.model import ModelSpec, ProgramSpec
 from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
+from pyro_hea.spec.separation import ClusterPrior, Separation
 from pyro_hea.spec.settings import (
     Distillation,
     Encoder,
@@ -27,8 +29,10 @@ from pyro_hea.spec.targets import (
 )
 
 __all__ = [
+    "AtlasSpec",
     "Binary",
     "Categorical",
+    "ClusterPrior",
     "Continuous",
     "Counts",
     "CrystalSpec",
@@ -50,6 +54,7 @@ __all__ = [
     "Prior",
     "ProgramSpec",
     "Reports",
+    "Separation",
     "Target",
     "Training",
     "VampPrior",

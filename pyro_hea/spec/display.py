@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyro_hea.spec.targets import Continuous, Target
 
 if TYPE_CHECKING:
+    from pyro_hea.spec.base import Spec
     from pyro_hea.spec.model import ProgramSpec
 
 
-def spec_differences(spec: ProgramSpec) -> dict[str, Any]:
+def spec_differences(spec: Spec) -> dict[str, Any]:
     """Settings whose values are not the default, by dotted name; targets are left out.
 
     Examples
@@ -44,7 +45,7 @@ def _target_in_short(target: Target) -> dict[str, Any]:
     return {"kind": target.kind, **{key: every[key] for key in changed}}
 
 
-def spec_repr(spec: ProgramSpec) -> str:
+def spec_repr(spec: Spec) -> str:
     """The call that makes a spec from the default.
 
     Examples
@@ -55,23 +56,31 @@ def spec_repr(spec: ProgramSpec) -> str:
     """
     default = type(spec)()
     changes: dict[str, Any] = {}
-    if spec.targets != default.targets:
-        changes["targets"] = targets_in_short(spec)
+    if _targets_of(spec) != _targets_of(default):
+        changes["targets"] = targets_in_short(cast("ProgramSpec", spec))
     changes |= {name.replace(".", "__"): v for name, v in spec_differences(spec).items()}
     name = f"{type(spec).__name__}()"
     written = ", ".join(f"{key}={value!r}" for key, value in changes.items())
     return f"{name}.with_({written})" if changes else name
 
 
-def spec_html(spec: ProgramSpec) -> str:
+def spec_html(spec: Spec) -> str:
     """Targets and settings that differ from the default, to fold out in a notebook."""
-    targets = [(target.name, _target_in_words(target)) for target in spec.targets]
+    targets = [(target.name, _target_in_words(target)) for target in _targets_of(spec)]
     settings = [(name, str(value)) for name, value in spec_differences(spec).items()]
-    return (
+    shown = (
         f"<details open><summary>{len(targets)} target{'s' * (len(targets) != 1)}</summary>"
-        f"{_table(targets)}</details><details><summary>{len(settings)} settings that are not the "
+        f"{_table(targets)}</details>"
+    )
+    return (
+        f"{shown if targets else ''}<details><summary>{len(settings)} settings that are not the "
         f"default</summary>{_table(settings)}</details>"
     )
+
+
+def _targets_of(spec: Spec) -> tuple[Target, ...]:
+    """The targets of a spec that declares any."""
+    return getattr(spec, "targets", ())
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
@@ -89,10 +98,13 @@ def _target_in_words(target: Target) -> str:
         parts += [target.unit] if target.unit else []
         log = "exp " if target.transform == "log" else ""
         parts.append(f"prior {log}{target.prior!r}" if target.prior else "prior scaled to labels")
-        parts += [f"{name} (at {value:g})" for name, value in target.conditions.items()]
     else:
         parts += [", ".join(target.classes)] if target.kind != "binary" else []
         parts += [f"prior {target.prior!r}"] if target.prior else []
+    parts += [
+        f"{name} ({', '.join(value)})" if isinstance(value, tuple) else f"{name} (at {value:g})"
+        for name, value in target.conditions.items()
+    ]
     return "; ".join([*parts, *(["given " + ", ".join(target.given)] if target.given else [])])
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-from pyro_hea.errors import FormerKeyWarning, SpecError
+from pyro_hea.errors import FormerKeyWarning, SpecError, warn
 
 FORMER_KEYS = {
     "training.teacher": "distillation",
@@ -41,10 +40,9 @@ def renamed(mapping: dict[str, Any], where: str | None = None) -> dict[str, Any]
     for path, new in FORMER_KEYS.items():
         current = _rename(mapping, path.split("."), new, path)
         if where and current is not mapping:
-            warnings.warn(
+            warn(
                 f"{where}: {path} is called '{new}' now; rename it, for a later release refuses it",
                 FormerKeyWarning,
-                stacklevel=3,
             )
         mapping = current
     return mapping

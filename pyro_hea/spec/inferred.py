@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pyro_hea.errors import DataError, FewLabelsWarning, SpecError, nearest
+from pyro_hea.errors import DataError, FewLabelsWarning, SpecError, nearest, warn
+from pyro_hea.spec.declaration import FrozenMapping
+from pyro_hea.spec.inferred_conditions import infer_conditions, numbers_of
 from pyro_hea.spec.priors import Prior, format_prior
 from pyro_hea.spec.targets import Binary, Categorical, Continuous, Ordinal, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.alloys.dataset import AlloyDataset, Reference
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -26,8 +27,6 @@ PRIOR_SPREAD = 2.0
 
 FEW_NUMBERS, FEW_OF_A_CLASS = 20, 5
 """Fewer labels of a number, or of one class, give a warning."""
-
-_TEST_TEMPERATURE, _ROOM_TEMPERATURE_C = "test_temperature_C", 25.0
 
 _MAX_CLASSES = 20
 _RATINGS = range(11)
@@ -87,8 +86,8 @@ def infer_targets(data: AlloyDataset, names: Sequence[str] | None = None) -> Inf
     Text and 0 and 1 are classes, consecutive small whole numbers are levels, other numbers are
     continuous. A number whose values are all positive gets `transform: log`, so that predictions
     are positive. Its prior is a normal at the mean of the (log) values with twice their standard
-    deviation. A number measured at several test temperatures depends on
-    `test_temperature_C`.
+    deviation. A target measured at several test temperatures, or of alloys processed in several
+    ways, depends on these conditions; see `infer_conditions`.
 
     Parameters
     ----------
@@ -107,7 +106,9 @@ def infer_targets(data: AlloyDataset, names: Sequence[str] | None = None) -> Inf
             raise DataError(
                 f"'{name}' is no measured column.{nearest(name, every)} Columns: {', '.join(every)}"
             )
-    targets, columns, conditions = [], [], set()
+    targets: list[Target] = []
+    columns: list[Column] = []
+    conditions: dict[str, str] = {}
     for name in every:
         values = _reports_of(data, name)["value"].tolist()
         labels = int(data.labels[name].count())
@@ -115,20 +116,22 @@ def infer_targets(data: AlloyDataset, names: Sequence[str] | None = None) -> Inf
             columns.append(Column(name, "ignored", labels, "", "", "not asked for"))
             continue
         try:
-            target, why = _infer(name, values, _unit(data, name), _conditions(data, name))
+            target, why = _infer(name, values, _unit(data, name))
         except (SpecError, DataError) as error:
             reason = str(error).removeprefix("Target: ")
             if names is not None:
                 raise DataError(f"column '{name}' cannot be a target: {reason}") from None
             columns.append(Column(name, "ignored", labels, "", "", reason))
             continue
+        at = infer_conditions(data, name, not isinstance(target, Continuous))
+        target = target.model_copy(update={"conditions": FrozenMapping(at)})
         targets.append(target)
+        conditions |= {n: _at(reference) for n, reference in at.items()}
         unit, prior = "", "equal probabilities"
         if isinstance(target, Continuous):
             assert target.prior is not None
             log = "exp " if target.transform == "log" else ""
             unit, prior = target.unit, log + format_prior(target.prior)
-            conditions |= {*target.conditions}
         columns.append(Column(name, target.kind, labels, unit, prior, why))
     if not targets:
         reasons = "; ".join(f"{c.name}: {c.why}" for c in columns) or "it has no measured column"
@@ -166,7 +169,7 @@ def with_priors_of_data(targets: Sequence[Target], data: AlloyDataset) -> dict[s
     found = {}
     for target in targets:
         if isinstance(target, Continuous) and target.prior is None and target.name in data.labels:
-            numbers = _numbers(data.labels[target.name].dropna().tolist())
+            numbers = numbers_of(data.labels[target.name].dropna().tolist())
             if numbers is not None and len(numbers):
                 low, high = target.bounds
                 inside = numbers[(numbers > low) & (numbers < high)]
@@ -210,21 +213,18 @@ def warn_of_few_labels(targets: Sequence[Target], data: AlloyDataset) -> None:
             if counts[_spell(name)] < FEW_OF_A_CLASS
         ]
     if few:
-        warnings.warn(
+        warn(
             f"few labels: {'; '.join(few)}. Predictions rest on the prior; add labels, merge "
             "classes, or take the target out of the spec",
             FewLabelsWarning,
-            stacklevel=3,
         )
 
 
-def _infer(
-    name: str, values: list[Any], unit: str, conditions: dict[str, float]
-) -> tuple[Target, str]:
+def _infer(name: str, values: list[Any], unit: str) -> tuple[Target, str]:
     """A target for the values of a column, and why that one."""
     if len(values) == 0:
         raise DataError("it has no value")
-    numbers = _numbers(values)
+    numbers = numbers_of(values)
     if numbers is None:
         classes = sorted({str(value).strip() for value in values})
         if len(classes) == 1:
@@ -251,17 +251,8 @@ def _infer(
         positive=positive,
         transform=transform,
         prior=prior_of_values(numbers, transform),
-        conditions=conditions,
     )
     return target, "positive numbers" if positive else "numbers, not all of them positive"
-
-
-def _numbers(values: list[Any]) -> Floats | None:
-    """Values as numbers, None where one is text."""
-    try:
-        return np.array([float(value) for value in values])
-    except (TypeError, ValueError):
-        return None
 
 
 def _reports_of(data: AlloyDataset, name: str) -> Any:
@@ -276,17 +267,14 @@ def _unit(data: AlloyDataset, name: str) -> str:
     return units.most_common(1)[0][0] if units else ""
 
 
-def _conditions(data: AlloyDataset, name: str) -> dict[str, float]:
-    """The test temperature, where a target was measured at several."""
-    if _TEST_TEMPERATURE not in data.reports:
-        return {}
-    given = [v for v in _reports_of(data, name)[_TEST_TEMPERATURE].dropna() if v != ""]
-    numbers = _numbers(given)
-    several = numbers is not None and len(np.unique(numbers)) > 1
-    return {_TEST_TEMPERATURE: _ROOM_TEMPERATURE_C} if several else {}
+def _at(reference: Reference) -> str:
+    """Where a condition is predicted by default, in words."""
+    if isinstance(reference, tuple):
+        return f"{', '.join(reference)}; predictions are for '{reference[0]}' unless asked"
+    return f"several values; predictions are at {reference:g} unless asked"
 
 
-def _other_columns(data: AlloyDataset, conditions: set[str]) -> Iterator[Column]:
+def _other_columns(data: AlloyDataset, conditions: Mapping[str, str]) -> Iterator[Column]:
     """Columns of the table, or of the reports, that are no targets."""
     if data.columns_report is not None:
         for name, row in data.columns_report.iterrows():
@@ -294,9 +282,9 @@ def _other_columns(data: AlloyDataset, conditions: set[str]) -> Iterator[Column]
                 yield Column(str(name), "composition", int(row["count"]), "", "", row["reason"])
             elif row["role"] != "target":
                 used = row["name"] in conditions
-                why = "targets measured at several values" if used else row["reason"]
+                why = conditions[row["name"]] if used else row["reason"]
                 if row["role"] == "condition" and not used:
-                    why = "a condition that is text, or has one value"
+                    why = "a condition with one value, of many texts or known of few"
                 role = "condition" if used else "ignored"
                 yield Column(str(name), role, int(row["count"]), "", "", why)
         return
@@ -305,7 +293,7 @@ def _other_columns(data: AlloyDataset, conditions: set[str]) -> Iterator[Column]
             continue
         known = int((data.reports[name].notna() & (data.reports[name] != "")).sum())
         if name in conditions:
-            yield Column(name, "condition", known, "", "", "targets measured at several values")
+            yield Column(name, "condition", known, "", "", conditions[name])
         else:
             yield Column(name, "ignored", known, "", "", "kept with the reports, no target")
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from pyro_hea.errors import SpecError, UnknownTargetError, nearest
-from pyro_hea.spec.declaration import Declaration, spec_error
-from pyro_hea.spec.display import spec_html, spec_repr
+from pyro_hea.spec.base import Spec
+from pyro_hea.spec.declaration import Declaration
 from pyro_hea.spec.experts import HumeRothery, Logistic
-from pyro_hea.spec.former_keys import renamed
 from pyro_hea.spec.inferred import (
     has_few_numbers,
     infer_targets,
@@ -23,17 +20,14 @@ from pyro_hea.spec.inferred import (
 from pyro_hea.spec.likelihood import Likelihood, Multinomial
 from pyro_hea.spec.names import check_names_of_targets
 from pyro_hea.spec.priors import Prior
-from pyro_hea.spec.schema import json_schema_of
 from pyro_hea.spec.settings import Encoder, Features, Latent, Network, Training
 from pyro_hea.spec.targets import Binary, Categorical, Continuous, KindOfTarget, Target, in_order
-from pyro_hea.spec.variation import changed
-from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
 
 
-class ProgramSpec(Declaration):
+class ProgramSpec(Spec):
     """What the declaration of every program has: targets, their heads, and the training.
 
     Attributes
@@ -50,9 +44,6 @@ class ProgramSpec(Declaration):
         targets: tuple[Target, ...]
         head: Network
         training: Training
-
-    _folder: ClassVar[str] = "shipped"
-    """Of the package `pyro_hea.spec`, with the specs of this kind."""
 
     @field_validator("targets", mode="before", check_fields=False)
     @classmethod
@@ -89,7 +80,7 @@ class ProgramSpec(Declaration):
         in_order(targets)
         check_names_of_targets(names, {t.name: _endings_of_sites(t) for t in targets})
         for target in targets:
-            for condition in target.conditions if isinstance(target, Continuous) else ():
+            for condition in target.conditions:
                 if condition in names:
                     raise ValueError(
                         f"'{target.name}' has the condition '{condition}', which is a target; "
@@ -100,14 +91,6 @@ class ProgramSpec(Declaration):
     @field_serializer("targets", check_fields=False)
     def _write_by_name(self, targets: tuple[Target, ...]) -> dict[str, Any]:
         return {t.name: t.model_dump(mode="json", exclude={"name"}) for t in targets}
-
-    def __repr__(self) -> str:
-        return spec_repr(self)
-
-    __str__ = __repr__
-
-    def _repr_html_(self) -> str:
-        return spec_html(self)
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -161,21 +144,6 @@ class ProgramSpec(Declaration):
             f"'{name}' is no target.{nearest(str(name), self.target_names)} Targets: "
             f"{', '.join(self.target_names)}"
         )
-
-    def with_(self, **changes: Any) -> Self:
-        """The same spec with other values; a double underscore leads into what is nested.
-
-        Raises
-        ------
-        SpecError
-            Naming the nearest key, or what a key may be.
-
-        Examples
-        --------
-        >>> ModelSpec().with_(latent__dim=4, training__epochs=10).latent.dim
-        4
-        """
-        return self.from_mapping(changed(self.to_mapping(), changes), "with_")
 
     def with_prior(self, name: str, prior: Prior | Declaration | Mapping[str, Any]) -> Self:
         """The same spec with another prior of a target, or of "z".
@@ -263,72 +231,6 @@ class ProgramSpec(Declaration):
             print(inferred)
         warn_of_few_labels(spec.targets, data)
         return spec
-
-    @classmethod
-    def json_schema(cls) -> dict[str, Any]:
-        """JSON Schema of the YAML, for editors; it knows the distributions of one's own."""
-        return json_schema_of(cls)
-
-    @classmethod
-    def from_mapping(cls, data: Any, where: str = "spec") -> Self:
-        """Read a spec from plain dicts, lists and numbers.
-
-        Keys of earlier releases are read under their present name, with a `FormerKeyWarning`.
-
-        Raises
-        ------
-        SpecError
-            Naming each faulty key, what is allowed there and the nearest known key.
-        """
-        if not isinstance(data, dict):
-            raise SpecError(f"{where}: a spec is a mapping of keys, not {type(data).__name__}")
-        try:
-            return cls.model_validate(renamed(data, where))
-        except ValidationError as error:
-            raise spec_error(error, where, cls, data) from None
-
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> Self:
-        """Read a spec from a YAML file; keys that it leaves out keep their defaults.
-
-        Raises
-        ------
-        MissingFileError, SpecError
-        """
-        data = read_yaml(path, "spec", SpecError)
-        return cls.from_mapping({} if data is None else data, str(path))
-
-    @classmethod
-    def shipped(cls, name: str = "default") -> Self:
-        """A spec that comes with the package.
-
-        Raises
-        ------
-        SpecError
-            Naming those that there are.
-
-        Examples
-        --------
-        >>> ModelSpec.shipped("default") == ModelSpec()
-        True
-        """
-        folder = resources.files("pyro_hea.spec").joinpath(cls._folder)
-        names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
-        if name not in names:
-            raise SpecError(
-                f"no spec '{name}' comes with the package.{nearest(name, names)} There are "
-                f"{', '.join(names)}"
-            )
-        with resources.as_file(folder.joinpath(f"{name}.yaml")) as path:
-            return cls.from_yaml(path)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The spec as plain dicts, lists and numbers; `from_mapping` reads it back."""
-        return self.model_dump(mode="json")
-
-    def to_yaml(self, path: str | Path) -> None:
-        """Write every key; `from_yaml` reads the same spec back."""
-        write_yaml(path, self.to_mapping())
 
 
 class ModelSpec(ProgramSpec):

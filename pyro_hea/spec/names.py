@@ -130,7 +130,7 @@ def check_text(text: str, what: str) -> str:
         raise ValueError(f"{what} {shown} has a character that cannot be printed")
     if re.search(r"<[A-Za-z/!?]", text):
         raise ValueError(f"{what} {shown} looks like HTML; leave out the '<'")
-    if text[0] in "=@" or (text[0] in "+-" and not _is_number(text)):
+    if text[0] in "=@" or (text[0] in "+-" and not is_number(text)):
         raise ValueError(
             f"{what} {shown} begins like a formula of a spreadsheet; begin with another character"
         )
@@ -154,15 +154,16 @@ def check_classes(classes: tuple[str, ...], key: str) -> None:
     seen: dict[str, str] = {}
     for name in classes:
         check_text(name, f"{key}:")
-        if _is_number(name) and not math.isfinite(float(name)):
+        if is_number(name) and not math.isfinite(float(name)):
             raise ValueError(f"{key}: '{name}' is how tables write that there is no number")
-        spelled = f"{float(name):g}" if _is_number(name) else name
+        spelled = f"{float(name):g}" if is_number(name) else name
         if spelled in seen:
             raise ValueError(f"{key}: a name stands twice: '{seen[spelled]}' and '{name}'")
         seen[spelled] = name
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a number."""
     try:
         float(text)
     except ValueError:

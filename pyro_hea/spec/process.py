@@ -130,7 +130,7 @@ def _shared(target: Target) -> Iterator[Line]:
 
 def _target(target: Target) -> Iterator[Line]:
     name, setting = target.name, f"targets.{target.name}"
-    conditions = tuple(target.conditions) if isinstance(target, Continuous) else ()
+    conditions = tuple(target.conditions)
     given = (*_parents_of_expert_prior(target), *target.given, *conditions)
     moved = ", moved by learnt weights" if target.given or conditions else ""
     text = f"{_prior(target)}{moved}{_format_only(target)}"
@@ -204,7 +204,7 @@ def _likelihood(likelihood: Likelihood, decoder: str) -> str:
 
 
 def _head(target: Target) -> Line:
-    conditions = tuple(target.conditions) if isinstance(target, Continuous) else ()
+    conditions = tuple(target.conditions)
     given = ("φ", *target.given, *conditions)
     summed = "" if isinstance(target, Continuous) else ", summed over"
     text = f"head({', '.join(given)}) where there is no label{summed}"

@@ -11,6 +11,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pyro_hea.spec.declaration import FrozenMapping, declarations_in
 from pyro_hea.spec.notes import notes, summary
 
+_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+
 _TAGS = ("kind", "dist", "rule")
 """Keys that tell the declarations of a union apart."""
 
@@ -35,6 +37,8 @@ def json_schema_of(spec: type[BaseModel]) -> dict[str, Any]:
     definitions, properties = schema["$defs"], schema["properties"]
     for kind in {spec, *_within(spec)}:
         _explain(kind, schema if kind is spec else definitions[kind.__name__])
+    if "targets" not in properties:
+        return {"$schema": _SCHEMA, **schema}
     for target in declarations_in(spec.model_fields["targets"].annotation):
         definition = definitions[target.__name__]
         definition["properties"].pop("name")  # which is the key
@@ -48,7 +52,7 @@ def json_schema_of(spec: type[BaseModel]) -> dict[str, Any]:
         "additionalProperties": {"anyOf": [targets["items"], {"type": "null"}]},
         "minProperties": 1,
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": _SCHEMA, **schema}
 
 
 def _within(declaration: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -17,7 +17,7 @@ from pydantic import (
 from pyro_hea.errors import SpecError, nearest
 from pyro_hea.spec.declaration import Declaration, Frozen, FrozenMapping, Positive
 from pyro_hea.spec.experts import TargetPrior
-from pyro_hea.spec.names import TargetName, check_classes, check_target_name, check_text
+from pyro_hea.spec.names import TargetName, check_classes, check_target_name, check_text, is_number
 from pyro_hea.spec.priors import Prior, check_support, format_prior
 
 _MAX_LOGARITHM = 88.0
@@ -76,10 +76,15 @@ class _Target(Declaration):
     given : tuple of str
         Targets that this one depends on: its prior's centre moves with them by learnt weights,
         and the guide reads them.
+    conditions : mapping of str to float or tuple of str
+        Columns of the reports that a label depends on. A number, such as the test temperature, has
+        the value at which predictions are made; classes, such as those of the processing, are
+        listed, and predictions are made for the first.
     """
 
     name: TargetName
     given: tuple[str, ...] = ()
+    conditions: Frozen[str, float | tuple[str, ...]] = FrozenMapping({})
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -106,6 +111,32 @@ class _Target(Declaration):
     def _one_or_several(cls, given: Any) -> Any:
         return (given,) if isinstance(given, str) else given
 
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _numbers_or_classes(cls, conditions: Any) -> Any:
+        for name, value in conditions.items() if isinstance(conditions, Mapping) else ():
+            if isinstance(value, str) and not is_number(value):
+                raise ValueError(
+                    f"condition '{name}': list every class, that of predictions first, as "
+                    f"[{value}, annealed]"
+                )
+        return conditions
+
+    @field_validator("conditions")
+    @classmethod
+    def _check_conditions(
+        cls, conditions: Mapping[str, float | tuple[str, ...]]
+    ) -> Mapping[str, float | tuple[str, ...]]:
+        for name, value in conditions.items():
+            check_text(name, "condition")
+            if name in ("formula", "target", "value", "source"):
+                raise ValueError(f"condition '{name}' is another column of the reports already")
+            if isinstance(value, tuple):
+                check_classes(value, f"condition '{name}'")
+                if len(value) < 2:
+                    raise ValueError(f"condition '{name}' needs two classes or more")
+        return conditions
+
 
 class Binary(_Target):
     """A target that is 0 or 1, such as whether an alloy forms one solid-solution phase.
@@ -116,6 +147,10 @@ class Binary(_Target):
         The column of the table and the site of the model.
     given : tuple of str
         Targets that this one depends on.
+    conditions : mapping of str to float or tuple of str
+        Columns of the reports that a label depends on. A number, such as the test temperature, has
+        the value at which predictions are made; classes, such as those of the processing, are
+        listed, and predictions are made for the first.
     prior : Prior, HumeRothery or Logistic
         A Bernoulli, or an expert's function of the features.
     reports : Reports or None
@@ -132,6 +167,7 @@ class Binary(_Target):
 
     @model_validator(mode="after")
     def _check_prior(self) -> Self:
+        _check_reports(self)
         check_support(self.prior, self.name, "boolean")
         return self
 
@@ -152,6 +188,10 @@ class Categorical(_Target):
         What it may be.
     given : tuple of str
         Targets that this one depends on.
+    conditions : mapping of str to float or tuple of str
+        Columns of the reports that a label depends on. A number, such as the test temperature, has
+        the value at which predictions are made; classes, such as those of the processing, are
+        listed, and predictions are made for the first.
     only : mapping of target to mapping of its value to classes
         What this one may be where a target that it is given has a value; what is not named there
         is impossible.
@@ -189,6 +229,7 @@ class Categorical(_Target):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
+        _check_reports(self)
         check_classes(self.classes, "classes")
         if self.prior is not None:
             check_support(self.prior, self.name, "classes", len(self.classes))
@@ -211,6 +252,11 @@ class Categorical(_Target):
         return self
 
 
+def _check_reports(target: Binary | Categorical) -> None:
+    if target.reports is not None and target.conditions:
+        raise ValueError("reports and conditions exclude each other; declare one of them")
+
+
 class Ordinal(_Target):
     """A target with ordered levels, such as a rating of ductility.
 
@@ -222,6 +268,10 @@ class Ordinal(_Target):
         From the lowest to the highest.
     given : tuple of str
         Targets that this one depends on.
+    conditions : mapping of str to float or tuple of str
+        Columns of the reports that a label depends on. A number, such as the test temperature, has
+        the value at which predictions are made; classes, such as those of the processing, are
+        listed, and predictions are made for the first.
     prior : Prior or None
         A Categorical over the levels; None makes them equally probable.
     calibration : "temperature" or None
@@ -266,9 +316,10 @@ class Continuous(_Target):
         Whether the scatter of the values depends on the features.
     given : tuple of str
         Targets that this one depends on.
-    conditions : mapping of str to float
-        Columns of the reports that a value depends on, such as the test temperature, with the
-        value at which predictions are made.
+    conditions : mapping of str to float or tuple of str
+        Columns of the reports that a label depends on. A number, such as the test temperature, has
+        the value at which predictions are made; classes, such as those of the processing, are
+        listed, and predictions are made for the first.
     calibration : "tails", "temperature" or None
         Whether the scatter is multiplied by a number that labels held out ask for, and, of
         "tails", whether a second one makes the tails heavier or lighter than the normal's.
@@ -280,7 +331,6 @@ class Continuous(_Target):
     transform: Literal["log", "identity"] = "log"
     prior: Prior | None = None
     heteroscedastic: bool = True
-    conditions: Frozen[str, float] = FrozenMapping({})
     calibration: Literal["temperature", "tails"] | None = "tails"
 
     @model_validator(mode="after")
@@ -317,15 +367,6 @@ class Continuous(_Target):
     @classmethod
     def _check_unit(cls, unit: str) -> str:
         return check_text(unit, "unit") if unit else unit
-
-    @field_validator("conditions")
-    @classmethod
-    def _check_conditions(cls, conditions: Mapping[str, float]) -> Mapping[str, float]:
-        for name in conditions:
-            check_text(name, "condition")
-            if name in ("formula", "target", "value", "source"):
-                raise ValueError(f"condition '{name}' is another column of the reports already")
-        return conditions
 
     @property
     def known_prior(self) -> Prior:

@@ -9,14 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import (
-    PROPERTY_UNITS,
-    SYMBOLS,
-    format_formula,
-    fraction_table,
-    load_tables,
-    parse_composition,
-)
+from pyro_hea.alloys.amounts import parse_composition
+from pyro_hea.alloys.composition import SYMBOLS, format_formula, fraction_table
+from pyro_hea.alloys.element_tables import PROPERTY_UNITS, load_tables
 from pyro_hea.errors import DataError, FormulaError, FormulaWarning, UnknownElementError
 
 AMOUNTS = st.dictionaries(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import ModelSpec, load_alloys, read_alloys
-from pyro_hea.alloys.composition import parse_composition
+from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.alloys.dataset import AlloyDataset, element_sets
 from pyro_hea.errors import (
     ConflictingReportsWarning,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from pyro_hea.alloys.composition import format_formula, fraction_table, load_tables
+from pyro_hea.alloys.composition import format_formula, fraction_table
 from pyro_hea.alloys.dataset import (
     PARTS,
     AlloyDataset,
@@ -22,6 +22,7 @@ from pyro_hea.alloys.dataset import (
     read_alloys,
     to_batch,
 )
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
 from pyro_hea.errors import (
     ConflictingReportsWarning,

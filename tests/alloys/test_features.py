@@ -8,7 +8,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import fraction_table, load_tables
+from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import FEATURES, PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
 from pyro_hea.errors import SpecError, UnknownElementError
 

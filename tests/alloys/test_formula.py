@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import format_formula, fraction_table, parse_composition
+from pyro_hea.alloys.amounts import parse_composition
+from pyro_hea.alloys.composition import format_formula, fraction_table
 from pyro_hea.alloys.formula import MAX_LENGTH, SYMBOLS
 from pyro_hea.errors import DataError, FormulaError, FormulaWarning, UnknownElementError
 

@@ -14,7 +14,7 @@ from pyro_hea.alloys.dataset import (
     AlloyDataset,
     encode_labels,
     encode_values,
-    label_conditions,
+    labels_at_conditions,
     labels_from_reports,
     measurements,
     read_alloys,
@@ -251,9 +251,9 @@ def test_conditions_of_labels_are_medians_and_the_reference_where_none_is_told()
         ("CoFe", "strength", 200.0, NAN),
         ("AlNi", "hardness", 100.0, 500.0),
     )
-    np.testing.assert_array_equal(label_conditions(data, STRENGTH), [[25], [25], [25]])
+    np.testing.assert_array_equal(labels_at_conditions(data, STRENGTH)[1], [[25], [25], [25]])
     data = reported(("NiTi", "strength", 500.0, 600.0), ("CoFe", "strength", 200.0, "20"))
-    np.testing.assert_array_equal(label_conditions(data, STRENGTH), [[600], [20]])
+    np.testing.assert_array_equal(labels_at_conditions(data, STRENGTH)[1], [[600], [20]])
     rows, conditions, values = measurements(data, STRENGTH)
     assert (rows.tolist(), values.tolist()) == ([0, 1], [500.0, 200.0])
     np.testing.assert_array_equal(conditions, [[600], [20]])
@@ -270,7 +270,7 @@ def test_tests_away_from_room_temperature_are_measurements_and_make_no_label():
     )
     labels = data.labels["strength"]
     np.testing.assert_array_equal(labels.loc[["NiTi", "CoFe", "AlNi"]], [500.0, NAN, 250.0])
-    np.testing.assert_array_equal(label_conditions(data, target), [[20], [25], [25]])
+    np.testing.assert_array_equal(labels_at_conditions(data, target)[1], [[20], [25], [25]])
     assert sorted(measurements(data, target)[1][:, 0]) == [20, 25, 600, 800]
 
 
@@ -295,7 +295,7 @@ def test_a_condition_that_the_reports_do_not_have_names_the_nearest_column():
     )
     with pytest.raises(DataError, match=message):
         measurements(data, STRENGTH)
-    np.testing.assert_array_equal(label_conditions(data, STRENGTH), [[25]])  # none is known
+    np.testing.assert_array_equal(labels_at_conditions(data, STRENGTH)[1], [[25]])  # none is known
 
 
 def test_reports_are_counted_by_source_and_class():

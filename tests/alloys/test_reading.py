@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import ModelSpec, read_alloys
-from pyro_hea.alloys.composition import parse_composition
+from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.alloys.dataset import read_formulas
 from pyro_hea.errors import (
     DataError,

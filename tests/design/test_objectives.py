@@ -7,8 +7,8 @@ import pytest
 import torch
 from pyro import poutine
 
-from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import AlloyBatch
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.indicators import load_element_indicators
 from pyro_hea.design import MaxElements, screen
 from pyro_hea.design.constraints import indicators

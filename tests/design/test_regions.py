@@ -6,7 +6,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design import (
     AllowedElements,
     Density,

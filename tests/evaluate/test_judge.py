@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-from pyro_hea.alloys.composition import fraction_table, load_tables
+from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import RICH_FEATURES
 from pyro_hea.errors import DataError, FormulaError, UnknownElementError
 from pyro_hea.evaluate import Judge, embedded_judge

@@ -5,6 +5,7 @@ A few cases run with the tests; `make fuzz CASES=1000000` runs many.
 
 import json
 import os
+import random
 import re
 import time
 import warnings
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import format_formula, parse_composition
+from pyro_hea.alloys.amounts import parse_composition
+from pyro_hea.alloys.composition import format_formula
 from pyro_hea.alloys.formula import LEAST_FRACTION, SYMBOLS
 from pyro_hea.errors import FormulaError, FormulaWarning, UnknownElementError
 
@@ -27,15 +29,23 @@ CORPUS = json.loads((Path(__file__).parent / "corpus" / "formulas.json").read_te
 """Every text that an earlier reader got wrong."""
 
 fuzz = settings(
-    max_examples=CASES,
+    max_examples=min(CASES, 10_000),  # more are drawn by `test_many_formulas`, in less time
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=CASES <= 1000,
     database=None,
 )
 
-elements = st.sampled_from(sorted(SYMBOLS)) | st.sampled_from(["Al", "Co", "Fe", "Ni", "Ti"])
-amounts = st.sampled_from(["", "", "2", "0.5", "25", ".5", "1.", "1e-3", "12e0", "0", "0.333333"])
+COMMON = ["Al", "Co", "Fe", "Ni", "Ti"]
+ELEMENTS = [*sorted(SYMBOLS), *COMMON * 20]
+AMOUNTS = ["", "", "2", "0.5", "25", ".5", "1.", "1e-3", "12e0", "0", "0.333333"]
+PIECES = [
+    *"()+-.eE0123456789 [],%@\t\0₂−²é",
+    *("e9", "1e308", "1e-320", "inf", "nan", "NaN", "Xx"),
+]
+
+elements = st.sampled_from(sorted(SYMBOLS)) | st.sampled_from(COMMON)
+amounts = st.sampled_from(AMOUNTS)
 terms = st.recursive(
     st.tuples(elements, amounts).map("".join),
     lambda inner: st.tuples(
@@ -47,9 +57,7 @@ formulas = st.lists(terms, min_size=1, max_size=6).map("".join)
 balances = st.tuples(
     elements, st.lists(st.tuples(amounts, elements).map("".join), min_size=1, max_size=4)
 ).map(lambda parts: "-".join([parts[0], *parts[1]]))
-pieces = st.sampled_from(
-    [*"()+-.eE0123456789 [],%@\t\0₂−²é", "e9", "1e308", "1e-320", "inf", "nan", "NaN", "Xx"]
-)
+pieces = st.sampled_from(PIECES)
 
 
 @st.composite
@@ -133,6 +141,31 @@ def check(text: str) -> None:
     for element in {*found, *again}:
         assert abs(again.get(element, 0.0) - found.get(element, 0.0)) < 1e-5
     assert format_formula(formula) == formula
+
+
+def random_formula(rng: random.Random) -> str:
+    """Terms in brackets or a balance, and some pieces cut out, doubled or put in."""
+    terms = [rng.choice(ELEMENTS) + rng.choice(AMOUNTS) for _ in range(rng.randint(1, 7))]
+    for _ in range(rng.randint(0, 2)):
+        at, to = sorted(rng.choices(range(len(terms) + 1), k=2))
+        terms[at:to] = ["(" + "".join(terms[at:to]) + ")" + rng.choice(AMOUNTS)]
+    text = "".join(terms)
+    if rng.random() < 0.2:
+        text = rng.choice(ELEMENTS) + "".join(
+            f"-{rng.choice(AMOUNTS)}{rng.choice(ELEMENTS)}" for _ in range(rng.randint(1, 5))
+        )
+    elif rng.random() < 0.2:
+        text = rng.choice(CORPUS)
+    for _ in range(rng.choice([0, 1, 1, 2, 3, 5])):
+        at, length = rng.randint(0, len(text)), rng.randint(0, 4)
+        piece = rng.choice([rng.choice(PIECES), chr(rng.randrange(1, 0x3000)), text[at : at + 3]])
+        text = text[:at] + piece + text[at + length :]
+    return text
+
+
+def test_many_formulas():
+    for number in range(CASES):
+        check(random_formula(random.Random(number)))
 
 
 @fuzz

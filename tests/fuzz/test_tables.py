@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import parse_composition
+from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.alloys.dataset import AlloyDataset, read_alloys
 from pyro_hea.errors import PyroHEAError, PyroHEAWarning
 

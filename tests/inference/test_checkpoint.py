@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.errors import CheckpointError, MissingFileError, OutputError, PyroHEAError
 from pyro_hea.inference import checkpoint
 

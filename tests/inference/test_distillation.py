@@ -12,11 +12,12 @@ from torch.nn.functional import cross_entropy
 
 from pyro_hea import DisentangledVAE, ModelSpec
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.fitting import TrainingRun, untrained_ensemble
+from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import distil_heads, distillation_loss, elbo_loss
 from pyro_hea.inference import distillation_set as module
 from pyro_hea.inference.distillation_set import distillation_set, synthetic_compositions
 from pyro_hea.inference.objective import withheld_labels
+from pyro_hea.posterior import untrained_ensemble
 
 SMALL = {
     "latent": {"dim": 2, "flow": None},

@@ -196,7 +196,7 @@ class TestWithoutAPrior:
         assert vae.spec == spec.scaled_to(data)
 
     def test_before_the_labels_are_seen_it_is_asked_for(self):
-        from pyro_hea.fitting import untrained_ensemble
+        from pyro_hea.posterior import untrained_ensemble
 
         with pytest.raises(SpecError, match=r"targets.hardness: there is no prior yet; fit scales"):
             untrained_ensemble(self.SPEC, ["AlNi", "Al2Ni"], 0)

@@ -88,6 +88,7 @@ class TestYaml:
             "kind": "binary",
             "prior": {"dist": "Bernoulli", "probs": 0.5},
             "given": [],
+            "conditions": {},
             "reports": None,
             "calibration": None,
         }
@@ -145,7 +146,7 @@ class TestUnknownKey:
                 {"targets": {"a": {"priors": {}}}},
                 r"targets\.a",
                 "prior",
-                "given, kind, prior, reports",
+                "given, conditions, kind, prior, reports",
             ),
             (
                 {"targets": {"a": {"prior": {"dist": "Bernoulli", "prob": 1}}}},

@@ -8,16 +8,25 @@ Examples
 """
 
 from pyro_hea.alloys.dataset.batch import AlloyBatch, to_batch
+from pyro_hea.alloys.dataset.columns import is_condition
+from pyro_hea.alloys.dataset.conditions import (
+    Reference,
+    class_columns,
+    condition_key,
+    encode_condition,
+    labels_at_conditions,
+    measurements,
+    references,
+)
 from pyro_hea.alloys.dataset.embedded import PUBLISHED_SOURCE, load_alloys
 from pyro_hea.alloys.dataset.gathering import labels_from_reports
 from pyro_hea.alloys.dataset.labels import (
     encode_labels,
     encode_values,
-    label_conditions,
-    measurements,
     report_counts,
 )
 from pyro_hea.alloys.dataset.reading import read_alloys, read_formulas
+from pyro_hea.alloys.dataset.spreadsheets import inert
 from pyro_hea.alloys.dataset.statistics import Statistics, quantile_edges
 from pyro_hea.alloys.dataset.table import (
     PARTS,
@@ -33,18 +42,25 @@ __all__ = [
     "AlloyBatch",
     "AlloyDataset",
     "AlloyRecord",
+    "Reference",
     "Statistics",
+    "class_columns",
     "composition_keys",
+    "condition_key",
     "element_sets",
+    "encode_condition",
     "encode_labels",
     "encode_values",
-    "label_conditions",
+    "inert",
+    "is_condition",
+    "labels_at_conditions",
     "labels_from_reports",
     "load_alloys",
     "measurements",
     "quantile_edges",
     "read_alloys",
     "read_formulas",
+    "references",
     "report_counts",
     "to_batch",
 ]

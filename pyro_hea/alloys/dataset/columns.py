@@ -132,7 +132,7 @@ class Columns:
         """
         for column in self.left:
             name, unit = split_unit(column)
-            if _CONDITION.fullmatch(name):
+            if is_condition(column):
                 self.add(column, "condition", "named like a condition", condition_name(column))
                 continue
             if _DESCRIPTION.fullmatch(name):
@@ -182,6 +182,11 @@ def condition_name(column: str) -> str:
     if celsius and re.fullmatch(r"(test_)?temp(erature)?(_c)?", name):
         return "test_temperature_C"
     return column
+
+
+def is_condition(column: str) -> bool:
+    """Whether a column is named like a condition of measurements."""
+    return column == "test_temperature_C" or bool(_CONDITION.fullmatch(split_unit(column)[0]))
 
 
 def labels_of_column(column: pd.Series, target: Target, where: str) -> pd.Series:

@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import lzma
-import warnings
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from pyro_hea.alloys.dataset.spreadsheets import unmarked
 from pyro_hea.errors import (
     DataError,
     MissingFileError,
@@ -22,12 +23,15 @@ from pyro_hea.errors import (
     excerpt,
     listing,
     missing_extra,
+    warn,
 )
 
 MAX_COLUMNS = 2000
 """Columns of the widest table that is read."""
 
 _COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_DECIMAL_COMMAS = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?|(?:[A-Z][a-z]?(?:\d+(?:,\d+)?)?)+")
 _EXCEL = {".xlsx", ".xlsm"}
 _UNSUPPORTED = {".xls", ".xlsb", ".ods", ".zip", ".tar", ".7z", ".json"}
 
@@ -38,7 +42,8 @@ def read_table(table: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Parameters
     ----------
     table : path or DataFrame
-        CSV (`.gz`, `.bz2` or `.xz` too; separated by comma, semicolon or tab), Excel (`.xlsx`),
+        CSV (`.gz`, `.bz2` or `.xz` too; separated by comma, or by semicolon or tab, where decimal
+        commas are read as points), Excel (`.xlsx`),
         Parquet, or a DataFrame, whose index is a column where it has a name.
 
     Returns
@@ -94,11 +99,28 @@ def _read_csv(path: Path) -> Iterable[Sequence[object]]:
     delimiter = max(",;\t", key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return list(lines)
+        rows = [[unmarked(cell) for cell in row] for row in lines]
     except csv.Error as error:
         raise DataError(
             f"{path}, line {lines.line_num}: cannot be read as a table: {error}"
         ) from None
+    return rows if delimiter == "," else _with_decimal_points(rows)
+
+
+def _with_decimal_points(rows: list[list[str]]) -> list[list[str]]:
+    """Numbers with decimal commas, also in formulas, as other separators leave them, with points.
+
+    Where a number of the table has a point, a comma is none of decimals.
+    """
+    if any(_DECIMAL_POINT.fullmatch(cell.strip()) for row in rows for cell in row):
+        return rows
+    return [
+        [
+            cell.replace(",", ".") if _DECIMAL_COMMAS.fullmatch(cell.strip()) else cell
+            for cell in row
+        ]
+        for row in rows
+    ]
 
 
 def _read_excel(path: Path) -> Iterable[Sequence[object]]:
@@ -111,9 +133,7 @@ def _read_excel(path: Path) -> Iterable[Sequence[object]]:
     except Exception as error:  # whatever a parser of damaged files raises
         raise DataError(f"{path}: cannot be read as a table: {excerpt(str(error))}") from None
     if len(sheets) > 1:
-        warnings.warn(
-            f"{path}: of the sheets {listing(sheets)} the first is read", TableWarning, stacklevel=5
-        )
+        warn(f"{path}: of the sheets {listing(sheets)} the first is read", TableWarning)
     return frame.to_numpy(object).tolist()
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from numbers import Real
 
 import numpy as np
 import pandas as pd
 
-from pyro_hea.errors import ConflictingReportsWarning, DataError
+from pyro_hea.errors import ConflictingReportsWarning, DataError, TableWarning, warn
 
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
@@ -42,23 +41,55 @@ def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFram
         Counting the alloys whose reports disagree, and those that a tie leaves unlabelled.
     """
     reports = at_room_temperature(reports)
-    columns, tied = {}, 0
-    for target, rows in reports.groupby("target", sort=False):
-        if _is_class(rows["value"]):
-            columns[target] = _majority(rows)
-            tied += int(columns[target].isna().sum())
-        else:
-            numbers = pd.to_numeric(rows["value"])
-            columns[target] = numbers.groupby(rows["formula"], sort=False).median()
+    columns = labels_of_reports(reports)
+    tied = sum(int(column.isna().sum()) for column in columns.values())
     conflicting = conflicting_alloys(reports)
     if conflicting > expected:
-        warnings.warn(
+        warn(
             f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
             f"is the label, and {tied} ties are left unlabelled",
             ConflictingReportsWarning,
-            stacklevel=3,
         )
     return pd.DataFrame(columns)
+
+
+def labels_of_reports(reports: pd.DataFrame) -> dict[str, pd.Series]:
+    """The label of each formula by target: the majority, NaN at a tie, or the median."""
+    columns = {}
+    for target, rows in reports.groupby("target", sort=False):
+        if _is_class(rows["value"]):
+            columns[str(target)] = _majority(rows)
+        else:
+            numbers = pd.to_numeric(rows["value"])
+            columns[str(target)] = numbers.groupby(rows["formula"], sort=False).median()
+    return columns
+
+
+def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
+    """Reports in which classes that differ in case alone are spelled as most reports spell them.
+
+    Warns
+    -----
+    TableWarning
+        Naming what is spelled otherwise now.
+    """
+    values = reports["value"].copy()
+    said = []
+    for target, column in values[values.map(lambda v: isinstance(v, str))].groupby(
+        reports["target"], sort=False
+    ):
+        counts = column.value_counts()
+        by_key: dict[str, str] = {}
+        for text in counts.index:  # the most common first
+            by_key.setdefault(text.strip().casefold(), text)
+        other = {text: by_key[text.strip().casefold()] for text in counts.index}
+        if changed := [f"'{old}' as '{new}'" for old, new in other.items() if old != new]:
+            values.loc[column.index] = column.map(other)
+            said.append(f"'{target}': {', '.join(changed)}")
+    if not said:
+        return reports
+    warn(f"classes that differ in case alone are one, {'; '.join(said)}", TableWarning)
+    return reports.assign(value=values)
 
 
 def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:

@@ -5,15 +5,14 @@ This floor lies above the declarations: a target is whatever has the attributes 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset.gathering import at_room_temperature, numeric_column, to_numbers
-from pyro_hea.errors import ConflictingReportsWarning, DataError, nearest
+from pyro_hea.alloys.dataset.gathering import to_numbers
+from pyro_hea.errors import ConflictingReportsWarning, DataError, nearest, warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,14 +44,6 @@ class Target(Protocol):
     @property
     def classes_given(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """The classes that are possible for each value of another target."""
-
-
-class NumberTarget(Target, Protocol):
-    """A target that is a number and depends on conditions."""
-
-    @property
-    def conditions(self) -> Mapping[str, float]:
-        """The value of each condition at which predictions are made."""
 
 
 def encode_labels(labels: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
@@ -116,7 +107,15 @@ def numbers_of_values(values: pd.Series, target: Target) -> pd.Series:
         low, high = target.bounds
         return numbers.where((numbers > low) & (numbers < high))
     positions = {_class_name(name): float(i) for i, name in enumerate(target.classes)}
-    return values.map(lambda value: positions.get(_class_name(value), np.nan)).astype(float)
+    caseless = {name.casefold(): position for name, position in positions.items()}
+    if len(caseless) < len(positions):  # classes that case alone tells apart
+        caseless = {}
+
+    def position(value: Any) -> float:
+        name = _class_name(value)
+        return positions.get(name, caseless.get(name.casefold(), np.nan))
+
+    return values.map(position).astype(float)
 
 
 def _class_name(value: Any) -> str:
@@ -137,11 +136,10 @@ def _reconcile(table: pd.DataFrame, child: Target, parent: Target) -> None:
     clash = both.copy()
     clash[both] = ~possible[p[both].astype(int), c[both].astype(int)]
     if clash.any():
-        warnings.warn(
+        warn(
             f"{int(clash.sum())} labels of '{child.name}' contradict the label of '{parent.name}' "
             "and are left out",
             ConflictingReportsWarning,
-            stacklevel=2,
         )
     c = np.where(clash, np.nan, c)
     single = possible.sum(1) == 1  # values of the parent that leave one class
@@ -169,51 +167,3 @@ def report_counts(data: AlloyDataset, target: Target, sources: Sequence[str]) ->
     value = encode_values(rows.set_index("formula")["value"], target).to_numpy(int)
     np.add.at(counts, (at, source, value), 1.0)
     return counts
-
-
-def label_conditions(data: AlloyDataset, target: NumberTarget) -> Floats:
-    """Conditions at which each alloy's label holds, (N, C): the median over its reports.
-
-    Where none is known, the value at which predictions are made.
-    """
-    rows = at_room_temperature(data.reports[data.reports["target"] == target.name])
-    columns = [
-        numeric_column(rows, name).groupby(rows["formula"]).median().reindex(data.formulas)
-        if name in rows
-        else pd.Series(np.nan, data.formulas)
-        for name in target.conditions
-    ]
-    return _fill_conditions(columns, target)
-
-
-def measurements(
-    data: AlloyDataset, target: NumberTarget
-) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Every report of a number: rows of its alloys (R,), conditions (R, C), values (R,).
-
-    Raises
-    ------
-    DataError
-        For a condition that the reports do not have.
-    """
-    rows = data.reports[data.reports["target"] == target.name]
-    for name in target.conditions:
-        if name not in rows:
-            known = [str(column) for column in rows.columns]
-            raise DataError(
-                f"'{target.name}' depends on the condition '{name}', which is no column of the "
-                f"reports.{nearest(name, known)} Columns: {', '.join(known)}"
-            )
-    at = pd.Index(data.formulas).get_indexer(pd.Index(rows["formula"]))
-    conditions = _fill_conditions(
-        [numeric_column(rows, name) for name in target.conditions], target
-    )
-    values = encode_values(rows.set_index("formula")["value"], target).to_numpy(float)
-    return at, conditions, values
-
-
-def _fill_conditions(columns: Sequence[pd.Series], target: NumberTarget) -> Floats:
-    """Stack conditions, (R, C); an unknown one has the value at which predictions are made."""
-    references = target.conditions.values()
-    filled = [column.fillna(value) for column, value in zip(columns, references, strict=True)]
-    return np.stack(filled, -1).astype(float)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.composition import Unit, check_unit, format_formula, fraction_table
+from pyro_hea.alloys.amounts import Unit, check_unit
+from pyro_hea.alloys.composition import format_formula, fraction_table
 from pyro_hea.alloys.dataset.columns import (
     REPORT_COLUMNS,
     Columns,
@@ -22,7 +22,7 @@ from pyro_hea.alloys.dataset.files import read_table
 from pyro_hea.alloys.dataset.gathering import to_numbers
 from pyro_hea.alloys.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.alloys.formula import SYMBOLS
-from pyro_hea.errors import DataError, FormulaError, TableWarning, excerpt, listing, nearest
+from pyro_hea.errors import DataError, FormulaError, TableWarning, excerpt, listing, nearest, warn
 
 _FRACTION = re.compile(
     r"([A-Z][a-z]?)\s*(?:[\s(\[]\s*(?:(at|atomic|mol)|(wt|weight|mass))?\.?\s*%?\s*[)\]]?|%)?"
@@ -215,11 +215,10 @@ def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.
     if column is not None:
         found.add(column, "composition", "formulas")
         if elements:
-            warnings.warn(
+            warn(
                 f"{found.where}: compositions are read from column {excerpt(column)}; the columns "
                 f"{listing(elements)}, named like elements, are no fractions of it",
                 TableWarning,
-                stacklevel=4,
             )
         try:
             return fraction_table(found.rows[column].tolist(), unit=unit)
@@ -274,12 +273,11 @@ def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Uni
         off = (total / whole - 1).abs() > _TOTAL_TOLERANCE
         if 0 < off.sum() < len(total) / 2:
             row = int(np.argmax(off))
-            warnings.warn(
+            warn(
                 f"{found.where}: the amounts of {int(off.sum())} rows do not add up to {whole}, as "
                 f"those of the others do (row {row + 1}: {total.iloc[row]:g}), and are scaled; is "
                 "an element missing?",
                 TableWarning,
-                stacklevel=4,
             )
     try:
         return fraction_table(amounts.rename_axis(index="formula"), unit=unit)

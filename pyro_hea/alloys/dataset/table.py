@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.composition import format_formula, load_tables
-from pyro_hea.alloys.dataset.gathering import conflicting_alloys, holds_text, labels_from_reports
+from pyro_hea.alloys.composition import format_formula
+from pyro_hea.alloys.dataset.gathering import (
+    conflicting_alloys,
+    holds_text,
+    labels_from_reports,
+    one_spelling,
+)
 from pyro_hea.alloys.dataset.writing import write_reports
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import RICH_FEATURES, FeatureMap
-from pyro_hea.errors import DataError, LeakWarning, excerpt
+from pyro_hea.errors import DataError, LeakWarning, excerpt, warn
 
 PARTS = ("labelled", "unlabelled", "validation", "test")
 """Parts of the published split."""
@@ -98,6 +103,7 @@ class AlloyDataset:
         columns_report : DataFrame, optional
             What each column of the table became.
         """
+        reports = one_spelling(reports)
         wanted = reports[reports["target"].isin(targets)]
         labels = labels_from_reports(wanted, expected_conflicts)
         labels = labels.reindex(index=fractions.index, columns=list(targets))
@@ -213,20 +219,26 @@ class AlloyDataset:
         fractions = pd.concat([self.fractions, other.fractions]).fillna(0.0)
         fractions = fractions[sorted(fractions.columns)]
         both = [part for part in (self.reports, other.reports) if len(part)] or [self.reports]
-        reports = pd.concat(both, ignore_index=True)
+        joined = pd.concat(both, ignore_index=True)
+        reports = one_spelling(joined)
+        tables = [t.columns_report for t in (self, other) if t.columns_report is not None]
+        columns = None
+        if tables:
+            columns = pd.concat(tables)
+            columns = columns[~columns.index.duplicated()].rename_axis(index="column")
         parts = pd.concat([self.parts, other.parts])
         keys = composition_keys(fractions)
-        if len(set(keys)) == len(keys):
+        if reports is joined and len(set(keys)) == len(keys):
             labels = pd.concat([self.labels, other.labels])
-            return AlloyDataset(fractions, labels, reports, parts)
+            return AlloyDataset(fractions, labels, reports, parts, columns)
         first = dict(zip(keys[::-1], fractions.index[::-1], strict=True))
         formula_of = dict(zip(fractions.index, (first[key] for key in keys), strict=True))
-        reports["formula"] = reports["formula"].map(formula_of)
+        reports = reports.assign(formula=reports["formula"].map(formula_of))
         kept = ~pd.Series(keys).duplicated().to_numpy()
         targets = list(dict.fromkeys(self.targets + other.targets))
         first_part = parts.groupby(parts.index.map(formula_of), sort=False).first()
         expected = sum(conflicting_alloys(part.reports) for part in (self, other))
-        return self.from_reports(fractions[kept], reports, targets, first_part, expected)
+        return self.from_reports(fractions[kept], reports, targets, first_part, expected, columns)
 
     def train_test_split(
         self,
@@ -342,10 +354,9 @@ class AlloyDataset:
         known = set(composition_keys(other.fractions))
         kept = np.array([key not in known for key in composition_keys(self.fractions)], bool)
         if not kept.all():
-            warnings.warn(
+            warn(
                 f"{int((~kept).sum())} alloys are also among the alloys held out and are left out",
                 LeakWarning,
-                stacklevel=2,
             )
         return self.take(kept)
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from pyro_hea.alloys.dataset.spreadsheets import inert
 from pyro_hea.errors import OutputError, missing_extra
 
 _SUFFIXES = {
@@ -42,7 +43,7 @@ def write_reports(
     partial = path.with_name(f".{path.name}.part{path.suffix}")
     try:
         if kind == "csv":
-            table.to_csv(partial, index=False)
+            inert(table).to_csv(partial, index=False)
         elif kind == "excel":
             with pd.ExcelWriter(partial, engine="openpyxl") as book:
                 table.to_excel(book, index=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import KDTree
 
-from pyro_hea.alloys.composition import parse_composition
+from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.region import Near, Region
 from pyro_hea.errors import ConstraintError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.alloys.composition import load_tables
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.alloys.features import FEATURES
 from pyro_hea.design.constraints.base import Constraint, check_bounds, outside
 from pyro_hea.design.region import TOLERANCE, Region, Sum

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.composition import load_tables
 from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design import AllowedElements
 from pyro_hea.devices import choose_device, peak_memory
 from pyro_hea.evaluate.benchmark.profiling import step_profile

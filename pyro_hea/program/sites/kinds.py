@@ -7,6 +7,7 @@ parents shift its prior by `shifts` numbers.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -59,6 +60,13 @@ class _Calibrated(nn.Module):
     def temperature(self) -> Tensor | float:
         """Divides log odds, and multiplies the scale of a number."""
         return 1.0 if self.training or self.calibration is None else self.calibration[:1]
+
+    def widened(self, outputs: Tensor, spread: Tensor) -> Tensor:
+        """Outputs of a head whose log odds have a standard deviation besides, (..., N).
+
+        MacKay, The evidence framework applied to classification networks (1992).
+        """
+        return outputs / (1 + math.pi / 8 * spread.square()).sqrt().unsqueeze(-1)
 
 
 class BinarySite(_Calibrated):
@@ -316,7 +324,15 @@ class ContinuousSite(_Calibrated):
     def normal(self, outputs: Tensor) -> dist.Normal:
         """The standardised value under q without its tails, from a head's outputs."""
         raw = outputs[..., 1] if self.target.heteroscedastic else self.raw_scale
-        return dist.Normal(outputs[..., 0], self.temperature * (softplus(raw) + _SMALLEST_SCALE))
+        scale = self.temperature * (softplus(raw) + _SMALLEST_SCALE)
+        if outputs.shape[-1] > self.outputs:  # see `widened`
+            scale = torch.hypot(scale, outputs[..., -1])
+        return dist.Normal(outputs[..., 0], scale)
+
+    def widened(self, outputs: Tensor, spread: Tensor) -> Tensor:
+        """Outputs with one column more: a standard deviation beside that of q, standardised."""
+        column = spread.expand(outputs.shape[:-1]).unsqueeze(-1)
+        return torch.cat([outputs, column], -1)
 
     @property
     def tails(self) -> Transform | None:

@@ -1,0 +1,6 @@
+"""Manifolds learnt by a mixture of charts, and inverse problems on them."""
+
+from pyro_hea.charts.atlas import Atlas
+from pyro_hea.charts.descent import Descent, misfit
+
+__all__ = ["Atlas", "Descent", "misfit"]

@@ -1,0 +1,49 @@
+"""Disorder: what the atoms of an alloy of one composition do at a temperature.
+
+A name brings in its module when it is first asked for: processes that compute energies need
+neither torch nor pyro.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyro_hea.disorder.configurations import Configurations as Configurations
+    from pyro_hea.disorder.engines import Engine as Engine
+    from pyro_hea.disorder.engines import IsingEngine as IsingEngine
+    from pyro_hea.disorder.engines import PairEngine as PairEngine
+    from pyro_hea.disorder.partition import System as System
+    from pyro_hea.disorder.partition import partition_function as partition_function
+    from pyro_hea.disorder.result import Disorder as Disorder
+    from pyro_hea.disorder.sampling import Effort as Effort
+    from pyro_hea.disorder.sites import Sites as Sites
+    from pyro_hea.disorder.sites import square_lattice as square_lattice
+    from pyro_hea.disorder.symmetry import distinct_configurations as distinct_configurations
+
+_HOMES = {
+    "Configurations": "configurations",
+    "Disorder": "result",
+    "Effort": "sampling",
+    "Engine": "engines",
+    "IsingEngine": "engines",
+    "PairEngine": "engines",
+    "Sites": "sites",
+    "System": "partition",
+    "distinct_configurations": "symmetry",
+    "partition_function": "partition",
+    "square_lattice": "sites",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,207 @@
+"""Averages at temperatures from draws whose true energies were paid for, with their spread.
+
+The draws are of the mixture q of the surrogate's ensembles at all temperatures, so that each energy
+counts at every temperature:
+
+    Z_t = E_q[v_t],   v_t(x) = exp(-E(x) / kT) / Σ_s a_s exp(-Ê(x) / kT_s) / Z_s
+
+with Ê and Z_s of the surrogate. Weights are adjusted so that what is known of the surrogate's own
+averages comes out exactly (regression estimator, Cochran, Sampling Techniques, 1977, chapter 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import logsumexp
+
+from pyro_hea.disorder.pools import tail_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyro_hea.disorder.pools import Pool
+
+IDEAL_SHARE = 0.1
+"""Share of the draws that are of the ideal solution, which bounds the weights."""
+
+_REPLICATES = 200
+
+_DRAWS_PER_CONTROL = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Averages over draws with true energies.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (K, n)
+        Of each draw at each temperature; sums to 1 over the draws.
+    log_z : ndarray, shape (K,)
+        ln Z relative to the ideal solution.
+    moments : ndarray, shape (K, 2)
+        Mean and variance of the energy, in eV and eV².
+    averages : ndarray, shape (K, A)
+        Of the quantities.
+    replicates : dict of str to ndarray, shape (R, K, ...)
+        The same three, over bootstrap replicates of the draws and of the pool.
+    share : ndarray, shape (K,)
+        Effective share of the draws' weights relative to the surrogate's ensemble at the same
+        temperature, times that of the pool.
+    k_hat : ndarray, shape (K,)
+        The larger one of the pool's and of the final draws'.
+    """
+
+    weight: NDArray[np.float64]
+    log_z: NDArray[np.float64]
+    moments: NDArray[np.float64]
+    averages: NDArray[np.float64]
+    replicates: dict[str, NDArray[np.float64]]
+    share: NDArray[np.float64]
+    k_hat: NDArray[np.float64]
+
+    @property
+    def log_z_sd(self) -> NDArray[np.float64]:
+        """Standard error of ln Z, (K,)."""
+        return self.replicates["log_z"].std(0)
+
+
+def draw_from_pool(
+    pool: Pool, ideal_draws: NDArray[np.int8], n: int, rng: np.random.Generator
+) -> NDArray[np.int8]:
+    """Configurations of the mixture in random order, about n; see `estimate`.
+
+    Returns
+    -------
+    ndarray of int, shape (n, N)
+    """
+    temperatures = len(pool.energies)
+    each = max(1, round((1 - IDEAL_SHARE) * n / temperatures))
+    drawn = pool.resample(each, rng).reshape(-1, pool.occupations.shape[-1])
+    every = np.concatenate([drawn, ideal_draws[: n - len(drawn)]])
+    return rng.permutation(every)
+
+
+def estimate(
+    pool: Pool,
+    beta: NDArray[np.float64],
+    energies: NDArray[np.float64],
+    surrogate: NDArray[np.float64],
+    quantities: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Estimate:
+    """Average over draws of `draw_from_pool`.
+
+    Parameters
+    ----------
+    pool : Pool
+    beta : ndarray, shape (K,)
+        1 / kT in 1/eV.
+    energies, surrogate : ndarray, shape (n,)
+        Of the draws in eV: by the engine, and by the surrogate.
+    quantities : ndarray, shape (n, A)
+        Of the draws, to be averaged.
+    rng : Generator
+    """
+    pool_weight = np.exp(pool.log_weight - pool.log_z[:, None])
+    sizes = np.ones_like(pool_weight)
+    data = _Draws(beta, energies, surrogate, quantities)
+    best = data.averages(pool, pool_weight, sizes, np.ones(len(energies)))
+    found: dict[str, list[NDArray[np.float64]]] = {"log_z": [], "moments": [], "averages": []}
+    for _ in range(_REPLICATES):
+        sizes = rng.exponential(size=pool_weight.shape)
+        counts = rng.exponential(size=len(energies))
+        result = data.averages(pool, pool_weight, sizes, counts)
+        for key, value in zip(found, result[1:], strict=True):
+            found[key].append(value)
+    log_ratio = -beta[:, None] * (energies - surrogate)
+    near = np.exp(data.log_mixture(pool.log_z, beta)[1])  # chance of each temperature
+    weight = near * np.exp(log_ratio - log_ratio.max(1, keepdims=True))
+    spread = (weight.sum(1) ** 2 / near.sum(1)) / (weight * weight / np.maximum(near, 1e-300)).sum(
+        1
+    )
+    log_v = -beta[:, None] * energies - data.log_mixture(pool.log_z, beta)[0]
+    final = np.array([tail_shape(row) for row in log_v])
+    return Estimate(
+        *best,
+        replicates={key: np.stack(value) for key, value in found.items()},
+        share=pool.share * spread,
+        k_hat=np.maximum(pool.k_hat, final),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    beta: NDArray[np.float64]
+    energies: NDArray[np.float64]
+    surrogate: NDArray[np.float64]
+    quantities: NDArray[np.float64]
+
+    def log_mixture(
+        self, log_z: NDArray[np.float64], beta: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Log density of the mixture relative to the ideal solution (n,), each part's share."""
+        parts = np.vstack(
+            [
+                np.log((1 - IDEAL_SHARE) / len(beta))
+                - beta[:, None] * self.surrogate
+                - log_z[:, None],
+                np.full(len(self.surrogate), np.log(IDEAL_SHARE)),
+            ]
+        )
+        total = logsumexp(parts, 0)
+        return total, (parts - total)[:-1]
+
+    def averages(
+        self,
+        pool: Pool,
+        pool_weight: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+        counts: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Weights, ln Z, moments of the energy and averages, for weighted draws and pool."""
+        weighted = pool_weight * sizes
+        log_z = pool.log_z + np.log(weighted.mean(1) / sizes.mean(1))
+        mixture, part = self.log_mixture(log_z, self.beta)
+        # of expectation 1, and the surrogate's mean energy
+        ratio = np.exp(part) * len(self.beta) / (1 - IDEAL_SHARE)
+        controls, known = list(ratio), [1.0] * len(ratio)
+        if len(counts) >= _DRAWS_PER_CONTROL * 2 * len(ratio):
+            for row, weights, values in zip(ratio, weighted, pool.energies, strict=True):
+                mean = weights @ values / weights.sum()
+                controls.append(row * (self.surrogate - mean))
+                known.append(0.0)
+        share = counts / counts.sum()
+        adjusted = share * (1 + _calibration(np.array(controls), np.array(known), share))
+        log_v = -self.beta[:, None] * self.energies - mixture
+        largest = log_v.max(1, keepdims=True)
+        weight = adjusted * np.exp(log_v - largest)
+        total = weight.sum(1)
+        # adjusted weights may be negative; a sum that is means that the draws say nothing
+        plain = (share * np.exp(log_v - largest)).sum(1)
+        bad = total <= 0.05 * plain
+        weight[bad] = (share * np.exp(log_v - largest))[bad]
+        total = weight.sum(1)
+        log_z_true = np.log(total) + largest[:, 0]
+        weight = weight / total[:, None]
+        mean = weight @ self.energies
+        variance = weight @ self.energies**2 - mean**2
+        moments = np.stack([mean, np.maximum(variance, 0.0)], 1)
+        return weight, log_z_true, moments, weight @ self.quantities
+
+
+def _calibration(
+    controls: NDArray[np.float64], known: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Relative change of the draws' weights that gives the controls their known means, (n,)."""
+    mean = controls @ share
+    centred = controls - mean[:, None]
+    scale = np.sqrt((centred**2) @ share)
+    scale[scale < 1e-12] = 1.0
+    centred = centred / scale[:, None]
+    covariance = (centred * share) @ centred.T
+    covariance[np.diag_indices_from(covariance)] += 1e-8
+    return np.linalg.solve(covariance, (known - mean) / scale) @ centred

@@ -1,0 +1,266 @@
+"""From a budget of energies to two independent estimates: learn, generate, pay, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyro_hea.devices import seeded, unvalidated
+from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
+from pyro_hea.disorder.features import PairFeatures
+from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
+from pyro_hea.disorder.pools import Pool, annealed_pool, generated_pool
+from pyro_hea.disorder.program import InverseVAE, negative_elbo
+from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
+from pyro_hea.errors import EngineError
+
+if TYPE_CHECKING:
+    from pyro_hea.disorder.energies import Energies
+    from pyro_hea.disorder.ideal import IdealSolution
+    from pyro_hea.disorder.sites import Sites
+
+Quantities = Callable[[NDArray[np.int8]], NDArray[np.float64]]
+"""From configurations (S, N) to what is averaged of them, (S, A)."""
+
+_LARGEST_SHELL = 20
+"""Sites up to which they are drawn independently given y; more are drawn one after the other."""
+
+_FEWEST = 20
+"""Energies that a run needs at least."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long is trained and how much is drawn; none of it costs an energy.
+
+    Attributes
+    ----------
+    bits : int
+        Of y, where sites are independent given y.
+    steps : int
+        Of the training at the first surrogate; a third as many after each further batch.
+    draws : int
+        In each step, at each temperature.
+    rate : float
+        Learning rate at the start.
+    pool : int
+        Fresh draws of the generator at each temperature.
+    chains, sweeps : int
+        Of the annealing, by which the second estimate is made.
+    neighbours : int
+        That a site is drawn by, where sites are drawn one after the other.
+    """
+
+    bits: int = 8
+    steps: int = 600
+    draws: int = 256
+    rate: float = 5e-3
+    pool: int = 10_000
+    chains: int = 1000
+    sweeps: int = 200
+    neighbours: int = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run found.
+
+    Attributes
+    ----------
+    first, second : Estimate
+        From the generator's draws, and from draws that never met it.
+    pool, annealed : Pool
+        Behind the two.
+    surrogate : Surrogate
+        The one that the draws were made by.
+    learnt, drawn, checked : (ndarray of int, ndarray)
+        Configurations that were paid for, (S, N), with their energies in eV: to learn from, for
+        the first estimate and for the second.
+    history : ndarray, shape (T, K)
+        ELBO of each step, in nats relative to the ideal solution.
+    """
+
+    first: Estimate
+    second: Estimate
+    pool: Pool
+    annealed: Pool
+    surrogate: Surrogate
+    learnt: tuple[NDArray[np.int8], NDArray[np.float64]]
+    drawn: tuple[NDArray[np.int8], NDArray[np.float64]]
+    checked: tuple[NDArray[np.int8], NDArray[np.float64]]
+    history: NDArray[np.float64]
+
+
+def make_generator(
+    sites: Sites, ideal: IdealSolution, members: int, effort: Effort
+) -> Generator:
+    """The generator that suits so many sites."""
+    if len(sites) <= _LARGEST_SHELL:
+        return MixtureGenerator(members, ideal, effort.bits)
+    around = torch.tensor(sites.neighbours(effort.neighbours))
+    return LocalGenerator(members, ideal, around)
+
+
+def train(
+    vae: InverseVAE, steps: int, effort: Effort, *, anneal: bool, say: Callable[[str], None]
+) -> NDArray[np.float64]:
+    """Maximise the ELBO; beta is raised over the first half where it is annealed.
+
+    Returns
+    -------
+    ndarray, shape (steps, K)
+        The ELBO, in nats relative to the ideal solution.
+    """
+    optimiser = torch.optim.Adam(vae.parameters(), lr=effort.rate)
+    history = []
+    with unvalidated():
+        for step in range(steps):
+            vae.coldness = min(1.0, 2 * (step + 1) / steps) if anneal else 1.0
+            for group in optimiser.param_groups:
+                group["lr"] = effort.rate * min(1.0, 2 * (1 - step / steps))
+            loss, bound = negative_elbo(vae, effort.draws)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(vae.parameters(), 10.0 * vae.generator.members)
+            optimiser.step()
+            history.append(bound - vae.coldness * vae.beta * vae.shift)
+            if step % 50 == 0:
+                say(f"training {step}/{steps}")
+    return torch.stack(history).numpy() if history else np.zeros((0, len(vae.beta)))
+
+
+def ladder(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The betas, and hotter ones where they are few: what one leaves out a hotter one makes.
+
+    Examples
+    --------
+    >>> ladder(np.array([4.0])).tolist()
+    [4.0, 1.0, 2.0, 3.0]
+    """
+    if len(beta) >= 4:
+        return beta
+    between = beta.max() * np.arange(1, 4) / 4
+    return np.concatenate([beta, between])[:4]
+
+
+def run(
+    energies: Energies,
+    ideal: IdealSolution,
+    beta: NDArray[np.float64],
+    quantities: Quantities,
+    *,
+    seed: int,
+    effort: Effort,
+    say: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Spend the budget of energies.
+
+    Two fifths are learnt from, a tenth is for the second estimate, the rest for the first.
+
+    Raises
+    ------
+    EngineError
+        For a budget too small to learn from.
+    """
+    budget = energies.left
+    if budget < _FEWEST:
+        raise EngineError(f"a budget of {budget} energies is too small: give at least {_FEWEST}")
+    rng = np.random.default_rng(seed)
+    with seeded(seed):
+        trainer = _Learner(energies, ideal, beta, effort, rng, say)
+        trainer.learn([round(0.25 * budget), round(0.08 * budget), round(0.08 * budget)])
+        surrogate, vae = trainer.surrogate, trainer.vae
+        say("fresh draws")
+        pool = _of_temperatures(generated_pool(vae, surrogate, effort.pool), len(beta))
+        annealed = annealed_pool(
+            surrogate, ideal, beta, chains=effort.chains, sweeps=effort.sweeps, rng=rng
+        )
+
+    def paid(source: Pool, most: int) -> Any:
+        n = 4 * max(most, 200)
+        drawn = draw_from_pool(source, ideal.sample(n, rng), n, rng)
+        drawn = drawn[: energies.within_budget(drawn, most)]
+        values = energies(drawn)
+        known = np.isfinite(values)
+        drawn, values = drawn[known], values[known]
+        of = quantities(drawn)
+        result = estimate(source, beta, values, surrogate.energies(drawn), of, rng)
+        return (drawn, values), result
+
+    say("energies of the second estimate")
+    checked, second = paid(annealed, round(0.1 * budget))
+    say("energies of the first estimate")
+    drawn, first = paid(pool, energies.left)
+    return Outcome(
+        first,
+        second,
+        pool,
+        annealed,
+        surrogate,
+        trainer.known,
+        drawn,
+        checked,
+        np.concatenate(trainer.history)[:, : len(beta)],
+    )
+
+
+def _of_temperatures(pool: Pool, temperatures: int) -> Pool:
+    """Without the temperatures of the ladder that nobody asked for."""
+    return Pool(*(part[:temperatures] for part in vars(pool).values()))
+
+
+@dataclass(eq=False)
+class _Learner:
+    """Surrogate and generator that learn from each other's energies, batch by batch."""
+
+    energies: Energies
+    ideal: IdealSolution
+    beta: NDArray[np.float64]
+    effort: Effort
+    rng: np.random.Generator
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.features = PairFeatures(self.energies.sites, self.ideal.species)
+        empty = np.zeros((0, self.ideal.sites), np.int8)
+        self.known = (empty, np.zeros(0))
+        self.history: list[NDArray[np.float64]] = []
+
+    def learn(self, batches: list[int]) -> None:
+        """Pay for each batch in turn: of the ideal solution first, then of what was generated."""
+        rungs = ladder(self.beta)
+        for batch, size in enumerate(batches):
+            self.say(f"energies to learn from, batch {batch + 1} of {len(batches)}")
+            self._pay(self.ideal.sample(20 * size, self.rng) if batch == 0 else self._made(size), size)
+            self.surrogate = fit_surrogate(self.features, *self.known)
+            if batch == 0:
+                made_by = make_generator(
+                    self.energies.sites, self.ideal, len(rungs), self.effort
+                )
+                self.vae = InverseVAE(made_by, self.surrogate, torch.tensor(rungs))
+            self.vae.take_energy(self.surrogate)
+            steps = self.effort.steps if batch == 0 else self.effort.steps // 3
+            self.history.append(
+                train(self.vae, steps, self.effort, anneal=batch == 0, say=self.say)
+            )
+
+    def _pay(self, drawn: NDArray[np.int8], most: int) -> None:
+        drawn = drawn[: self.energies.within_budget(drawn, most)]
+        values = self.energies(drawn)
+        known = np.isfinite(values)
+        self.known = (
+            np.concatenate([self.known[0], drawn[known]]),
+            np.concatenate([self.known[1], values[known]]),
+        )
+
+    def _made(self, size: int) -> NDArray[np.int8]:
+        pool = _of_temperatures(
+            generated_pool(self.vae, self.surrogate, 20 * size), len(self.beta)
+        )
+        made = pool.resample(20 * size, self.rng).reshape(-1, self.ideal.sites)
+        return self.rng.permutation(made)[: 20 * size]

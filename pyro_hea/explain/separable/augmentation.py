@@ -1,0 +1,92 @@
+"""New alloys of a cluster, from the alloys that it has."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pyro_hea.design.constraints import Novel
+from pyro_hea.design.gathering import gather
+from pyro_hea.design.problem import MINIMUM, STEP, Problem, check_count
+from pyro_hea.design.rounding import round_compositions
+from pyro_hea.errors import ConstraintError, DesignWarning
+from pyro_hea.explain.separable.edits import likely_wishes
+
+if TYPE_CHECKING:
+    from pyro_hea.design import Constraint, DesignResult
+    from pyro_hea.explain.separable.separable import SeparableLatent
+
+NEW = 0.015
+"""Share of the atoms by which an augmented alloy differs from any training alloy at least."""
+
+_TRIES = 8
+"""Alloys decoded for each that is wanted."""
+
+_SPREAD = 0.5
+"""Of the coordinates that are drawn anew, in standard deviations of the cluster."""
+
+_ANEW = 0.5
+"""Chance of a coordinate to be drawn anew."""
+
+
+def augment(
+    separable: SeparableLatent,
+    cluster: int,
+    n: int,
+    constraints: Sequence[Constraint],
+    seed: int,
+) -> DesignResult:
+    """See `SeparableLatent.augment`."""
+    check_count(n, seed)
+    own = separable.trained.take(np.flatnonzero(separable.codes == cluster))
+    wishes = likely_wishes(separable.ensemble, own.fractions, separable.clusters.target, cluster)
+    if not any(isinstance(c, Novel) for c in constraints):
+        constraints = [*constraints, Novel(NEW)]
+    problem = Problem.of(separable.ensemble, wishes, constraints, step=STEP, minimum=MINIMUM)
+    rng = np.random.default_rng(seed)
+    count = _TRIES * n
+    first, second = own.take(rng.integers(len(own), size=count)), rng.integers(len(own), size=count)
+    u = (separable.u(first.w) + separable.u(own.take(second).w)) / 2
+    near = separable.means[cluster] + _SPREAD * separable.model.scale * torch.as_tensor(
+        rng.standard_normal(u.shape)
+    ).to(u)
+    anew = torch.as_tensor(rng.random(u.shape) < _ANEW, device=u.device)
+    u = torch.where(anew, near, u)
+    y = dict(first.y)
+    if (target := separable.clusters.target) is not None:
+        y[target] = torch.full_like(y[target], float(cluster))
+    made = separable.latent.decode(separable.w(u), y)
+    alloys, possible = round_compositions(made, problem.region, STEP, MINIMUM)
+    inside = separable.clusters_of(alloys) == cluster
+    held = possible & inside
+    held[held] &= problem.satisfied(alloys[held])
+    _, once = np.unique(alloys, axis=0, return_index=True)
+    rows = np.flatnonzero(held & np.isin(np.arange(count), once))
+    if not len(rows):
+        raise ConstraintError(
+            f"none of {count} alloys decoded in '{separable.names[cluster]}' is new and satisfies "
+            "every constraint; loosen them"
+        )
+    if len(rows) < n:
+        warnings.warn(
+            f"{len(rows)} of {n} alloys: of {count} that were decoded, no more are new and in "
+            f"'{separable.names[cluster]}'",
+            DesignWarning,
+            stacklevel=3,
+        )
+    about = {
+        "inference": "augment",
+        "candidates": count,
+        "discarded": float(1 - len(rows) / count),
+        "kept_cluster": float(inside.mean()),
+    }
+    rows = rows[:n]
+    latents = {"member": np.full(len(rows), separable.member)}
+    result = gather(problem, alloys[rows], about, latents=latents, best_first=False)
+    name = separable.names[cluster]
+    return replace(result, table=result.table.assign(cluster=name))

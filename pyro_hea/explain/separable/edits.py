@@ -1,0 +1,222 @@
+"""Edits of one alloy in a separable latent, as designs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_hea.design.counterfactual import CONFIDENCE, Change, shortened
+from pyro_hea.design.gathering import gather
+from pyro_hea.design.problem import MINIMUM, STEP, Problem
+from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.posterior import predict
+from pyro_hea.spec import Binary, Continuous
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from pyro_hea.alloys.amounts import Alloy
+    from pyro_hea.design import Constraint, DesignResult, Wish
+    from pyro_hea.explain.separable.member_latent import Encoded
+    from pyro_hea.explain.separable.separable import SeparableLatent
+    from pyro_hea.posterior import Ensemble
+
+    Floats = NDArray[np.float64]
+
+_SHARES = np.linspace(0.05, 2.0, 40)
+"""Shares of the way between two clusters that a move without `by` tries in turn."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterChange(Change):
+    """A change of one alloy, accepted in a cluster, or where a target's class is likely enough.
+
+    Attributes
+    ----------
+    separable : SeparableLatent
+    cluster : int
+    """
+
+    separable: SeparableLatent
+    cluster: int
+
+    def shortfall(self, alloys: Floats) -> Floats:
+        """As of `Change` for a target; else below 0 in the cluster and above it elsewhere, (N,)."""
+        if self.separable.clusters.target is not None:
+            return super().shortfall(alloys)
+        missed = np.where(self.separable.clusters_of(alloys) == self.cluster, -1.0, 1.0)
+        cost = self.problem.cost(alloys)
+        return np.where(cost > 0, np.maximum(missed, 0) + cost, missed)
+
+
+def move(
+    separable: SeparableLatent,
+    alloy: Alloy,
+    cluster: int,
+    by: float | None,
+    constraints: Sequence[Constraint],
+    trim: bool,
+    confidence: float,
+) -> DesignResult:
+    """See `SeparableLatent.move`."""
+    start = _one(separable, alloy)
+    target = separable.clusters.target
+    change = _change(separable, start, cluster, constraints, confidence)
+    y = dict(start.y)
+    if target is not None:
+        y[target] = torch.full_like(y[target], float(cluster))
+    u, means = separable.u(start.w), separable.means
+    own = int(separable.cluster_or_likeliest(start, u)[0])
+    if own == cluster:
+        raise DataError(
+            f"'{start.fractions.index[0]}' is in '{separable.names[cluster]}' already; clusters: "
+            f"{', '.join(separable.names)}"
+        )
+    shares = _SHARES if by is None else np.array([by])
+    way = torch.as_tensor(shares).to(u)[:, None] * (means[cluster] - means[own])
+    alloys, possible = change.rounded(_carried(separable, start, u + way, y))
+    held = possible & change.problem.satisfied(alloys)
+    if not held.any():
+        raise ConstraintError(
+            f"no alloy on the way of '{start.fractions.index[0]}' to "
+            f"'{separable.names[cluster]}' satisfies every constraint; loosen them"
+        )
+    accepted = held & (change.shortfall(alloys) <= 0)
+    last = int(accepted.argmax()) if accepted.any() else int(np.flatnonzero(held)[-1])
+    if not accepted.any():
+        warnings.warn(
+            f"'{start.fractions.index[0]}' does not reach '{separable.names[cluster]}': it was "
+            f"moved by {shares[last]:.2f} of the way between the means of the two clusters. "
+            "A larger `by` or a lower `confidence` may do",
+            DesignWarning,
+            stacklevel=3,
+        )
+    path = [change.start, *alloys[: last + 1][held[: last + 1]]]
+    shorter = shortened(change, alloys[last]) if accepted[last] else [alloys[last]]
+    needed = float(change.distance(shorter[-1][None])[0]) if accepted[last] else np.nan
+    if trim:
+        path += shorter[1:]
+    probability = separable.model.log_clusters((u + way)[last]).exp()[cluster]
+    about = {
+        "inference": "move",
+        "toward": separable.names[cluster],
+        "by": float(shares[last]),
+        "met": bool(accepted[last]),
+        "candidates": len(shares),
+    }
+    return _result(change, np.array(path), about, float(probability), needed)
+
+
+def arithmetic(
+    separable: SeparableLatent,
+    alloy: Alloy,
+    minus: Tensor,
+    plus: Tensor,
+    constraints: Sequence[Constraint],
+) -> DesignResult:
+    """See `SeparableLatent.arithmetic`; `minus` and `plus` are points of u, (d,)."""
+    start = _one(separable, alloy)
+    u = separable.u(start.w)
+    cluster = int(separable.cluster_or_likeliest(start, u)[0])
+    change = _change(separable, start, cluster, constraints, CONFIDENCE)
+    there = u - minus + plus
+    alloys, possible = change.rounded(_carried(separable, start, there, start.y))
+    if not (possible & change.problem.satisfied(alloys))[0]:
+        raise ConstraintError(
+            f"what '{start.fractions.index[0]}' becomes misses a constraint; loosen them"
+        )
+    about = {"inference": "arithmetic", "candidates": 1}
+    likeliest = separable.model.log_clusters(there)[0].exp().max()
+    path = np.array([change.start, alloys[0]])
+    return _result(change, path, about, float(likeliest), np.nan)
+
+
+def _one(separable: SeparableLatent, alloy: Alloy) -> Encoded:
+    return separable.latent.encode([alloy])
+
+
+def _change(
+    separable: SeparableLatent,
+    start: Encoded,
+    cluster: int,
+    constraints: Sequence[Constraint],
+    confidence: float,
+) -> ClusterChange:
+    ensemble = separable.ensemble
+    wishes = likely_wishes(ensemble, start.fractions, separable.clusters.target, cluster)
+    problem = Problem.of(ensemble, wishes, constraints, step=STEP, minimum=MINIMUM, novelty=0.0)
+    at = start.fractions.to_numpy(float)[0]
+    return ClusterChange(problem, at, confidence, separable, cluster)
+
+
+def likely_wishes(
+    ensemble: Ensemble, alloys: pd.DataFrame, target: str | None, cluster: int
+) -> dict[str, Wish]:
+    """The class that is asked of a target; without one, what most of the alloys are predicted.
+
+    A number stays within their intervals.
+    """
+    predicted = predict(ensemble, alloys)
+    if target is not None:
+        declared = ensemble.spec.target(target)
+        assert not isinstance(declared, Continuous)
+        return {target: cluster if isinstance(declared, Binary) else declared.classes[cluster]}
+    wishes: dict[str, Wish] = {}
+    for declared in ensemble.spec.targets:
+        name = declared.name
+        if isinstance(declared, Continuous):
+            low, high = predicted[f"{name}_low"].min(), predicted[f"{name}_high"].max()
+            wishes[name] = (float(low), float(high))
+        elif isinstance(declared, Binary):
+            wishes[name] = int(predicted[name].median() > 0.5)
+        else:
+            wishes[name] = str(predicted[name].mode()[0])
+    return wishes
+
+
+def _carried(
+    separable: SeparableLatent, start: Encoded, u: Tensor, y: Mapping[str, Tensor]
+) -> Floats:
+    """Alloys decoded at u (S, d), with what the member does not reconstruct carried along, (S, E).
+
+    So that a move by nothing gives the alloy itself.
+    """
+    latent = separable.latent
+    missed = start.fractions.to_numpy(float) - latent.decode(start.w, start.y)
+    decoded = latent.decode(separable.w(u), y)
+    return np.maximum(decoded + missed, 0.0)
+
+
+def _result(
+    change: ClusterChange,
+    path: Floats,
+    about: Mapping[str, Any],
+    probability: float,
+    needed: float,
+) -> DesignResult:
+    problem, separable = change.problem, change.separable
+    path = path[np.r_[True, np.any(np.diff(path, axis=0) != 0, axis=1)]]
+    moved = change.distance(path)
+    trail = pd.DataFrame(path, columns=list(problem.ensemble.elements)).assign(
+        all_wishes=problem.probability(path).mean(0), moved=moved
+    )
+    trail.insert(0, "step", range(len(trail)))
+    latents = {"member": np.array([separable.member])}
+    result = gather(problem, path[-1:], about, latents=latents, trail=trail)
+    columns: dict[str, Any] = {
+        "cluster": separable.name_of(int(separable.clusters_of(path[-1:])[0])),
+        "cluster_probability": probability,
+        "moved": 100 * float(moved[-1]),
+        "needed": 100 * needed,
+    }
+    table = result.table.assign(**columns)
+    units = {"cluster_probability": "1", "moved": "at.%", "needed": "at.%"}
+    table.attrs["units"] = {**table.attrs.get("units", {}), **units}
+    return replace(result, table=table)

@@ -1,0 +1,526 @@
+"""`SeparableLatent`: coordinates in which clusters of alloys lie apart, and edits in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_hea.alloys.dataset import AlloyDataset
+from pyro_hea.design.counterfactual import CONFIDENCE
+from pyro_hea.errors import DataError
+from pyro_hea.explain.separable.augmentation import augment
+from pyro_hea.explain.separable.clusters import Clusters, read_clusters
+from pyro_hea.explain.separable.edits import arithmetic, move
+from pyro_hea.explain.separable.fitting import Fitted, fit_separation
+from pyro_hea.explain.separable.member_latent import Encoded, MemberLatent
+from pyro_hea.explain.separable.scores import read_clusters_from
+from pyro_hea.explain.separable.walks import Interpolation, Walks, walk
+from pyro_hea.posterior import as_fractions, predict
+from pyro_hea.spec import Continuous, Separation
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    from pyro_hea.alloys.amounts import Alloy, Alloys
+    from pyro_hea.design import Constraint, DesignResult
+    from pyro_hea.explain.separable.clusters import Rule
+    from pyro_hea.posterior import Ensemble
+    from pyro_hea.program.separable import SeparableModel
+    from pyro_hea.vae import DisentangledVAE
+
+    Floats = NDArray[np.float64]
+    Codes = NDArray[np.int64]
+
+NO_CLUSTER = "none"
+"""What an alloy is called that is in no cluster."""
+
+
+def separate(
+    vae: DisentangledVAE,
+    clusters: str | Mapping[str, Rule | Iterable[str]],
+    member: int = 0,
+    *,
+    alloys: AlloyDataset | Alloys | None = None,
+    only: Sequence[str] | None = None,
+    spec: Separation | None = None,
+    seed: int = 0,
+) -> SeparableLatent:
+    """Train an invertible network T that takes clusters of alloys apart.
+
+    T takes the latent w of one member, which the decoder sees beside the targets, to u, where each
+    cluster is a normal. The model itself does not change. After Zhang, Carvalho and Freitas,
+    arXiv:2305.01713.
+
+    Parameters
+    ----------
+    vae : DisentangledVAE
+    clusters : str or mapping
+        `"family"` (whichever family has the largest share of the atoms), `"principal_element"`,
+        `"holds Al"` of any element, a target of classes, or a column of the reports of `alloys`.
+        Or by name a rule, which takes a table of fractions and says of each alloy whether it is in
+        the cluster, or a list of alloys. An alloy may be in none.
+    member : int
+        Each member has a latent of its own.
+    alloys : alloys of the training elements, optional
+        What T is trained on: by default the training alloys of the model. Those of which no
+        cluster is known take part too.
+    only : sequence of str, optional
+        Some of the clusters.
+    spec : Separation, optional
+    seed : int
+
+    Returns
+    -------
+    SeparableLatent
+
+    Raises
+    ------
+    DataError
+        For an unknown rule, cluster or member, clusters that overlap, or one with fewer than ten
+        alloys.
+
+    Examples
+    --------
+    >>> from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
+    >>> from pyro_hea.explain import separate
+    >>> from pyro_hea.spec import Separation
+    >>> small = ModelSpec(training={"members": 2, "epochs": 5})
+    >>> vae = DisentangledVAE(small).fit(load_alloys("zeng2024"), seed=0, progress=False)
+    >>> quick = Separation(steps=20, drawn=100)
+    >>> separate(vae, "holds Al", alloys=load_alloys("zeng2024")[:200], spec=quick)
+    SeparableLatent(whether it holds Al: no Al, holds Al; member 0, 200 alloys)
+    """
+    ensemble = vae.ensemble
+    ensemble.check_member(member)
+    if alloys is None:
+        alloys = ensemble.known if vae._data is None else vae._data
+    data = alloys if isinstance(alloys, AlloyDataset) else None
+    found = read_clusters(clusters, ensemble, data)
+    if only is not None:
+        found = found.only(only)
+    table = alloys if isinstance(alloys, AlloyDataset) else as_fractions(alloys)
+    codes = found.of(table)
+    found.check_sizes(codes)
+    latent = MemberLatent.of(ensemble, member)
+    encoded = latent.encode(alloys)
+    spec = spec or Separation()
+    fitted = fit_separation(spec, latent, found, encoded, codes, seed)
+    return SeparableLatent(ensemble, member, found, spec, latent, encoded, codes, fitted, seed)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SeparableLatent:
+    """Coordinates u = T(w) of one member, in which clusters of alloys lie apart.
+
+    Made by `separate`.
+
+    Attributes
+    ----------
+    ensemble : Ensemble
+        All members, which predict what is made here.
+    member : int
+        Whose latent it is.
+    clusters : Clusters
+    spec : Separation
+    latent : MemberLatent
+    trained : Encoded
+        The alloys that T was trained on, and `codes`, their clusters.
+    codes : array of int, shape (N,)
+    fitted : Fitted
+    seed : int
+    """
+
+    ensemble: Ensemble
+    member: int
+    clusters: Clusters
+    spec: Separation
+    latent: MemberLatent
+    trained: Encoded
+    codes: Codes
+    fitted: Fitted
+    seed: int
+
+    def __repr__(self) -> str:
+        return (
+            f"SeparableLatent({self.clusters.about}: {', '.join(self.names)}; "
+            f"member {self.member}, {len(self.trained)} alloys)"
+        )
+
+    # Its parts.
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the clusters."""
+        return self.clusters.names
+
+    @property
+    def model(self) -> SeparableModel:
+        """The Pyro program, trained."""
+        return self.fitted.model
+
+    @property
+    def means(self) -> Tensor:
+        """Mean of each cluster in u, (C, d)."""
+        return self.model.means
+
+    @torch.no_grad()
+    def u(self, w: Tensor) -> Tensor:
+        """T of w (N, d)."""
+        return self.model.encode(w)
+
+    @torch.no_grad()
+    def w(self, u: Tensor) -> Tensor:
+        """The latent of the model at u (N, d)."""
+        return self.model.decode(u)
+
+    def name_of(self, code: int) -> str:
+        """Name of a cluster by its position; "none" below 0."""
+        return self.names[code] if code >= 0 else NO_CLUSTER
+
+    def is_number(self, target: str) -> bool:
+        """Whether a target is a number."""
+        return isinstance(self.ensemble.spec.target(target), Continuous)
+
+    def clusters_of(self, fractions: Floats) -> Codes:
+        """Cluster of any compositions (N, E), (N,).
+
+        By the rule; of a target, what all members predict together; of a column or a list, what T
+        finds most probable of the encoded alloy.
+        """
+        table = pd.DataFrame(fractions, columns=list(self.ensemble.elements))
+        if self.clusters.rule is not None:
+            return np.asarray(self.clusters.rule(table))
+        u = self.u(self.latent.encode(table).w)
+        return np.asarray(self.model.log_clusters(u).argmax(-1).cpu().numpy())
+
+    def cluster_or_likeliest(self, alloys: Encoded, u: Tensor) -> Codes:
+        """Cluster of alloys, the most probable one given u where they are in none, (N,)."""
+        codes = self.clusters_of(alloys.fractions.to_numpy(float))
+        likeliest = self.model.log_clusters(u).argmax(-1).cpu().numpy()
+        return np.where(codes >= 0, codes, likeliest)
+
+    # Reading.
+
+    def encode(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+        """U of alloys of the training elements, columns `u0`, `u1`, … by formula.
+
+        No label is used: T reads what composition and predictions say.
+        """
+        encoded = self.latent.encode(alloys)
+        u = self.u(encoded.w).cpu().numpy()
+        return pd.DataFrame(u, encoded.fractions.index, [f"u{i}" for i in range(u.shape[1])])
+
+    def probabilities(self, alloys: AlloyDataset | Alloys) -> pd.DataFrame:
+        """Probability of each cluster given u, (N, C)."""
+        encoded = self.latent.encode(alloys)
+        p = self.model.log_clusters(self.u(encoded.w)).exp().cpu().numpy()
+        return pd.DataFrame(p, encoded.fractions.index, list(self.names))
+
+    def decode(
+        self, u: pd.DataFrame | ArrayLike, targets: Mapping[str, str | float]
+    ) -> pd.DataFrame:
+        """Fractions that the member decodes at u (N, d), with a value of each target.
+
+        Raises
+        ------
+        DataError
+            For a target without a value, or u of another width.
+        """
+        values = np.atleast_2d(np.asarray(u, float))
+        if values.shape[1] != self.latent.dim:
+            raise DataError(
+                f"u has {values.shape[1]} coordinates; this latent has {self.latent.dim}"
+            )
+        missing = set(self.ensemble.spec.target_names) - set(targets)
+        if missing:
+            raise DataError(f"decoding needs a value of each target; missing: {sorted(missing)}")
+        w = self.w(torch.as_tensor(values).to(self.means))
+        encode = self.ensemble.encode_value
+        y = {n: torch.full((len(w),), float(encode(n, v))).to(w) for n, v in targets.items()}
+        return pd.DataFrame(self.latent.decode(w, y), columns=list(self.ensemble.elements))
+
+    def scores(
+        self, alloys: AlloyDataset | Alloys, *, shuffled: bool = True, seed: int = 0
+    ) -> pd.DataFrame:
+        """How well classifiers tell the clusters apart, before and after T.
+
+        Each classifier learns from the alloys that T was trained on.
+
+        Parameters
+        ----------
+        alloys : alloys of the training elements
+            Held out: those that T was trained on are left out.
+        shuffled : bool
+            Also train T, and the classifiers, on clusters dealt anew among the alloys: what they
+            then score on the held-out ones is chance.
+        seed : int
+            Of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            By `latent` ("before" or "after" T), `classifier` and `measure` (macro F1 and
+            accuracy): the columns `seen` (the alloys of the training), `held_out` and `shuffled`,
+            each with its 95 % interval over alloys as `_low` and `_high`. Seen and held-out scores
+            do not compare: T and the classifiers were shown the clusters of the former.
+
+        Raises
+        ------
+        DataError
+            Where no alloy with a cluster is left.
+        """
+        held, truth = self.held_out(alloys)
+        rows = {}
+        shuffle = self._shuffled if shuffled else None
+        for name in ("before", "after"):
+            after = name == "after"
+            seen = self._coordinates(self.trained, self.model if after else None)
+            other = self._coordinates(held, self.model if after else None)
+            tested = {"seen": (seen, self.codes), "held_out": (other, truth)}
+            rows[name] = read_clusters_from(seen, self.codes, tested, seed)
+            if shuffle is not None:
+                model, codes = shuffle
+                seen = self._coordinates(self.trained, model if after else None)
+                other = self._coordinates(held, model if after else None)
+                by_chance = read_clusters_from(seen, codes, {"shuffled": (other, truth)}, seed)
+                rows[name] = rows[name].join(by_chance)
+        return pd.concat(rows, names=["latent"])
+
+    def held_out(self, alloys: AlloyDataset | Alloys) -> tuple[Encoded, Codes]:
+        """Alloys that T was not trained on, encoded, with their clusters.
+
+        Raises
+        ------
+        DataError
+            Where none with a cluster is left.
+        """
+        table = alloys if isinstance(alloys, AlloyDataset) else as_fractions(alloys)
+        index = table.fractions.index if isinstance(table, AlloyDataset) else table.index
+        new = ~index.isin(self.trained.fractions.index)
+        codes = self.clusters.of(table)
+        kept = new & (codes >= 0)
+        if not kept.any():
+            raise DataError(
+                f"no alloy is left to score: of {len(index)}, T was trained on {int((~new).sum())}"
+                f", and {int((codes < 0).sum())} are in no cluster. Give alloys that were held out"
+            )
+        some = table.take(kept) if isinstance(table, AlloyDataset) else table.loc[kept]
+        return self.latent.encode(some), codes[kept]
+
+    @cached_property
+    def _shuffled(self) -> tuple[SeparableModel, Codes]:
+        """T trained on shuffled clusters, and those."""
+        rng = np.random.default_rng(self.seed + 1)
+        codes = self.codes.copy()
+        known = np.flatnonzero(codes >= 0)
+        codes[known] = codes[rng.permutation(known)]
+        fitted = fit_separation(
+            self.spec, self.latent, self.clusters, self.trained, codes, self.seed, shuffled=True
+        )
+        return fitted.model, codes
+
+    @torch.no_grad()
+    def _coordinates(self, alloys: Encoded, model: SeparableModel | None) -> Floats:
+        values = alloys.w if model is None else model.encode(alloys.w)
+        return np.asarray(values.double().cpu().numpy())
+
+    # Moving.
+
+    def invertibility(self, alloys: AlloyDataset | Alloys) -> pd.Series:
+        """Share of the alloys whose decoding stays in its cluster, by cluster and in all.
+
+        Alloys in no cluster are left out.
+        """
+        encoded = self.latent.encode(alloys)
+        truth = self.clusters_of(encoded.fractions.to_numpy(float))
+        again = self.w(self.u(encoded.w))
+        made = self.latent.table(self.latent.decode(again, encoded.y))
+        kept = self.clusters_of(made.to_numpy(float)) == truth
+        by_cluster = {n: kept[truth == c].mean() for c, n in enumerate(self.names) if c in truth}
+        return pd.Series({**by_cluster, "all": kept[truth >= 0].mean()}, name="kept")
+
+    def draw(self, cluster: str, n: int, *, spread: float = 1.0, seed: int = 0) -> pd.DataFrame:
+        """Decode draws from the normal of a cluster, (n, E) fractions.
+
+        Targets are those of training alloys of the cluster, chosen at random.
+
+        Parameters
+        ----------
+        cluster : str
+        n : int
+        spread : float
+            Of the draws, in standard deviations of the cluster.
+        seed : int
+        """
+        position = self.clusters.position(cluster)
+        rng = np.random.default_rng(seed)
+        noise = torch.as_tensor(rng.standard_normal((n, self.latent.dim))).to(self.means)
+        u = self.means[position] + spread * self.model.scale * noise
+        own = self.trained.take(np.flatnonzero(self.codes == position))
+        y = self.latent.draw_targets(n, seed, own)
+        return self.latent.table(self.latent.decode(self.w(u), y))
+
+    def interpolate(self, a: Alloy, b: Alloy, steps: int = 11) -> Interpolation:
+        """Go straight from one alloy to another in u.
+
+        Parameters
+        ----------
+        a, b : alloys of the training elements
+        steps : int
+            Alloys, the two ends among them.
+
+        Returns
+        -------
+        Interpolation
+            Alloys as the member decodes them, with predictions by all members; the ends are
+            reconstructions.
+        """
+        if steps < 3:
+            raise DataError(f"steps={steps} is not allowed; both ends and one between make three")
+        ends = self.latent.encode([a, b])
+        first, last = ends.take(np.array([0])), ends.take(np.array([1]))
+        found = self.walk(first, last, steps)
+        plain = self.walk(first, last, steps, plain=True)
+        position = pd.Index(np.linspace(0, 1, steps), name="position")
+        share = position.to_numpy()[:, None]
+        u = self.u(ends.w).cpu().numpy()
+        columns = [f"u{i}" for i in range(u.shape[1])]
+        alloys = pd.DataFrame(found.fractions[0], position, list(self.ensemble.elements))
+        return Interpolation(
+            f"{ends.fractions.index[0]} → {ends.fractions.index[1]}",
+            pd.DataFrame((1 - share) * u[:1] + share * u[1:], position, columns),
+            alloys,
+            predict(self.ensemble, alloys.reset_index(drop=True)).reset_index().set_axis(position),
+            pd.Series([self.name_of(c) for c in found.clusters[0]], position, name="cluster"),
+            float(found.smoothness[0]),
+            float(plain.smoothness[0]),
+            float(found.keeps[0]),
+        )
+
+    def walk(
+        self, starts: Encoded, ends: Encoded, steps: int = 11, *, plain: bool = False
+    ) -> Walks:
+        """Interpolations of P pairs at once, in u or with `plain` in the latent of the model."""
+        return walk(self, starts, ends, steps, plain)
+
+    def move(
+        self,
+        alloy: Alloy,
+        toward: str,
+        by: float | None = None,
+        *,
+        constraints: Sequence[Constraint] = (),
+        trim: bool = False,
+        confidence: float = CONFIDENCE,
+    ) -> DesignResult:
+        """Move an alloy toward another cluster, along the line between the two means.
+
+        Parameters
+        ----------
+        alloy : alloy of the training elements
+        toward : str
+            A cluster.
+        by : float, optional
+            Share of the way from the mean of its own cluster to that of the other. By default the
+            least of 0.05, 0.1, … 2 that reaches the cluster.
+        constraints : sequence of Constraint
+            That the alloy is to satisfy.
+        trim : bool
+            Undo the parts of the change that the cluster does not need.
+        confidence : float
+            Of a target's class, as in `pyro_hea.design.invert`.
+
+        Returns
+        -------
+        DesignResult
+            One alloy, rounded, with predictions of all members. What the member does not
+            reconstruct of the alloy is carried along. Columns beside the usual ones: `cluster`
+            that it is in, `cluster_probability` of the one asked for given u, `moved` (at.% that
+            differ from the start) and `needed` (at.% of the smallest part of that change that was
+            found to reach the cluster; NaN where it is not reached). `changes` says what moved by
+            element, and `attributes["met"]` whether the cluster was reached.
+
+        Raises
+        ------
+        DataError
+            For a cluster that there is not, or in which the alloy is.
+        ConstraintError
+            Where no alloy on the way satisfies the constraints.
+
+        Warns
+        -----
+        DesignWarning
+            Where the cluster is not reached.
+        """
+        position = self.clusters.position(toward)
+        if by is not None and not 0 < by <= 10:
+            raise DataError(f"by={by} is not allowed; it is a share of the way, such as 0.5")
+        return move(self, alloy, position, by, constraints, trim, confidence)
+
+    def arithmetic(
+        self,
+        a: Alloy,
+        *,
+        minus: Alloy,
+        plus: Alloy,
+        constraints: Sequence[Constraint] = (),
+    ) -> DesignResult:
+        """Change an alloy in u by what differs between two others: u(a) − u(minus) + u(plus).
+
+        Parameters
+        ----------
+        a : alloy of the training elements
+        minus, plus : alloys, or names of clusters
+            A cluster stands for its mean.
+        constraints : sequence of Constraint
+
+        Returns
+        -------
+        DesignResult
+            As of `move`; `needed` is NaN.
+        """
+        return arithmetic(self, a, self._point(minus), self._point(plus), constraints)
+
+    def _point(self, what: Alloy) -> Tensor:
+        if isinstance(what, str) and what in self.names:
+            return self.means[self.names.index(what)]
+        return self.u(self.latent.encode([what]).w)[0]
+
+    def augment(
+        self,
+        cluster: str,
+        n: int,
+        *,
+        constraints: Sequence[Constraint] = (),
+        seed: int = 0,
+    ) -> DesignResult:
+        """New alloys of a cluster: middles of two of its alloys, with coordinates drawn anew.
+
+        Parameters
+        ----------
+        cluster : str
+        n : int
+        constraints : sequence of Constraint
+        seed : int
+
+        Returns
+        -------
+        DesignResult
+            At most n alloys, rounded, in the cluster, and more than 1 at.% from any training alloy
+            of the model. `attributes["discarded"]` is the share of the decoded alloys that is not
+            returned, and `attributes["kept_cluster"]` the share of all decoded ones that is in the
+            cluster.
+
+        Warns
+        -----
+        DesignWarning
+            Where there are fewer than n.
+        """
+        return augment(self, self.clusters.position(cluster), n, constraints, seed)

@@ -1,0 +1,76 @@
+"""Training of a separable latent by SVI, on the latent of a model that does not change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pyro.infer import TraceEnum_ELBO
+
+from pyro_hea.devices import seeded, unvalidated
+from pyro_hea.errors import TrainingDivergedError
+from pyro_hea.inference.schedule import clip_member_gradients, one_cycle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_hea.program.separable import SeparableModel
+
+_CLIP_NORM = 5.0
+
+_ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
+
+
+def train_separation(
+    model: SeparableModel, latent: Tensor, cluster: Tensor, seed: int
+) -> list[float]:
+    """Maximise the ELBO; the weights are changed in place.
+
+    Parameters
+    ----------
+    model : SeparableModel
+    latent : Tensor, shape (N, d)
+    cluster : Tensor of int, shape (N,)
+        -1 where it is unknown.
+    seed : int
+        Of the batches.
+
+    Returns
+    -------
+    list of float
+        Loss of each step, nats per alloy.
+
+    Raises
+    ------
+    TrainingDivergedError
+        Where the loss is not finite.
+    """
+    spec, n = model.spec, len(latent)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=spec.weight_decay)
+    parameters = [*model.flow.parameters()]
+    size = min(spec.batch_size, n)
+    losses = []
+    with seeded(seed), unvalidated():
+        model.flow.initialise(latent.unsqueeze(0))
+        order = torch.empty(0, dtype=torch.int64)
+        for step in range(spec.steps):
+            if len(order) < size:
+                order = torch.randperm(n)
+            rows, order = order[:size].to(latent.device), order[size:]
+            for group in optimizer.param_groups:
+                group["lr"] = spec.learning_rate * one_cycle(step / spec.steps)
+            some = latent[rows], cluster[rows], n
+            loss = _ELBO.differentiable_loss(model.model, model.guide, *some) / size
+            optimizer.zero_grad()
+            loss.backward()
+            clip_member_gradients(parameters, _CLIP_NORM)
+            optimizer.step()
+            losses.append(loss.detach())
+    values = torch.stack(losses).tolist()
+    if not torch.isfinite(torch.tensor(values)).all():
+        step = next(i for i, v in enumerate(values) if not v == v or abs(v) == float("inf"))
+        raise TrainingDivergedError(
+            f"the loss of the separable latent is not finite from step {step + 1} on; lower "
+            "learning_rate, discrimination or bending"
+        )
+    return values
