@@ -486,7 +486,7 @@ def measure(
         "reconstruction": reconstruction(vae, known),
         "structure of a composition": structure_of_composition(vae, train, common, seed, most // 3),
         "swaps": swaps(vae, test, most // 3, seed),
-        "drawn": drawn(vae, most, seed),
+        "drawn": drawn(vae, 5 * most // 2, seed),
         "leaks": leaks(vae, train, test, seed),
         "designs": designs(vae, trees, train, max(most // 10, 1), seed),
         "agreement": agreement(vae, trees, most // 4, seed),
