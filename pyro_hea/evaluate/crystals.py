@@ -290,13 +290,13 @@ def leaks(
     counts = train.info["prototype"].value_counts()
     often = counts[counts >= _OFTEN].index
     rows, asked = (data.info["prototype"].isin(often).to_numpy() for data in (train, test))
-    label, true = train.info["prototype"].to_numpy()[rows], test.info["prototype"][asked]
+    past, true = train.info["prototype"].to_numpy()[rows], test.info["prototype"][asked]
     for name, x, new in (
         ("z_composition", c, c_new),
         ("composition features", features_of(train, False), features_of(test, False)),
     ):
         classes = ExtraTreesClassifier(_TREES, max_features=0.3, random_state=seed)
-        told = classes.fit(x[rows], label).predict(new[asked])
+        told = classes.fit(x[rows], past).predict(new[asked])
         found[f"prototype from {name}"] = float(np.mean(told == true))
     return found | _in_own_block((c, s), train, (c_new, s_new), test, seed)
 

@@ -56,7 +56,9 @@ def train_heads(
         model.eval()
 
 
-def _train_head(model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm) -> None:
+def _train_head(
+    model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm[None]
+) -> None:
     settings, rows = model.spec.training, has_label(data, name).nonzero()[:, 0]
     modules = model.heads[name], cast("nn.Module", model.site(name))
     parameters = [p for module in modules for p in module.parameters()]
