@@ -193,6 +193,12 @@ class DisentangledVAE(TrainedModel[ModelSpec, Ensemble]):
         --------
         >>> from pyro_hea import DisentangledVAE
         >>> DisentangledVAE.default().predict(["CoCrFeMnNi"])  # doctest: +SKIP
+
+        The default declares `single_phase` alone. For other properties of the embedded alloys:
+
+        >>> from pyro_hea import ModelSpec, load_alloys
+        >>> spec = ModelSpec.for_data(load_alloys(), ["hardness"])  # doctest: +SKIP
+        >>> DisentangledVAE.default(spec).predict(["CoCrFeMnNi"])  # doctest: +SKIP
         """
         spec = spec or ModelSpec()
         try:

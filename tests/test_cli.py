@@ -99,7 +99,7 @@ def train(folder):
     def train(out, *more, call=succeeds, data=None, spec=None):
         return call(
             *("train", data or folder / "alloys.csv", "--spec", spec or folder / "spec.yaml"),
-            *("--out", out, "--quiet", "--device", "cpu", *more),
+            *("--out", out, "--quiet", "--device", "cpu", "--folds", 0, *more),
         )
 
     return train
@@ -192,7 +192,7 @@ class TestTrain:
         assert "training" not in train(tmp_path / "quiet")
         output = succeeds(
             *("train", folder / "alloys.csv", "--spec", folder / "spec.yaml"),
-            *("--out", tmp_path / "loud", "--device", "cpu"),
+            *("--out", tmp_path / "loud", "--device", "cpu", "--folds", 0),
         )
         assert "training" in output
         assert "8/8" in output

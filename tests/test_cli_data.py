@@ -18,6 +18,7 @@ SMALL = [
     *("--set", "head.hidden=[8]", "--set", "encoder.hidden=[8]", "--set", "decoder.hidden=[8]"),
     "--quiet",
 ]
+TRAIN = [*SMALL, "--folds", "0"]
 
 
 def run(*arguments):
@@ -63,7 +64,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "model"
-    succeeds("train", table, "--column", "HV=hardness_HV", "--out", folder, *SMALL)
+    succeeds("train", table, "--column", "HV=hardness_HV", "--out", folder, *TRAIN)
     return folder
 
 
@@ -97,7 +98,7 @@ class TestSpecFor:
 
 class TestTrain:
     def test_without_a_spec_trains_on_what_was_measured_and_says_so(self, table, tmp_path):
-        output = succeeds("train", table, "--out", tmp_path / "model", *SMALL)
+        output = succeeds("train", table, "--out", tmp_path / "model", *TRAIN)
         assert "hv              continuous   60" in output
         assert "furnace         ignored      60" in output
         trained = DisentangledVAE.load(tmp_path / "model")
@@ -107,7 +108,7 @@ class TestTrain:
     def test_a_spec_names_its_targets_itself(self, table, tmp_path):
         spec = tmp_path / "spec.yaml"
         spec.write_text("targets: {phase: {kind: categorical, classes: [BCC, FCC]}}")
-        how = ["--spec", spec, "--out", tmp_path / "model", *SMALL]
+        how = ["--spec", spec, "--out", tmp_path / "model", *TRAIN]
         assert "phase: 60 labelled" in succeeds("train", table, *how)
         assert "exclude each other" in fails("train", table, *how, "--targets", "phase", code=2)
 
@@ -123,6 +124,17 @@ class TestWithoutAModel:
         assert "CoCrNi" in succeeds("predict", "CoCrNi")
         wish = ["--target", "hardness>300", "--min-elements", 3, "-n", 2]
         assert "hardness" in succeeds("design", *wish)
+
+
+def test_train_says_how_good_the_model_is_on_alloys_held_out(table, tmp_path):
+    how = ["--targets", "phase", "--out", tmp_path / "model"]
+    output = succeeds("train", table, *how, *SMALL, "--folds", 2)
+    assert "Held-out alloys, 2 random folds" in output
+    assert "log_loss" in output
+    assert "There is no cross-validation: 40 folds need" in succeeds(
+        "train", table, "--targets", "yield_strength", "--out", tmp_path / "other", *SMALL,
+        "--folds", 40,
+    )  # fmt: skip
 
 
 class TestOut:

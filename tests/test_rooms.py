@@ -32,6 +32,7 @@ FLOORS = {
         "program.sites",
         "program.targets",
         "program.model",
+        "program.separable",
         "program.crystal_distributions",
         "program.crystal_batch",
         "program.crystal_networks",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _CHUNK = 2048
 """Points that are answered for at a time."""
 
-_FLOOR = 1e-3
+_FLOOR = 0.02
 """Share of the training points below whose log weight nothing counts as on the atlas."""
 
 _HISTORY = ("epoch", "phase", "loss")

@@ -263,6 +263,11 @@ _INWARD = 1e-2
 """How much a direction along a border turns inwards, since the border may be curved."""
 
 
+def _log_weight(model: AtlasModel, points: Tensor) -> Tensor:
+    """The bound log Σ_k α_k exp(−L_k(x)) without noise of the guide, (M,)."""
+    return model.encoded(points).log_weights.logsumexp(0)
+
+
 def _searched(
     model: AtlasModel,
     objective: Objective,
@@ -276,6 +281,7 @@ def _searched(
     (x, values), (gamma, used, direction, promise) = at, step
     x, values, size = x.clone(), values.clone(), size.clone()
     todo = promise > _ROUNDING
+    lowest = _log_weight(model, x).clamp_max(floor)
     moved = False
     for _ in range(_HALVINGS + 1):
         rows = todo.nonzero()[:, 0]
@@ -289,7 +295,7 @@ def _searched(
         new = torch.where(fine[:, None], new, x[rows])
         there = evaluated(objective, new)
         enough = there <= values[rows] - _SUFFICIENT * size[rows] * promise[rows]
-        fine &= enough & (model.encoded(new).log_weights.logsumexp(0) >= floor)
+        fine &= enough & (_log_weight(model, new) >= lowest[rows])
         for constraint in constraints:
             fine &= evaluated(constraint, new) <= 0
         taken = rows[fine]

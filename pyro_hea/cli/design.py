@@ -83,7 +83,7 @@ def design(
 ) -> None:
     """Propose new alloys with given properties, under constraints."""
     wishes, constraints = read_wishes(options["target"]), read_constraints(options)
-    vae = load_model(model)
+    vae = load_model(model, wishes)
     how = {"step": step, "minimum": minimum, "agreement": agreement, **read_requests(options)}
     result = vae.design(wishes, constraints, n=count, method=method, seed=seed, **how)
     result = result if batch is None else result.batch(batch)
@@ -133,7 +133,7 @@ def screen(
 
     wishes, constraints = read_wishes(options["target"]), read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
-    vae = load_model(model)
+    vae = load_model(model, wishes)
     result = vae.screen(
         wishes,
         constraints,

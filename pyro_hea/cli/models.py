@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,13 @@ from pyro_hea.cli.options import (
     table_out_option,
     write_table,
 )
+
+if TYPE_CHECKING:
+    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.spec import ModelSpec
+
+_FOLDS, _FEW = 5, 200
+"""Folds of the cross-validation that `train` does unasked, and the alloys up to which it does."""
 
 
 @main.command()
@@ -47,6 +54,12 @@ def run(out: Path, spec: Path | None, seed: int, device: str, quiet: bool) -> No
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted training in --out.")
+@click.option(
+    "--folds",
+    type=click.IntRange(0),
+    help=f"Folds of the cross-validation; by default {_FOLDS} of a table of at most {_FEW} alloys, "
+    "else 0, which is none.",
+)
 @spec_option
 @alloys_options
 @seed_option
@@ -56,6 +69,7 @@ def train(
     data: Path,
     out: Path,
     resume: bool,
+    folds: int | None,
     spec: Path | None,
     seed: int,
     device: str,
@@ -65,6 +79,7 @@ def train(
     """Train on a table of alloys (CSV, Excel or Parquet) and save the model.
 
     Without --spec every measured column is a target; a table says what each column is used as.
+    Cross-validation says how good the model is on alloys like these: it trains once more a fold.
     """
     from pyro_hea.inference import checkpoint
     from pyro_hea.vae import DisentangledVAE
@@ -93,12 +108,35 @@ def train(
     vae.save(out)
     checkpoint.remove(out, "training")
     click.echo(f"Saved {vae!r} to {out}")
+    if folds is None:
+        folds = _FOLDS if len(alloys) <= _FEW else 0
+    if folds:
+        _show_how_good(vae.spec, alloys, folds, seed, device, quiet)
+    else:
+        click.echo("How good it is on alloys like these: train with --folds 5.")
+
+
+def _show_how_good(
+    spec: ModelSpec, alloys: AlloyDataset, folds: int, seed: int, device: str, quiet: bool
+) -> None:
+    from pyro_hea.errors import DataError
+    from pyro_hea.evaluate import cross_validate
+
+    try:
+        result = cross_validate(spec, alloys, folds, seed=seed, device=device, progress=not quiet)
+    except DataError as error:
+        click.echo(f"There is no cross-validation: {error}.")
+    else:
+        show(f"Held-out alloys, {folds} random folds", result.summary())
 
 
 @main.command()
 @click.argument("formulas", nargs=-1)
 @model_option
 @click.option("--table", type=click.Path(path_type=Path), help="Take the alloys of a table.")
+@click.option(
+    "--targets", help="Without --model: what the default model predicts, joined by commas."
+)
 @condition_option
 @table_out_option
 @formula_column_option
@@ -106,6 +144,7 @@ def predict(
     formulas: tuple[str, ...],
     model: Path | None,
     table: Path | None,
+    targets: str | None,
     conditions: dict[str, Any] | None,
     out: Path | None,
     formula_column: str,
@@ -116,7 +155,10 @@ def predict(
     if bool(formulas) == (table is not None):
         raise click.UsageError("give formulas, or a table with --table, and not both")
     alloys = list(formulas) if table is None else read_formulas(table, formula_column)
-    predictions = load_model(model).predict(alloys, conditions=conditions).reset_index()
+    if targets is not None and model is not None:
+        raise click.UsageError("--targets and --model exclude each other: a model has its targets")
+    vae = load_model(model, [name.strip() for name in (targets or "").split(",") if name.strip()])
+    predictions = vae.predict(alloys, conditions=conditions).reset_index()
     if out is None:
         show("Predictions (mean, spread over members, 94 % interval)", predictions)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -221,13 +221,28 @@ def read_data(
     return data, ModelSpec.for_data(data, names, verbose=False, **changes)
 
 
-def load_model(folder: Path | None) -> DisentangledVAE:
-    """The model in a folder, without one the default model."""
+def load_model(folder: Path | None, targets: Iterable[str] = ()) -> DisentangledVAE:
+    """The model in a folder, without one the default model.
+
+    Where targets are asked for that the default spec has not, the default model of those that the
+    embedded alloys have is trained, and kept.
+    """
     from pyro_hea.vae import DisentangledVAE
 
-    if folder is None:
+    if folder is not None:
+        return DisentangledVAE.load(folder)
+    from pyro_hea.alloys.dataset import load_alloys
+    from pyro_hea.spec import ModelSpec
+
+    asked = [name for name in targets if name not in ModelSpec().target_names]
+    data = load_alloys() if asked else None
+    measured = [name for name in targets if data is not None and name in data.targets]
+    if data is None or not set(asked) & set(measured):
         return DisentangledVAE.default()
-    return DisentangledVAE.load(folder)
+    click.echo(
+        f"The default model of {', '.join(measured)}; it is kept once it is trained.", err=True
+    )
+    return DisentangledVAE.default(ModelSpec.for_data(data, measured, verbose=False))
 
 
 def show(title: str, table: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design.batch import diverse
 from pyro_hea.design.export import write_table
 from pyro_hea.design.objectives import non_dominated
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import arviz as az
@@ -60,11 +60,18 @@ class DesignResult:
         return (row for _, row in self.table.iterrows())
 
     @overload
-    def __getitem__(self, rows: int) -> pd.Series: ...
+    def __getitem__(self, rows: int | str) -> pd.Series: ...  # type: ignore[overload-overlap]
     @overload
     def __getitem__(self, rows: slice | ArrayLike) -> DesignResult: ...
     def __getitem__(self, rows: Any) -> pd.Series | DesignResult:
-        """One alloy as a row of the table, or the alloys of a slice, positions or a mask."""
+        """One alloy as a row of the table, a column by name, or some alloys.
+
+        Some alloys are those of a slice, positions or a mask.
+        """
+        if isinstance(rows, str):
+            if rows not in self.table:
+                raise DataError(f"there is no column '{rows}'.{nearest(rows, self.table.columns)}")
+            return self.table[rows]
         if isinstance(rows, int | np.integer):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"there is no design {rows}; there are {len(self)}")
@@ -74,6 +81,9 @@ class DesignResult:
             if rows.dtype == bool and len(rows) != len(self):
                 raise DataError(f"a mask of {len(rows)} does not fit {len(self)} designs")
         return self._taken(np.arange(len(self))[rows])
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(map(str, self.table.columns))
 
     def __repr__(self) -> str:
         a = self.attributes

@@ -8,10 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyro_hea.disorder.ase_engine import ASEEngine as ASEEngine
     from pyro_hea.disorder.configurations import Configurations as Configurations
     from pyro_hea.disorder.engines import Engine as Engine
     from pyro_hea.disorder.engines import IsingEngine as IsingEngine
     from pyro_hea.disorder.engines import PairEngine as PairEngine
+    from pyro_hea.disorder.lattices import alloy_sites as alloy_sites
+    from pyro_hea.disorder.lattices import fitting_size as fitting_size
+    from pyro_hea.disorder.lattices import shell_sites as shell_sites
+    from pyro_hea.disorder.meam import MEAMEngine as MEAMEngine
     from pyro_hea.disorder.partition import System as System
     from pyro_hea.disorder.partition import partition_function as partition_function
     from pyro_hea.disorder.result import Disorder as Disorder
@@ -19,19 +24,28 @@ if TYPE_CHECKING:
     from pyro_hea.disorder.sites import Sites as Sites
     from pyro_hea.disorder.sites import square_lattice as square_lattice
     from pyro_hea.disorder.symmetry import distinct_configurations as distinct_configurations
+    from pyro_hea.disorder.vacancies import Vacancies as Vacancies
+    from pyro_hea.disorder.vacancies import vacancy as vacancy
 
 _HOMES = {
+    "ASEEngine": "ase_engine",
     "Configurations": "configurations",
     "Disorder": "result",
     "Effort": "sampling",
     "Engine": "engines",
     "IsingEngine": "engines",
+    "MEAMEngine": "meam",
     "PairEngine": "engines",
     "Sites": "sites",
     "System": "partition",
+    "Vacancies": "vacancies",
+    "alloy_sites": "lattices",
     "distinct_configurations": "symmetry",
+    "fitting_size": "lattices",
     "partition_function": "partition",
+    "shell_sites": "lattices",
     "square_lattice": "sites",
+    "vacancy": "vacancies",
 }
 
 __all__ = [*_HOMES]

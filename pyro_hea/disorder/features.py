@@ -36,7 +36,7 @@ class PairFeatures:
         """Group and name of each feature: a kind of site, or a shell, and what is counted."""
         names = []
         for kind in np.unique(self.sites.types):
-            names += [(f"sites {kind}", f"count of {name}") for name in self.species]
+            names += [(self.sites.labels[kind], f"count of {name}") for name in self.species]
         for place, shell in enumerate(self.sites.shells):
             group = f"shell {place + 1}, {shell.distance:.2f} Å"
             names += [(group, f"{self.species[a]}-{self.species[b]}") for a, b in self._of(shell)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,13 +64,7 @@ class System:
     fixed: bool = True
 
     def __post_init__(self) -> None:
-        known = self.engine.elements
-        unknown = set() if known is None else {*self.composition, *self.sites.matrix} - set(known)
-        if unknown:
-            raise UnknownElementError(
-                f"the engine does not know {', '.join(sorted(unknown))}; it knows "
-                f"{', '.join(known or ())}"
-            )
+        check_elements(self.engine, {*self.composition, *self.sites.matrix})
         if len([amount for amount in self.composition.values() if amount > 0]) < 2:
             raise DataError(
                 f"{dict(self.composition)} has no disorder: it needs two elements at least"
@@ -81,6 +75,21 @@ class System:
     def ideal(self) -> IdealSolution:
         """The ideal solution of the composition on the sites."""
         return IdealSolution.of(self.composition, len(self.sites), fixed=self.fixed)
+
+
+def check_elements(engine: Engine, elements: Iterable[str]) -> None:
+    """Refuse elements that the engine does not know.
+
+    Raises
+    ------
+    UnknownElementError
+    """
+    unknown = [] if engine.elements is None else sorted({*elements} - {*engine.elements})
+    if unknown:
+        raise UnknownElementError(
+            f"the engine does not know {', '.join(unknown)}; it knows "
+            f"{', '.join(engine.elements or ())}"
+        )
 
 
 def check_temperatures(temperatures: ArrayLike) -> NDArray[np.float64]:
@@ -178,7 +187,7 @@ def partition_function(
             1 / (BOLTZMANN * at),
             features,
             seed=seed,
-            effort=effort or Effort(),
+            effort=effort or Effort.of(len(system.sites)),
             say=say,
         )
     about = {"seed": seed, "budget": budget, "pyro_hea": version("pyro-hea")}
@@ -189,12 +198,13 @@ def system_energies(
     system: System, budget: int, jobs: int, file: str | Path | None
 ) -> Energies:
     """The energies of a system, kept in a file unless they are cheaper to compute than to read."""
-    if isinstance(system.engine, PairEngine):
-        file = None
-    elif file == "default":
-        file = cache_folder() / "energies.sqlite"
-    species = system.ideal.species
-    return Energies(system.engine, system.sites, species, budget, EnergyStore(file), jobs)
+    store = EnergyStore(None if isinstance(system.engine, PairEngine) else energy_file(file))
+    return Energies(system.engine, system.sites, system.ideal.species, budget, store, jobs)
+
+
+def energy_file(file: str | Path | None) -> str | Path | None:
+    """Where energies are kept: a file, or `energies.sqlite` in the user's cache folder."""
+    return cache_folder() / "energies.sqlite" if file == "default" else file
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import sparse
 from scipy.special import logsumexp
 
 from pyro_hea.devices import unvalidated
@@ -14,12 +16,25 @@ from pyro_hea.disorder.program import log_weights
 from pyro_hea.posterior.psis import psis
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from pyro_hea.disorder.ideal import IdealSolution
     from pyro_hea.disorder.program import InverseVAE
+    from pyro_hea.disorder.sites import Sites
     from pyro_hea.disorder.surrogate import Surrogate
+
+_TAIL = 10.0
+
+_SAME = 0.02
+"""In Å."""
+
+_MOST_VARIANTS = 4
+
+_SPARSE = 0.1
+"""Share of pairs of sites that interact, below which the others are skipped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,21 +79,23 @@ class Pool:
 
 
 def tail_shape(log_weight: NDArray[np.float64]) -> float:
-    """PSIS k-hat of weights; -inf where the largest is met so often that there is no tail.
+    """PSIS k-hat of weights; 0 where none is ten times their mean, so that there is no tail.
+
+    Weights of few distinct configurations come in ties, which no Pareto distribution fits.
 
     Examples
     --------
     >>> tail_shape(np.zeros(100))
-    -inf
+    0.0
     """
-    draws = len(log_weight)
-    largest = log_weight > log_weight.max() - 1e-6
-    if largest.sum() > min(draws / 10, 3 * np.sqrt(draws) / 2):
-        return -np.inf
+    if log_weight.max() < np.log(_TAIL) + logsumexp(log_weight) - np.log(len(log_weight)):
+        return 0.0
     return float(psis(log_weight[:, None])[1][0])
 
 
-def generated_pool(vae: InverseVAE, surrogate: Surrogate, n: int) -> Pool:
+def generated_pool(
+    vae: InverseVAE, surrogate: Surrogate, n: int, symmetry: Sequence[Variant] = ()
+) -> Pool:
     """Fresh draws from the trained generator, weighted by the surrogate's ensembles.
 
     Draws of all members, and some of the ideal solution, count at each temperature, weighted by
@@ -92,35 +109,115 @@ def generated_pool(vae: InverseVAE, surrogate: Surrogate, n: int) -> Pool:
     surrogate : Surrogate
     n : int
         Draws of each member.
+    symmetry : sequence of Variant
+        Of which one, at random, is done to each draw: a generator that makes one of several
+        equivalent orders is thereby one that makes all.
     """
     vae = vae.double()
     with unvalidated(), torch.no_grad():
-        x, made, read = log_weights(vae, n)
-        beta = vae.beta.double().numpy()[:, None]
-        own = (read - made).numpy() - beta * vae.shift
         if vae.reader is None:
-            x, own = _mixed(vae, x, n)
+            x, weight = _mixed(vae, n, symmetry or [_same(vae.ideal)])
+        else:
+            x, made, read = log_weights(vae, n)
+            weight = read - made - vae.beta.double()[:, None] * vae.shift
     vae.float()
     occupations = x.numpy().astype(np.int8)
     flat = occupations.reshape(-1, occupations.shape[-1])
     energies = surrogate.energies(flat).reshape(occupations.shape[:2])
-    if vae.reader is None:
-        energies = np.broadcast_to(energies, own.shape)
-        occupations = np.broadcast_to(occupations, (len(own), *occupations.shape[1:]))
-    return Pool(occupations, energies, own)
+    shape = tuple(weight.shape)
+    return Pool(
+        np.broadcast_to(occupations, (*shape, occupations.shape[-1])),
+        np.broadcast_to(energies, shape),
+        weight.numpy(),
+    )
 
 
-def _mixed(vae: InverseVAE, x: Tensor, n: int) -> tuple[Tensor, NDArray[np.float64]]:
+def _mixed(vae: InverseVAE, n: int, symmetry: Sequence[Variant]) -> tuple[Tensor, Tensor]:
     """Draws of all members and of the ideal solution, (1, S, N), their weights (K, S)."""
-    members = len(x)
-    ideal = vae.ideal_draws(n)[:1]
-    every = torch.cat([x.reshape(1, -1, x.shape[-1]), ideal], 1)
+    made = vae.generator.draw(n)
+    members, _, sites = made.shape
+    which = torch.randint(len(symmetry), (members * n,))
+    flat = made.reshape(-1, sites)
+    every = torch.empty_like(flat)
+    for number, variant in enumerate(symmetry):
+        every[which == number] = variant(flat[which == number])
+    every = torch.cat([every, vae.ideal_draws(n)[0]])
+    log_made = torch.stack(
+        [
+            vae.generator.log_prob(variant.undo(every).expand(members, -1, -1)).logsumexp(0)
+            for variant in symmetry
+        ]
+    ).logsumexp(0) - np.log(len(symmetry))
     log_ideal = vae.log_ideal(every)
-    made = vae.generator.log_prob(every.expand(members, -1, -1))
-    mixture = torch.cat([made, log_ideal]).logsumexp(0) - np.log(members + 1)
+    mixture = torch.logaddexp(log_made, log_ideal) - np.log(members + 1)
     beta = vae.beta.double()[:, None]
-    log_read = log_ideal - beta * (vae.energies(every) + vae.shift)
-    return every, (log_read - mixture).numpy()
+    log_read = log_ideal - beta * (vae.energies(every[None])[0] + vae.shift)
+    return every[None], log_read - mixture
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """An equivalent configuration: other sites, and other species.
+
+    Attributes
+    ----------
+    sites : Tensor of int, shape (N,)
+    species : Tensor of int, shape (C,)
+    """
+
+    sites: Tensor
+    species: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The equivalents of configurations (..., N)."""
+        return self.species[x[..., self.sites]]
+
+    def undo(self, x: Tensor) -> Tensor:
+        """What the configurations are equivalents of."""
+        return self.species.argsort()[x][..., self.sites.argsort()]
+
+
+def _same(ideal: IdealSolution) -> Variant:
+    return Variant(torch.arange(ideal.sites), torch.arange(len(ideal.species)))
+
+
+def variants(
+    sites: Sites, ideal: IdealSolution, surrogate: Surrogate, rng: np.random.Generator
+) -> list[Variant]:
+    """Some symmetry of the energy: to neighbouring sites, and of species for one another.
+
+    An order on sublattices, such as B2 or L1₂, is carried to its equivalents by translations to
+    nearest neighbours; that of the Ising model by turning every spin.
+    """
+    places = [np.arange(len(sites))]
+    inverse = np.linalg.inv(sites.cell)
+    start, known = sites.positions[0], []
+    for permutation in sites.permutations:
+        moved = (sites.positions[permutation] - sites.positions) @ inverse
+        moved = (moved - moved[0]) - np.round(moved - moved[0])
+        first = sites.positions[permutation[0]] - start
+        first = (first @ inverse - np.round(first @ inverse)) @ sites.cell
+        length = np.linalg.norm(first)
+        near = abs(length - sites.shells[0].distance) < _SAME if sites.shells else False
+        if not near or np.abs(moved).max() > 1e-3:
+            continue
+        if all(abs(first @ other) < (1 - 1e-3) * length**2 for other in known):
+            known.append(first)
+            places.append(permutation)
+    x = ideal.sample(50, rng)
+    energies = surrogate.energies(x)
+    species = []
+    for order in permutations(range(len(ideal.species))):
+        same = np.allclose(ideal.fractions[list(order)], ideal.fractions)
+        change = surrogate.energies(np.array(order, np.int8)[x]) - energies
+        if same and np.abs(change).max() < 1e-3 * max(float(energies.std()), 1e-12):
+            species.append(order)
+    every = [
+        Variant(torch.tensor(place), torch.tensor(order))
+        for place in places[:_MOST_VARIANTS]
+        for order in species[:_MOST_VARIANTS]
+    ]
+    return every
 
 
 def annealed_pool(
@@ -174,17 +271,19 @@ class _Sweep:
         self._ideal, self._rng = ideal, rng
         self._prior = np.log(ideal.fractions)
         sites, species = self._field.shape
-        self._flat = self._coupling.reshape(sites * species, sites, species)
-        self._blocks = _blocks(np.abs(self._coupling).max((1, 3)) > 0)
+        self._flat = self._coupling.reshape(sites * species, sites * species)
+        linked = np.abs(self._coupling).max((1, 3)) > 0
+        self._blocks = _blocks(linked)
+        self._columns = [
+            (block[:, None] * species + np.arange(species)).ravel() for block in self._blocks
+        ]
+        self._parts = [
+            sparse.csc_array(self._flat[:, c]) if linked.mean() < _SPARSE else self._flat[:, c]
+            for c in self._columns
+        ]
 
     def __call__(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
         return self._swaps(x, beta) if self._ideal.fixed else self._heat_bath(x, beta)
-
-    def _local(self, hot: NDArray[np.float64], sites: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Energy of each species on some sites, the others as they are, (S, sites, C)."""
-        part = self._flat[:, sites]
-        local = hot @ part.reshape(len(part), -1)
-        return local.reshape(len(hot), *part.shape[1:]) + self._field[sites]
 
     def _hot(self, x: NDArray[np.int8]) -> NDArray[np.float64]:
         return np.eye(self._field.shape[1])[x].reshape(len(x), -1)
@@ -192,11 +291,11 @@ class _Sweep:
     def _heat_bath(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
         x, hot = x.copy(), self._hot(x)
         species = self._field.shape[1]
-        for block in self._blocks:
-            scores = self._prior - beta * self._local(hot, block)
+        for block, columns, part in zip(self._blocks, self._columns, self._parts, strict=True):
+            local = (hot @ part).reshape(len(x), -1, species) + self._field[block]
+            scores = self._prior - beta * local
             drawn = (scores + self._rng.gumbel(size=scores.shape)).argmax(-1)
             x[:, block] = drawn
-            columns = (block[:, None] * species + np.arange(species)).ravel()
             hot[:, columns] = np.eye(species)[drawn].reshape(len(x), -1)
         return x
 
@@ -206,16 +305,18 @@ class _Sweep:
         order = self._rng.permutation(sites)
         rows, one = np.arange(len(x)), np.eye(species)
         for i, j in zip(order[0::2], order[1::2], strict=False):
+            of_i = slice(i * species, (i + 1) * species)
+            of_j = slice(j * species, (j + 1) * species)
             a, b = x[:, i].astype(int), x[:, j].astype(int)
-            local = self._local(hot, np.array([i, j]))
+            at_i = hot @ self._flat[:, of_i] + self._field[i]
+            at_j = hot @ self._flat[:, of_j] + self._field[j]
             both = self._coupling[i, :, j]
-            change = local[rows, 0, b] - local[rows, 0, a] + local[rows, 1, a] - local[rows, 1, b]
+            change = at_i[rows, b] - at_i[rows, a] + at_j[rows, a] - at_j[rows, b]
             change += both[b, a] + both[a, b] - both[b, b] - both[a, a]
             taken = self._rng.exponential(size=len(x)) > beta * change
             a, b = np.where(taken, b, a), np.where(taken, a, b)
             x[:, i], x[:, j] = a, b
-            hot[:, i * species : (i + 1) * species] = one[a]
-            hot[:, j * species : (j + 1) * species] = one[b]
+            hot[:, of_i], hot[:, of_j] = one[a], one[b]
         return x
 
 

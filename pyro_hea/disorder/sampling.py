@@ -14,7 +14,7 @@ from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
-from pyro_hea.disorder.pools import Pool, annealed_pool, generated_pool
+from pyro_hea.disorder.pools import Pool, annealed_pool, generated_pool, variants
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.errors import EngineError
@@ -64,6 +64,13 @@ class Effort:
     chains: int = 1000
     sweeps: int = 200
     neighbours: int = 24
+
+    @classmethod
+    def of(cls, sites: int) -> Effort:
+        """What suits so many sites."""
+        if sites <= _LARGEST_SHELL:
+            return cls()
+        return cls(steps=500, draws=64, pool=1000, chains=300, sweeps=1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +183,7 @@ def run(
         trainer.learn([round(0.25 * budget), round(0.08 * budget), round(0.08 * budget)])
         surrogate, vae = trainer.surrogate, trainer.vae
         say("fresh draws")
-        pool = _of_temperatures(generated_pool(vae, surrogate, effort.pool), len(beta))
+        pool = trainer.pool(effort.pool)
         annealed = annealed_pool(
             surrogate, ideal, beta, chains=effort.chains, sweeps=effort.sweeps, rng=rng
         )
@@ -207,11 +214,6 @@ def run(
         checked,
         np.concatenate(trainer.history)[:, : len(beta)],
     )
-
-
-def _of_temperatures(pool: Pool, temperatures: int) -> Pool:
-    """Without the temperatures of the ladder that nobody asked for."""
-    return Pool(*(part[:temperatures] for part in vars(pool).values()))
 
 
 @dataclass(eq=False)
@@ -258,9 +260,15 @@ class _Learner:
             np.concatenate([self.known[1], values[known]]),
         )
 
+    def pool(self, n: int) -> Pool:
+        """Weighted draws of the generator at the temperatures that were asked for."""
+        symmetry = []
+        if self.ideal.sites > _LARGEST_SHELL:
+            symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
+        pool = generated_pool(self.vae, self.surrogate, n, symmetry)
+        return Pool(*(part[: len(self.beta)] for part in vars(pool).values()))
+
     def _made(self, size: int) -> NDArray[np.int8]:
-        pool = _of_temperatures(
-            generated_pool(self.vae, self.surrogate, 20 * size), len(self.beta)
-        )
+        pool = self.pool(min(20 * size, self.effort.pool))
         made = pool.resample(20 * size, self.rng).reshape(-1, self.ideal.sites)
         return self.rng.permutation(made)[: 20 * size]

@@ -56,6 +56,8 @@ class Sites:
         Elements of the atoms of the cell that do not change.
     matrix_positions : ndarray, shape (A, 3)
         Theirs, in Å.
+    labels : tuple of str
+        Name of each kind of site.
     """
 
     cell: NDArray[np.float64]
@@ -65,6 +67,7 @@ class Sites:
     types: NDArray[np.int64]
     matrix: tuple[str, ...] = ()
     matrix_positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    labels: tuple[str, ...] = ("sites",)
 
     def __len__(self) -> int:
         return len(self.positions)

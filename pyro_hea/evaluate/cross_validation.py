@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, roc_auc_score
 from tqdm.auto import tqdm
 
-from pyro_hea.alloys.dataset import encode_values
+from pyro_hea.alloys.dataset import encode_values, labels_by_processing
 from pyro_hea.errors import DataError, UnseenElementWarning, warn
 from pyro_hea.evaluate.baselines import predict_probabilities
 from pyro_hea.evaluate.folds import assign_folds
@@ -168,14 +168,16 @@ def cross_validate(
                 warnings.simplefilter("ignore", UnseenElementWarning)  # counted below
                 predicted = vae.predict(test)
             for target in spec.targets:
-                known = test.labels[target.name].notna().to_numpy()
+                labels, processing = labels_by_processing(test, target)
+                known = labels.notna().to_numpy()
                 if not known.any():
                     continue
-                own, held_out = predicted[known], test.take(known)
-                rows.append(_rows(target, MODEL, fold, held_out, _of_model(target, own)))
+                own = predicted if processing.empty else _predicted(vae, test, processing)
+                answers = {MODEL: _of_model(target, own)}
                 for name in _baselines(target) if baselines else ():
-                    answer = _of_baseline(target, name, train, held_out, seed)
-                    rows.append(_rows(target, name, fold, held_out, answer))
+                    answers[name] = _of_baseline(target, name, train, test, seed)
+                for name, answer in answers.items():
+                    rows.append(_rows(target, name, fold, labels[known], answer[known]))
             bar.update()
     if unseen:
         warn(
@@ -203,6 +205,25 @@ def _with_unseen_elements(vae: DisentangledVAE, alloys: AlloyDataset) -> pd.Seri
     return alloys.fractions.drop(columns=known, errors="ignore").sum(axis=1) > 0
 
 
+def _predicted(vae: DisentangledVAE, test: AlloyDataset, processing: pd.DataFrame) -> pd.DataFrame:
+    """Each alloy as it was processed when it was measured."""
+    parts = []
+    for rows in processing.groupby(list(processing), sort=False).indices.values():
+        at = {str(name): each for name, each in processing.iloc[rows[0]].items()}
+        parts.append(vae.predict(test.take(rows), conditions=at))
+    return pd.concat(parts).loc[test.formulas]
+
+
+def _inputs(data: AlloyDataset, target: Target, processing: pd.DataFrame) -> np.ndarray:
+    """What baselines read: features, and a column of 0 and 1 for each class of a condition."""
+    of_class = [
+        (processing[name] == each).to_numpy(float)[:, None]
+        for name in processing
+        for each in cast("tuple[str, ...]", target.conditions[str(name)])[1:]
+    ]
+    return np.hstack([data.features.to_numpy(), *of_class])
+
+
 def _baselines(target: Target) -> tuple[str, ...]:
     return REGRESSORS if isinstance(target, Continuous) else CLASSIFIERS
 
@@ -223,9 +244,11 @@ def _of_baseline(
     target: Target, name: str, train: AlloyDataset, test: AlloyDataset, seed: int
 ) -> pd.DataFrame:
     """The same columns from a baseline, all NaN where it cannot be fitted."""
-    known = train.labels[target.name].notna().to_numpy()
-    x, new = train.features[known].to_numpy(), test.features.to_numpy()
-    y = encode_values(train.labels[target.name][known], target).to_numpy(float)
+    labels, processing = labels_by_processing(train, target)
+    known = labels.notna().to_numpy()
+    x = _inputs(train, target, processing)[known]
+    new = _inputs(test, target, labels_by_processing(test, target)[1])
+    y = encode_values(labels[known], target).to_numpy(float)
     if isinstance(target, Continuous):
         link, inverse = (np.log, np.exp) if target.positive else (np.asarray, np.asarray)
         levels = (0.5, (1 - INTERVAL) / 2, (1 + INTERVAL) / 2)
@@ -241,14 +264,14 @@ def _of_baseline(
 
 
 def _rows(
-    target: Target, model: str, fold: int, test: AlloyDataset, answer: pd.DataFrame
+    target: Target, model: str, fold: int, labels: pd.Series, answer: pd.DataFrame
 ) -> pd.DataFrame:
-    label = encode_values(test.labels[target.name], target)
+    label = encode_values(labels, target)
     if not isinstance(target, Continuous):
         each = answer.to_numpy(float)
         of_label = each[np.arange(len(each)), label.to_numpy(int)]
         answer = pd.DataFrame({"prediction": each.argmax(1), "probability": of_label})
-    about = {"target": target.name, "model": model, "fold": fold, "formula": test.formulas}
+    about = {"target": target.name, "model": model, "fold": fold, "formula": labels.index}
     return pd.DataFrame({**about, "label": label.to_numpy()}).join(answer.reset_index(drop=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,7 +51,8 @@ def train_separation(
     parameters = [*model.flow.parameters()]
     size = min(spec.batch_size, n)
     losses = []
-    with seeded(seed), unvalidated():
+    with seeded(seed), unvalidated(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Encountered NaN")  # it is raised below
         model.flow.initialise(latent.unsqueeze(0))
         order = torch.empty(0, dtype=torch.int64)
         for step in range(spec.steps):
@@ -66,11 +68,11 @@ def train_separation(
             clip_member_gradients(parameters, _CLIP_NORM)
             optimizer.step()
             losses.append(loss.detach())
-    values = torch.stack(losses).tolist()
-    if not torch.isfinite(torch.tensor(values)).all():
-        step = next(i for i, v in enumerate(values) if not v == v or abs(v) == float("inf"))
+    every = torch.stack(losses)
+    if not every.isfinite().all():
+        step = int((~every.isfinite()).nonzero()[0])
         raise TrainingDivergedError(
             f"the loss of the separable latent is not finite from step {step + 1} on; lower "
             "learning_rate, discrimination or bending"
         )
-    return values
+    return every.tolist()

@@ -39,6 +39,7 @@ from pyro_hea.plots.latent import latent_map
 from pyro_hea.plots.predictions import predictions_forest
 from pyro_hea.plots.priors import prior, prior_panels
 from pyro_hea.plots.rules import rules_plot
+from pyro_hea.plots.separable import edit_bars, interpolation_strips, separation_panels
 from pyro_hea.plots.sources import source_reliability
 from pyro_hea.plots.ternary import ternary_compositions as ternary_compositions
 from pyro_hea.plots.ternary import ternary_map
@@ -66,9 +67,11 @@ __all__ = [
     "design_pareto",
     "design_trail",
     "draws_bars",
+    "edit_bars",
     "element_map",
     "importance_bars",
     "interaction_map",
+    "interpolation_strips",
     "interval_panels",
     "k_hat_plot",
     "latent_ellipses",
@@ -80,6 +83,7 @@ __all__ = [
     "reliability",
     "roc",
     "rules_plot",
+    "separation_panels",
     "simulation_rank_plot",
     "source_reliability",
     "ternary_map",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,7 @@ def latent_map(latent: pd.DataFrame, colour: str, ax: Axes | None = None) -> Axe
     names = [name for name in latent.columns if re.fullmatch(r"z\d+", str(name))]
     if not names:
         raise DataError("The table has no latent columns: they are called z0, z1, …, as in encode")
-    points, share = _principal(latent[names].to_numpy(dtype=float))
+    points, share = principal_components(latent[names].to_numpy(dtype=float))
     values = latent[colour]
     known = values.notna().to_numpy()
     with styled_axes(ax, (6.2, 4.8)) as ax:
@@ -96,7 +97,7 @@ def latent_map(latent: pd.DataFrame, colour: str, ax: Axes | None = None) -> Axe
     return ax
 
 
-def _principal(
+def principal_components(
     z: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Scores (N, 2) of the rows of z (N, d) and the share of variance of each component (2,)."""
@@ -106,6 +107,11 @@ def _principal(
     axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) < 0, -1, 1)
     variance = np.square(scale)
     return centred @ axes[:, :-1].T, variance[:2] / max(variance.sum(), np.finfo(float).tiny)
+
+
+def class_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """Marker, face and edge of each class, in the order of the names."""
+    return {name: _CLASS_STYLES[i % len(_CLASS_STYLES)] for i, name in enumerate(names)}
 
 
 def _coloured(ax: Axes, points: npt.NDArray[np.float64], values: pd.Series, label: str) -> None:

@@ -282,6 +282,38 @@ def test_no_layer_scales_without_bound():
     assert torch.isfinite(at.inv(at(x))).all()
 
 
+# With permutations and ActNorm.
+
+
+def permuted_flow(layers: int = 3) -> CouplingFlow:
+    flow = CouplingFlow(K, D, 0, hidden=5, layers=layers, bins=4, permuted=True)
+    return random_(flow, scale=0.5)
+
+
+def test_a_permuted_flow_is_undone_and_has_the_log_det_of_autograd():
+    flow, x = permuted_flow(), normal(K, N, D, seed=3)
+    at = flow(x[..., :0])
+    y = at(x)
+    assert (y - x).abs().max() > 0.1
+    torch.testing.assert_close(flow(x[..., :0]).inv(y), x)
+    expected = torch.linalg.slogdet(jacobians(flow(x[..., :0]), x)).logabsdet
+    torch.testing.assert_close(at.log_abs_det_jacobian(x, y), expected)
+    again = flow(x[..., :0])
+    back = again.inv(y)
+    torch.testing.assert_close(again.inv.log_abs_det_jacobian(y, back), -expected)
+
+
+def test_a_permuted_flow_starts_by_standardising_each_coordinate():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        flow = CouplingFlow(1, D, 0, hidden=5, layers=4, bins=1, permuted=True).double()
+    x = 3 * normal(1, 500, D) @ normal(D, D, seed=4) + 7
+    flow.initialise(x)
+    y = flow(x[..., :0])(x)
+    torch.testing.assert_close(y.mean(1), torch.zeros(1, D).double(), atol=0.05, rtol=0)
+    torch.testing.assert_close(y.std(1), torch.ones(1, D).double(), atol=0.05, rtol=0)
+
+
 @pytest.mark.parametrize("inverse", [False, True])
 def test_the_spline_is_pyros(inverse):
     x, declared = 3 * normal(200, seed=5), normal(200, 3 * 5 - 1, seed=6)

@@ -15,6 +15,7 @@ from pyro_hea.alloys.dataset.conditions import (
     condition_key,
     encode_condition,
     labels_at_conditions,
+    labels_by_processing,
     measurements,
     references,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "inert",
     "is_condition",
     "labels_at_conditions",
+    "labels_by_processing",
     "labels_from_reports",
     "load_alloys",
     "measurements",

@@ -118,9 +118,9 @@ class Columns:
                 "columns with columns={'their name': 'target'}"
             )
         for column in self.left:
-            if condition_name(column) in conditions:
-                target_name = conditions[condition_name(column)]
-                self.add(column, "condition", f"of {target_name}", condition_name(column))
+            declared = next((n for n in conditions if same_condition(n, column)), None)
+            if declared is not None:
+                self.add(column, "condition", f"of {conditions[declared]}", declared)
 
     def infer_targets(self) -> None:
         """Take every measured column for a target: numbers, 0 and 1, or a few classes.
@@ -174,14 +174,19 @@ def condition_name(column: str) -> str:
 
     Examples
     --------
-    >>> condition_name("Test temperature (°C)"), condition_name("processing")
-    ('test_temperature_C', 'processing')
+    >>> condition_name("Test temperature (°C)"), condition_name("Heat treatment")
+    ('test_temperature_C', 'heat_treatment')
     """
     name, unit = split_unit(column)
     celsius = unit.strip("° ") == "C" or name.endswith("_c")
     if celsius and re.fullmatch(r"(test_)?temp(erature)?(_c)?", name):
         return "test_temperature_C"
-    return column
+    return column if unit else name
+
+
+def same_condition(declared: str, column: str) -> bool:
+    """Whether a column is that of a declared condition, however it is spelled."""
+    return column == declared or condition_name(column) == condition_name(declared)
 
 
 def is_condition(column: str) -> bool:

@@ -128,6 +128,26 @@ def labels_at_conditions(data: AlloyDataset, target: ConditionedTarget) -> tuple
     return labels.reindex(data.formulas), _filled(middle.to_numpy(float), target)
 
 
+def labels_by_processing(
+    data: AlloyDataset, target: ConditionedTarget
+) -> tuple[pd.Series, pd.DataFrame]:
+    """One label of each alloy, and the class of each condition at which it holds, by formula.
+
+    The table has a column for each condition of the target that is of classes; see
+    `labels_at_conditions`.
+    """
+    labels, at = labels_at_conditions(data, target)
+    found, start = {}, 0
+    for name, reference in target.conditions.items():
+        width = len(reference) - 1 if isinstance(reference, tuple) else 1
+        if isinstance(reference, tuple):
+            columns = at[:, start : start + width]
+            position = np.where(columns.any(1), columns.argmax(1) + 1, 0)
+            found[name] = np.array(reference, dtype=object)[position]
+        start += width
+    return labels, pd.DataFrame(found, index=labels.index)
+
+
 def class_columns(conditions: Mapping[str, Reference]) -> NDArray[np.bool_]:
     """Which columns are of classes, (C,)."""
     each = [[True] * (len(r) - 1) if isinstance(r, tuple) else [False] for r in conditions.values()]

@@ -153,7 +153,11 @@ def _header_and_rows(
     rows = [list(row) for row in cells if not all(map(_is_blank, row))]
     if not rows:
         raise DataError(f"{path}: cannot be read as a table: it is empty")
-    header, *body = rows
+    titles = _count_titles(rows)
+    if titles:
+        said = listing(str(next(c for c in row if not _is_blank(c))) for row in rows[:titles])
+        warn(f"{path}: the header is taken from below {said}", TableWarning)
+    header, *body = rows[titles:]
     for number, row in enumerate(body, start=1):
         if len(row) > len(header):
             raise DataError(
@@ -162,6 +166,20 @@ def _header_and_rows(
             )
         row += [None] * (len(header) - len(row))
     return header, body
+
+
+def _count_titles(rows: Sequence[Sequence[object]]) -> int:
+    """Rows above the header that hold one cell of text, as the title of a sheet does."""
+    filled = [[cell for cell in row if not _is_blank(cell)] for row in rows]
+    alone = next((i for i, cells in enumerate(filled) if len(cells) > 1), 0)
+    names = filled[alone]
+    if alone < len(rows) - 1 and all(isinstance(c, str) and not _is_number(c) for c in names):
+        return alone
+    return 0
+
+
+def _is_number(cell: str) -> bool:
+    return bool(re.fullmatch(r"\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*", cell))
 
 
 def _checked(header: Sequence[object], frame: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -16,7 +17,9 @@ ROOM_TEMPERATURE_C = (15.0, 35.0)
 """Reports of tests at other temperatures are kept but give no label."""
 
 
-def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFrame:
+def labels_from_reports(
+    reports: pd.DataFrame, expected: int = 0, conditions: Sequence[str] = ()
+) -> pd.DataFrame:
     """Gather the reports of each alloy into one label per target.
 
     The label is the majority for a class (text, or 0 and 1), where a tie leaves the alloy
@@ -29,6 +32,8 @@ def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFram
         Columns `formula`, `target`, `value`.
     expected : int
         Alloys whose reports are known to disagree; only more of them give a warning.
+    conditions : sequence of str
+        Columns that may explain why reports disagree.
 
     Returns
     -------
@@ -45,9 +50,14 @@ def labels_from_reports(reports: pd.DataFrame, expected: int = 0) -> pd.DataFram
     tied = sum(int(column.isna().sum()) for column in columns.values())
     conflicting = conflicting_alloys(reports)
     if conflicting > expected:
+        explained = conflicting - conflicting_alloys(reports, conditions)
+        why = ""
+        if explained:
+            names = ", ".join(conditions)
+            why = f"; {explained} of them differ in {names}, which a spec can declare as conditions"
         warn(
-            f"{conflicting} alloys have reports that disagree; all reports are kept, the majority "
-            f"is the label, and {tied} ties are left unlabelled",
+            f"{conflicting} alloys have reports that disagree{why}; all reports are kept, the "
+            f"majority is the label, and {tied} ties are left unlabelled",
             ConflictingReportsWarning,
         )
     return pd.DataFrame(columns)
@@ -159,11 +169,13 @@ def _majority(rows: pd.DataFrame) -> pd.Series:
     return alone.reindex(rows["formula"].unique())
 
 
-def conflicting_alloys(reports: pd.DataFrame) -> int:
-    """Number of alloys whose reports of a class disagree."""
+def conflicting_alloys(reports: pd.DataFrame, conditions: Sequence[str] = ()) -> int:
+    """Number of alloys whose reports of a class disagree, under the same conditions."""
     of_class = reports.groupby("target")["value"].transform(_is_class).astype(bool)
     classes = reports[of_class]
-    return int((classes.groupby(["target", "formula"])["value"].nunique() > 1).sum())
+    keys = ["target", "formula"]
+    differ = classes.groupby([*keys, *conditions], dropna=False)["value"].nunique() > 1
+    return int(differ.groupby(keys).any().sum())
 
 
 def holds_text(column: pd.Series) -> bool:

@@ -105,7 +105,11 @@ class AlloyDataset:
         """
         reports = one_spelling(reports)
         wanted = reports[reports["target"].isin(targets)]
-        labels = labels_from_reports(wanted, expected_conflicts)
+        conditions: list[str] = []
+        if columns_report is not None:
+            of_condition = columns_report["role"] == "condition"
+            conditions = [n for n in columns_report["name"][of_condition] if n in reports]
+        labels = labels_from_reports(wanted, expected_conflicts, conditions)
         labels = labels.reindex(index=fractions.index, columns=list(targets))
         labels = labels.apply(lambda column: column if holds_text(column) else column.astype(float))
         if parts is None:
@@ -158,6 +162,9 @@ class AlloyDataset:
             if rows.dtype == bool and rows.shape != (len(self),):
                 raise DataError(f"the mask has shape {rows.shape} for {len(self)} alloys")
         return self.take(rows)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.formulas
 
     def __iter__(self) -> Iterator[AlloyRecord]:
         return (self._record(row) for row in range(len(self)))

@@ -14,6 +14,7 @@ from pyro_hea.evaluate.benchmark.intervals import intervals
 from pyro_hea.evaluate.benchmark.latent import disentanglement
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
+from pyro_hea.evaluate.benchmark.separable import separable
 from pyro_hea.evaluate.benchmark.timing import speed
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "published",
     "random",
     "rediscovery",
+    "separable",
     "speed",
 ]

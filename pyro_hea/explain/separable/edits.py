@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_SHARES = np.linspace(0.05, 2.0, 40)
-"""Shares of the way between two clusters that a move without `by` tries in turn."""
+_SHARES = np.linspace(0.05, 1.5, 30)
+"""Shares of a way that a move without `by` tries."""
+
+_NEAR = 8
+"""Alloys of the other cluster toward which a move without `by` is tried as well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +82,16 @@ def move(
             f"'{start.fractions.index[0]}' is in '{separable.names[cluster]}' already; clusters: "
             f"{', '.join(separable.names)}"
         )
-    shares = _SHARES if by is None else np.array([by])
-    way = torch.as_tensor(shares).to(u)[:, None] * (means[cluster] - means[own])
-    alloys, possible = change.rounded(_carried(separable, start, u + way, y))
+    ways, shares = (means[cluster] - means[own])[None], np.array([by])
+    if by is None:
+        near = _nearest_alloys(separable, u, cluster)
+        ways, shares = torch.cat([ways, near - u]), _SHARES
+    there = u + torch.as_tensor(shares).to(u)[:, None] * ways[:, None]  # (W, S, d)
+    # on the way to another alloy, what is particular of this one fades
+    carried = np.ones((len(ways), len(shares)))
+    carried[1:] -= np.minimum(shares, 1.0)
+    there = there.flatten(0, 1)
+    alloys, possible = change.rounded(_carried(separable, start, there, y, carried.ravel()))
     held = possible & change.problem.satisfied(alloys)
     if not held.any():
         raise ConstraintError(
@@ -89,29 +99,40 @@ def move(
             f"'{separable.names[cluster]}' satisfies every constraint; loosen them"
         )
     accepted = held & (change.shortfall(alloys) <= 0)
-    last = int(accepted.argmax()) if accepted.any() else int(np.flatnonzero(held)[-1])
-    if not accepted.any():
+    met = bool(accepted.any())
+    if met:
+        last = int(np.where(accepted, change.distance(alloys), np.inf).argmin())
+    else:
+        last = int(np.flatnonzero(held)[held[: len(shares)].sum() - 1])
         warnings.warn(
-            f"'{start.fractions.index[0]}' does not reach '{separable.names[cluster]}': it was "
-            f"moved by {shares[last]:.2f} of the way between the means of the two clusters. "
-            "A larger `by` or a lower `confidence` may do",
+            f"'{start.fractions.index[0]}' does not reach '{separable.names[cluster]}': no alloy "
+            "on the way is in it. A larger `by` or a lower `confidence` may do",
             DesignWarning,
             stacklevel=3,
         )
-    path = [change.start, *alloys[: last + 1][held[: last + 1]]]
-    shorter = shortened(change, alloys[last]) if accepted[last] else [alloys[last]]
-    needed = float(change.distance(shorter[-1][None])[0]) if accepted[last] else np.nan
+    way, share = divmod(last, len(shares))
+    first = way * len(shares)
+    path = [change.start, *alloys[first : last + 1][held[first : last + 1]]]
+    shorter = shortened(change, alloys[last]) if met else [alloys[last]]
+    needed = float(change.distance(shorter[-1][None])[0]) if met else np.nan
     if trim:
         path += shorter[1:]
-    probability = separable.model.log_clusters((u + way)[last]).exp()[cluster]
+    probability = separable.model.log_clusters(there[last]).exp()[cluster]
     about = {
         "inference": "move",
         "toward": separable.names[cluster],
-        "by": float(shares[last]),
-        "met": bool(accepted[last]),
-        "candidates": len(shares),
+        "by": float(shares[share]),
+        "met": met,
+        "candidates": len(alloys),
     }
     return _result(change, np.array(path), about, float(probability), needed)
+
+
+def _nearest_alloys(separable: SeparableLatent, u: Tensor, cluster: int) -> Tensor:
+    """Images of the alloys of a cluster that are nearest to u (1, d), (n, d)."""
+    own = separable.trained.take(np.flatnonzero(separable.codes == cluster))
+    places = separable.u(own.w)
+    return places[(places - u).square().sum(-1).argsort()[:_NEAR]]
 
 
 def arithmetic(
@@ -182,16 +203,21 @@ def likely_wishes(
 
 
 def _carried(
-    separable: SeparableLatent, start: Encoded, u: Tensor, y: Mapping[str, Tensor]
+    separable: SeparableLatent,
+    start: Encoded,
+    u: Tensor,
+    y: Mapping[str, Tensor],
+    share: Floats | None = None,
 ) -> Floats:
-    """Alloys decoded at u (S, d), with what the member does not reconstruct carried along, (S, E).
+    """Alloys decoded at u (S, d), with a share (S,) of what is not reconstructed of the start.
 
-    So that a move by nothing gives the alloy itself.
+    With all of it a move by nothing gives the alloy itself.
     """
     latent = separable.latent
     missed = start.fractions.to_numpy(float) - latent.decode(start.w, start.y)
     decoded = latent.decode(separable.w(u), y)
-    return np.maximum(decoded + missed, 0.0)
+    carried = missed if share is None else share[:, None] * missed
+    return np.maximum(decoded + carried, 0.0)
 
 
 def _result(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.amounts import Alloy, Alloys
     from pyro_hea.design import Constraint, DesignResult
     from pyro_hea.explain.separable.clusters import Rule
+    from pyro_hea.plots import Panels
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.separable import SeparableModel
     from pyro_hea.vae import DisentangledVAE
@@ -109,10 +110,26 @@ def separate(
     codes = found.of(table)
     found.check_sizes(codes)
     latent = MemberLatent.of(ensemble, member)
-    encoded = latent.encode(alloys)
+    encoded = latent.encode(table)
+    return _trained(ensemble, member, found, spec, latent, table, encoded, codes, seed)
+
+
+def _trained(
+    ensemble: Ensemble,
+    member: int,
+    clusters: Clusters,
+    spec: Separation | None,
+    latent: MemberLatent,
+    alloys: AlloyDataset | pd.DataFrame,
+    encoded: Encoded,
+    codes: Codes,
+    seed: int,
+) -> SeparableLatent:
     spec = spec or Separation()
-    fitted = fit_separation(spec, latent, found, encoded, codes, seed)
-    return SeparableLatent(ensemble, member, found, spec, latent, encoded, codes, fitted, seed)
+    fitted = fit_separation(spec, latent, clusters, encoded, codes, seed)
+    return SeparableLatent(
+        ensemble, member, clusters, spec, latent, alloys, encoded, codes, fitted, seed
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,9 +147,12 @@ class SeparableLatent:
     clusters : Clusters
     spec : Separation
     latent : MemberLatent
+    alloys : AlloyDataset or DataFrame
+        What T was trained on.
     trained : Encoded
-        The alloys that T was trained on, and `codes`, their clusters.
+        The same, encoded.
     codes : array of int, shape (N,)
+        Positions of their clusters, -1 in none.
     fitted : Fitted
     seed : int
     """
@@ -142,6 +162,7 @@ class SeparableLatent:
     clusters: Clusters
     spec: Separation
     latent: MemberLatent
+    alloys: AlloyDataset | pd.DataFrame
     trained: Encoded
     codes: Codes
     fitted: Fitted
@@ -152,6 +173,22 @@ class SeparableLatent:
             f"SeparableLatent({self.clusters.about}: {', '.join(self.names)}; "
             f"member {self.member}, {len(self.trained)} alloys)"
         )
+
+    def by(
+        self,
+        clusters: str | Mapping[str, Rule | Iterable[str]],
+        *,
+        only: Sequence[str] | None = None,
+        spec: Separation | None = None,
+    ) -> SeparableLatent:
+        """Train another T on the same alloys, encoded once, for other clusters or another spec."""
+        data = self.alloys if isinstance(self.alloys, AlloyDataset) else None
+        found = read_clusters(clusters, self.ensemble, data)
+        found = found if only is None else found.only(only)
+        codes = found.of(self.alloys)
+        found.check_sizes(codes)
+        of = self.ensemble, self.member, found, spec, self.latent, self.alloys, self.trained
+        return _trained(*of, codes, self.seed)
 
     # Its parts.
 
@@ -245,6 +282,20 @@ class SeparableLatent:
         encode = self.ensemble.encode_value
         y = {n: torch.full((len(w),), float(encode(n, v))).to(w) for n, v in targets.items()}
         return pd.DataFrame(self.latent.decode(w, y), columns=list(self.ensemble.elements))
+
+    def plot(self, alloys: AlloyDataset | Alloys | None = None) -> Panels:
+        """Draw alloys, by default those that T was trained on, before and after T.
+
+        Draw held-out alloys to see what T says of clusters that it was not shown.
+        """
+        from pyro_hea import plots
+
+        if alloys is None:
+            encoded, codes = self.trained, self.codes
+        else:
+            encoded, codes = self.held_out(alloys)
+        tables = [pd.DataFrame(self._coordinates(encoded, model)) for model in (None, self.model)]
+        return plots.separation_panels(tables[0], tables[1], [self.name_of(c) for c in codes])
 
     def scores(
         self, alloys: AlloyDataset | Alloys, *, shuffled: bool = True, seed: int = 0
@@ -417,10 +468,14 @@ class SeparableLatent:
         by: float | None = None,
         *,
         constraints: Sequence[Constraint] = (),
-        trim: bool = False,
+        trim: bool = True,
         confidence: float = CONFIDENCE,
     ) -> DesignResult:
-        """Move an alloy toward another cluster, along the line between the two means.
+        """Move an alloy toward another cluster.
+
+        It goes in u along the line between the two means, and without `by` also toward the nearest
+        alloys of the other cluster; the alloy that reaches the cluster with the fewest atoms moved
+        is taken.
 
         Parameters
         ----------
@@ -428,12 +483,13 @@ class SeparableLatent:
         toward : str
             A cluster.
         by : float, optional
-            Share of the way from the mean of its own cluster to that of the other. By default the
-            least of 0.05, 0.1, … 2 that reaches the cluster.
+            Share of the way from the mean of its own cluster to that of the other. By default 0.05,
+            0.1, … 1.5 are tried.
         constraints : sequence of Constraint
             That the alloy is to satisfy.
         trim : bool
-            Undo the parts of the change that the cluster does not need.
+            Undo the parts of the change that the cluster does not need, or only say how much that
+            is, in `needed`.
         confidence : float
             Of a target's class, as in `pyro_hea.design.invert`.
 

@@ -12,6 +12,7 @@ import torch
 from pyro_hea.explain.traversals import Traversal
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -49,6 +50,12 @@ class Interpolation(Traversal):
             f"Interpolation({len(self.z)} alloys along {self.along}: smoothness "
             f"{self.smoothness:.2f}, in the latent of the model {self.plain_smoothness:.2f}{kept})"
         )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the alloys as bars, each with its cluster."""
+        from pyro_hea import plots
+
+        return plots.interpolation_strips(self.fractions, list(self.clusters), ax)
 
 
 @dataclass(frozen=True, eq=False)
