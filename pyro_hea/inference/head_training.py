@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from tqdm.auto import tqdm
@@ -57,7 +57,7 @@ def train_heads(
 
 
 def _train_head(
-    model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm[None]
+    model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm[Any]
 ) -> None:
     settings, rows = model.spec.training, has_label(data, name).nonzero()[:, 0]
     modules = model.heads[name], cast("nn.Module", model.site(name))
