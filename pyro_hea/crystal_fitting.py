@@ -13,7 +13,7 @@ from pyro_hea.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
-from pyro_hea.inference import Trainer, count_label_folds
+from pyro_hea.inference import Trainer
 from pyro_hea.inference.head_training import train_heads
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _FEWEST = 10
 """Crystals that a training needs."""
 
+_HELD_OUT, _ENOUGH_SYSTEMS = 0.1, 50
+"""Share of the chemical systems whose labels are for calibration, and the least number of them."""
+
 
 def prepare_crystals(
     spec: CrystalSpec,
@@ -40,8 +43,8 @@ def prepare_crystals(
 ) -> TrainingRun:
     """Check the data, make the first weights and train the heads, or read the saved state.
 
-    Of each number, every member is not shown another part of the labels, by whole chemical
-    systems; by these it is stopped and calibrated.
+    A tenth of the chemical systems is trained on without labels; by these the members are
+    calibrated.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def prepare_crystals(
         model = CrystalModel(spec, CrystalTables.of(vocabulary, bare), statistics)
     ensemble = CrystalEnsemble(model, vocabulary, data, seed)
     inputs = labelled_inputs(batch_inputs(ensemble, batch), spec)
-    trainer = Trainer(model, _in_folds(inputs, data, spec, seed), None, seed)
+    trainer = Trainer(model, *_hold_out(inputs, data, spec, seed), seed)
     where = None if folder is None else Path(folder)
     run = TrainingRun(cast("Ensemble", ensemble), trainer, [], where)
     with run._locked():
@@ -115,17 +118,29 @@ def _scales(spec: CrystalSpec, data: CrystalDataset) -> dict[str, tuple[float, f
     return scales
 
 
-def _in_folds(
+def _hold_out(
     inputs: CrystalInputs, data: CrystalDataset, spec: CrystalSpec, seed: int
-) -> CrystalInputs:
-    """Deal the labels of each number into folds, whole chemical systems together."""
+) -> tuple[CrystalInputs, CrystalInputs | None]:
+    """Take the labels of some chemical systems away, by which the members are calibrated.
+
+    These crystals are trained on as those without labels are. Labels of a target stay where too
+    few would be left.
+    """
     systems, number = np.unique(data.info["chemical_system"], return_inverse=True)
-    number_of_folds = count_label_folds(spec.training.members)
-    fold = np.random.default_rng(seed).permutation(len(systems)) % number_of_folds
-    of_crystal = torch.tensor(fold[number])
-    folds = {}
-    for target in spec.targets:
-        known = inputs.known(target.name)
-        if isinstance(target, Continuous) and int(known.sum()) >= number_of_folds:
-            folds[target.name] = of_crystal.masked_fill(~known, -1)
-    return cast("CrystalInputs", inputs.replaced(label_folds=folds))
+    if len(systems) < _ENOUGH_SYSTEMS:
+        return inputs, None
+    held = np.random.default_rng(seed).random(len(systems)) < _HELD_OUT
+    rows = torch.tensor(held[number])
+    labelled, theirs = dict(inputs.labelled), {}
+    for name in spec.target_names:
+        left = labelled[name] & ~rows
+        if inputs.targets[name][left].unique().numel() > 1:
+            theirs[name] = labelled[name][rows]
+            labelled[name] = left
+    validation = inputs.take(rows).replaced(
+        targets={name: inputs.targets[name][rows] for name in theirs}, labelled=theirs
+    )
+    return (
+        cast("CrystalInputs", inputs.replaced(labelled=labelled)),
+        cast("CrystalInputs", validation),
+    )

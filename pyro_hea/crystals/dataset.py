@@ -198,7 +198,10 @@ class CrystalDataset:
 
     def without_labels(self) -> Self:
         """The same crystals, nothing known of their targets."""
-        return type(self)(self.text, self.targets.mask(self.targets.notna()), self.sources)
+        bare = type(self)(self.text, self.targets.mask(self.targets.notna()), self.sources)
+        made = {"crystals", "info", "features"} & self.__dict__.keys()
+        bare.__dict__.update({name: self.__dict__[name] for name in made})
+        return bare
 
     def split_by_chemical_system(
         self, folds: int = 5, seed: int = 0

@@ -180,22 +180,21 @@ def _propose(
         some = seeds.take(rows)
         assert isinstance(some, CrystalInputs)
         y = _wished(single, some, events)
-        code = model.code_posterior(some).mean
-        z_c = code if model.flow is None else model.flow(model.context(y)).inv(code)
-        z_c = z_c + _NOISE * torch.randn_like(z_c)
         s = some.formula_type
+        z_c = model.latent_of_code(model.code_posterior(some).mean, y, s)
+        z_c = z_c + _NOISE * torch.randn_like(z_c)
         seen = model.seen(z_c, y, s)
         likelihood = model.elements_likelihood(seen, s)
         banned = ~torch.tensor(region.elements)
         likelihood.logits = likelihood.logits.masked_fill(banned, IMPOSSIBLE)
         elements = likelihood.sample()[0]
-        weights = single.prototype_probabilities(z_c, y, s)[0] * types
+        weights = single.prototype_probabilities(model.fractions(elements, s), y, s)[0] * types
         fallback = types & (model.get_buffer("table_prototype_type") == s[:, None])
         none = weights.sum(-1) <= 0
         weights[none] = fallback[none].float() + 1e-30 * types
         prototype = torch.multinomial(weights, 1)[:, 0]
         z_s = model.prototype_centres[0][prototype]
-        ways = model.assignment_likelihood(model.code(z_c, y), z_s[None], prototype)
+        ways = model.assignment_likelihood(model.code(z_c, y, s), z_s[None], prototype)
         right = ensemble.vocabulary.prototype_formula_type[prototype] == s
         columns = (elements, s, prototype, ways.probs[0].argmax(-1), z_s)
         parts.append([c[right] for c in columns])

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.linear_model import Lasso
+from sklearn.preprocessing import StandardScaler
 
 from pyro_hea.crystals import CrystalDataset, WyckoffStructure, element_table
 from pyro_hea.crystals.checks import compare_to_known, is_neutral, shortest_distance
@@ -33,12 +35,26 @@ WISHES: Mapping[str, Mapping[str, Any]] = {
 }
 """The wishes of the protocol, in K and eV."""
 
+FACTORS: Mapping[str, tuple[str, ...]] = {
+    "composition": (
+        "electronegativity_mean",
+        "covalent_radius_mean",
+        "atomic_mass_mean",
+        "electronegativity_range",
+    ),
+    "structure": ("point_group_order", "log_c_over_a", "coordination_mean", "atoms"),
+}
+"""Factors that belong to z_composition and to z_structure, by the features that tell them."""
+
 LEVEL = 0.94
 
 SMACT = find_spec("smact") is not None
 """Whether neutrality can be checked, with the extra `crystals`."""
 
 _TREES = 100
+_PENALTY = 0.01
+"""Of the lasso, for standardised factors."""
+
 _OFTEN = 4
 """Training crystals of a prototype that counts as a class."""
 
@@ -148,7 +164,7 @@ def _with_true_elements(ensemble: CrystalEnsemble, some: CrystalDataset) -> list
     s, model = inputs.formula_type, ensemble.model
     with torch.no_grad():
         prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
-        code = model.code(z_c, ensemble.most_probable(inputs))
+        code = model.code(z_c, ensemble.most_probable(inputs), s)
         ways = model.assignment_likelihood(code, z_s, prototype).probs.mean(0).argmax(-1)
     return ensemble.crystals(inputs.elements, s, prototype, ways, z_s)
 
@@ -244,7 +260,7 @@ def swaps(vae: CrystalVAE, test: CrystalDataset, most: int, seed: int) -> dict[s
 def leaks(
     vae: CrystalVAE, train: CrystalDataset, test: CrystalDataset, seed: int
 ) -> dict[str, float]:
-    """What latents say of the targets and z_composition of the prototype, by trees.
+    """What latents say of the targets, z_composition of the prototype, and each half of factors.
 
     Latents of one member, encoded without labels; trees are fitted on those of training crystals.
     """
@@ -266,9 +282,60 @@ def leaks(
             ("z_composition", c, c_new),
             ("both latents", np.hstack([c, s]), np.hstack([c_new, s_new])),
         ):
-            trees = ExtraTreesRegressor(100, min_samples_leaf=3, random_state=seed)
+            trees = ExtraTreesRegressor(
+                _TREES, min_samples_leaf=3, max_features=0.4, random_state=seed
+            )
             trees.fit(x[there], past)
             found[f"R2 of {target.name} from {label}"] = _scores(y, trees.predict(new[here]))["R2"]
+    counts = train.info["prototype"].value_counts()
+    often = counts[counts >= _OFTEN].index
+    rows, asked = (data.info["prototype"].isin(often).to_numpy() for data in (train, test))
+    past, true = train.info["prototype"].to_numpy()[rows], test.info["prototype"][asked]
+    for name, x, new in (
+        ("z_composition", c, c_new),
+        ("composition features", features_of(train, False), features_of(test, False)),
+    ):
+        classes = ExtraTreesClassifier(_TREES, max_features=0.3, random_state=seed)
+        told = classes.fit(x[rows], past).predict(new[asked])
+        found[f"prototype from {name}"] = float(np.mean(told == true))
+    return found | _in_own_block((c, s), train, (c_new, s_new), test, seed)
+
+
+def _in_own_block(
+    latents: tuple[NDArray[np.float64], ...],
+    train: CrystalDataset,
+    new: tuple[NDArray[np.float64], ...],
+    test: CrystalDataset,
+    seed: int,
+) -> dict[str, float]:
+    """Share of the importance of latents for each factor that is in the half that it belongs to.
+
+    Importances of trees and of a lasso from both latents, as in Eastwood and Williams (DCI, 2018),
+    summed over the coordinates of each; their mean over factors is weighted with how well these are
+    told (R²).
+    """
+    scaler = StandardScaler().fit(np.hstack(latents))
+    x, x_new = (scaler.transform(np.hstack(z)) for z in (latents, new))
+    found: dict[str, float] = {}
+    for label, regressor in (
+        ("trees", ExtraTreesRegressor(_TREES, min_samples_leaf=3, max_features=0.4)),
+        ("lasso", Lasso(_PENALTY)),
+    ):
+        weights, shares = [], []
+        for block, (table, factors) in enumerate(FACTORS.items()):
+            for factor in factors:
+                past, y = (d.features[table][factor].to_numpy(float) for d in (train, test))
+                centre, spread = past.mean(), past.std()
+                fitted = regressor.set_params(random_state=seed).fit(x, (past - centre) / spread)
+                told = _scores((y - centre) / spread, fitted.predict(x_new))["R2"]
+                importance = getattr(fitted, "feature_importances_", None)
+                importance = np.abs(fitted.coef_) if importance is None else importance
+                share = np.split(importance, [latents[0].shape[1]])[block].sum() / importance.sum()
+                found[f"own half, {factor}, {label}"] = float(share)
+                found[f"R2 of {factor}, {label}"] = told
+                weights.append(max(told, 0.0))
+                shares.append(share)
+        found[f"own half, {label}"] = float(np.average(shares, weights=weights))
     return found
 
 
@@ -419,7 +486,7 @@ def measure(
         "reconstruction": reconstruction(vae, known),
         "structure of a composition": structure_of_composition(vae, train, common, seed, most // 3),
         "swaps": swaps(vae, test, most // 3, seed),
-        "drawn": drawn(vae, most, seed),
+        "drawn": drawn(vae, 5 * most // 2, seed),
         "leaks": leaks(vae, train, test, seed),
         "designs": designs(vae, trees, train, max(most // 10, 1), seed),
         "agreement": agreement(vae, trees, most // 4, seed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from tqdm.auto import tqdm
@@ -12,6 +12,7 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference.objective import has_label, head_loss, known_values
 from pyro_hea.inference.schedule import clip_member_gradients, one_cycle, steps_per_epoch
+from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +27,10 @@ def train_heads(
     """Train the head of each target on its labels; the rest of the model stays as it is.
 
     A head takes as many steps as it has batches of labels, which cost a fraction of a step of the
-    whole model. Labels of `data.label_folds` are withheld as in all other training.
+    whole model. Labels of `data.label_folds` are withheld as in all other training. The log loss of
+    a number is weighted with the predicted standard deviation, without gradient, so that labels
+    that are predicted badly do not count for nothing: Seitzer et al., On the pitfalls of
+    heteroscedastic uncertainty estimation (2022), β = 1/2.
 
     Parameters
     ----------
@@ -52,7 +56,9 @@ def train_heads(
         model.eval()
 
 
-def _train_head(model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm) -> None:
+def _train_head(
+    model: TargetModel, data: AlloyBatch, name: str, epochs: int, bar: tqdm[Any]
+) -> None:
     settings, rows = model.spec.training, has_label(data, name).nonzero()[:, 0]
     modules = model.heads[name], cast("nn.Module", model.site(name))
     parameters = [p for module in modules for p in module.parameters()]
@@ -68,7 +74,11 @@ def _train_head(model: TargetModel, data: AlloyBatch, name: str, epochs: int, ba
             known = known_values(model, batch, name)
             given = model.conditioned(name, known.contexts, batch)
             outputs = model.head(name, model.head_inputs(batch), given)
-            loss = head_loss(model, batch, name, outputs, known.values).mean(-1).sum()
+            loss = head_loss(model, batch, name, outputs, known.values)
+            site = model.site(name)
+            if isinstance(site, ContinuousSite):
+                loss = loss * site.normal(outputs).scale.detach()
+            loss = loss.mean(-1).sum()
             optimizer.zero_grad()
             loss.backward()
             clip_member_gradients(parameters, settings.clip_norm)

@@ -77,9 +77,9 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
         manifest = CrystalManifest.model_validate(content)
         if manifest.elements_sha256 != hash_of_elements():
             raise CheckpointError(
-                f"the model in '{directory}' was trained with other properties of the elements than "
-                f"this pymatgen has; install pymatgen {manifest.versions.get('pymatgen', '')}, or "
-                "train again"
+                f"the model in '{directory}' was trained with other properties of the elements "
+                "than this pymatgen has; install pymatgen "
+                f"{manifest.versions.get('pymatgen', '')}, or train again"
             )
         return _ensemble(manifest, tensors, where)
     except ValidationError as error:

@@ -32,7 +32,7 @@ def decode_crystals(
     likelihood = model.elements_likelihood(model.seen(z_c, y, s), s)
     elements = likeliest_elements(likelihood)
     prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
-    ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
+    ways = model.assignment_likelihood(model.code(z_c, y, s), z_s, prototype)
     return ensemble.crystals(elements, s, prototype, ways.probs.mean(0).argmax(-1), z_s)
 
 
@@ -96,8 +96,8 @@ def _drawn(ensemble: CrystalEnsemble, n: int) -> list[WyckoffStructure]:
         z_c = model.composition_prior().sample(torch.Size([1, number]))
         seen = model.seen(z_c, y, s)
         elements = model.elements_likelihood(seen, s).sample()[0]
-        z_s = model.structure_prior(seen, s).sample()
+        z_s = model.structure_prior(model.fractions(elements, s), y, s).sample()
         prototype = model.prototype_likelihood(z_s, s).sample()[0]
-        ways = model.assignment_likelihood(model.code(z_c, y), z_s, prototype)
+        ways = model.assignment_likelihood(model.code(z_c, y, s), z_s, prototype)
         parts += single.crystals(elements, s, prototype, ways.probs[0].argmax(-1), z_s)
     return parts[:n]

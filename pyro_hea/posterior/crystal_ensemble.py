@@ -123,19 +123,18 @@ class CrystalEnsemble(Members):
         """Centres of the guide: z_composition (K, N, d) and z_structure (K, N, d)."""
         model, y = self.model, self.most_probable(inputs)
         code = model.code_posterior(inputs).mean
-        z_c = code if model.flow is None else model.flow(model.context(y)).inv(code)
+        z_c = model.latent_of_code(code, y, inputs.formula_type)
         return z_c, model.structure_posterior(inputs).mean
 
     # What comes out.
 
     @torch.no_grad()
-    def prototype_probabilities(self, z_c: Tensor, y: Values, s: Tensor) -> Tensor:
-        """Of each prototype, by z_composition (K, N, d), targets and formula type, (K, N, P)."""
+    def prototype_probabilities(self, fractions: Tensor, y: Values, s: Tensor) -> Tensor:
+        """Of each prototype, by composition (N, E), targets and formula type, (K, N, P)."""
         model = self.model
-        seen = model.seen(z_c, y, s)
         if model.structure_flow is None:
-            return model.prototype_log_weights(seen, s).exp()
-        drawn = model.structure_prior(seen, s).sample(torch.Size([_WEIGHED]))
+            return model.prototype_log_weights(fractions, y, s).exp()
+        drawn = model.structure_prior(fractions, y, s).sample(torch.Size([_WEIGHED]))
         return model.prototype_likelihood(drawn, s).probs.mean(0)
 
     @torch.no_grad()
@@ -190,8 +189,8 @@ class CrystalEnsemble(Members):
         """
         z_c, _ = self.encode(inputs)
         y, s = self.most_probable(inputs), inputs.formula_type
-        code, model = self.model.code(z_c, y), self.model
-        probability = self.prototype_probabilities(z_c, y, s).mean(0)
+        code, model = self.model.code(z_c, y, s), self.model
+        probability = self.prototype_probabilities(inputs.composition, y, s).mean(0)
         chance, prototype = probability.topk(min(most, probability.shape[-1]), -1)
         for row in range(len(inputs)):
             likely = chance[row] > max(least, 1e-6)

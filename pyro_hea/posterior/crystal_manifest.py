@@ -22,6 +22,7 @@ from pyro_hea.crystals import (
 )
 from pyro_hea.crystals.elements import electronegativity_order
 from pyro_hea.posterior.manifest import Names, check_tensor
+from pyro_hea.program.crystal_batch import element_properties
 from pyro_hea.spec import Continuous, CrystalSpec
 from pyro_hea.spec.declaration import Count, Declaration, Positive
 
@@ -163,7 +164,9 @@ def check_tables(tables: Mapping[str, Tensor], vocabulary: CrystalVocabulary) ->
     ways = max(math.prod(math.factorial(n) for n in Counter(t).values()) for t in types)
     s, p = len(types), len(prototypes)
     whole, number = torch.int64, torch.float32
+    properties = element_properties().float()
     for name, (shape, dtype) in {
+        "properties": (tuple(properties.shape), number),
         "counts": ((s, roles), number),
         "tied": ((s, roles), torch.bool),
         "type_counts": ((s,), number),
@@ -176,6 +179,7 @@ def check_tables(tables: Mapping[str, Tensor], vocabulary: CrystalVocabulary) ->
     }.items():
         check_tensor(f"table_{name}", tables.get(name), shape, dtype)
     for name, value in {
+        "properties": properties,
         "counts": vocabulary.role_counts,
         "tied": vocabulary.follows,
         "prototype_type": vocabulary.prototype_formula_type,

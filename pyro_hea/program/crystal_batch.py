@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_hea.alloys.dataset import AlloyBatch
+from pyro_hea.crystals import element_table
 
 if TYPE_CHECKING:
     from pyro_hea.crystals import CrystalBatch, CrystalVocabulary
@@ -107,6 +108,12 @@ def inputs_of(
     )
 
 
+def element_properties() -> Tensor:
+    """Properties of the elements, standardised over all of them, (E, Q)."""
+    values = torch.tensor(element_table().to_numpy(float))
+    return (values - values.mean(0)) / values.std(0)
+
+
 @dataclass(frozen=True)
 class CrystalTables:
     """What is known of formula types and prototypes before training, as tensors.
@@ -117,6 +124,8 @@ class CrystalTables:
         Number of elements E, ordered by electronegativity.
     features : tuple of int
         Features of the composition, of the structure and of both.
+    properties : Tensor, shape (E, Q)
+        Of the elements, see `element_table`, standardised.
     counts : Tensor, shape (S, R)
         Atoms on each role of each formula type, ascending; 0 for no role.
     tied : Tensor of bool, shape (S, R)
@@ -137,6 +146,7 @@ class CrystalTables:
 
     elements: int
     features: tuple[int, int, int]
+    properties: Tensor
     counts: Tensor
     tied: Tensor
     type_counts: Tensor
@@ -167,6 +177,7 @@ class CrystalTables:
         return cls(
             len(vocabulary.elements),
             (features[0], features[1], features[2]),
+            element_properties().to(float_),
             vocabulary.role_counts.to(float_),
             vocabulary.follows,
             torch.bincount(data.formula_type, minlength=types).to(float_),

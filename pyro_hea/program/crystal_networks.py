@@ -40,6 +40,40 @@ class CrystalFeatures(nn.Module):
         return torch.cat([composition, structure * seen, seen, fractions.sqrt()], -1)
 
 
+class CompositionStatistics(nn.Module):
+    """What networks read of a composition that is drawn as well as of one that is known.
+
+    Parameters
+    ----------
+    properties : Tensor, shape (E, Q)
+        Of the elements, standardised.
+    """
+
+    properties: Tensor
+
+    def __init__(self, properties: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("properties", properties, persistent=False)
+        self.outputs = len(properties) + 4 * properties.shape[1]
+
+    def forward(self, fractions: Tensor) -> Tensor:
+        """Roots of fractions (..., E); mean, mean deviation, least and largest of each property.
+
+        Examples
+        --------
+        >>> of = CompositionStatistics(torch.tensor([[1.0], [3.0], [9.0]]))
+        >>> of(torch.tensor([0.25, 0.75, 0.0]))[3:]
+        tensor([2.5000, 0.7500, 1.0000, 3.0000])
+        """
+        present = (fractions > 0).unsqueeze(-1)
+        mean = fractions @ self.properties
+        away = (self.properties - mean.unsqueeze(-2)).abs()
+        spread = (fractions.unsqueeze(-1) * away).sum(-2)
+        low = self.properties.masked_fill(~present, torch.inf).amin(-2)
+        high = self.properties.masked_fill(~present, -torch.inf).amax(-2)
+        return torch.cat([fractions.sqrt(), mean, spread, low, high], -1)
+
+
 class ElementVectors(nn.Module):
     """A vector for each element, and linear maps between a code and the vectors on the roles.
 
@@ -68,7 +102,7 @@ class ElementVectors(nn.Module):
         return code
 
     def logits(self, code: Tensor) -> Tensor:
-        """Log odds of each element on each role, (..., K, N, R, E): the nearer, the more probable."""
+        """Log odds of each element on each role, (..., K, N, R, E), by the distance of vectors."""
         wanted = self.to_roles(code).unflatten(-1, (self.roles, -1))
         near = wanted.flatten(-3, -2) @ self.vectors.mT
         near = near - self.vectors.square().sum(-1).unsqueeze(-2) / 2

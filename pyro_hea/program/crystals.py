@@ -1,8 +1,8 @@
 """The Pyro program of crystals: composition and structure as separate latents.
 
 y (each target), s (formula type) ─┬─> elements     model: y ~ prior, s ~ frequencies,
-z_composition ─────────────────────┤                       z_composition ~ prior,
-                                   └─> z_structure         z_structure ~ p(. | z_composition, y, s)
+z_composition ─────────────────────┘                       z_composition ~ prior,
+y, s, elements ──> z_structure                             z_structure ~ p(. | elements, y, s)
 z_structure, s ──> prototype ──> assignment of roles to its orbits
 elements, prototype ──> log volume
 z_structure, prototype ──> shape of the cell, free coordinates
@@ -35,9 +35,15 @@ from pyro_hea.program.crystal_distributions import (
     onto,
     squared_distances,
 )
-from pyro_hea.program.crystal_networks import FARTHEST, CrystalFeatures, ElementVectors
+from pyro_hea.program.crystal_networks import (
+    FARTHEST,
+    CompositionStatistics,
+    CrystalFeatures,
+    ElementVectors,
+)
 from pyro_hea.program.latents import normal_of
 from pyro_hea.program.networks import MLP, CouplingFlow, MemberLinear
+from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
 from pyro_hea.spec.crystals import PrototypeMixture
 
@@ -52,6 +58,9 @@ SHAPE = 5
 
 _WITHIN, _BETWEEN = 10.0, 3.0
 """First scales of z_structure: per radian within a prototype, and between prototypes."""
+
+_LARGEST_SCALE = 1.5
+"""Of a number's guide, in standard deviations of the labels."""
 
 _ENUMERATED: InferDict = {"enumerate": "parallel"}
 
@@ -79,9 +88,8 @@ class CrystalModel(TargetModel):
         statistics: Statistics,
         members: int | None = None,
     ) -> None:
-        super().__init__(
-            spec, statistics, CrystalFeatures(tables.elements, *tables.features), members
-        )
+        embedding = CrystalFeatures(tables.elements, *tables.features)
+        super().__init__(spec, statistics, embedding, members)
         self.tables = tables
         for name, tensor in tables.tensors().items():
             self.register_buffer(f"table_{name}", tensor)
@@ -95,10 +103,13 @@ class CrystalModel(TargetModel):
         read = (tables.features[0] + n, *spec.encoder.hidden, 2 * d_c)
         self.composition_encoder = MLP(k, read, spec.encoder.dropout, gain=0.1)
         flow = spec.composition.flow
+        of_type = roles + 1
         self.flow = (
-            CouplingFlow(k, d_c, width, flow.hidden, flow.layers, flow.bins) if flow else None
+            CouplingFlow(k, d_c, width + of_type, flow.hidden, flow.layers, flow.bins)
+            if flow
+            else None
         )
-        context = d_c + width + roles + 1
+        context = d_c + width + of_type
         self.element_vectors = ElementVectors(k, n, roles, d_c)
         decoded = (context, *hidden, roles * n)
         self.composition_decoder = MLP(k, decoded, spec.decoder.dropout, gain=0.1)
@@ -115,6 +126,8 @@ class CrystalModel(TargetModel):
             self.to_residuals.weight[:, some, some] = 1 / _WITHIN
         self.geometry = MLP(k, (d_s, *hidden, SHAPE + 2 * free), gain=0.1)
         self.raw_precision = nn.Parameter(torch.zeros(k, 1, d_s))
+        self.statistics_of = CompositionStatistics(tables.properties)
+        context = self.statistics_of.outputs + width + of_type
         prior = spec.structure.prior
         self.structure_flow: CouplingFlow | None = None
         if isinstance(prior, PrototypeMixture):
@@ -148,7 +161,8 @@ class CrystalModel(TargetModel):
                 elements = self.elements_likelihood(seen, s)
                 pyro.sample("composition", elements, obs=batch.elements)
                 with poutine.mask(mask=cast("BoolTensor", known)):
-                    z_s = pyro.sample("z_structure", self.structure_prior(seen, s))
+                    prior = self.structure_prior(batch.composition, y, s)
+                    z_s = pyro.sample("z_structure", prior)
                 self._structure(batch, y, z_c, z_s, s)
 
     def _structure(
@@ -160,7 +174,7 @@ class CrystalModel(TargetModel):
         centre = self.centre(batch)
         with poutine.mask(mask=cast("BoolTensor", in_table)):
             pyro.sample("prototype", self.prototype_likelihood(z_s, s), obs=prototype)
-            assignment = self.assignment_likelihood(self.code(z_c, y), z_s, prototype)
+            assignment = self.assignment_likelihood(self.code(z_c, y, s), z_s, prototype)
             pyro.sample("assignment", assignment, obs=batch.assignment, infer=_ENUMERATED)
         with poutine.mask(mask=cast("BoolTensor", batch.structure_known)):
             volume = self.volume_likelihood(batch.composition, centre)
@@ -203,28 +217,42 @@ class CrystalModel(TargetModel):
 
     def seen(self, z_c: Tensor, y: Values, s: Tensor) -> Tensor:
         """What networks read of z_composition, the targets and the formula type, together."""
-        return join(self.code(z_c, y), self.context(y), self._type(s))
+        return join(self.code(z_c, y, s), self.context(y), self._type(s))
 
-    def code(self, z_c: Tensor, y: Values) -> Tensor:
+    def code(self, z_c: Tensor, y: Values, s: Tensor) -> Tensor:
         """What the decoder sees of z_composition, (..., K, N, d)."""
-        return z_c if self.flow is None else cast("Tensor", self.flow(self.context(y))(z_c))
+        if self.flow is None:
+            return z_c
+        return cast("Tensor", self.flow(join(self.context(y), self._type(s)))(z_c))
 
-    def structure_prior(self, seen: Tensor, s: Tensor) -> TorchDistribution:
-        """p(z_structure | z_composition, y, s), over (d,)."""
+    def latent_of_code(self, code: Tensor, y: Values, s: Tensor) -> Tensor:
+        """z_composition that has such a code; the inverse of `code`."""
+        if self.flow is None:
+            return code
+        return cast("Tensor", self.flow(join(self.context(y), self._type(s))).inv(code))
+
+    def structure_prior(self, fractions: Tensor, y: Values, s: Tensor) -> TorchDistribution:
+        """p(z_structure | composition, y, s), over (d,)."""
         if self.structure_flow is None:
             return AroundPrototypes(
-                self.prototype_log_weights(seen, s),
+                self.prototype_log_weights(fractions, y, s),
                 self.prototype_centres,
                 self._spread(self.raw_spread),
             )
-        zero = seen.new_zeros(*seen.shape[:-1], self.spec.structure.dim)
+        read = self._chemistry(fractions, y, s)
+        batch = broadcast_shape(read.shape[:-1], (self.members, 1))
+        zero = read.new_zeros(*batch, self.spec.structure.dim)
         base = dist.Normal(zero, torch.ones_like(zero)).to_event(1)
-        return dist.TransformedDistribution(base, [self.structure_flow(seen)])
+        return dist.TransformedDistribution(base, [self.structure_flow(read)])
 
-    def prototype_log_weights(self, seen: Tensor, s: Tensor) -> Tensor:
+    def prototype_log_weights(self, fractions: Tensor, y: Values, s: Tensor) -> Tensor:
         """Log of how probable each prototype is before z_structure is known, (..., K, N, P)."""
         prior = self.get_buffer("table_prototype_counts").log()
-        return self._of_type(self.weights(seen) + prior, s).log_softmax(-1)
+        weights = self.weights(self._chemistry(fractions, y, s))
+        return self._of_type(weights + prior, s).log_softmax(-1)
+
+    def _chemistry(self, fractions: Tensor, y: Values, s: Tensor) -> Tensor:
+        return join(self.statistics_of(fractions), self.context(y), self._type(s))
 
     # Likelihoods.
 
@@ -279,7 +307,8 @@ class CrystalModel(TargetModel):
         q = self.code_posterior(batch)
         if self.flow is None:
             return q
-        context = self.context(y)  # with a branch for each class that is summed over
+        # With a branch for each class that is summed over.
+        context = join(self.context(y), self._type(batch.formula_type))
         q = q.expand(broadcast_shape(q.batch_shape, context.shape[:-1]))
         return dist.TransformedDistribution(q, [self.flow(context).inv])
 
@@ -301,7 +330,7 @@ class CrystalModel(TargetModel):
         sines, cosines = moved.sin() * batch.coordinate_mask, moved.cos() - 1
         cosines = cosines * batch.coordinate_mask
         centre = self.centre(batch)
-        # What is linear holds for crystals unlike those of the training, so the centre is.
+        # The mean is linear, which holds for crystals unlike those of the training too.
         away = torch.atan2(sines, moved.cos()) * batch.coordinate_mask
         loc = centre + self.from_residuals(torch.cat([shape, away], -1))
         raw = self.structure_encoder(join(shape, sines, cosines, centre))
@@ -330,6 +359,19 @@ class CrystalModel(TargetModel):
         if self.training and self.spec.structure_dropout:
             known = known & (torch.rand(len(known)) >= self.spec.structure_dropout).to(known)
         return HeadInputs(self.embedding(batch.features, known, batch.composition), {})
+
+    def head(self, name: str, inputs: HeadInputs, given: Tensor | None) -> Tensor:
+        """Outputs of a target's head, the calibrated scale of a number bounded; see `TargetModel`.
+
+        A label is never much less certain than all labels are from their mean. Of a logarithm, the
+        mean would else be beyond all bounds.
+        """
+        outputs, site = super().head(name, inputs, given), self.site(name)
+        if not isinstance(site, ContinuousSite) or site.outputs == 1:
+            return outputs
+        loc, raw = outputs.unbind(-1)
+        most = torch.as_tensor(_LARGEST_SCALE / site.temperature).to(raw)
+        return torch.stack([loc, raw.minimum(most.expm1().log())], -1)
 
     def fractions(self, elements: Tensor, s: Tensor) -> Tensor:
         """Atomic fractions (..., E) of elements on the roles of a formula type."""

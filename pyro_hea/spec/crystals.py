@@ -25,7 +25,8 @@ class CompositionLatent(Declaration):
     prior : Prior
         Of each coordinate.
     flow : Flow or None
-        From z to what the decoder sees, one map for each value of the targets; None decodes z.
+        From z to what the decoder sees, one map for each formula type and each value of the
+        targets; None decodes z.
     count : int
         How often the elements count, as if so many reports had named the same ones. With 1 the
         likelihood is a probability; it then pays the latent little to tell every element.
@@ -33,14 +34,14 @@ class CompositionLatent(Declaration):
 
     dim: int = Field(default=32, ge=2, le=256, multiple_of=2)
     prior: Prior = Prior(dist="Normal", loc=0.0, scale=1.0)
-    flow: Flow | None = Flow(layers=2, hidden=64, bins=1)
+    flow: Flow | None = Flow(layers=4, hidden=64, bins=1)
     count: int = Field(default=25, ge=1, le=100)
 
 
 class PrototypeMixture(Declaration):
     """Prior of z_structure: a normal around each prototype, with conditional weights.
 
-    A network reads z_composition, the targets and the formula type, and says how probable each
+    A network reads the composition, the targets and the formula type, and says how probable each
     prototype is. The centres are those around which the guide puts the members of a prototype.
 
     Attributes
@@ -51,12 +52,12 @@ class PrototypeMixture(Declaration):
     """
 
     kind: Literal["prototypes"] = "prototypes"
-    hidden: tuple[Width, ...] = (128,)
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    hidden: tuple[Width, ...] = (256, 256)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
 
 
 class ConditionalFlow(Flow):
-    """Prior of z_structure: a normal through a flow that reads z_composition, targets and type."""
+    """Prior of z_structure: a normal through a flow that reads composition, targets and type."""
 
     kind: Literal["flow"] = "flow"
 
@@ -71,7 +72,7 @@ StructurePrior = Annotated[
     Annotated[PrototypeMixture, Tag("prototypes")] | Annotated[ConditionalFlow, Tag("flow")],
     Discriminator(_kind),
 ]
-"""Prior of z_structure given z_composition, told apart by its `kind`."""
+"""Prior of z_structure given the composition, told apart by its `kind`."""
 
 
 class StructureLatent(Declaration):
@@ -82,10 +83,10 @@ class StructureLatent(Declaration):
     dim : int
         Coordinates, an even number.
     prior : PrototypeMixture or ConditionalFlow
-        Given z_composition, the targets and the formula type.
+        Given the composition, the targets and the formula type.
     """
 
-    dim: int = Field(default=16, ge=2, le=256, multiple_of=2)
+    dim: int = Field(default=32, ge=2, le=256, multiple_of=2)
     prior: StructurePrior = PrototypeMixture()
 
 
@@ -198,11 +199,11 @@ class CrystalSpec(ProgramSpec):
     head: Network = Network(hidden=(256, 256), dropout=0.1)
     encoder: Network = Network(hidden=(128,))
     decoder: Network = Network(hidden=(128,))
-    head_epochs: Count = 100
-    structure_dropout: float = Field(default=0.15, ge=0.0, lt=1.0)
+    head_epochs: Count = 150
+    structure_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     training: Training = Training(
-        members=2,
-        epochs=22,
+        members=4,
+        epochs=18,
         batch_size=256,
         learning_rate=4e-3,
         head_learning_rate=2e-3,

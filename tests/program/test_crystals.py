@@ -59,6 +59,7 @@ def tables():
     return CrystalTables(
         E,
         FEATURES,
+        properties=torch.randn(E, 2, generator=generator),
         counts=torch.tensor([[1.0, 1.0], [1.0, 2.0]]),
         tied=torch.tensor([[False, True], [False, False]]),
         type_counts=torch.tensor([3.0, 1.0]),
@@ -117,7 +118,8 @@ def by_hand(model, batch, y, z_c, z_s, q_c, q_s):
         total = torch.log(model.tables.type_counts.double()[s] / model.tables.type_counts.sum())
         total = total + torch.tensor(normal(z_c, torch.zeros(()), torch.ones(())).sum(-1))
         seen = model.seen(z_c, y, s)
-        weights, centres = model.prototype_log_weights(seen, s), model.prototype_centres
+        weights = model.prototype_log_weights(batch.composition, y, s)
+        centres = model.prototype_centres
         spread = model._spread(model.raw_spread)
         each = torch.stack(
             [
@@ -148,7 +150,7 @@ def by_hand(model, batch, y, z_c, z_s, q_c, q_s):
         other = model.tables.prototype_type != s[:, None]
         logit = logit.masked_fill(other, -torch.inf).log_softmax(-1)
         total = total + logit[:, torch.arange(N), batch.prototype]
-        ways = model.assigner(torch.cat([model.code(z_c, y).expand_as(z_c), z_s], -1))
+        ways = model.assigner(torch.cat([model.code(z_c, y, s).expand_as(z_c), z_s], -1))
         counts = model.tables.assignment_counts[batch.prototype]
         ways = (ways + (counts.clamp_min(0) + 0.5).log()).masked_fill(counts < 0, -torch.inf)
         total = total + ways.log_softmax(-1)[:, torch.arange(N), batch.assignment]
