@@ -83,11 +83,11 @@ def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
     TableWarning
         Naming what is spelled otherwise now.
     """
+    reports = reports.reset_index(drop=True)  # reports of several tables repeat row numbers
     values = reports["value"].copy()
     said = []
-    for target, column in values[values.map(lambda v: isinstance(v, str))].groupby(
-        reports["target"], sort=False
-    ):
+    texts = reports[values.map(lambda value: isinstance(value, str)).astype(bool)]
+    for target, column in texts.groupby("target", sort=False)["value"]:
         counts = column.value_counts()
         by_key: dict[str, str] = {}
         for text in counts.index:  # the most common first
