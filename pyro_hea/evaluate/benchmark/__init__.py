@@ -16,6 +16,7 @@ from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
 from pyro_hea.evaluate.benchmark.separable import separable
 from pyro_hea.evaluate.benchmark.timing import speed
+from pyro_hea.evaluate.benchmark.unseen import unseen
 
 __all__ = [
     "ProtocolResult",
@@ -34,4 +35,5 @@ __all__ = [
     "rediscovery",
     "separable",
     "speed",
+    "unseen",
 ]
