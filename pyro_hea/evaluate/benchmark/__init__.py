@@ -6,6 +6,7 @@ number of seeds, and gives an `ProtocolResult` that writes itself as JSON, Markd
 
 from pyro_hea.evaluate.benchmark.ablations import ablation
 from pyro_hea.evaluate.benchmark.campaigns import campaign, rediscovery
+from pyro_hea.evaluate.benchmark.charts import charts
 from pyro_hea.evaluate.benchmark.comparisons import budget, grouped, published, random
 from pyro_hea.evaluate.benchmark.crystals import crystals
 from pyro_hea.evaluate.benchmark.designs import design
@@ -24,6 +25,7 @@ __all__ = [
     "budget",
     "calibration",
     "campaign",
+    "charts",
     "crystals",
     "design",
     "disentanglement",
