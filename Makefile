@@ -51,7 +51,11 @@ benchmark: $(VENV)/.runtime  ## what the model is held to, into benchmarks: an h
 	$(BIN)/pyro-hea benchmark speed
 
 benchmark-more: $(VENV)/.runtime  ## the other protocols of the benchmark, into benchmarks
+<<<<<<< HEAD
 	for protocol in experts intervals calibration charts rediscovery campaign ablation; do $(MEASURE); done
+=======
+	for protocol in experts intervals calibration rediscovery campaign ablation separable; do $(MEASURE); done
+>>>>>>> separable
 
 KILLS ?= 300
 

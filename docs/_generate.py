@@ -36,6 +36,7 @@ _PAGES = {
     "pyro_hea.evaluate": "Evaluation",
     "pyro_hea.evaluate.report": "Reports",
     "pyro_hea.program.model": "The Pyro program",
+    "pyro_hea.program.separable": "The Pyro program of separable latents",
     "pyro_hea.inference": "Inference",
     "pyro_hea.errors": "Errors and warnings",
 }
