@@ -142,7 +142,17 @@ def log_partition_of_square_ising(length: int, coupling: float) -> float:
     --------
     >>> round(log_partition_of_square_ising(4, 0.2), 4)
     11.7715
+
+    Raises
+    ------
+    DataError
+        For what the formula is not for.
     """
+    if length < 2 or length % 2 or coupling <= 0:
+        raise DataError(
+            "Kaufman's formula takes an even number of sites along an edge and a coupling above 0, "
+            f"not {length} and {coupling:g}"
+        )
     n, k = length, coupling
     critical = np.cosh(2 * k) * np.cosh(2 * k) / np.sinh(2 * k)
     gamma = np.arccosh(critical - np.cos(np.pi * np.arange(2 * n) / n))

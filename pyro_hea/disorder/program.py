@@ -20,6 +20,7 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions import TorchDistribution
+from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import one_hot
@@ -180,9 +181,10 @@ def log_weights(vae: InverseVAE, n: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _log_prob(trace: poutine.Trace) -> Tensor:
     """Sum over the sites of a trace, (K, n)."""
+    trace = prune_subsample_sites(trace)  # plates are sites too
     trace.compute_log_prob()
     sites = [site for site in trace.nodes.values() if site["type"] == "sample"]
-    return torch.stack([site["log_prob"] for site in sites if "log_prob" in site]).sum(0)
+    return torch.stack([site["log_prob"] for site in sites]).sum(0)
 
 
 def negative_elbo(vae: InverseVAE, n: int) -> tuple[Tensor, Tensor]:

@@ -101,8 +101,7 @@ class Disorder:
         table["k_hat"] = outcome.first.k_hat
         table["ln_Z_second"] = outcome.second.log_z + ideal.entropy
         table["ln_Z_second_sd"] = outcome.second.log_z_sd
-        agree = agreement(outcome.first, outcome.second)
-        table["trusted"] = agree & (outcome.first.k_hat <= K_HAT_LIMIT)
+        table["trusted"] = is_trusted(outcome.first, outcome.second)
         table["energies"] = energies.used
         table.attrs["units"] = dict(_UNITS)
         order, parameters = _order(sites, ideal, temperatures, outcome.first)
@@ -181,11 +180,12 @@ _UNITS = {
 _Quantity = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 
-def agreement(first: Estimate, second: Estimate) -> NDArray[np.bool_]:
-    """Whether two independent estimates of ln Z agree at each temperature, (K,)."""
+def is_trusted(first: Estimate, second: Estimate) -> NDArray[np.bool_]:
+    """Whether two independent estimates of ln Z agree, and k-hat is small, (K,)."""
     error = np.hypot(first.log_z_sd, second.log_z_sd)
     apart = np.abs(first.log_z - second.log_z)
-    return np.asarray(apart <= DISAGREEMENT * error + _ROUNDING)
+    agree = apart <= DISAGREEMENT * error + _ROUNDING
+    return np.asarray(agree & (first.k_hat <= K_HAT_LIMIT))
 
 
 def _thermodynamics(

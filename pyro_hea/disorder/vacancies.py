@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.features import PairFeatures
@@ -29,11 +28,10 @@ from pyro_hea.disorder.references import lattice_constant, usual_lattice
 from pyro_hea.disorder.result import LEVEL, Disorder
 from pyro_hea.disorder.sampling import Effort, run
 from pyro_hea.disorder.store import EnergyStore
+from pyro_hea.disorder.vacancy_engine import VacancyEngine
 from pyro_hea.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -43,49 +41,6 @@ if TYPE_CHECKING:
 
 _SURROUNDINGS = 8
 """In which each element is put in the middle, for its chemical potential."""
-
-
-@dataclass(frozen=True, eq=False)
-class VacancyEngine:
-    """Formation energies, `E_vacancy + μ - E_whole`, by an engine of energies.
-
-    Parameters
-    ----------
-    engine : Engine
-    vacant : Sites
-        The cell without the atom.
-    centre : str or None
-        The element that is removed; None where it is the first site.
-    potentials : mapping of str to float
-        Chemical potentials in eV.
-    """
-
-    engine: Engine
-    vacant: Sites
-    centre: str | None
-    potentials: Mapping[str, float]
-
-    @property
-    def elements(self) -> Sequence[str] | None:
-        """Those of the engine."""
-        return self.engine.elements
-
-    @property
-    def key(self) -> str:
-        """The engine's, with the chemical potentials."""
-        known = sorted(self.potentials.items())
-        return f"vacancy of {self.centre} {known} {self.engine.key}"
-
-    def energies(self, configurations: Configurations) -> NDArray[np.float64]:
-        """Formation energies in eV, (S,)."""
-        x, species = configurations.occupations, configurations.species
-        if self.centre is None:
-            removed = np.array([self.potentials[species[c]] for c in x[:, 0]])
-            left = x[:, 1:]
-        else:
-            removed, left = np.full(len(x), self.potentials[self.centre]), x
-        without = self.engine.energies(Configurations(self.vacant, species, left))
-        return np.asarray(without + removed - self.engine.energies(configurations))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
