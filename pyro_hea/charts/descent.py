@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -139,7 +140,7 @@ def descend(
     moving = torch.arange(len(x))
     for _ in range(steps):
         x, values = x.clone(), values.clone()
-        way = _way(model, objective, constraints, x[moving], size[moving])
+        way = _way(model, objective, constraints, floor, x[moving], size[moving])
         found = _searched(
             model, objective, constraints, floor, x[moving], values[moving], way, size[moving]
         )
@@ -167,6 +168,7 @@ def _way(
     model: AtlasModel,
     objective: Objective,
     constraints: Sequence[Objective],
+    floor: float,
     x: Tensor,
     size: Tensor,
 ) -> _Way:
@@ -182,12 +184,16 @@ def _way(
 
     def on_chart(function: Objective) -> tuple[Tensor, Tensor, Tensor]:
         """Values (K, M), the gradient in coordinates, and on the manifold, (K, M, d)."""
-        value, slope = gradient(function, here.flatten(0, 1))
-        pulled = (j.mT @ slope.view_as(here).unsqueeze(-1)).squeeze(-1)
+        value, slope = torch.zeros_like(gamma), torch.zeros_like(here)
+        value[used], slope[used] = gradient(function, here[used])
+        pulled = (j.mT @ slope.unsqueeze(-1)).squeeze(-1)
         g = torch.linalg.solve(metric, pulled.unsqueeze(-1)).squeeze(-1)
-        return value.view_as(gamma), pulled, g
+        return value, pulled, g
 
     _, pulled, g = on_chart(objective)
+    lowest = there.log_weights.logsumexp(0).clamp_max(floor)
+    weight, across, normal = on_chart(partial(_log_weight, model))
+    g = _inside(lowest - weight, pulled, g, -across, -normal, size)
     for constraint in constraints:
         value, across, normal = on_chart(constraint)
         g = _inside(value, pulled, g, across, normal, size)
