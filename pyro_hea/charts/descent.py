@@ -2,8 +2,9 @@
 
 In each chart that a point may lie in, the gradient is (JᵀJ)⁻¹ ∇(F ∘ D) with J the Jacobian of the
 decoder D; the point moves along it, is projected back by the chart, and the points of the charts
-are averaged by responsibility. (Alberti et al., arXiv:2303.15244, section 4; here with Armijo's
-rule, so that the objective never rises.)
+are averaged by responsibility. (Alberti et al., arXiv:2303.15244, section 4.) Here the average is
+put back onto the most responsible chart, since a chart that is hardly responsible for a point may
+lead anywhere; and steps follow Armijo's rule, so that the objective never rises.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pyro_hea.charts.objectives import Objective, evaluated, gradient
+from pyro_hea.charts.projection import project
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -242,7 +244,7 @@ def _searched(
         landed = model.decode(model.encode(aim))
         new = torch.where(gamma > 0, gamma * landed, 0.0).sum(0)
         fine = new.isfinite().all(-1)
-        new = torch.where(fine[:, None], new, x[rows])
+        new = project(model, torch.where(fine[:, None], new, x[rows]))
         there = evaluated(objective, new)
         least = _SUFFICIENT * size[rows] * way.promise[rows]
         fine &= (there < values[rows]) & (there <= values[rows] - least)

@@ -100,7 +100,7 @@ def measure_ablations(name: str, seed: int) -> dict[str, Any]:
         "one chart, within 3 sigma": _near(known, sample),
         "starts": arrived["starts"],
         "no overlap, arrived": arrived["arrived"],
-        "no overlap, worst value": arrived["worst value"],
+        "no overlap, highest": arrived["highest"],
     }
 
 
@@ -123,7 +123,9 @@ def descents(atlas: Atlas, known: Toy, seed: int) -> dict[str, Any]:
     return {
         "starts": starts,
         "arrived": int((away <= TOLERANCE[known.name]).sum()),
-        "worst value": float(descent.values.max()),
+        "lowest": float(descent.values.min()),
+        "highest": float(descent.values.max()),
+        "ends off the manifold": float(known.distance(np.asarray(descent.points)).max()),
         "rose": int(rose.sum()),
         "descent cpu_s": time.process_time() - began,
     }
