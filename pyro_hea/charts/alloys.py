@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -164,9 +164,8 @@ class AlloyAtlas:
         """
         check_count(n, seed)
         problem = Problem.of(vae.ensemble, targets, constraints, min_elements=None)
-        found = self._descended(problem, smooth_cost(problem), n, seed, steps)
+        found, attributes = self._descended(problem, smooth_cost(problem), n, seed, steps)
         order = np.argsort(-problem.probability(found).mean(0), kind="stable")[:n]
-        attributes = {"inference": "atlas", "seed": seed, "candidates": _STARTS * n}
         return likely_enough(gather(problem, found[order], attributes), min_probability)
 
     def match(
@@ -209,12 +208,12 @@ class AlloyAtlas:
                     f"'{name}' is to be (value, standard deviation), as (8.1, 0.1), not {value!r}"
                 )
         problem = Problem.of(vae.ensemble, {}, constraints, with_wishes=False)
-        found = self._descended(problem, smooth_cost(problem, features), n, seed, steps)
+        cost = smooth_cost(problem, features)
+        found, attributes = self._descended(problem, cost, n, seed, steps)
         have = features_of(found, vae.ensemble, tuple(features))
         value, sd = np.array([*features.values()], float).T
         off = np.abs((have.to_numpy() - value) / sd).max(1)
         order = np.argsort(off, kind="stable")[:n]
-        attributes = {"inference": "atlas", "seed": seed, "candidates": _STARTS * n}
         result = gather(problem, found[order], attributes, best_first=False)
         table = result.table.assign(**have.iloc[order].reset_index(drop=True))
         table.attrs = result.table.attrs
@@ -227,8 +226,8 @@ class AlloyAtlas:
         n: int,
         seed: int,
         steps: int,
-    ) -> NDArray[np.float64]:
-        """Distinct rounded compositions (M, E) at which descents end, within all constraints."""
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Distinct rounded compositions (M, E) at the ends of descents, and how they were found."""
         ensemble = problem.ensemble
         columns = [self._column(element) for element in ensemble.elements]
 
@@ -244,12 +243,18 @@ class AlloyAtlas:
         alloys, possible = round_compositions(ends, problem.region, problem.step, problem.minimum)
         alloys = alloys[possible]
         alloys = alloys[problem.satisfied(alloys)]
+        attributes = {
+            "inference": "atlas",
+            "seed": seed,
+            "candidates": len(ends),
+            "discarded": 1 - len(alloys) / len(ends),
+        }
         if not len(alloys):
             raise ConstraintError(
                 f"none of {_STARTS * n} descents on the atlas ends at an alloy that satisfies "
                 "every constraint: loosen them, or ask for more alloys"
             )
-        return np.asarray(alloys[first_of_each(alloys)])
+        return alloys[first_of_each(alloys)], attributes
 
     # Files.
 
