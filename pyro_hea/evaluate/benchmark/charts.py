@@ -75,14 +75,16 @@ def _figure(toys: pd.DataFrame, without: pd.DataFrame) -> Figure:
     toys = toys.assign(**{near: toys["within 3 sigma"], arrived: toys["arrived"] / toys["starts"]})
     shares = without["no overlap, arrived"] / without["starts"]
     drawn = [
-        ("as shipped", toys, [near, arrived]),
-        ("one chart", without.assign(**{near: without["one chart, within 3 sigma"]}), [near]),
-        ("no overlap phase", without.assign(**{arrived: shares}), [arrived]),
+        ("as shipped", toys),
+        (
+            "one chart (left), no overlap phase (right)",
+            without.assign(**{near: without["one chart, within 3 sigma"], arrived: shares}),
+        ),
     ]
     rows = [
         {"measure": measure, "name": toy, "group": group, **bootstrap_interval(values.to_numpy())}
-        for group, table, measures in drawn
-        for measure in measures
+        for group, table in drawn
+        for measure in (near, arrived)
         for toy, values in table.dropna(subset=[measure]).groupby("toy")[measure]
     ]
     return interval_panels(pd.DataFrame(rows)).figure
