@@ -89,6 +89,8 @@ class AtlasRun:
                 f"{count} points are fewer than the {spec.charts} charts that would start at them: "
                 "give more points, or lower charts"
             )
+        _check_rows("supports", supports, spec.charts, features)
+        _check_rows("seeds", seeds, spec.charts, count)
         known = features if supports is None else supports.shape[1]
         if spec.dim > known:
             raise DataError(
@@ -174,3 +176,15 @@ class AtlasRun:
             ) from None
         self.trainer.restore(tensors)
         self.records.extend(records)
+
+
+def _check_rows(name: str, given: Tensor | None, charts: int, below: int) -> None:
+    """Refuse numbers of coordinates or points of which the charts have no row or which are none."""
+    if given is None:
+        return
+    if given.dim() != 2 or len(given) != charts:
+        raise DataError(
+            f"{name} have shape {tuple(given.shape)}; they have a row for each of {charts} charts"
+        )
+    if given.is_floating_point() or not bool(((given >= 0) & (given < below)).all()):
+        raise DataError(f"{name} are whole numbers from 0 to {below - 1}")
