@@ -21,7 +21,7 @@ DAILY = re.compile(r"^.*FutureWarning:\s*ArviZ is undergoing a major refactor", 
 MEMBERS = {"02_swapping_priors.ipynb": 4}
 """Where they are not the default's: that notebook trains a model many times."""
 
-CHARTS = {"06_charts.ipynb": "4 charts of 1 dimensions, of 10240 points"}
+CHARTS = {"06_charts.ipynb": "4 charts of 1 dimensions, of 5000 points"}
 """What notebooks without an ensemble of alloys print of their full model."""
 
 
