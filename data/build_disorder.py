@@ -116,9 +116,9 @@ def canonical_ensembles(seed: int = 0) -> dict[str, Any]:
             ensemble_data_write_interval=10 * len(atoms),
             trajectory_write_interval=10 * len(atoms),
         )
-        ensemble.run(10 * len(atoms) * 2500)
+        ensemble.run(10 * len(atoms) * 800)
         data = ensemble.data_container
-        after = 10 * len(atoms) * 500
+        after = 10 * len(atoms) * 200
         energy = data.get("potential", start=after) / len(atoms)
         order = []
         for frame in data.get("trajectory", start=after):
