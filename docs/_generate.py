@@ -21,6 +21,7 @@ _PAGES = {
     "pyro_hea.sklearn": "scikit-learn estimators",
     "pyro_hea.crystal_vae": "The model of crystals",
     "pyro_hea.crystals": "Crystals",
+    "pyro_hea.charts": "Charts of manifolds",
     "pyro_hea.alloys.dataset": "Alloys and data sets",
     "pyro_hea.alloys.amounts": "Amounts of elements",
     "pyro_hea.alloys.composition": "Formulas and fractions",
@@ -35,6 +36,7 @@ _PAGES = {
     "pyro_hea.evaluate": "Evaluation",
     "pyro_hea.evaluate.report": "Reports",
     "pyro_hea.program.model": "The Pyro program",
+    "pyro_hea.program.separable": "The Pyro program of separable latents",
     "pyro_hea.inference": "Inference",
     "pyro_hea.errors": "Errors and warnings",
 }

@@ -92,8 +92,10 @@ class TestSpecFor:
         assert "is no measured column" in fails("spec", "for", table, "--targets", "fase")
 
     def test_joins_the_embedded_alloys(self, table):
-        output = succeeds("spec", "for", table, "--targets", "phase", "--with", "embedded")
-        assert "several" in yaml.safe_load(output)["targets"]["phase"]["classes"]
+        how = ["spec", "for", table, "--targets", "phase", "--with", "embedded"]
+        done = CliRunner().invoke(main, [*map(str, how)])
+        assert "several" in yaml.safe_load(done.stdout)["targets"]["phase"]["classes"]
+        assert "'BCC' as 'bcc'" in done.stderr
 
 
 class TestTrain:
@@ -120,10 +122,18 @@ class TestTrain:
 class TestWithoutAModel:
     def test_the_default_model_answers(self, model, monkeypatch):
         vae = DisentangledVAE.load(model)
-        monkeypatch.setattr(DisentangledVAE, "default", classmethod(lambda cls: vae), raising=False)
+        asked = []
+
+        def default(cls, spec=None):
+            asked.append(spec)
+            return vae
+
+        monkeypatch.setattr(DisentangledVAE, "default", classmethod(default))
         assert "CoCrNi" in succeeds("predict", "CoCrNi")
         wish = ["--target", "hardness>300", "--min-elements", 3, "-n", 2]
         assert "hardness" in succeeds("design", *wish)
+        assert asked[0] is None
+        assert asked[1].target_names == ("hardness",)  # which the default spec has not
 
 
 def test_train_says_how_good_the_model_is_on_alloys_held_out(table, tmp_path):
@@ -178,9 +188,7 @@ class TestQuestions:
 
             screen = design
 
-        monkeypatch.setattr(
-            DisentangledVAE, "default", classmethod(lambda cls: Stub()), raising=False
-        )
+        monkeypatch.setattr(DisentangledVAE, "default", classmethod(lambda cls, spec=None: Stub()))
         return asked
 
     @pytest.mark.parametrize(
@@ -199,7 +207,7 @@ class TestQuestions:
 
     def test_no_condition_asks_for_none(self, asked):
         succeeds("predict", "CoNi")
-        assert "conditions" not in asked
+        assert asked["conditions"] is None
 
     def test_a_condition_given_twice_or_without_a_name(self, asked):
         twice = fails("predict", "CoNi", "--condition", "a=1", "--condition", "a=2", code=2)

@@ -17,6 +17,7 @@ EXCEPTIONS = {
     "TorchSettingsError": RuntimeError,
     "TrainingDivergedError": RuntimeError,
     "ConstraintError": ValueError,
+    "EngineError": RuntimeError,
     "OutputError": OSError,
     "MissingFileError": FileNotFoundError,
     "MissingExtraError": ImportError,

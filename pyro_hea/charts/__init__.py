@@ -1,6 +1,8 @@
 """Manifolds learnt by a mixture of charts, and inverse problems on them."""
 
 from pyro_hea.charts.atlas import Atlas
-from pyro_hea.charts.descent import Descent, misfit
+from pyro_hea.charts.descent import Descent
+from pyro_hea.charts.objectives import misfit
+from pyro_hea.charts.toys import Toy, toy
 
-__all__ = ["Atlas", "Descent", "misfit"]
+__all__ = ["Atlas", "Descent", "Toy", "misfit", "toy"]

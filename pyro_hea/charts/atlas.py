@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from pyro_hea.charts.archive import SavedAtlas, load_atlas, save_atlas
-from pyro_hea.charts.descent import Descent, Objective, descend
+from pyro_hea.charts.descent import Descent, descend
 from pyro_hea.charts.fitting import AtlasRun
 from pyro_hea.charts.inverse import posterior_draws
+from pyro_hea.charts.objectives import Objective
 from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor
+from pyro_hea.charts.projection import project
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, NotFittedError
 from pyro_hea.spec import AtlasSpec
@@ -182,7 +184,10 @@ class Atlas:
             return np.asarray(self.model.decode(torch.tensor(values))[chart])
 
     def project(self, points: Points) -> NDArray[np.float64] | pd.DataFrame:
-        """The nearest points of the manifold, by the chart most responsible for each, (N, n)."""
+        """Points of the manifold near those given, by the chart most responsible for each, (N, n).
+
+        What is projected twice is where it was after the first time.
+        """
         return self._given(self._projected(self._tensor(points)), points, self.columns)
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float64] | pd.DataFrame:
@@ -392,12 +397,7 @@ class Atlas:
 
     @torch.no_grad()
     def _projected(self, points: Tensor) -> Tensor:
-        parts = []
-        for x in points.split(_CHUNK):
-            there = self.model.encoded(x)
-            chart = there.log_weights.argmax(0)
-            parts.append(self.model.decode(there.z)[chart, torch.arange(len(x))])
-        return torch.cat(parts)
+        return torch.cat([project(self.model, x) for x in points.split(_CHUNK)])
 
     def _given(self, values: Tensor, like: Any, names: Sequence[str]) -> Any:
         return as_given(values, like, names)

@@ -8,35 +8,41 @@ rule, so that the objective never rises.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.errors import ConstraintError, DataError
+from pyro_hea.charts.objectives import Objective, evaluated, gradient
+from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from pyro_hea.program.charts import AtlasModel
-
-Objective: TypeAlias = Callable[[Tensor], Tensor]
-"""From points (M, n) to one value each, (M,), by torch operations that have a gradient."""
 
 _RESPONSIBLE = 1e-6
 """Responsibility above which a chart takes part in a step."""
 
-_HALVINGS = 20
+_HALVINGS = 40
+"""Of a step, after which a point stays where it is."""
 
 _SUFFICIENT = 1e-4
 """Share of the decrease that the gradient promises which a step has to make (Armijo)."""
 
 _GROWTH = 1.5
+
+_TO_THE_BORDER = 0.9
+"""Share of the way to the border of a constraint that one step goes at most."""
+
+_TURN = 0.1
+"""Most that a direction along a border is turned inwards, as a share of what led out."""
 
 _ROUNDING = 1e-12
 
@@ -79,97 +85,16 @@ class Descent:
         return plots.descent_values(self.trail, ax)
 
 
-def misfit(operator: Callable[[Tensor], Tensor] | ArrayLike, data: ArrayLike) -> Objective:
-    """The data term ‖A(x) − b‖² of an inverse problem, as an objective.
-
-    Parameters
-    ----------
-    operator : matrix of shape (m, n), or callable
-        A. A callable takes points (M, n) and gives (M, m).
-    data : array of shape (m,)
-        b.
-
-    Examples
-    --------
-    >>> objective = misfit([[1.0, 0.0]], [2.0])
-    >>> objective(torch.tensor([[0.5, 3.0]]))
-    tensor([2.2500])
-    """
-    measured = torch.as_tensor(data, dtype=torch.float64)
-    apply = operator if callable(operator) else _linear(operator)
-
-    def objective(points: Tensor) -> Tensor:
-        return (apply(points) - measured.to(points)).square().sum(-1)
-
-    return objective
-
-
-def _linear(matrix: ArrayLike) -> Callable[[Tensor], Tensor]:
-    rows = torch.as_tensor(matrix, dtype=torch.float64)
-
-    def apply(points: Tensor) -> Tensor:
-        return points @ rows.to(points).mT
-
-    return apply
-
-
-def evaluated(objective: Objective, points: Tensor) -> Tensor:
-    """The objective at points (M, n), checked, (M,).
-
-    Raises
-    ------
-    DataError
-        For a result that is no tensor of one finite value for each point.
-    """
-    values = objective(points)
-    if not isinstance(values, Tensor) or values.shape != (len(points),):
-        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise DataError(
-            f"the objective gives {got} for {len(points)} points; it has to give a tensor of shape "
-            f"({len(points)},), one value for each"
-        )
-    bad = (~values.isfinite()).nonzero()[:, 0]
-    if len(bad):
-        raise DataError(
-            f"the objective is not finite at {len(bad)} of {len(points)} points, the first "
-            f"{points[bad[0]].detach().numpy().round(4).tolist()}"
-        )
-    return values
-
-
-def gradient(objective: Objective, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (M,) and gradients (M, n) of an objective.
-
-    Raises
-    ------
-    DataError
-        For an objective that is not finite or not differentiable.
-    """
-    at = points.detach().requires_grad_()
-    with torch.enable_grad():
-        values = evaluated(objective, at)
-        if not values.requires_grad:
-            raise DataError(
-                "the objective is not differentiable: its result has no gradient. Use torch "
-                "operations on the points alone, without detach, item or numpy"
-            )
-        (slope,) = torch.autograd.grad(values.sum(), at)
-    if not slope.isfinite().all():
-        row = int((~slope.isfinite()).any(1).nonzero()[0])
-        raise DataError(
-            "the gradient of the objective is not finite at "
-            f"{points[row].detach().numpy().round(4).tolist()}"
-        )
-    return values.detach(), slope
-
-
 def jacobian(model: AtlasModel, z: Tensor) -> Tensor:
     """J of each decoder at coordinates (K, M, d), (K, M, n, d)."""
     columns = []
-    for axis in range(z.shape[-1]):
-        tangent = torch.zeros_like(z)
-        tangent[..., axis] = 1.0
-        columns.append(torch.func.jvp(model.decode, (z,), (tangent,))[1])
+    with warnings.catch_warnings():
+        # torch, on its first derivative of this kind, of a function of its own
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for axis in range(z.shape[-1]):
+            tangent = torch.zeros_like(z)
+            tangent[..., axis] = 1.0
+            columns.append(torch.func.jvp(model.decode, (z,), (tangent,))[1])
     return torch.stack(columns, -1)
 
 
@@ -201,7 +126,6 @@ def descend(
     DataError, ConstraintError
     """
     x = start
-    rows = len(x)
     for number, constraint in enumerate(constraints):
         broken = (evaluated(constraint, x) > 0).nonzero()[:, 0]
         if len(broken):
@@ -211,61 +135,82 @@ def descend(
             )
     values, _ = gradient(objective, x)
     path = [(x, values, model.encoded(x).log_weights.argmax(0))]
-    size = x.new_ones(rows)
+    size = x.new_ones(len(x))
+    moving = torch.arange(len(x))
     for _ in range(steps):
-        gamma = model.encoded(x).log_weights.softmax(0)
-        used = gamma > _RESPONSIBLE
-        z = model.encode(x)
-        here = torch.where(used[..., None], model.decode(z), x)
-        _, slope = gradient(objective, here.flatten(0, 1))
-        j = jacobian(model, z)
-        j = torch.where(used[..., None, None], j, torch.eye(*j.shape[-2:], dtype=j.dtype))
-        pulled = (j.mT @ slope.view_as(here).unsqueeze(-1)).squeeze(-1)
-        metric = j.mT @ j
-        g = torch.linalg.solve(metric, pulled.unsqueeze(-1)).squeeze(-1)
-        for constraint in constraints:
-            g = _along(constraint, x, here, j, metric, g)
-        direction = (j @ g.unsqueeze(-1)).squeeze(-1)  # (K, M, n)
-        promise = (gamma * (pulled * g).sum(-1)).sum(0)
-        size, x, values, moved = _searched(
-            model,
-            objective,
-            constraints,
-            floor,
-            (x, values),
-            (gamma, used, direction, promise),
-            size,
+        x, values = x.clone(), values.clone()
+        way = _way(model, objective, constraints, x[moving], size[moving])
+        found = _searched(
+            model, objective, constraints, floor, x[moving], values[moving], way, size[moving]
         )
-        path.append((x, values, model.encoded(x).log_weights.argmax(0)))
-        if not moved:
+        x[moving], values[moving], size[moving], moved = found
+        moving = moving[moved]
+        if not len(moving):
             break
+        path.append((x, values, model.encoded(x).log_weights.argmax(0)))
     return path
 
 
-def _along(
-    constraint: Objective, x: Tensor, here: Tensor, j: Tensor, metric: Tensor, g: Tensor
+class _Way(NamedTuple):
+    """Where points (M, n) may go in each chart.
+
+    `gamma` (K, M) is the responsibility, 0 for charts that take no part; `direction` (K, M, n) is
+    the gradient on the manifold; `promise` (M,) is how fast the objective falls along it.
+    """
+
+    gamma: Tensor
+    direction: Tensor
+    promise: Tensor
+
+
+def _way(
+    model: AtlasModel,
+    objective: Objective,
+    constraints: Sequence[Objective],
+    x: Tensor,
+    size: Tensor,
+) -> _Way:
+    there = model.encoded(x)
+    gamma = there.log_weights.softmax(0)
+    gamma = torch.where(gamma > _RESPONSIBLE, gamma, 0.0)
+    gamma = gamma / gamma.sum(0)
+    used = gamma > 0
+    here = torch.where(used[..., None], model.decode(there.z), x)
+    j = jacobian(model, there.z)
+    j = torch.where(used[..., None, None], j, torch.eye(*j.shape[-2:], dtype=j.dtype))
+    metric = j.mT @ j
+
+    def on_chart(function: Objective) -> tuple[Tensor, Tensor, Tensor]:
+        """Values (K, M), the gradient in coordinates, and on the manifold, (K, M, d)."""
+        value, slope = gradient(function, here.flatten(0, 1))
+        pulled = (j.mT @ slope.view_as(here).unsqueeze(-1)).squeeze(-1)
+        g = torch.linalg.solve(metric, pulled.unsqueeze(-1)).squeeze(-1)
+        return value.view_as(gamma), pulled, g
+
+    _, pulled, g = on_chart(objective)
+    for constraint in constraints:
+        value, across, normal = on_chart(constraint)
+        g = _inside(value, pulled, g, across, normal, size)
+    direction = (j @ g.unsqueeze(-1)).squeeze(-1)
+    return _Way(gamma, direction, (gamma * (pulled * g).sum(-1)).sum(0))
+
+
+def _inside(
+    value: Tensor, pulled: Tensor, g: Tensor, across: Tensor, normal: Tensor, size: Tensor
 ) -> Tensor:
-    """A descent direction without the part that leads out of a constraint at its border."""
-    value, slope = gradient(constraint, here.flatten(0, 1))
-    pulled = (j.mT @ slope.view_as(here).unsqueeze(-1)).squeeze(-1)
-    normal = torch.linalg.solve(metric, pulled.unsqueeze(-1)).squeeze(-1)
-    steep = (pulled * normal).sum(-1).clamp_min(_ROUNDING)
-    out = -(pulled * g).sum(-1)  # how fast it rises along -g
-    near = value.view(g.shape[:-1]) > -_BORDER * steep.sqrt()
-    share = torch.where(near & (out > 0), out / steep * (1 + _INWARD), 0.0)
+    """A direction without the part that leads over the border of a constraint in one step.
+
+    `value` of the constraint and the gradients of objective (`pulled`, `g`) and constraint
+    (`across`, `normal`), in coordinates and on the manifold, are of each chart.
+    """
+    steep = (across * normal).sum(-1).clamp_min(_ROUNDING)
+    rising = -(across * g).sum(-1)  # the constraint, along -g
+    over = (rising + _TO_THE_BORDER * value.clamp_max(0.0) / size).clamp_min(0.0)
+    falling = (pulled * g).sum(-1) - over * rising / steep  # what is left of the objective
+    # The border may be curved: half of that goes into a turn inwards.
+    turn = falling.clamp_min(0.0) * steep / (2 * rising.abs() + _ROUNDING)
+    share = torch.where(over > 0, over + turn.minimum(_TURN * over), 0.0) / steep
     return g + share.unsqueeze(-1) * normal
-
-
-_BORDER = 1e-2
-"""Distance from the border of a constraint, in the unit of the points, where it is followed."""
-
-_INWARD = 1e-2
-"""How much a direction along a border turns inwards, since the border may be curved."""
-
-
-def _log_weight(model: AtlasModel, points: Tensor) -> Tensor:
-    """The bound log Σ_k α_k exp(−L_k(x)) without noise of the guide, (M,)."""
-    return model.encoded(points).log_weights.logsumexp(0)
 
 
 def _searched(
@@ -273,35 +218,38 @@ def _searched(
     objective: Objective,
     constraints: Sequence[Objective],
     floor: float,
-    at: tuple[Tensor, Tensor],
-    step: tuple[Tensor, Tensor, Tensor, Tensor],
+    x: Tensor,
+    values: Tensor,
+    way: _Way,
     size: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """Sizes of the next step, points, values, and whether any moved: by Armijo's rule."""
-    (x, values), (gamma, used, direction, promise) = at, step
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Points, values, sizes of the next step, and which points moved: by Armijo's rule."""
     x, values, size = x.clone(), values.clone(), size.clone()
-    todo = promise > _ROUNDING
+    moved = torch.zeros(len(x), dtype=torch.bool)
     lowest = _log_weight(model, x).clamp_max(floor)
-    moved = False
     for _ in range(_HALVINGS + 1):
-        rows = todo.nonzero()[:, 0]
+        rows = (~moved & (way.promise > _ROUNDING)).nonzero()[:, 0]
         if not len(rows):
             break
-        aim = x[rows] - size[rows, None] * direction[:, rows]
+        gamma = way.gamma[:, rows, None]
+        aim = x[rows] - size[rows, None] * way.direction[:, rows]
         landed = model.decode(model.encode(aim))
-        landed = torch.where(used[:, rows, None], landed, 0.0)
-        new = (gamma[:, rows, None] * landed).sum(0)
+        new = torch.where(gamma > 0, gamma * landed, 0.0).sum(0)
         fine = new.isfinite().all(-1)
         new = torch.where(fine[:, None], new, x[rows])
         there = evaluated(objective, new)
-        enough = there <= values[rows] - _SUFFICIENT * size[rows] * promise[rows]
-        fine &= enough & (_log_weight(model, new) >= lowest[rows])
+        least = _SUFFICIENT * size[rows] * way.promise[rows]
+        fine &= (there < values[rows]) & (there <= values[rows] - least)
+        fine &= _log_weight(model, new) >= lowest[rows]
         for constraint in constraints:
             fine &= evaluated(constraint, new) <= 0
         taken = rows[fine]
-        x[taken], values[taken] = new[fine], there[fine]
+        x[taken], values[taken], moved[taken] = new[fine], there[fine], True
         size[taken] *= _GROWTH
         size[rows[~fine]] /= 2
-        todo[taken] = False
-        moved |= bool(len(taken))
-    return size, x, values, moved
+    return x, values, size, moved
+
+
+def _log_weight(model: AtlasModel, points: Tensor) -> Tensor:
+    """The bound log Σ_k α_k exp(−L_k(x)) without noise of the guide, (M,)."""
+    return model.encoded(points).log_weights.logsumexp(0)

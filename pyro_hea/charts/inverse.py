@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyro_hea.charts.descent import evaluated, misfit
+from pyro_hea.charts.objectives import evaluated, misfit
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError
@@ -40,8 +40,8 @@ def posterior_draws(
         raise DataError(f"noise={noise} is not allowed; it is a standard deviation above 0")
     if min(draws, chains, particles) < 1:
         raise DataError("draws, chains and particles are at least 1")
+    squares = misfit(operator, data)
     measured = torch.as_tensor(data, dtype=torch.float64)
-    squares = misfit(operator, measured)
     constant = measured.numel() * (math.log(noise) + 0.5 * math.log(2 * math.pi))
 
     def log_likelihood(points: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from pyro_hea.errors import DataError, nearest
 
@@ -129,11 +130,11 @@ def _off_torus(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _off_swiss_roll(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    turn = np.linspace(*_ROLL, 4000)
-    spiral = np.c_[turn * np.cos(turn), turn * np.sin(turn)]
-    flat = [np.linalg.norm(spiral - p, axis=1).min() for p in x[:, [0, 2]]]
+    turn = np.linspace(*_ROLL, 40_000)
+    spiral = cKDTree(np.c_[turn * np.cos(turn), turn * np.sin(turn)])
+    flat = spiral.query(x[:, [0, 2]])[0]
     beyond = np.maximum(np.maximum(-x[:, 1], x[:, 1] - 21), 0.0)
-    return np.hypot(flat, beyond)
+    return np.asarray(np.hypot(flat, beyond))
 
 
 def _to_west(x: Tensor) -> Tensor:

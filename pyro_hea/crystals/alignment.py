@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pyro_hea.crystals.cells import Floats, cell_matrix, cell_parameters, wrap
 from pyro_hea.crystals.features import roles_of
@@ -135,6 +134,8 @@ def _placed(
     of_kind: Sequence[str],
 ) -> list[tuple[float, Floats]]:
     """Ways to put orbits on those of the prototype: sum of squares and coordinates (K,)."""
+    from scipy.optimize import linear_sum_assignment  # takes long to import
+
     places: dict[tuple[str, int], list[int]] = {}
     for k, place in enumerate(prototype.orbits):
         places.setdefault(place, []).append(k)

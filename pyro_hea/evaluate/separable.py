@@ -155,18 +155,25 @@ def interpolations(s: SeparableLatent, held: AlloyDataset, seed: int) -> dict[st
 
 
 def augmented(s: SeparableLatent, seed: int) -> dict[str, float]:
-    """New alloys of each cluster: in it before any is left out, and how far from known alloys."""
+    """New alloys of each cluster: in it before any is left out, and how far from known alloys.
+
+    A cluster of which none is made counts as 0.
+    """
     kept, novelty, number = [], [], 0
     for name in s.names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DesignWarning)
-            made = s.augment(name, _AUGMENTED, seed=seed)
+            try:
+                made = s.augment(name, _AUGMENTED, seed=seed)
+            except ConstraintError:
+                kept.append(0.0)
+                continue
         kept.append(made.attributes["kept_cluster"])
         novelty.append(float(made.table["novelty"].min()))
         number += len(made)
     return {
         "in their cluster": float(min(kept)),
-        "smallest novelty": float(min(novelty)),
+        "smallest novelty": float(min(novelty, default=np.nan)),
         "alloys": number,
     }
 

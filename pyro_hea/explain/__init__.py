@@ -14,7 +14,7 @@ from pyro_hea.explain.groups import correlated_groups, features_of
 from pyro_hea.explain.leak import label_leak
 from pyro_hea.explain.published import PUBLISHED_IMPORTANCE, compare_with_published
 from pyro_hea.explain.rules import FIELD_RULES, PHASE_RULES, Rules, compare_rules, distil
-from pyro_hea.explain.separable import Interpolation, SeparableLatent, separate
+from pyro_hea.explain.separable import Clusters, Interpolation, SeparableLatent, separate
 from pyro_hea.explain.traversals import Traversal, path, traverse
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "PHASE_RULES",
     "PUBLISHED_IMPORTANCE",
     "Attributions",
+    "Clusters",
     "Interpolation",
     "Rules",
     "SeparableLatent",

@@ -184,7 +184,7 @@ def _axes(points: NDArray[np.float64], names: Sequence[str], ax: Axes | None) ->
         figure = HouseFigure(figsize=(5.5, 4.2), layout="constrained")
         ax = cast("Axes", figure.add_subplot(projection="3d"))
     if dims == 2:
-        ax.set_aspect("equal")
+        ax.set_aspect("equal", adjustable="datalim")
     else:
         three = cast("Any", ax)
         three.set_box_aspect(np.ptp(points, axis=0) + 1e-9)

@@ -35,6 +35,9 @@ _PRIOR_DRAWS = 4001
 _ROWS = 65_536
 """Alloys predicted at a time, over members and combinations of parent targets."""
 
+UNSEEN_PRIOR_WEIGHT = 1.0
+"""Share of the prior in an answer, per atom of an element that no training alloy holds."""
+
 INTERVAL = 0.94
 """Probability of the reported intervals, ArviZ's default."""
 
@@ -132,18 +135,41 @@ def _predict_chunk(
     point: Mapping[str, Condition],
 ) -> pd.DataFrame:
     """Predictions of some alloys at one combination of conditions."""
-    batch = to_batch(fractions, feature_map, device=ensemble.device)
-    at = standardised(ensemble, point, len(batch), batch.features)
-    unseen_share = fractions[unseen].sum(axis=1).to_numpy()
-    answers = marginals(ensemble.model, batch.replaced(conditions=at))
+    prior_share = UNSEEN_PRIOR_WEIGHT * fractions[unseen].sum(axis=1).to_numpy()
+    answers = head_marginals(ensemble, fractions, feature_map, point)
     targets = ensemble.spec.targets
-    return prediction_table(targets, answers, unseen_share, interval, fractions.index)
+    return prediction_table(targets, answers, prior_share, interval, fractions.index)
+
+
+def head_marginals(
+    ensemble: Ensemble,
+    fractions: pd.DataFrame,
+    feature_map: FeatureMap | None = None,
+    point: Mapping[str, Condition] | None = None,
+) -> dict[str, Marginal]:
+    """What the heads say of alloys of any elements, with nothing of the prior mixed in.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    fractions : DataFrame, shape (N, E)
+        Atomic fractions by element.
+    feature_map : FeatureMap, optional
+        Of these elements.
+    point : mapping, optional
+        Value of each condition.
+    """
+    columns = ensemble.spec.features.columns
+    feature_map = feature_map or FeatureMap(columns, ensemble.tables, list(fractions.columns))
+    batch = to_batch(fractions, feature_map, device=ensemble.device)
+    at = standardised(ensemble, point or {}, len(batch), batch.features)
+    return marginals(ensemble.model, batch.replaced(conditions=at))
 
 
 def prediction_table(
     targets: Sequence[Target],
     answers: Mapping[str, Marginal],
-    unseen_share: Floats,
+    prior_share: Floats,
     interval: float,
     index: pd.Index,
 ) -> pd.DataFrame:
@@ -153,7 +179,7 @@ def prediction_table(
     ----------
     targets : sequence of Target
     answers : mapping of target to Marginal
-    unseen_share : ndarray, shape (N,)
+    prior_share : ndarray, shape (N,)
         Share of the prior in each answer.
     interval : float
     index : Index
@@ -162,21 +188,21 @@ def prediction_table(
     for target in targets:
         marginal = answers[target.name]
         if isinstance(target, Binary):
-            values = _predict_binary(target, marginal, unseen_share, interval)
+            values = _predict_binary(target, marginal, prior_share, interval)
         elif isinstance(target, Continuous):
-            values = _predict_continuous(marginal, unseen_share, interval)
+            values = _predict_continuous(marginal, prior_share, interval)
         else:
-            values = _predict_classes(target.classes, marginal, unseen_share)
+            values = _predict_classes(target.classes, marginal, prior_share)
         columns |= {f"{target.name}{suffix}": column for suffix, column in values.items()}
     return pd.DataFrame(columns, index)
 
 
 def _predict_binary(
-    target: Binary, marginal: Marginal, unseen_share: Floats, interval: float
+    target: Binary, marginal: Marginal, prior_share: Floats, interval: float
 ) -> dict[str, Any]:
     members = marginal.probabilities()[..., 1].double().cpu().numpy()
     prior = target.prior.distribution().probs if isinstance(target.prior, Prior) else 0.5
-    mean, sd = _mix_with_prior(members.mean(0), members.std(0), unseen_share, float(prior))
+    mean, sd = _mix_with_prior(members.mean(0), members.std(0), prior_share, float(prior))
     low, high = beta_interval(mean, sd, interval)
     aleatoric = np.sqrt(np.maximum(mean * (1 - mean) - sd**2, 0.0))
     return {
@@ -190,32 +216,30 @@ def _predict_binary(
 
 
 def _predict_classes(
-    classes: tuple[str, ...], marginal: Marginal, unseen_share: Floats
+    classes: tuple[str, ...], marginal: Marginal, prior_share: Floats
 ) -> dict[str, Any]:
     site = cast("CategoricalSite | OrdinalSite", marginal.site)
     members = marginal.probabilities().double().cpu().numpy()
     prior = site.prior_logits.exp().double().cpu().numpy()
-    share = unseen_share[:, None]
+    share = prior_share[:, None]
     probabilities = (1 - share) * members.mean(0) + share * prior
     likeliest = np.array(classes)[probabilities.argmax(1)]
     each = zip(classes, probabilities.T, strict=True)
     return {"": likeliest} | {f"[{name}]": column for name, column in each}
 
 
-def _predict_continuous(
-    marginal: Marginal, unseen_share: Floats, interval: float
-) -> dict[str, Any]:
+def _predict_continuous(marginal: Marginal, prior_share: Floats, interval: float) -> dict[str, Any]:
     site = cast("ContinuousSite", marginal.site)
     means, variances = (m.double().cpu().numpy() for m in marginal.moments())
     tails = ((1 - interval) / 2, 1 - (1 - interval) / 2)
     low, high = marginal.quantiles(tails).double().cpu().numpy()
     with seeded(0):
         prior = site.prior(None, {}).sample(torch.Size([_PRIOR_DRAWS])).double().cpu().numpy()
-    mean = (1 - unseen_share) * means.mean(0) + unseen_share * prior.mean()
+    mean = (1 - prior_share) * means.mean(0) + prior_share * prior.mean()
     epistemic = means.std(0)
-    second = (1 - unseen_share) * (variances + means**2).mean(0) + unseen_share * (prior**2).mean()
+    second = (1 - prior_share) * (variances + means**2).mean(0) + prior_share * (prior**2).mean()
     sd = np.sqrt(np.maximum(second - mean**2, 0.0))
-    unseen = unseen_share > 0  # quantiles are not mixed: the wider interval holds
+    unseen = prior_share > 0  # quantiles are not mixed: the wider interval holds
     low = np.where(unseen, np.minimum(low, np.quantile(prior, tails[0])), low)
     high = np.where(unseen, np.maximum(high, np.quantile(prior, tails[1])), high)
     scatter = marginal.within_conditions().moments()[1].double().cpu().numpy()

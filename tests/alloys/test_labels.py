@@ -60,6 +60,7 @@ def read(tmp_path):
     [
         (SINGLE, (0, 1.0, True, "1", "0.0", NAN, None), (0, 1, 1, 1, 0, NAN, NAN)),
         (PHASE, ("fcc", "several", NAN, " bcc "), (0, 3, NAN, 1)),
+        (PHASE, ("Fcc", "SEVERAL", NAN, " BCC "), (0, 3, NAN, 1)),
         (RATING, ("1", 2, 3.0, "2.0", NAN), (0, 1, 2, 1, NAN)),
         (HARDNESS, (420, "510.5", NAN, 1e-3), (420, 510.5, NAN, 1e-3)),
         (MISFIT, (-1.5, 0, "3", NAN), (-1.5, 0, 3, NAN)),
@@ -77,8 +78,8 @@ def test_labels_become_numbers(target, given, expected):
         (SINGLE, "yes", "label 'yes' of 'single_phase' is not allowed. Allowed: 0, 1"),
         (
             PHASE,
-            "Fcc",
-            "label 'Fcc' of 'phase' is not allowed. Did you mean 'fcc'? "
+            "fccc",
+            "label 'fccc' of 'phase' is not allowed. Did you mean 'fcc'? "
             "Allowed: fcc, bcc, hcp, several",
         ),
         (RATING, 4, "label 4 of 'rating' is not allowed. Allowed: 1, 2, 3"),

@@ -380,7 +380,7 @@ class TestDesignPosterior:
             assert abs((of_draws > mean).mean() - share) < 4 * error, name
         # What is tested is not the prior.
         size, wished = (features_of(x, judged)["atomic_size_difference"] for x in (alloys, drawn))
-        assert wished.mean() - np.average(size, weights=prior) > 8 * wished.std() / np.sqrt(n)
+        assert wished.mean() - np.average(size, weights=prior) > 5 * wished.std() / np.sqrt(n)
 
     def test_distinct_alloys_are_drawn_in_proportion_to_all_their_weight(self):
         # Alloy 0 stands thrice; with 1 and 2 the weights are 3 × 1, 2 and 5 of 10; 3 is impossible.

@@ -63,6 +63,9 @@ def figures(designs, predictions):
         **benchmarks(),
         **declarations(),
         **designed(),
+        **of_charts(),
+        **of_disorder(),
+        **of_separation(designs),
     }
 
 
@@ -91,6 +94,66 @@ def designed():
         "design_trail": plots.design_trail(trail.assign(Ni=1 - trail["Al"]), ["Al", "Ni"]).figure,
         "design_chains, ranks": plots.design_chains(chains, 1, "z1").figure,
         "design_chains, trace": plots.design_chains(chains, kind="trace").figure,
+    }
+
+
+def of_charts():
+    """Figures of an atlas over a curve, and of descents on it."""
+    angle = np.linspace(0, 2 * np.pi, 40)
+    points = np.stack([np.cos(angle), np.sin(angle)], 1)
+    names = ["hardness (HV)", "density (g/cm³)"]
+    shares = np.stack([(1 + np.cos(angle)) / 2, (1 - np.cos(angle)) / 2], 1)
+    trail = pd.DataFrame(points[:8], columns=names).assign(
+        start=[0, 1] * 4, step=np.arange(8) // 2, value=np.linspace(2, 1, 8)
+    )
+    return {
+        "atlas_charts": plots.atlas_charts(points, shares, names).figure,
+        "atlas_responsibilities": plots.atlas_responsibilities(points, shares, names)[0].figure,
+        "descent_trail": plots.descent_trail(trail, points, names).figure,
+        "descent_values": plots.descent_values(trail).figure,
+    }
+
+
+def of_disorder():
+    """Figures of a partition function against temperature."""
+    t = np.array([300.0, 600, 900, 1200])
+    columns = {"ln_Z": 50 + 1000 / t, "heat_capacity": 300 / t, "E_eff": 1.6 + t / 1e4}
+    table = pd.DataFrame({"temperature_K": t, **columns, "mean": 1.75})
+    for name in columns:
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.1, table[name] + 0.1
+    table = table.assign(trusted=[False, True, True, True], ln_Z_second_sd=0.05)
+    table["ln_Z_second"] = table["ln_Z"] + 0.05
+    table.attrs["units"] = {"heat_capacity": "k/site"}
+    pairs = {"Co-Cr": -0.1, "Co-Ni": 0.05, "Cr-Ni": -0.2, "Cr-Cr": 0.3}
+    order = pd.DataFrame(
+        [
+            {"temperature_K": k, "shell": 1, "distance": 2.5, "pair": pair, "alpha": a * 300 / k}
+            for k in t
+            for pair, a in pairs.items()
+        ]
+    )
+    order = order.assign(alpha_low=order["alpha"] - 0.02, alpha_high=order["alpha"] + 0.02)
+    factors = pd.DataFrame({"factor": ["count of Cr", "pairs Cr-Cr"], "where": "shell 1"})
+    factors = factors.assign(share=[0.8, 0.1], alone=[0.8, 0.4], effect=[-0.08, 0.01])
+    return {
+        "thermodynamics": plots.thermodynamics(table).figure,
+        "formation_energy": plots.formation_energy(table).figure,
+        "short_range_order": plots.short_range_order(order).figure,
+        "energy_factors": plots.energy_factors(factors).figure,
+        "two_estimates": plots.two_estimates(table).figure,
+    }
+
+
+def of_separation(designs):
+    """Figures of clusters that were separated, of an edit, and of a walk."""
+    rng = np.random.default_rng(6)
+    clusters = np.array(["fcc", "bcc", "none"])[np.arange(24) % 3]
+    before = pd.DataFrame(rng.normal(size=(24, 5)))
+    walk = designs.head(5).set_axis(np.linspace(0, 1, 5))
+    return {
+        "separation_panels": plots.separation_panels(before, 2 * before, clusters)[0].figure,
+        "edit_bars": plots.edit_bars(designs.head(2), list(designs.columns)).figure,
+        "interpolation_strips": plots.interpolation_strips(walk, clusters[:5]).figure,
     }
 
 

@@ -286,8 +286,8 @@ def test_no_layer_scales_without_bound():
 
 
 def permuted_flow(layers: int = 3) -> CouplingFlow:
-    flow = CouplingFlow(K, D, 0, hidden=5, layers=layers, bins=4, permuted=True)
-    return random_(flow, scale=0.5)
+    how = {"permuted": range(layers), "normalised": True}
+    return random_(CouplingFlow(K, D, 0, hidden=5, layers=layers, bins=4, **how), scale=0.5)
 
 
 def test_a_permuted_flow_is_undone_and_has_the_log_det_of_autograd():
@@ -306,7 +306,8 @@ def test_a_permuted_flow_is_undone_and_has_the_log_det_of_autograd():
 def test_a_permuted_flow_starts_by_standardising_each_coordinate():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        flow = CouplingFlow(1, D, 0, hidden=5, layers=4, bins=1, permuted=True).double()
+        how = {"permuted": range(4), "normalised": True}
+        flow = CouplingFlow(1, D, 0, hidden=5, layers=4, bins=1, **how).double()
     x = 3 * normal(1, 500, D) @ normal(D, D, seed=4) + 7
     flow.initialise(x)
     y = flow(x[..., :0])(x)

@@ -6,6 +6,7 @@ number of seeds, and gives an `ProtocolResult` that writes itself as JSON, Markd
 
 from pyro_hea.evaluate.benchmark.ablations import ablation
 from pyro_hea.evaluate.benchmark.campaigns import campaign, rediscovery
+from pyro_hea.evaluate.benchmark.charts import charts
 from pyro_hea.evaluate.benchmark.comparisons import budget, grouped, published, random
 from pyro_hea.evaluate.benchmark.crystals import crystals
 from pyro_hea.evaluate.benchmark.designs import design
@@ -16,6 +17,7 @@ from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
 from pyro_hea.evaluate.benchmark.separable import separable
 from pyro_hea.evaluate.benchmark.timing import speed
+from pyro_hea.evaluate.benchmark.unseen import unseen
 
 __all__ = [
     "ProtocolResult",
@@ -23,6 +25,7 @@ __all__ = [
     "budget",
     "calibration",
     "campaign",
+    "charts",
     "crystals",
     "design",
     "disentanglement",
@@ -34,4 +37,5 @@ __all__ = [
     "rediscovery",
     "separable",
     "speed",
+    "unseen",
 ]

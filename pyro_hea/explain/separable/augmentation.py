@@ -44,7 +44,7 @@ def augment(
     """See `SeparableLatent.augment`."""
     check_count(n, seed)
     own = separable.trained.take(np.flatnonzero(separable.codes == cluster))
-    wishes = likely_wishes(separable.ensemble, own.fractions, separable.clusters.target, cluster)
+    wishes = likely_wishes(separable.ensemble, own.fractions, separable.clusters, cluster)
     if not any(isinstance(c, Novel) for c in constraints):
         constraints = [*constraints, Novel(NEW)]
     problem = Problem.of(separable.ensemble, wishes, constraints, step=STEP, minimum=MINIMUM)
@@ -59,7 +59,7 @@ def augment(
     u = torch.where(anew, near, u)
     y = dict(first.y)
     if (target := separable.clusters.target) is not None:
-        y[target] = torch.full_like(y[target], float(cluster))
+        y[target] = torch.full_like(y[target], separable.target_value(cluster))
     made = separable.latent.decode(separable.w(u), y)
     alloys, possible = round_compositions(made, problem.region, STEP, MINIMUM)
     inside = separable.clusters_of(alloys) == cluster

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import AlloyDataset
+from pyro_hea.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.errors import DataError, listing, nearest
 from pyro_hea.explain.factors import FAMILIES
 from pyro_hea.posterior import predict
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyro_hea.posterior import Ensemble
 
     Codes: TypeAlias = NDArray[np.int64]
+    Key: TypeAlias = tuple[tuple[str, int], ...]
     Rule: TypeAlias = Callable[[pd.DataFrame], "pd.Series[bool] | NDArray[np.bool_]"]
 
 SMALLEST = 10
@@ -46,15 +47,18 @@ class Clusters:
     rule : callable or None
         From fractions (N, E) to positions in `names`, `UNKNOWN_CLUSTER` for an alloy in none.
         None where no composition tells the cluster: for a column, and for lists of alloys.
-    given : Series or None
-        Positions by formula, where there is no rule.
+    given : mapping or None
+        Positions by composition, where there is no rule.
+    values : tuple
+        Of a target: the label of each cluster.
     """
 
     names: tuple[str, ...]
     about: str
     target: str | None = None
     rule: Callable[[pd.DataFrame], Codes] | None = None
-    given: pd.Series | None = None
+    given: Mapping[Key, int] | None = None
+    values: tuple[str | int, ...] = ()
 
     def position(self, name: str) -> int:
         """Position of a cluster.
@@ -81,12 +85,13 @@ class Clusters:
             if not isinstance(alloys, AlloyDataset):
                 return np.full(len(fractions), UNKNOWN_CLUSTER)
             labels = alloys.labels.get(self.target, pd.Series(np.nan, fractions.index))
-            return _positions(labels, self.names)
+            place: dict[object, int] = {value: i for i, value in enumerate(self.values)}
+            return np.array([place.get(label, UNKNOWN_CLUSTER) for label in labels], np.int64)
         if self.rule is not None:
             return self.rule(fractions)
-        assert self.given is not None
-        found = self.given.reindex(fractions.index).fillna(UNKNOWN_CLUSTER)
-        return found.to_numpy().astype(np.int64)
+        given = self.given or {}
+        keys = composition_keys(fractions)
+        return np.array([given.get(key, UNKNOWN_CLUSTER) for key in keys], np.int64)
 
     def only(self, names: Sequence[str]) -> Clusters:
         """Some of the clusters; alloys of the others are in none.
@@ -107,7 +112,8 @@ class Clusters:
             self.about,
             self.target,
             None if rule is None else lambda fractions: new[rule(fractions)],
-            None if given is None else given.map(lambda code: new[code]),
+            None if given is None else {key: int(new[code]) for key, code in given.items()},
+            tuple(self.values[i] for i in kept) if self.values else (),
         )
 
     def check_sizes(self, codes: Codes) -> None:
@@ -210,10 +216,12 @@ def _of_target(name: str, ensemble: Ensemble) -> Clusters:
             f"'{name}' is a number, which has no clusters; give a mapping of rules, or a target of "
             "classes"
         )
+    names: tuple[str, ...]
+    values: tuple[str | int, ...]
     if isinstance(target, Binary):
-        names: tuple[str, ...] = (f"{name} = 0", f"{name} = 1")
+        values, names = (0, 1), (f"{name} = 0", f"{name} = 1")
     else:
-        names = tuple(target.classes)
+        values = names = tuple(target.classes)
 
     def predicted(fractions: pd.DataFrame) -> Codes:
         guess = predict(ensemble, fractions)[name]
@@ -221,7 +229,7 @@ def _of_target(name: str, ensemble: Ensemble) -> Clusters:
             return (guess.to_numpy() > 0.5).astype(np.int64)
         return np.array([names.index(str(value)) for value in guess])
 
-    return Clusters(names, f"the target '{name}'", name, predicted)
+    return Clusters(names, f"the target '{name}'", name, predicted, values=values)
 
 
 def _of_column(name: str, alloys: AlloyDataset) -> Clusters:
@@ -236,7 +244,9 @@ def _of_column(name: str, alloys: AlloyDataset) -> Clusters:
     names = tuple(sorted(one.unique()))
     if not 2 <= len(names) <= 50:
         raise DataError(f"the column '{name}' has {len(names)} values; 2 to 50 make clusters")
-    return Clusters(names, f"the column '{name}'", given=one.map(names.index))
+    keys = composition_keys(alloys.fractions.loc[one.index])
+    given = dict(zip(keys, one.map(names.index), strict=True))
+    return Clusters(names, f"the column '{name}'", given=given)
 
 
 def _from_mapping(clusters: Mapping[str, Rule | Iterable[str]]) -> Clusters:
@@ -254,11 +264,17 @@ def _from_mapping(clusters: Mapping[str, Rule | Iterable[str]]) -> Clusters:
         return Clusters(names, "rules of your own", rule=assign)
     if any(callable(rule) for rule in clusters.values()):
         raise DataError("clusters are all rules or all lists of alloys, not some of each")
-    tables = [fraction_table(list(members)).index for members in clusters.values()]  # type: ignore[arg-type]
-    every = pd.Index(sorted({f for table in tables for f in table}))
-    inside = np.stack([every.isin(table) for table in tables], 1)
-    _refuse_overlaps(inside, names, every)
-    return Clusters(names, "lists of alloys", given=pd.Series(inside.argmax(1), every))
+    formulas: dict[Key, str] = {}
+    members: list[set[Key]] = []
+    for listed in clusters.values():
+        table = fraction_table(list(listed))  # type: ignore[arg-type]
+        keys = composition_keys(table)
+        members.append(set(keys))
+        formulas = dict(zip(keys, table.index, strict=True)) | formulas
+    inside = np.array([[key in some for some in members] for key in formulas])
+    _refuse_overlaps(inside, names, pd.Index(formulas.values()))
+    given = dict(zip(formulas, inside.argmax(1).tolist(), strict=True))
+    return Clusters(names, "lists of alloys", given=given)
 
 
 def _refuse_overlaps(inside: NDArray[np.bool_], names: tuple[str, ...], formulas: pd.Index) -> None:
@@ -269,11 +285,3 @@ def _refuse_overlaps(inside: NDArray[np.bool_], names: tuple[str, ...], formulas
             f"clusters overlap: {len(twice)} alloys are in more than one, such as "
             f"'{formulas[twice[0]]}' in {both}; give rules of which one holds at most"
         )
-
-
-def _positions(labels: pd.Series, names: tuple[str, ...]) -> Codes:
-    """Positions of labels, which are classes by name, or 0 and 1."""
-    if pd.api.types.is_numeric_dtype(labels):
-        return labels.fillna(UNKNOWN_CLUSTER).to_numpy().astype(np.int64)
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place.get(v, UNKNOWN_CLUSTER) for v in labels], np.int64)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.alloys.amounts import Alloy
     from pyro_hea.design import Constraint, DesignResult, Wish
+    from pyro_hea.explain.separable.clusters import Clusters
     from pyro_hea.explain.separable.member_latent import Encoded
     from pyro_hea.explain.separable.separable import SeparableLatent
     from pyro_hea.posterior import Ensemble
@@ -74,7 +75,7 @@ def move(
     change = _change(separable, start, cluster, constraints, confidence)
     y = dict(start.y)
     if target is not None:
-        y[target] = torch.full_like(y[target], float(cluster))
+        y[target] = torch.full_like(y[target], separable.target_value(cluster))
     u, means = separable.u(start.w), separable.means
     own = int(separable.cluster_or_likeliest(start, u)[0])
     if own == cluster:
@@ -171,24 +172,22 @@ def _change(
     confidence: float,
 ) -> ClusterChange:
     ensemble = separable.ensemble
-    wishes = likely_wishes(ensemble, start.fractions, separable.clusters.target, cluster)
+    wishes = likely_wishes(ensemble, start.fractions, separable.clusters, cluster)
     problem = Problem.of(ensemble, wishes, constraints, step=STEP, minimum=MINIMUM, novelty=0.0)
     at = start.fractions.to_numpy(float)[0]
     return ClusterChange(problem, at, confidence, separable, cluster)
 
 
 def likely_wishes(
-    ensemble: Ensemble, alloys: pd.DataFrame, target: str | None, cluster: int
+    ensemble: Ensemble, alloys: pd.DataFrame, clusters: Clusters, cluster: int
 ) -> dict[str, Wish]:
     """The class that is asked of a target; without one, what most of the alloys are predicted.
 
     A number stays within their intervals.
     """
+    if clusters.target is not None:
+        return {clusters.target: clusters.values[cluster]}
     predicted = predict(ensemble, alloys)
-    if target is not None:
-        declared = ensemble.spec.target(target)
-        assert not isinstance(declared, Continuous)
-        return {target: cluster if isinstance(declared, Binary) else declared.classes[cluster]}
     wishes: dict[str, Wish] = {}
     for declared in ensemble.spec.targets:
         name = declared.name

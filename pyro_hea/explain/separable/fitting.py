@@ -60,7 +60,7 @@ def fit_separation(
     shuffled : bool
         Deal the clusters anew among the alloys, as a test: nothing is then to be learnt.
     """
-    w, cluster = encoded.w, torch.tensor(codes)
+    w, cluster = encoded.w, torch.tensor(codes, device=encoded.w.device)
     if spec.drawn:
         drawn = latent.draw(spec.drawn, seed, encoded)
         known = np.full(len(drawn), UNKNOWN_CLUSTER)
@@ -69,20 +69,20 @@ def fit_separation(
         # as many of the given alloys as of the drawn ones
         copies = max(1, round(len(drawn) / len(w)))
         w = torch.cat([w.repeat(copies, 1), drawn.w])
-        cluster = torch.cat([cluster.repeat(copies), torch.tensor(known)])
+        cluster = torch.cat([cluster.repeat(copies), torch.tensor(known, device=w.device)])
     if shuffled:
         at = torch.nonzero(cluster >= 0)[:, 0]
-        rng = np.random.default_rng(seed)
-        cluster[at] = cluster[at[torch.tensor(rng.permutation(len(at)))]]
+        order = np.random.default_rng(seed).permutation(len(at))
+        cluster[at] = cluster[at[torch.tensor(order, device=w.device)]]
     count = len(clusters.names)
     sizes = torch.bincount(cluster[cluster >= 0], minlength=count).to(w)
     of_cluster = [w[cluster == c] for c in range(count)]
     centroids = torch.stack([rows.mean(0) if len(rows) else w.mean(0) for rows in of_cluster])
     weights = (sizes + 1) / (sizes + 1).sum()
     if spec.prior is None:
-        weights, cluster = torch.ones(1), torch.full_like(cluster, UNKNOWN_CLUSTER)
+        weights, cluster = w.new_ones(1), torch.full_like(cluster, UNKNOWN_CLUSTER)
     with seeded(seed):
-        model = SeparableModel(spec, centroids, weights)
+        model = SeparableModel(spec, centroids, weights).to(w.device)
     losses = train_separation(model, w, cluster, seed)
     model.requires_grad_(False)
     return Fitted(model, losses)

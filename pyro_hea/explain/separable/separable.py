@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.dataset import AlloyDataset
+from pyro_hea.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.design.counterfactual import CONFIDENCE
 from pyro_hea.errors import DataError
 from pyro_hea.explain.separable.augmentation import augment
@@ -187,8 +187,8 @@ class SeparableLatent:
         found = found if only is None else found.only(only)
         codes = found.of(self.alloys)
         found.check_sizes(codes)
-        of = self.ensemble, self.member, found, spec, self.latent, self.alloys, self.trained
-        return _trained(*of, codes, self.seed)
+        of = self.ensemble, self.member, found, spec or self.spec, self.latent, self.alloys
+        return _trained(*of, self.trained, codes, self.seed)
 
     # Its parts.
 
@@ -224,6 +224,12 @@ class SeparableLatent:
     def is_number(self, target: str) -> bool:
         """Whether a target is a number."""
         return isinstance(self.ensemble.spec.target(target), Continuous)
+
+    def target_value(self, cluster: int) -> float:
+        """What the model encodes the class of a cluster by a target as."""
+        assert self.clusters.target is not None
+        value = self.clusters.values[cluster]
+        return float(self.ensemble.encode_value(self.clusters.target, value))
 
     def clusters_of(self, fractions: Floats) -> Codes:
         """Cluster of any compositions (N, E), (N,).
@@ -353,13 +359,14 @@ class SeparableLatent:
             Where none with a cluster is left.
         """
         table = alloys if isinstance(alloys, AlloyDataset) else as_fractions(alloys)
-        index = table.fractions.index if isinstance(table, AlloyDataset) else table.index
-        new = ~index.isin(self.trained.fractions.index)
+        fractions = table.fractions if isinstance(table, AlloyDataset) else table
+        trained = set(composition_keys(self.trained.fractions))
+        new = np.array([key not in trained for key in composition_keys(fractions)])
         codes = self.clusters.of(table)
         kept = new & (codes >= 0)
         if not kept.any():
             raise DataError(
-                f"no alloy is left to score: of {len(index)}, T was trained on {int((~new).sum())}"
+                f"no alloy is left to score: of {len(new)}, T was trained on {int((~new).sum())}"
                 f", and {int((codes < 0).sum())} are in no cluster. Give alloys that were held out"
             )
         some = table.take(kept) if isinstance(table, AlloyDataset) else table.loc[kept]

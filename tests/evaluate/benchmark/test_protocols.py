@@ -1,5 +1,6 @@
 """Each protocol on a tiny model: what is counted and shown, not how good it is."""
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -10,10 +11,19 @@ from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, load_alloys
 from pyro_hea.evaluate import Runner, benchmark
-from pyro_hea.evaluate.benchmark import ablations, campaigns, comparisons, designs, latent, ranks
+from pyro_hea.evaluate import separable as measured
+from pyro_hea.evaluate.benchmark import (
+    ablations,
+    campaigns,
+    comparisons,
+    designs,
+    latent,
+    ranks,
+)
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.measures import composition_metrics, label_from_latent
+from pyro_hea.spec import Separation
 
 _NO_TEACHER = {"teacher off": {"training": {"distillation": None}}}
 SMALL = {"hidden": [8]}
@@ -231,3 +241,29 @@ def test_every_lever_makes_another_model_that_can_be_declared():
     assert default.training.members == ablations.MEMBERS
     variants = [ablations.changed(ModelSpec(), change) for change in ablations.VARIANTS.values()]
     assert len({default, *variants}) == 1 + len(ablations.VARIANTS)
+
+
+@pytest.mark.slow
+def test_separable_latents_have_seen_and_held_out_scores_apart(runner, monkeypatch):
+    module = sys.modules[benchmark.separable.__module__]
+    original = module.measure_separable
+    quick = Separation(layers=2, hidden=8, steps=20, drawn=200)
+    monkeypatch.setattr(measured, "UNSUPERVISED", quick.model_copy(update={"prior": None}))
+    monkeypatch.setattr(Separation, "published", classmethod(lambda cls: quick))
+    monkeypatch.setattr(
+        module,
+        "measure_separable",
+        lambda *args, seed: original(*args, seed=seed, spec=quick, edits=3),
+    )
+    result = benchmark.separable(runner, 1)
+    (run,) = result.content["runs"]
+    rows = pd.DataFrame(run["clusters"]["family"]["scores"])
+    f1 = rows[(rows["measure"] == "macro F1") & (rows["classifier"] == "KNN")].set_index("latent")
+    for name, column in (("were shown", "seen"), ("F1, held-out alloys", "held_out")):
+        (table,) = [t for title, t in result.tables.items() if title.endswith(name)]
+        shown = table[table["clusters"] == "family"].set_index("latent")["KNN"]
+        for of in ("before", "supervised", "unsupervised", "published"):
+            assert shown[of].startswith(f"{f1.loc[of, column]:.3f}")
+    assert {"family", "holds Al"} == set(run["clusters"])
+    assert run["exact"]["round trip"] < 1e-5
+    assert len(result.figure.axes) == 2

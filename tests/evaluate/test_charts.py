@@ -1,0 +1,67 @@
+"""What is measured of atlases: topology of point sets that are known, and the protocol."""
+
+import numpy as np
+import pytest
+
+from pyro_hea import AtlasSpec
+from pyro_hea.charts.toys import TOYS, toy
+from pyro_hea.errors import MissingExtraError
+from pyro_hea.evaluate import Runner, benchmark, charts
+
+
+@pytest.mark.parametrize("name", [name for name in TOYS if name != "swiss_roll"])
+def test_points_of_a_toy_have_its_betti_numbers(name):
+    pytest.importorskip("gudhi")
+    known = toy(name)
+    assert charts.betti_numbers(known.points(2000), charts.PERSISTENCE) == known.betti
+
+
+def test_a_gap_and_a_hole_change_the_betti_numbers():
+    pytest.importorskip("gudhi")
+    circles = toy("circles").points(2000, noisy=False)
+    cut = circles[(circles[:, 1] < 0) | (circles[:, 0] > 0)]  # the left one has a gap
+    assert charts.betti_numbers(cut, charts.PERSISTENCE) == (2, 1)
+    sphere = toy("sphere").points(2000, noisy=False)
+    assert charts.betti_numbers(sphere[sphere[:, 2] < 0], charts.PERSISTENCE) == (1, 0, 0)
+
+
+def test_topology_needs_its_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gudhi", None)
+    with pytest.raises(MissingExtraError, match="topology"):
+        charts.betti_numbers(np.eye(3), 0.1)
+
+
+def test_arcs_share_out_all_points_evenly():
+    share = charts._in_arcs(toy("circles").points(40_000, noisy=False), np.ones(40_000))
+    np.testing.assert_allclose(share, 1 / len(share), atol=0.006)
+
+
+@pytest.mark.slow
+def test_the_protocol_measures_each_toy_once_a_seed(tmp_path, monkeypatch):
+    pytest.importorskip("gudhi")
+    shipped = AtlasSpec.shipped
+    quick = {"training": {"epochs": 2}, "overlap": {"epochs": 1}, "decoder": {"hidden": [8]}}
+    monkeypatch.setattr(AtlasSpec, "shipped", lambda name: shipped(name).with_(**quick))
+    monkeypatch.setattr(charts, "STEPS", dict.fromkeys(charts.STARTS, 3))
+    result = benchmark.charts(Runner(folder=tmp_path / "cache", progress=False), 1)
+    assert sorted(run["toy"] for run in result.content["runs"]) == sorted(TOYS)
+    table = result.tables["Atlases"]
+    assert (table["E(D(z)) - z"] <= 1e-5).all()
+    assert (table["projected twice"] <= 1e-9).all()
+    assert (table["enumerated bound"] >= table["published objective"]).all()
+    assert (table["rose"].dropna() == 0).all()
+    assert [*result.tables["One chart; no overlap phase"]["toy"]] == ["circles", "sphere", "torus"]
+    result.write(tmp_path)
+    assert (tmp_path / "charts.png").is_file()
+
+
+@pytest.mark.slow
+def test_an_atlas_of_the_circles_has_their_topology_minimum_and_posterior():
+    pytest.importorskip("gudhi")
+    found = charts.measure_toy("circles", 0)
+    assert found["betti right"]
+    assert found["within 3 sigma"] >= 0.95
+    assert found["covered"] >= 0.99
+    assert found["arrived"] == 4
+    assert found["rose"] == 0
+    assert found["posterior"]["largest difference"] < 0.03
