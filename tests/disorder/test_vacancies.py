@@ -13,7 +13,7 @@ from pyro_hea.disorder.sampling import Effort
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.symmetry import distinct_configurations
 from pyro_hea.errors import DataError, EngineError, UnknownElementError
-from pyro_hea.evaluate.disorder import TabulatedEngine, reference_case
+from pyro_hea.evaluate.enumerated import TabulatedEngine, reference_case
 
 EMT = ASEEngine("emt", relax=False)
 QUICK = Effort(steps=60, draws=128, pool=2000, chains=300, sweeps=40)
