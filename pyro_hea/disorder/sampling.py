@@ -14,7 +14,7 @@ from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
-from pyro_hea.disorder.pools import Pool, annealed_pool, generated_pool, variants
+from pyro_hea.disorder.pools import Pool, Variant, annealed_pool, generated_pool, variants
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.errors import EngineError
@@ -263,10 +263,14 @@ class _Learner:
         symmetry = []
         if self.ideal.sites > _LARGEST_SHELL:
             symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
+        return self._pool(n, symmetry)
+
+    def _pool(self, n: int, symmetry: list[Variant]) -> Pool:
         pool = generated_pool(self.vae, self.surrogate, n, symmetry)
         return Pool(*(part[: len(self.beta)] for part in vars(pool).values()))
 
     def _made(self, size: int) -> NDArray[np.int8]:
-        pool = self.pool(min(20 * size, self.effort.pool))
+        """Configurations to learn from, for which one of several equivalents will do."""
+        pool = self._pool(min(20 * size, self.effort.pool), [])
         made = pool.resample(20 * size, self.rng).reshape(-1, self.ideal.sites)
         return self.rng.permutation(made)[: 20 * size]
