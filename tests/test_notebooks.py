@@ -21,6 +21,8 @@ DAILY = re.compile(r"^.*FutureWarning:\s*ArviZ is undergoing a major refactor", 
 MEMBERS = {"02_swapping_priors.ipynb": 4}
 """Where they are not the default's: that notebook trains a model many times."""
 
+WITHOUT_A_MODEL = {"07_disorder.ipynb"}
+
 
 def read(name):
     return nbformat.read(FOLDER / name, as_version=4)
@@ -100,7 +102,7 @@ class TestCommitted:
     def test_was_executed_with_the_full_model(self, name):
         printed = [text for text in texts(read(name)) if "members, " in text]
         members = MEMBERS.get(name, ModelSpec().training.members)
-        assert printed
+        assert printed or name in WITHOUT_A_MODEL
         assert all(f"{members} members" in text for text in printed)
 
     def test_shows_figures(self, name):

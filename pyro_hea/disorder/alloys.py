@@ -189,7 +189,10 @@ def disorder_table(
     UnknownElementError
         Where the engine knows all elements of none of them.
     """
-    alloys = {str(name): row[row > 0].to_dict() for name, row in fractions.iterrows()}
+    alloys = {
+        str(name): {str(e): float(x) for e, x in row.items() if x > 0}
+        for name, row in fractions.iterrows()
+    }
     known = set(engine.elements or fractions.columns)
     rows = [name for name, alloy in alloys.items() if {*alloy} <= known]
     if not rows:

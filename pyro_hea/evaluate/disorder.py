@@ -133,19 +133,15 @@ def formation_error(name: str, temperature: float, seeds: int) -> list[dict[str,
     kt = BOLTZMANN * temperature
     exact = case.effective(np.array([temperature]))[0]
     system = System(case.sites, dict.fromkeys(case.species, 1), TabulatedEngine(case), fixed=False)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for budget in (50, 100, 140):
-        ours, paid = [], []
-        for seed in range(seeds):
-            table = _run(system, [temperature], budget, seed).table
-            ours.append(-kt * (table["ln_Z"].iloc[0] - system.ideal.entropy) - exact)
-            paid.append(table["energies"].iloc[0])
-        rows.append(
-            {"method": "inverse VAE", "energies": float(np.mean(paid)), "error": _rms(ours)}
-        )
+        found = [_run(system, [temperature], budget, seed).table for seed in range(seeds)]
+        ours = [-kt * (t["ln_Z"].iloc[0] - system.ideal.entropy) - exact for t in found]
+        paid = float(np.mean([t["energies"].iloc[0] for t in found]))
+        rows.append({"method": "inverse VAE", "energies": paid, "error": 1000 * _rms(ours)})
         random = [-kt * _random_log_z(system, budget, 1 / kt, seed) - exact for seed in range(200)]
-        rows.append({"method": "random", "energies": float(budget), "error": _rms(random)})
-    return [{**row, "error": 1000 * row["error"]} for row in rows]
+        rows.append({"method": "random", "energies": float(budget), "error": 1000 * _rms(random)})
+    return rows
 
 
 def _rms(values: Any) -> float:

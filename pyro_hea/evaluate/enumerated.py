@@ -1,4 +1,4 @@
-"""Vacancies whose formation energy is known in every surrounding, by MEAM; see `data/README.md`."""
+"""Vacancies whose formation energy is known in every surrounding; see `data/README.md`."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def disorder_tables() -> dict[str, Any]:
 
 @cache
 def reference_case(name: str) -> ReferenceCase:
-    """A case of `disorder.json`: NiCr, NiCoCr or FeAlCoCr."""
+    """A case of `disorder.json`: NiCr, CuNiPd or FeAlCoCr."""
     case = disorder_tables()["vacancies"][name]
     species, centre = tuple(case["species"]), case["centre"]
     sites, _ = shell_sites(
-        case["lattice"], case["constant"], 3, 1, matrix={centre: 1}, centre=centre
+        case["lattice"], case["constant"], case["size"], 1, matrix={centre: 1}, centre=centre
     )
     surroundings, multiplicity = distinct_configurations(sites.permutations, len(species))
     energies = np.array(case["energies_eV"])

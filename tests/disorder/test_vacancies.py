@@ -137,7 +137,7 @@ class TestLattice:
 class TestReferenceCases:
     """Every surrounding by MEAM, kept with the package."""
 
-    @pytest.mark.parametrize(("name", "distinct"), [("NiCr", 144)])
+    @pytest.mark.parametrize(("name", "distinct"), [("NiCr", 144), ("FeAlCoCr", 1996)])
     def test_effective_energies_are_those_of_the_energies(self, name, distinct):
         case = json.loads((files("pyro_hea.data") / "disorder.json").read_text())["vacancies"][name]
         assert len(case["energies_eV"]) == distinct

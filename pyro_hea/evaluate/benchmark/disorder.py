@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.evaluate import Runner
 
-BUDGETS = {"NiCr": (60, 140), "NiCoCr": (200, 1000), "FeAlCoCr": (200, 1000)}
+BUDGETS = {"NiCr": (60, 140), "CuNiPd": (200, 1000), "FeAlCoCr": (200, 1000)}
 """Energies of each reference case."""
 
 _FEW = 3
@@ -190,4 +190,4 @@ def _figure(curves: dict[str, list[dict[str, Any]]]) -> Figure:
         for part, of in curves.items()
         for row in of
     ]
-    return cast("Figure", curve_panels(pd.DataFrame(rows), logarithmic=True).figure)
+    return curve_panels(pd.DataFrame(rows), logarithmic=True).figure
