@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BUDGETS = {"NiCr": (60, 140), "CuNiPd": (200, 1000), "FeAlCoCr": (200, 1000)}
 """Energies of each reference case."""
 
+LENGTH = 16
+"""Of the lattice that is too large to add up."""
+
 _FEW = 3
 """Seeds of what is slow."""
 
@@ -41,7 +44,7 @@ def disorder(runner: Runner, seeds: int) -> ProtocolResult:
             for s in range(few)
         },
         "canonical": {"seed0": partial(measured.canonical, 1000, 0)},
-        "large": {"16": partial(measured.ising, 16, 1000, 0)},
+        "large": {"seed0": partial(measured.ising, LENGTH, 1000, 0)},
         "curves": {
             "spins": partial(measured.energy_error, 0.6, (60, 200, 700), few),
             "vacancies": partial(measured.formation_error, "NiCr", 1000.0, few),
@@ -53,7 +56,7 @@ def disorder(runner: Runner, seeds: int) -> ProtocolResult:
     spins = pd.DataFrame([row for run in found["ising"].values() for row in run])
     tables = {
         "4 × 4 Ising, ln Z": _spins(spins),
-        "16 × 16 Ising, ln Z a site": _large(found["large"]["16"]),
+        "Ising on a larger lattice, ln Z a site": _large(found["large"]["seed0"]),
         "Vacancies, errors of E_eff in meV": _vacancies(list(found["reference"].values())),
         "Beside mchammer": _canonical(found["canonical"]["seed0"]),
         "Replayed draws": _replayed(list(found["replay"].values()), spins),
@@ -87,10 +90,10 @@ def _large(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "J / kT": table["coupling"],
-            "error × 1e4": 1e4 * table["error"] / 256,
-            "half width × 1e4": 1e4 * table["half_width"] / 256,
-            "second × 1e4": 1e4 * table["second_error"] / 256,
-            "random × 1e4": 1e4 * table["random_error"] / 256,
+            "error × 1e4": 1e4 * table["error"] / LENGTH**2,
+            "half width × 1e4": 1e4 * table["half_width"] / LENGTH**2,
+            "second × 1e4": 1e4 * table["second_error"] / LENGTH**2,
+            "random × 1e4": 1e4 * table["random_error"] / LENGTH**2,
             "trusted": table["trusted"],
             "energies": table["energies"],
             "CPU seconds": table["cpu_s"],
