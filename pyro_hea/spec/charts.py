@@ -143,7 +143,7 @@ class AtlasSpec(Spec):
     >>> spec.charts, spec.dim, spec.noise
     (6, 2, 0.05)
     >>> spec.with_(overlap=None)
-    AtlasSpec().with_(charts=6, noise=0.05, overlap=None)
+    AtlasSpec().with_(charts=6, noise=0.05, training__epochs=60, overlap=None)
     """
 
     _folder: ClassVar[str] = "shipped_charts"

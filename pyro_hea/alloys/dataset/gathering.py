@@ -83,10 +83,10 @@ def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
     TableWarning
         Naming what is spelled otherwise now.
     """
-    reports = reports.reset_index(drop=True)  # reports of several tables repeat row numbers
-    values = reports["value"].copy()
+    numbered = reports.reset_index(drop=True)  # reports of several tables repeat row numbers
+    values = numbered["value"].copy()
     said = []
-    texts = reports[values.map(lambda value: isinstance(value, str)).astype(bool)]
+    texts = numbered[values.map(lambda value: isinstance(value, str)).astype(bool)]
     for target, column in texts.groupby("target", sort=False)["value"]:
         counts = column.value_counts()
         by_key: dict[str, str] = {}
@@ -99,7 +99,7 @@ def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
     if not said:
         return reports
     warn(f"classes that differ in case alone are one, {'; '.join(said)}", TableWarning)
-    return reports.assign(value=values)
+    return numbered.assign(value=values)
 
 
 def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
