@@ -33,6 +33,9 @@ _LARGEST_SHELL = 20
 _FEWEST = 20
 """Energies that a run needs at least."""
 
+_FEWEST_CHECKED = 15
+"""Energies of the second estimate, below which its spread says little."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -165,7 +168,7 @@ def run(
 ) -> Outcome:
     """Spend the budget of energies.
 
-    Two fifths are learnt from, a tenth is for the second estimate, the rest for the first.
+    Two fifths are learnt from, a tenth, or 15, is for the second estimate, the rest for the first.
 
     Raises
     ------
@@ -198,7 +201,8 @@ def run(
         return (drawn, values), result
 
     say("energies of the second estimate")
-    checked, second = paid(annealed, round(0.1 * budget))
+    most = min(max(round(0.1 * budget), _FEWEST_CHECKED), energies.left // 2)
+    checked, second = paid(annealed, most)
     say("energies of the first estimate")
     drawn, first = paid(pool, energies.left)
     return Outcome(
