@@ -1,4 +1,4 @@
-"""Build `disorder.json`: formation energies of vacancies in every surrounding, by MEAM.
+"""Build `disorder.json`: formation energies of vacancies in every surrounding.
 
 ``--check`` compares a few surroundings of each case instead of writing::
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_hea.disorder import MEAMEngine, shell_sites
+from pyro_hea.disorder import ASEEngine, MEAMEngine, shell_sites
 from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.engines import BOLTZMANN, PairEngine
@@ -35,16 +35,35 @@ DIGITS = 5
 """Of energies in eV."""
 
 CASES: dict[str, dict[str, Any]] = {
-    "NiCr": {"lattice": "fcc", "constant": 3.52, "centre": "Ni", "species": ["Ni", "Cr"]},
-    "NiCoCr": {"lattice": "fcc", "constant": 3.52, "centre": "Ni", "species": ["Ni", "Co", "Cr"]},
+    "NiCr": {
+        "lattice": "fcc",
+        "constant": 3.52,
+        "size": 3,
+        "centre": "Ni",
+        "species": ["Ni", "Cr"],
+        "potential": "meam",
+    },
+    "CuNiPd": {
+        "lattice": "fcc",
+        "constant": 3.6,
+        "size": 2,
+        "centre": "Cu",
+        "species": ["Cu", "Ni", "Pd"],
+        "potential": "emt",
+    },
     "FeAlCoCr": {
         "lattice": "bcc",
         "constant": 2.87,
+        "size": 3,
         "centre": "Fe",
         "species": ["Fe", "Al", "Co", "Cr"],
+        "potential": "meam",
     },
 }
-"""The first shell of a vacancy in a pure metal, in cells of three conventional ones an edge."""
+"""The first shell of a vacancy in a pure metal; `size` conventional cells an edge.
+
+Atoms are relaxed by MEAM, and left on the lattice by the effective medium theory of ASE.
+"""
 
 TEMPERATURES = [300.0, 600.0, 1000.0, 1400.0]
 
@@ -62,9 +81,9 @@ CANONICAL = {
 def formation_energies(case: dict[str, Any], file: str, jobs: int, most: int | None = None) -> Any:
     """Energies of the distinct surroundings in eV, in order, and how many are equal to each."""
     centre, species = case["centre"], tuple(case["species"])
-    engine = MEAMEngine()
+    engine = MEAMEngine() if case["potential"] == "meam" else ASEEngine("emt", relax=False)
     whole, vacant = shell_sites(
-        case["lattice"], case["constant"], 3, 1, matrix={centre: 1}, centre=centre
+        case["lattice"], case["constant"], case["size"], 1, matrix={centre: 1}, centre=centre
     )
     pure = Configurations(whole, (centre,), np.zeros((1, len(whole)), np.int8))
     potential = float(engine.energies(pure)[0]) / (len(whole) + len(whole.matrix))
@@ -95,7 +114,7 @@ def canonical_ensembles(seed: int = 0) -> dict[str, Any]:
     space = ClusterSpace(primitive, [1.02 * distances[1]], list(about["composition"]))
     pairs = np.array([6, 3])  # an atom
     unlike = np.array(about["unlike_pairs_eV"])
-    expansion = ClusterExpansion(space, [float(pairs @ unlike / 2), 0.0, *(-unlike / 2)])
+    expansion = ClusterExpansion(space, [float(pairs @ unlike / 2), 0.0, *(-pairs * unlike / 2)])
     sites = alloy_sites(about["lattice"], about["constant"], tuple(about["size"]), 2)
     tables = [[[0.0, u], [u, 0.0]] for u in unlike]
     rng, ours = np.random.default_rng(seed), PairEngine(tables)
@@ -116,9 +135,9 @@ def canonical_ensembles(seed: int = 0) -> dict[str, Any]:
             ensemble_data_write_interval=10 * len(atoms),
             trajectory_write_interval=10 * len(atoms),
         )
-        ensemble.run(10 * len(atoms) * 2500)
+        ensemble.run(10 * len(atoms) * 800)
         data = ensemble.data_container
-        after = 10 * len(atoms) * 500
+        after = 10 * len(atoms) * 200
         energy = data.get("potential", start=after) / len(atoms)
         order = []
         for frame in data.get("trajectory", start=after):

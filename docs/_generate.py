@@ -22,6 +22,7 @@ _PAGES = {
     "pyro_hea.crystal_vae": "The model of crystals",
     "pyro_hea.crystals": "Crystals",
     "pyro_hea.charts": "Charts of manifolds",
+    "pyro_hea.disorder": "Disorder",
     "pyro_hea.alloys.dataset": "Alloys and data sets",
     "pyro_hea.alloys.amounts": "Amounts of elements",
     "pyro_hea.alloys.composition": "Formulas and fractions",

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from pyro_hea.design.crystal_constraints import Prototypes as Prototypes
     from pyro_hea.design.crystal_constraints import ShortestDistance as ShortestDistance
     from pyro_hea.design.crystal_constraints import SpaceGroups as SpaceGroups
+    from pyro_hea.disorder import ASEEngine as ASEEngine
+    from pyro_hea.disorder import Disorder as Disorder
+    from pyro_hea.disorder import MEAMEngine as MEAMEngine
+    from pyro_hea.disorder import Vacancies as Vacancies
+    from pyro_hea.disorder import alloy_disorder as alloy_disorder
+    from pyro_hea.disorder import partition_function as partition_function
+    from pyro_hea.disorder import vacancy as vacancy
     from pyro_hea.evaluate import cross_validate as cross_validate
     from pyro_hea.spec import AtlasSpec as AtlasSpec
     from pyro_hea.spec import CrystalSpec as CrystalSpec
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "ASEEngine": "disorder",
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
     "AlloyAtlas": "charts",
@@ -55,10 +63,12 @@ _HOMES = {
     "CrystalSystems": "design.crystal_constraints",
     "CrystalVAE": "crystal_vae",
     "DisentangledVAE": "vae",
+    "Disorder": "disorder",
     "ElementBounds": "design",
     "FeatureBounds": "design",
     "ForbiddenElements": "design",
     "LargestFraction": "design",
+    "MEAMEngine": "disorder",
     "MaxAtoms": "design.crystal_constraints",
     "MaxElements": "design",
     "MinElements": "design",
@@ -68,14 +78,18 @@ _HOMES = {
     "RequiredElements": "design",
     "ShortestDistance": "design.crystal_constraints",
     "SpaceGroups": "design.crystal_constraints",
+    "Vacancies": "disorder",
+    "alloy_disorder": "disorder",
     "cross_validate": "evaluate",
     "format_formula": "alloys.composition",
     "load_alloys": "alloys.dataset",
     "load_crystals": "crystals",
     "load_element_indicators": "alloys.indicators",
     "parse_composition": "alloys.amounts",
+    "partition_function": "disorder",
     "read_alloys": "alloys.dataset",
     "read_crystals": "crystals",
+    "vacancy": "disorder",
 }
 
 __all__ = [*_HOMES]

@@ -23,6 +23,7 @@ MEMBERS = {"02_swapping_priors.ipynb": 4}
 
 CHARTS = {"06_charts.ipynb": "4 charts of 1 dimensions, of 5000 points"}
 """What notebooks without an ensemble of alloys print of their full model."""
+WITHOUT_A_MODEL = {"07_disorder.ipynb"}
 
 
 def read(name):
@@ -106,7 +107,7 @@ class TestCommitted:
             return
         printed = [text for text in texts(read(name)) if "members, " in text]
         members = MEMBERS.get(name, ModelSpec().training.members)
-        assert printed
+        assert printed or name in WITHOUT_A_MODEL
         assert all(f"{members} members" in text for text in printed)
 
     def test_shows_figures(self, name):

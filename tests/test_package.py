@@ -118,6 +118,7 @@ print(json.dumps([pyro_hea.__file__, pyro_hea.__version__, tables]))
     specs = {spec.name for spec in (repo_root / "pyro_hea" / "spec" / "shipped").glob("*.yaml")}
     assert {spec.name for spec in (home / "spec" / "shipped").iterdir()} == specs
     assert "default.yaml" in specs
-    found = {Path(table) for table in tables if table.endswith((".csv", ".csv.xz"))}
-    assert found == {home / "data" / t.name for t in (repo_root / "data").glob("*.csv*")}
+    found = {Path(table) for table in tables if table.endswith((".csv", ".csv.xz", ".json"))}
+    kept = [t for kind in ("*.csv*", "*.json") for t in (repo_root / "data").glob(kind)]
+    assert found == {home / "data" / t.name for t in kept}
     assert home / "data" / "alloys.csv" in found

@@ -1,6 +1,6 @@
 """The command line: arguments over the public API."""
 
-from pyro_hea.cli import benchmark, campaign, design, models, spec
+from pyro_hea.cli import benchmark, campaign, design, disorder, models, spec
 from pyro_hea.cli.group import main
 
-__all__ = ["benchmark", "campaign", "design", "main", "models", "spec"]
+__all__ = ["benchmark", "campaign", "design", "disorder", "main", "models", "spec"]

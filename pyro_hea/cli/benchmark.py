@@ -32,6 +32,7 @@ PROTOCOLS = {
     "separable": (5, "Latents in which clusters lie apart: scores, draws and edits, held out."),
     "unseen": (1, "Elements that no training alloy holds, left out in turn, beside baselines."),
     "charts": (5, "Manifolds whose topology and minima are known, learnt by atlases."),
+    "disorder": (20, "Partition functions of disorder beside what is exact, and a trap."),
     "rediscovery": (1, "How often designs come near alloys of element sets that were held out."),
     "campaign": (4, "Single-phase alloys found by picking, making and learning, round by round."),
     "ablation": (1, "The default model with one setting changed at a time, on inner folds."),

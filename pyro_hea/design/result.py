@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
+    from pyro_hea.disorder import Engine
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DesignResult:
@@ -200,6 +202,26 @@ class DesignResult:
             amounts = masses.div(masses.sum(axis=1), axis=0) * (button_g or 100.0)
         amounts.attrs["units"] = dict.fromkeys(amounts, unit)
         return amounts
+
+    def disorder(
+        self,
+        *,
+        engine: Engine,
+        temperatures: ArrayLike = (300, 600, 900, 1200, 1500),
+        top: int = 10,
+        **how: Any,
+    ) -> pd.DataFrame:
+        """What the atoms of the first designs do at temperatures.
+
+        See `pyro_hea.disorder.disorder_table`, which takes further arguments.
+
+        Examples
+        --------
+        ``designs.disorder(engine=MEAMEngine(), top=3, jobs=2)``
+        """
+        from pyro_hea.disorder import disorder_table
+
+        return disorder_table(self.fractions[:top], temperatures, engine=engine, **how)
 
     def plot_compositions(self, ax: Axes | None = None) -> Axes:
         """Draw what the alloys are made of, and how probable it is that all wishes hold."""

@@ -8,6 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyro_hea.disorder.alloys import AlloyDisorder as AlloyDisorder
+    from pyro_hea.disorder.alloys import alloy_disorder as alloy_disorder
+    from pyro_hea.disorder.alloys import disorder_table as disorder_table
     from pyro_hea.disorder.ase_engine import ASEEngine as ASEEngine
     from pyro_hea.disorder.configurations import Configurations as Configurations
     from pyro_hea.disorder.engines import Engine as Engine
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ASEEngine": "ase_engine",
+    "AlloyDisorder": "alloys",
     "Configurations": "configurations",
     "Disorder": "result",
     "Effort": "sampling",
@@ -39,7 +43,9 @@ _HOMES = {
     "Sites": "sites",
     "System": "partition",
     "Vacancies": "vacancies",
+    "alloy_disorder": "alloys",
     "alloy_sites": "lattices",
+    "disorder_table": "alloys",
     "distinct_configurations": "symmetry",
     "fitting_size": "lattices",
     "partition_function": "partition",

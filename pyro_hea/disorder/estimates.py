@@ -29,7 +29,7 @@ IDEAL_SHARE = 0.1
 
 _REPLICATES = 200
 
-_DRAWS_PER_CONTROL = 10
+_DRAWS_PER_CONTROL = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,9 @@ class _Draws:
         mixture, part = self.log_mixture(log_z, self.beta)
         # of expectation 1, and the surrogate's mean energy
         ratio = np.exp(part) * len(self.beta) / (1 - IDEAL_SHARE)
-        controls, known = list(ratio), [1.0] * len(ratio)
+        controls, known = [], []
+        if len(counts) >= _DRAWS_PER_CONTROL * len(ratio):
+            controls, known = list(ratio), [1.0] * len(ratio)
         if len(counts) >= _DRAWS_PER_CONTROL * 2 * len(ratio):
             for row, weights, values in zip(ratio, weighted, pool.energies, strict=True):
                 mean = weights @ values / weights.sum()
@@ -179,7 +181,10 @@ class _Draws:
         share = counts / counts.sum()
         # the known means are the pool's, which has an error too
         error = len(counts) / (pool.share.mean() * pool_weight.shape[1])
-        adjusted = share * (1 + _calibration(np.array(controls), np.array(known), share, error))
+        adjusted = share
+        if controls:
+            change = _calibration(np.array(controls), np.array(known), share, error)
+            adjusted = share * (1 + change)
         log_v = -self.beta[:, None] * self.energies - mixture
         largest = log_v.max(1, keepdims=True)
         weight = adjusted * np.exp(log_v - largest)

@@ -68,28 +68,51 @@ def fitting_size(
     >>> fitting_size({"Al": 1, "Co": 1, "Cr": 1, "Fe": 1, "Ni": 1}, "bcc")
     (3, 3, 5)
     """
+    size, cell = nearest_cell(composition, lattice, atoms)
+    share = sum(cell.values()) / sum(composition.values())
+    if any(abs(n - composition[element] * share) > 1e-6 for element, n in cell.items()):
+        raise DataError(
+            f"{dict(composition)} fits no {lattice} cell of at most {_LARGEST_CELL} atoms: the "
+            f"nearest that does is {formula_of(cell)} ({sum(cell.values())} atoms)"
+        )
+    return size
+
+
+def nearest_cell(
+    composition: Mapping[str, float], lattice: str, atoms: int = _ATOMS
+) -> tuple[tuple[int, int, int], dict[str, int]]:
+    """The cell whose atoms come nearest to a composition, and how many of each it has.
+
+    Of several that fit it is the one that is nearest to a cube of so many atoms.
+
+    Examples
+    --------
+    >>> nearest_cell({"Ni": 0.7, "Cr": 0.3}, "bcc")
+    ((3, 3, 5), {'Ni': 63, 'Cr': 27})
+    """
     basis = len(_BASES[lattice])
-    fits: list[tuple[float, tuple[int, int, int]]] = []
-    near: tuple[float, IdealSolution] | None = None
+    found = []
     for size in combinations_with_replacement(range(2, 7), 3):
         n = basis * math.prod(size)
-        if n > _LARGEST_CELL:
-            continue
-        ideal = IdealSolution.of(composition, n)
-        off = float(np.abs(ideal.counts - ideal.fractions * n).max())
-        if off < 1e-6:
+        if n <= _LARGEST_CELL:
+            ideal = IdealSolution.of(composition, n)
+            off = float(np.abs(ideal.counts - ideal.fractions * n).max())
             score = math.log(size[2] / size[0]) + abs(math.log(n / atoms))
-            fits.append((score, (size[0], size[1], size[2])))
-        elif near is None or off / n < near[0]:
-            near = off / n, ideal
-    if fits:
-        return min(fits)[1]
-    assert near is not None
-    counts = zip(near[1].species, near[1].counts, strict=True)
-    raise DataError(
-        f"{dict(composition)} fits no {lattice} cell of at most {_LARGEST_CELL} atoms: the nearest "
-        f"that does is {''.join(f'{e}{n}' for e, n in counts)} ({near[1].sites} atoms)"
-    )
+            found.append((0.0 if off < 1e-6 else off / n, score, size, ideal))
+    _, _, best, ideal = min(found, key=lambda row: row[:2])
+    counts = dict(zip(ideal.species, map(int, ideal.counts), strict=True))
+    return (best[0], best[1], best[2]), counts
+
+
+def formula_of(counts: Mapping[str, int]) -> str:
+    """Each element with its number of atoms.
+
+    Examples
+    --------
+    >>> formula_of({"Ni": 63, "Cr": 27})
+    'Ni63Cr27'
+    """
+    return "".join(f"{element}{n}" for element, n in counts.items())
 
 
 def alloy_sites(

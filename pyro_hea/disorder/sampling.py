@@ -14,7 +14,7 @@ from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
-from pyro_hea.disorder.pools import Pool, annealed_pool, generated_pool, variants
+from pyro_hea.disorder.pools import Pool, Variant, annealed_pool, generated_pool, variants
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.errors import EngineError
@@ -32,6 +32,9 @@ _LARGEST_SHELL = 20
 
 _FEWEST = 20
 """Energies that a run needs at least."""
+
+_FEWEST_CHECKED = 15
+"""Energies of the second estimate, below which its spread says little."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def run(
 ) -> Outcome:
     """Spend the budget of energies.
 
-    Two fifths are learnt from, a tenth is for the second estimate, the rest for the first.
+    Two fifths are learnt from, a tenth, or 15, is for the second estimate, the rest for the first.
 
     Raises
     ------
@@ -198,7 +201,8 @@ def run(
         return (drawn, values), result
 
     say("energies of the second estimate")
-    checked, second = paid(annealed, round(0.1 * budget))
+    most = min(max(round(0.1 * budget), _FEWEST_CHECKED), energies.left // 2)
+    checked, second = paid(annealed, most)
     say("energies of the first estimate")
     drawn, first = paid(pool, energies.left)
     return Outcome(
@@ -263,10 +267,14 @@ class _Learner:
         symmetry = []
         if self.ideal.sites > _LARGEST_SHELL:
             symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
+        return self._pool(n, symmetry)
+
+    def _pool(self, n: int, symmetry: list[Variant]) -> Pool:
         pool = generated_pool(self.vae, self.surrogate, n, symmetry)
         return Pool(*(part[: len(self.beta)] for part in vars(pool).values()))
 
     def _made(self, size: int) -> NDArray[np.int8]:
-        pool = self.pool(min(20 * size, self.effort.pool))
+        """Configurations to learn from, for which one of several equivalents will do."""
+        pool = self._pool(min(20 * size, self.effort.pool), [])
         made = pool.resample(20 * size, self.rng).reshape(-1, self.ideal.sites)
         return self.rng.permutation(made)[: 20 * size]

@@ -1,186 +1,205 @@
-"""What is measured of disorder: against exact sums, random draws, Metropolis and a known trap."""
+"""What is measured of disorder: beside exact sums, random draws, Metropolis and mchammer."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
+import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.disorder import IsingEngine, System, shell_sites, square_lattice
+from pyro_hea.disorder import PairEngine, System, alloy_sites, partition_function
 from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.engines import BOLTZMANN, log_partition_of_square_ising
-from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
-from pyro_hea.disorder.features import PairFeatures
-from pyro_hea.disorder.generators import MixtureGenerator
-from pyro_hea.disorder.pools import annealed_pool, tail_shape
-from pyro_hea.disorder.result import is_trusted
-from pyro_hea.disorder.surrogate import fit_surrogate
-from pyro_hea.disorder.symmetry import canonical, distinct_configurations
+from pyro_hea.errors import EstimateWarning
+from pyro_hea.evaluate.enumerated import TabulatedEngine, disorder_tables, reference_case
+from pyro_hea.evaluate.replay import ising_system
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.disorder.sites import Sites
+    from pyro_hea.disorder import Disorder
+
+COUPLINGS = (0.2, 0.4407, 0.6)
+"""J / kT of the Ising model; the second is the critical one."""
+
+_CHAINS = 40
+"""Of Metropolis, over which its error is taken."""
 
 
-def ising_system(length: int) -> System:
-    """Spins on a periodic square lattice; temperatures are in J/k."""
-    return System(square_lattice(length), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
+def _run(system: System, temperatures: Any, budget: int, seed: int) -> Disorder:
+    """A run whose warnings are counted by its column `trusted`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimateWarning)
+        return partition_function(system, temperatures, budget, seed, file=None)
 
 
-def replayed(
-    seed: int,
-    *,
-    coupling: float = 0.6,
-    rounds: int = 8,
-    draws: int = 240,
-    steps: int = 150,
-    bits: int = 3,
-) -> dict[str, Any]:
-    """A generator of 4 × 4 spins that learns by maximum likelihood from its own weighted draws.
+def ising(length: int, budget: int, seed: int) -> list[dict[str, Any]]:
+    """Error of ln Z of spins on a square lattice at each coupling, beside random draws."""
+    started = time.process_time()
+    system = ising_system(length)
+    found = _run(system, 1 / np.array(COUPLINGS), budget, seed)
+    seconds = time.process_time() - started
+    rows = []
+    for row in found.table.to_dict("records"):
+        coupling = 1 / row["temperature_K"]
+        exact = log_partition_of_square_ising(length, coupling)
+        random = _random_log_z(system, row["energies"], coupling / BOLTZMANN, seed)
+        rows.append(
+            {
+                "coupling": round(coupling, 6),
+                "seed": seed,
+                "error": row["ln_Z"] - exact,
+                "covered": bool(row["ln_Z_low"] <= exact <= row["ln_Z_high"]),
+                "half_width": (row["ln_Z_high"] - row["ln_Z_low"]) / 2,
+                "second_error": row["ln_Z_second"] - exact,
+                "random_error": random + system.ideal.entropy - exact,
+                "internal_energy": row["internal_energy"] / BOLTZMANN,
+                "effective_share": row["effective_share"],
+                "k_hat": row["k_hat"],
+                "trusted": bool(row["trusted"]),
+                "energies": int(row["energies"]),
+                "cpu_s": seconds,
+            }
+        )
+    return rows
 
-    What it never made it never learns to make: the weights of its draws look even, and their mean
-    is of the part of the configurations that it makes. Its estimate is compared, as that of a
-    `Disorder` is, with one from draws that never met it.
 
-    Returns
-    -------
-    dict
-        `error` of ln Z, `effective_share`, `k_hat`, `energies`, `second_error` and `trusted`.
+def _random_log_z(system: System, n: int, beta: float, seed: int) -> float:
+    x = system.ideal.sample(n, np.random.default_rng(seed))
+    energies = system.engine.energies(Configurations(system.sites, system.ideal.species, x))
+    low = energies.min()
+    return float(np.log(np.exp(-beta * (energies - low)).mean()) - beta * low)
+
+
+def reference(name: str, budget: int, seed: int) -> dict[str, Any]:
+    """Error of the effective formation energy of a reference case at each temperature, in eV.
+
+    Beside it as many random surroundings, none of which symmetry makes equal to another, and all
+    of which count as one energy.
     """
-    system, beta = ising_system(4), np.array([coupling / BOLTZMANN])
-    ideal, rng = system.ideal, np.random.default_rng(seed)
-
-    def energies(x: NDArray[np.int8]) -> NDArray[np.float64]:
-        return system.engine.energies(Configurations(system.sites, ideal.species, x))
-
-    with seeded(seed), unvalidated():
-        generator = MixtureGenerator(1, ideal, bits)
-        optimiser = torch.optim.Adam(generator.parameters(), lr=1e-2)
-        seen, weights = [], []
-        for _ in range(rounds):
-            x, own = _own_draws(generator, draws, energies, beta)
-            seen.append(x)
-            weights.append(own)
-            every = torch.cat(seen)[None]
-            weight = torch.cat(weights).softmax(0).float()
-            for _ in range(steps):
-                optimiser.zero_grad()
-                loss = -(weight * generator.log_prob(every)[0]).sum()
-                loss.backward()
-                optimiser.step()
-        _, final = _own_draws(generator, draws, energies, beta)
-    log_weight = final.numpy()
-    again = rng.exponential(size=(200, len(log_weight))) @ np.exp(log_weight - log_weight.max())
-    log_z = float(np.log(np.exp(log_weight).mean()))
-    share = np.exp(log_weight).sum() ** 2 / np.exp(2 * log_weight).sum() / len(log_weight)
-    empty = np.zeros((1, 2))
-    first = Estimate(
-        weight=empty,
-        log_z=np.array([log_z]),
-        moments=empty,
-        averages=empty,
-        replicates={"log_z": np.log(again)[:, None]},
-        share=np.array([share]),
-        k_hat=np.array([tail_shape(log_weight)]),
-    )
-    learnt = torch.cat(seen).numpy().astype(np.int8)
-    surrogate = fit_surrogate(PairFeatures(system.sites, ideal.species), learnt, energies(learnt))
-    pool = annealed_pool(surrogate, ideal, beta, chains=500, sweeps=100, rng=rng)
-    checked = draw_from_pool(pool, ideal.sample(400, rng), draws // 4, rng)
-    paid = energies(checked)
-    second = estimate(pool, beta, paid, surrogate.energies(checked), checked == 1, rng)
-    exact = log_partition_of_square_ising(4, coupling) - ideal.entropy
+    case = reference_case(name)
+    temperatures = np.array(disorder_tables()["vacancies"][name]["temperatures"])
+    exact, kt = case.effective(temperatures), BOLTZMANN * temperatures
+    composition = dict.fromkeys(case.species, 1)
+    engine = TabulatedEngine(case)
+    system = System(case.sites, composition, engine, fixed=False)
+    found = _run(system, temperatures, budget, seed)
+    table, entropy = found.table, system.ideal.entropy
+    ours = -kt * (table["ln_Z"].to_numpy() - entropy)
+    low, high = (-kt * (table[f"ln_Z_{end}"].to_numpy() - entropy) for end in ("high", "low"))
+    random = np.array([_random_log_z(system, budget, 1 / t, seed) for t in kt])
+    first = found.factors.iloc[0]
     return {
-        "error": log_z - exact,
-        "effective_share": float(share),
-        "k_hat": float(first.k_hat[0]),
-        "energies": (rounds + 1) * draws,
-        "second_error": float(second.log_z[0]) - exact,
-        "trusted": bool(is_trusted(first, second)[0]),
+        "case": name,
+        "budget": budget,
+        "seed": seed,
+        "temperatures": temperatures.tolist(),
+        "exact": exact.tolist(),
+        "error": (ours - exact).tolist(),
+        "covered": ((low <= exact) & (exact <= high)).tolist(),
+        "random_error": (-kt * random - exact).tolist(),
+        "effective_share": table["effective_share"].tolist(),
+        "trusted": table["trusted"].tolist(),
+        "energies": int(table["energies"].max()),
+        "first_factor": str(first["factor"]),
+        "first_share": float(first["share"]),
     }
 
 
-def _own_draws(
-    generator: MixtureGenerator, n: int, energies: Any, beta: NDArray[np.float64]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draws (n, N) of one member and their log weights for the ensemble at beta, (n,)."""
-    with torch.no_grad():
-        x = generator.draw(n)
-        made = generator.log_prob(x)[0].double().numpy()
-    occupations = x[0].numpy().astype(np.int8)
-    read = generator.ideal.log_prob(occupations) - beta[0] * energies(occupations)
-    return x[0], torch.tensor(read - made)
+def energy_error(coupling: float, budgets: tuple[int, ...], seeds: int) -> list[dict[str, Any]]:
+    """Root mean square error of the energy of 4 × 4 spins, by number of energies paid for.
 
-
-@dataclass(frozen=True, eq=False)
-class ReferenceCase:
-    """A vacancy whose formation energy is known in every surrounding.
-
-    Attributes
-    ----------
-    sites : Sites
-    species : tuple of str
-        As likely as each other.
-    surroundings : ndarray of int, shape (D, N)
-        The distinct ones.
-    multiplicity : ndarray of int, shape (D,)
-    energies : ndarray, shape (D,)
-        In eV.
+    In J a site. Metropolis starts from random spins, and its first tenth is left out.
     """
-
-    sites: Sites
-    species: tuple[str, ...]
-    surroundings: NDArray[np.int8]
-    multiplicity: NDArray[np.int64]
-    energies: NDArray[np.float64]
-
-    def effective(self, temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Effective formation energies in eV, by adding up every surrounding, (K,)."""
-        kt = BOLTZMANN * np.asarray(temperatures)[:, None]
-        share = self.multiplicity / self.multiplicity.sum()
-        return -kt[:, 0] * np.log(np.exp(-self.energies / kt) @ share)
-
-
-@cache
-def _tables() -> dict[str, Any]:
-    text = (files("pyro_hea.data") / "disorder.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
+    system, beta = ising_system(4), coupling / BOLTZMANN
+    exact = _exact_energy(system, beta)
+    rows = []
+    for budget in budgets:
+        found = [_run(system, [1 / coupling], budget, seed).table for seed in range(seeds)]
+        errors = [t["internal_energy"].iloc[0] / BOLTZMANN - exact for t in found]
+        paid = float(np.mean([t["energies"].iloc[0] for t in found]))
+        rows.append({"method": "inverse VAE", "energies": paid, "error": _rms(errors)})
+    chains = np.array([_metropolis(system, beta, 100_000, seed) for seed in range(_CHAINS)])
+    for n in (100, 300, 1000, 3000, 10_000, 30_000, 100_000):
+        means = chains[:, n // 10 : n].mean(1) / len(system.sites) / BOLTZMANN
+        rows.append({"method": "Metropolis", "energies": n, "error": _rms(means - exact)})
+    return rows
 
 
-@cache
-def reference_case(name: str) -> ReferenceCase:
-    """A case of `disorder.json`: NiCr, NiCoCr or FeAlCoCr."""
-    case = _tables()["vacancies"][name]
-    species, centre = tuple(case["species"]), case["centre"]
-    sites, _ = shell_sites(
-        case["lattice"], case["constant"], 3, 1, matrix={centre: 1}, centre=centre
-    )
-    surroundings, multiplicity = distinct_configurations(sites.permutations, len(species))
-    energies = np.array(case["energies_eV"])
-    return ReferenceCase(sites, species, surroundings, multiplicity, energies)
+def formation_error(name: str, temperature: float, seeds: int) -> list[dict[str, Any]]:
+    """The same of the effective formation energy of a reference case, in meV, beside random."""
+    case = reference_case(name)
+    kt = BOLTZMANN * temperature
+    exact = case.effective(np.array([temperature]))[0]
+    system = System(case.sites, dict.fromkeys(case.species, 1), TabulatedEngine(case), fixed=False)
+    rows: list[dict[str, Any]] = []
+    for budget in (50, 100, 140):
+        found = [_run(system, [temperature], budget, seed).table for seed in range(seeds)]
+        ours = [-kt * (t["ln_Z"].iloc[0] - system.ideal.entropy) - exact for t in found]
+        paid = float(np.mean([t["energies"].iloc[0] for t in found]))
+        rows.append({"method": "inverse VAE", "energies": paid, "error": 1000 * _rms(ours)})
+        random = [-kt * _random_log_z(system, budget, 1 / kt, seed) - exact for seed in range(200)]
+        rows.append({"method": "random", "energies": float(budget), "error": 1000 * _rms(random)})
+    return rows
 
 
-@dataclass(frozen=True, eq=False)
-class TabulatedEngine:
-    """The formation energies of a reference case."""
+def _rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
-    case: ReferenceCase
-    key: str = "tabulated"
-    elements: None = None
-    _known: dict[bytes, float] = field(default_factory=dict, init=False)
 
-    def __post_init__(self) -> None:
-        rows = map(bytes, np.ascontiguousarray(self.case.surroundings))
-        self._known.update(zip(rows, self.case.energies.tolist(), strict=True))
+def _exact_energy(system: System, beta: float) -> float:
+    """Of the 65 536 states of 4 × 4 spins, in J a site."""
+    states = np.arange(2 ** len(system.sites))
+    x = ((states[:, None] >> np.arange(len(system.sites))) & 1).astype(np.int8)
+    energies = system.engine.energies(Configurations(system.sites, system.ideal.species, x))
+    weight = np.exp(-beta * (energies - energies.min()))
+    return float(weight @ energies / weight.sum() / len(system.sites) / BOLTZMANN)
 
-    def energies(self, configurations: Configurations) -> NDArray[np.float64]:
-        """Formation energies in eV, (S,)."""
-        rows = canonical(configurations.occupations, self.case.sites.permutations)
-        return np.array([self._known[bytes(row)] for row in np.ascontiguousarray(rows)])
+
+def _metropolis(system: System, beta: float, steps: int, seed: int) -> NDArray[np.float64]:
+    """Energies of a chain of single flips, each of which asks for one energy, (steps,)."""
+    rng, sites = np.random.default_rng(seed), system.sites
+    around = [np.zeros(0, int)] * len(sites)
+    for i, j in sites.shells[0].pairs:
+        around[i], around[j] = np.append(around[i], j), np.append(around[j], i)
+    spins = 1 - 2 * rng.integers(0, 2, len(sites))
+    first, second = sites.shells[0].pairs.T
+    energy = -BOLTZMANN * float((spins[first] * spins[second]).sum())
+    flips, uniform = rng.integers(0, len(sites), steps), np.log(rng.random(steps))
+    found = np.empty(steps)
+    for step, (site, u) in enumerate(zip(flips.tolist(), uniform.tolist(), strict=True)):
+        change = 2 * BOLTZMANN * spins[site] * spins[around[site]].sum()
+        if u < -beta * change:
+            spins[site] = -spins[site]
+            energy += change
+        found[step] = energy
+    return found
+
+
+def canonical(budget: int, seed: int) -> list[dict[str, Any]]:
+    """Internal energy and order of an alloy of pairs, beside the recorded runs of mchammer."""
+    about = disorder_tables()["canonical"]
+    lattice, size = about["lattice"], tuple(about["size"])
+    sites = alloy_sites(lattice, about["constant"], size, 2)
+    engine = PairEngine([[[0.0, u], [u, 0.0]] for u in about["unlike_pairs_eV"]])
+    system = System(sites, about["composition"], engine)
+    found = _run(system, about["temperatures"], budget, seed)
+    unlike = "-".join(about["composition"])
+    order = found.order[found.order["pair"] == unlike].set_index(["temperature_K", "shell"])
+    rows = []
+    for told, row in zip(about["ensembles"], found.table.to_dict("records"), strict=True):
+        rows.append(
+            {
+                "temperature": told["temperature_K"],
+                "seed": seed,
+                "energy": row["internal_energy"],
+                "mchammer_energy": told["internal_energy_eV"],
+                "warren_cowley": [order.loc[(told["temperature_K"], s), "alpha"] for s in (1, 2)],
+                "mchammer_warren_cowley": told["warren_cowley"],
+                "effective_share": row["effective_share"],
+                "trusted": bool(row["trusted"]),
+                "energies": int(row["energies"]),
+            }
+        )
+    return rows

@@ -1,6 +1,10 @@
 """Energies are paid for once, kept, resumed, and their failures named."""
 
 import os
+import subprocess
+import sys
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -150,3 +154,40 @@ def test_an_engine_that_ends_its_process_is_found_out():
         found = energies(rows(1, 2, 3))
     assert np.isnan(found).tolist() == [False, True, False]
     assert found[[0, 2]].tolist() == [1, 3]
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from pyro_hea.disorder import square_lattice
+from pyro_hea.disorder.energies import Energies
+from pyro_hea.disorder.store import EnergyStore
+
+class Logged:
+    key, elements = "logged", None
+    def energies(self, configurations):
+        number = int(configurations.occupations.sum())
+        time.sleep(0.02)
+        with open(sys.argv[2], "a") as log:
+            print(number, file=log)
+        return np.array([float(number)])
+
+x = (np.arange(49) < np.arange(40)[:, None]).astype(np.int8)
+energies = Energies(Logged(), square_lattice(7), ("A", "B"), 100, EnergyStore(sys.argv[1]))
+print(energies(x).sum())
+"""
+
+
+def test_a_run_that_is_killed_pays_for_none_twice(tmp_path):
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "e.sqlite"), str(log)]
+    for wanted in (5, 15):
+        with subprocess.Popen(command) as process:
+            while not log.is_file() or len(log.read_text().split()) < wanted:
+                time.sleep(0.005)
+            process.kill()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) == sum(range(40))
+    paid = Counter(log.read_text().split())
+    assert len(paid) == 40
+    assert paid.total() <= 40 + 2  # each kill may hit the one that was being written

@@ -13,7 +13,7 @@ from pyro_hea.disorder.program import InverseVAE
 from pyro_hea.disorder.result import is_trusted
 from pyro_hea.disorder.sampling import Effort, ladder, make_generator
 from pyro_hea.disorder.surrogate import fit_surrogate
-from pyro_hea.evaluate.disorder import replayed
+from pyro_hea.evaluate.replay import replayed
 
 TEMPERATURES = np.array([600.0, 1500.0])
 BETA = 1 / (BOLTZMANN * TEMPERATURES)

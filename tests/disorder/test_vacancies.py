@@ -12,8 +12,9 @@ from pyro_hea.disorder.references import lattice_constant, usual_lattice
 from pyro_hea.disorder.sampling import Effort
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.symmetry import distinct_configurations
+from pyro_hea.disorder.vacancy_engine import VacancyEngine
 from pyro_hea.errors import DataError, EngineError, UnknownElementError
-from pyro_hea.evaluate.disorder import TabulatedEngine, reference_case
+from pyro_hea.evaluate.enumerated import TabulatedEngine, reference_case
 
 EMT = ASEEngine("emt", relax=False)
 QUICK = Effort(steps=60, draws=128, pool=2000, chains=300, sweeps=40)
@@ -138,7 +139,7 @@ class TestReferenceCases:
     """Every surrounding by MEAM, kept with the package."""
 
     @pytest.mark.parametrize(
-        ("name", "distinct"), [("NiCr", 144), ("NiCoCr", 12111), ("FeAlCoCr", 1996)]
+        ("name", "distinct"), [("NiCr", 144), ("CuNiPd", 12111), ("FeAlCoCr", 1996)]
     )
     def test_effective_energies_are_those_of_the_energies(self, name, distinct):
         case = json.loads((files("pyro_hea.data") / "disorder.json").read_text())["vacancies"][name]
@@ -155,3 +156,13 @@ class TestReferenceCases:
         every = x[0][case.sites.permutations]
         found = TabulatedEngine(case).energies(Configurations(case.sites, ("Ni", "Cr"), every))
         assert np.ptp(found) == 0
+
+    def test_some_are_computed_again(self, rng):
+        case = reference_case("CuNiPd")
+        whole, vacant = shell_sites("fcc", 3.6, 2, matrix={"Cu": 1}, centre="Cu")
+        pure = Configurations(whole, ("Cu",), np.zeros((1, 12), np.int8))
+        potential = {"Cu": EMT.energies(pure)[0] / 32}
+        some = rng.integers(0, 3, (10, 12)).astype(np.int8)
+        asked = Configurations(whole, case.species, some)
+        again = VacancyEngine(EMT, vacant, "Cu", potential).energies(asked)
+        assert TabulatedEngine(case).energies(asked) == pytest.approx(again, abs=1e-4)

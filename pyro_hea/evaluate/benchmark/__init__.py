@@ -10,6 +10,7 @@ from pyro_hea.evaluate.benchmark.charts import charts
 from pyro_hea.evaluate.benchmark.comparisons import budget, grouped, published, random
 from pyro_hea.evaluate.benchmark.crystals import crystals
 from pyro_hea.evaluate.benchmark.designs import design
+from pyro_hea.evaluate.benchmark.disorder import disorder
 from pyro_hea.evaluate.benchmark.experts import experts
 from pyro_hea.evaluate.benchmark.intervals import intervals
 from pyro_hea.evaluate.benchmark.latent import disentanglement
@@ -29,6 +30,7 @@ __all__ = [
     "crystals",
     "design",
     "disentanglement",
+    "disorder",
     "experts",
     "grouped",
     "intervals",
