@@ -508,7 +508,8 @@ class SeparableLatent:
             that it is in, `cluster_probability` of the one asked for given u, `moved` (at.% that
             differ from the start) and `needed` (at.% of the smallest part of that change that was
             found to reach the cluster; NaN where it is not reached). `changes` says what moved by
-            element, and `attributes["met"]` whether the cluster was reached.
+            element, and `attributes["met"]` whether the cluster was reached. The trail has the
+            alloys on the way, and where parts of the change were undone (`trimmed`).
 
         Raises
         ------
