@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyro_hea.design import DesignResult
     from pyro_hea.vae import DisentangledVAE
 
-UNSUPERVISED = Separation(prior=None, discrimination=0.0, bending=0.0)
+UNSUPERVISED = Separation(prior=None, discrimination=0.0, bending=0.0, straightening=0.0)
 """T trained to a standard normal, without clusters, on the same alloys and draws."""
 
 _PAIRS = 200
