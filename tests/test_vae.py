@@ -9,6 +9,8 @@ import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting
 from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.alloys.dataset import to_batch
+from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.errors import (
     CheckpointError,
     DataError,
@@ -24,6 +26,7 @@ from pyro_hea.errors import (
 )
 from pyro_hea.inference import checkpoint
 from pyro_hea.inference import trainer as inference
+from pyro_hea.posterior.marginals import marginals
 
 ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
@@ -186,11 +189,22 @@ def test_an_unseen_element_is_named_and_widens_the_answer(model):
     assert width[0] < width[1]
 
 
-def test_an_alloy_of_unseen_elements_alone_has_the_priors_answer(model):
+def test_the_answer_of_an_unseen_element_is_the_heads_with_a_share_of_the_prior(model):
     with pytest.warns(UnseenElementWarning):
         table = model.predict(["HfTa"])
-    told = table[[f"single_phase{end}" for end in ("", "_sd", "_low", "_high")]]
-    np.testing.assert_allclose(told, [[0.5, 12**-0.5, 0.03, 0.97]], rtol=1e-6)
+    ensemble, fractions = model.ensemble, fraction_table(["HfTa"])
+    columns = ensemble.spec.features.columns
+    features = FeatureMap(columns, ensemble.tables, list(fractions.columns))
+    batch = to_batch(fractions, features, device=ensemble.device)
+    heads = marginals(ensemble.model, batch)["single_phase"].probabilities()[..., 1].mean()
+    known = ensemble.feature_map(torch.tensor(ensemble.known.to_numpy(float))).numpy()
+    ours = features(torch.tensor(fractions.to_numpy(float))).numpy()
+    varies = known.std(0) > 0
+    apart = (ours - known)[:, varies] / known[:, varies].std(0)
+    far = np.sqrt(np.square(apart).sum(1).min())
+    share = 0.1 * far / (1 + far)
+    expected = (1 - share) * float(heads) + share * 0.5
+    assert table["single_phase"].iloc[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_unseen_element_beside_leaves_known_alloys_alone(model):
@@ -215,6 +229,8 @@ def test_the_training_alloys_are_predicted_without_a_warning():
         warnings.simplefilter("ignore", FewLabelsWarning)
         one = fitted(data=data)
         one.predict(data)
+    with pytest.warns(UnseenElementWarning, match="no training alloy holds Cu: "):
+        one.predict(["CoCu"])
     assert "Cu" not in one.ensemble.elements
 
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, to_batch
+from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
 from pyro_hea.evaluate.comparison import MODEL, compare
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.posterior.predictions import UNSEEN_PRIOR_WEIGHT, head_marginals
+from pyro_hea.posterior.marginals import marginals
+from pyro_hea.posterior.predictions import distance_to_known
+from pyro_hea.posterior.trust import PRIOR_WEIGHT, prior_share
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
@@ -34,11 +37,11 @@ GROUPS = {
 }
 """Elements of one group of the periodic table, left out together."""
 
-WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-"""Weights of the prior per atom of an unseen element among which each fold's is chosen."""
+WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""Shares of the prior far from the training alloys, among which each fold's is chosen."""
 
-CHOSEN, ALONE, FULL = MODEL, "heads alone", "prior by share"
-"""Answers with the weight chosen on the other folds, without the prior, and with weight 1."""
+ALONE, BY_ATOMS = "heads alone", "prior by share of atoms"
+"""Answers without the prior, and with as much of it as there are atoms of unseen elements."""
 
 _FEWEST = 20  # labelled alloys with the elements, and without them
 
@@ -47,7 +50,8 @@ def unseen_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
     """Leave out all alloys of an element, or of a group, and predict them.
 
     A row is an alloy together with what was left out: an alloy of five elements is predicted in
-    five folds. The weight of the prior is chosen for each fold by the log loss of all other folds.
+    five folds. The weight of `prior_share` is chosen for each fold on all other folds, by the
+    log loss with each fold counted once.
 
     Parameters
     ----------
@@ -58,8 +62,9 @@ def unseen_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
     -------
     dict
         By `elements` and `groups`: `models`, `ece_band` and `differences` as in
-        `folds_benchmark`, `weights` (chosen for each fold, first seed) and `log_loss_by_weight`
-        over all folds; and `shipped`, the weight that the library uses.
+        `folds_benchmark`, over all rows; `log_loss_by_fold`, by model the mean over the folds;
+        `weights`, chosen for each fold of the first seed; `log_loss_by_weight`; and `folds`, their
+        numbers of rows. `shipped` is the weight that the library uses.
     """
     alloys = load_alloys("zeng2024")
     single: dict[str, tuple[str, ...]] = {e: (e,) for e in alloys.elements}
@@ -77,7 +82,7 @@ def unseen_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
         for out in each.values()
     }
     done = runner.run(tasks)
-    found: dict[str, Any] = {"protocol": "unseen", "seeds": seeds, "shipped": UNSEEN_PRIOR_WEIGHT}
+    found: dict[str, Any] = {"protocol": "unseen", "seeds": seeds, "shipped": PRIOR_WEIGHT}
     for kind, each in folds.items():
         runs: list[pd.DataFrame] = []
         weights: dict[str, float] = {}
@@ -89,28 +94,33 @@ def unseen_benchmark(runner: Runner, *, seeds: int) -> dict[str, Any]:
             chosen = {name: best_weight(parts, leave_out=name) for name in parts}
             weights = weights or chosen
             runs.append(pd.concat([_answers(part, chosen[name]) for name, part in parts.items()]))
+        models = [MODEL, ALONE, BY_ATOMS, *BASELINES]
         found[kind] = {
-            **compare(runs, [CHOSEN, ALONE, FULL, *BASELINES]),
+            **compare(runs, models),
+            "log_loss_by_fold": {
+                model: float(np.mean([_loss_by_fold(run, run[model]) for run in runs]))
+                for model in models
+            },
             "weights": weights,
             "log_loss_by_weight": {
-                f"{weight:g}": float(np.mean([_loss(run, weight) for run in runs]))
-                for weight in WEIGHTS
+                f"{w:g}": float(np.mean([_loss_by_fold(run, _mixed(run, w)) for run in runs]))
+                for w in WEIGHTS
             },
-            "folds": {name: len(runs[0][runs[0]["left_out"] == name]) for name in each},
+            "folds": runs[0]["left_out"].value_counts(sort=False).to_dict(),
         }
     return found
 
 
 def best_weight(parts: Mapping[str, pd.DataFrame], leave_out: str | None = None) -> float:
-    """The weight of `WEIGHTS` with the least log loss over all folds but one."""
+    """The weight of `WEIGHTS` with the least log loss, a mean over all folds but one."""
     others = pd.concat([part for name, part in parts.items() if name != leave_out])
-    return min(WEIGHTS, key=lambda weight: _loss(others, weight))
+    return min(WEIGHTS, key=lambda weight: _loss_by_fold(others, _mixed(others, weight)))
 
 
 def _enough(alloys: AlloyDataset, out: Sequence[str]) -> bool:
     """Whether enough labelled alloys hold the elements, and enough of both classes do not."""
     labels = alloys.labels[TARGET]
-    holds = alloys.fractions.reindex(columns=list(out), fill_value=0.0).gt(0).any(axis=1)
+    holds = alloys.fractions[list(out)].gt(0).any(axis=1)
     without = labels[~holds].value_counts()
     return int(labels[holds].count()) >= _FEWEST and len(without) == 2 and without.min() >= _FEWEST
 
@@ -118,21 +128,23 @@ def _enough(alloys: AlloyDataset, out: Sequence[str]) -> bool:
 def _left_out(out: Sequence[str], seed: int, spec: ModelSpec, device: str) -> dict[str, list[Any]]:
     """Train without the elements and predict the labelled alloys that hold one of them."""
     alloys = load_alloys("zeng2024")
-    holds = alloys.fractions[[e for e in out if e in alloys.elements]].gt(0).any(axis=1).to_numpy()
+    holds = alloys.fractions[list(out)].gt(0).any(axis=1).to_numpy()
     known = alloys.labels[TARGET].notna().to_numpy()
     train, test = alloys.take(~holds), alloys.take(holds & known)
     vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
-    fractions = test.fractions.loc[:, test.fractions.gt(0).any()]
-    heads = head_marginals(vae.ensemble, fractions)[TARGET].probabilities()[..., 1].mean(0)
+    ensemble, fractions = vae.ensemble, test.fractions
+    feature_map = FeatureMap(spec.features.columns, ensemble.tables, list(fractions.columns))
+    batch = to_batch(fractions, feature_map, device=ensemble.device)
+    heads = marginals(ensemble.model, batch, [TARGET])[TARGET].probabilities()[..., 1].mean(0)
     labelled = train.labels[TARGET].notna().to_numpy()
     x, y = train.features[labelled], train.labels[TARGET][labelled]
-    unseen = [element for element in fractions.columns if element not in train.elements]
     table = {
         "formula": [f"{formula} without {', '.join(out)}" for formula in test.formulas],
         "left_out": [", ".join(out)] * len(test),
         "number_of_elements": test.number_of_elements.to_numpy(),
         "label": test.labels[TARGET].to_numpy(),
-        "unseen_share": fractions[unseen].sum(axis=1).to_numpy(),
+        "unseen_atoms": fractions[list(out)].sum(axis=1).to_numpy(),
+        "distance": distance_to_known(ensemble, fractions, feature_map),
         "heads": heads.double().cpu().numpy(),
     }
     for name in BASELINES:
@@ -141,16 +153,23 @@ def _left_out(out: Sequence[str], seed: int, spec: ModelSpec, device: str) -> di
 
 
 def _answers(part: pd.DataFrame, weight: float) -> pd.DataFrame:
-    """A fold with the answers at three weights of the prior."""
-    weights = {CHOSEN: weight, ALONE: 0.0, FULL: 1.0}
-    return part.assign(**{name: _mixed(part, w) for name, w in weights.items()})
+    """A fold with the answers at a weight of the prior, without it, and with the prior by atoms."""
+    found = part.copy()
+    found[MODEL], found[ALONE] = _mixed(part, weight), part["heads"]
+    found[BY_ATOMS] = _with_prior(part, part["unseen_atoms"].to_numpy())
+    return found
 
 
 def _mixed(part: pd.DataFrame, weight: float) -> NDArray[np.float64]:
-    share = weight * part["unseen_share"].to_numpy()
-    return (1 - share) * part["heads"].to_numpy() + share * 0.5
+    return _with_prior(part, prior_share(part["distance"].to_numpy(), weight))
 
 
-def _loss(part: pd.DataFrame, weight: float) -> float:
-    p, y = _mixed(part, weight), part["label"].to_numpy()
-    return float(-np.log(np.clip(np.where(y == 1, p, 1 - p), 1e-12, 1)).mean())
+def _with_prior(part: pd.DataFrame, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((1 - share) * part["heads"].to_numpy() + share * 0.5)
+
+
+def _loss_by_fold(part: pd.DataFrame, p: NDArray[np.float64] | pd.Series) -> float:
+    """Mean over the folds of the log loss of each."""
+    likelihood = np.where(part["label"] == 1, p, 1 - np.asarray(p))
+    losses = pd.Series(-np.log(np.clip(likelihood, 1e-12, 1)))
+    return float(losses.groupby(part["left_out"].to_numpy()).mean().mean())

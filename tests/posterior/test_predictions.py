@@ -70,7 +70,7 @@ def test_members_that_disagree_utterly_leave_everything_open():
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("prior", [0.5, 0.2])
-def test_the_prior_is_mixed_in_by_the_share_of_unseen_atoms(share, prior):
+def test_the_prior_is_mixed_in_by_its_share(share, prior):
     rng = np.random.default_rng(0)
     members = rng.beta(8, 2, 400_000)
     prior_draws = rng.beta(2 * prior, 2 * (1 - prior), 400_000)
@@ -82,7 +82,7 @@ def test_the_prior_is_mixed_in_by_the_share_of_unseen_atoms(share, prior):
     assert sd[0] == pytest.approx(draws.std(), abs=2e-3)
 
 
-def test_without_unseen_atoms_nothing_changes():
+def test_without_a_share_of_the_prior_nothing_changes():
     mean, sd = np.array([0.1, 0.9]), np.array([0.0, 0.2])
     mixed = _mix_with_prior(mean, sd, np.zeros(2), 0.5)
     np.testing.assert_allclose(mixed, (mean, sd), atol=1e-8)

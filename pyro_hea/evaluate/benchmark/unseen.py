@@ -28,6 +28,8 @@ def unseen(runner: Runner, seeds: int) -> ProtocolResult:
         for group in ("all", "≥ 4 elements"):
             scores = {model: groups[group] for model, groups in of_kind["models"].items()}
             table = pd.DataFrame(scores).T.rename_axis("model").reset_index().astype({"n": int})
+            if group == "all":
+                table["log loss, each fold once"] = table["model"].map(of_kind["log_loss_by_fold"])
             tables[
                 f"Left out: {kind}; alloys: {group}; the ECE of a calibrated predictor of all "
                 f"lies in {low:.3f} to {high:.3f}"
@@ -40,8 +42,8 @@ def unseen(runner: Runner, seeds: int) -> ProtocolResult:
             ]
         )
         weights = of_kind["log_loss_by_weight"].items()
-        tables[f"Left out: {kind}; log loss by the weight of the prior"] = pd.DataFrame(
-            [{"weight": weight, "log loss": loss} for weight, loss in weights]
+        tables[f"Left out: {kind}; log loss by the weight of the prior, each fold once"] = (
+            pd.DataFrame([{"weight": weight, "log loss": loss} for weight, loss in weights])
         )
         for name, of_name in differences.items():
             for key, interval in of_name.items():
