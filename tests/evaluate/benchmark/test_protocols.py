@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -247,13 +248,16 @@ def test_every_lever_makes_another_model_that_can_be_declared():
 def test_separable_latents_have_seen_and_held_out_scores_apart(runner, monkeypatch):
     module = sys.modules[benchmark.separable.__module__]
     original = module.measure_separable
-    quick = Separation(layers=2, hidden=8, steps=20, drawn=200)
+    quick = Separation(layers=2, hidden=8, steps=20, drawn=200, straightening=0.0)
+    judge = SimpleNamespace(predict=lambda table: table["Al"].to_numpy())  # the real one is slow
+    monkeypatch.setattr(measured, "embedded_judge", lambda: judge)
+    monkeypatch.setattr(measured, "_PAIRS", 20)
     monkeypatch.setattr(measured, "UNSUPERVISED", quick.model_copy(update={"prior": None}))
     monkeypatch.setattr(Separation, "published", classmethod(lambda cls: quick))
     monkeypatch.setattr(
         module,
         "measure_separable",
-        lambda *args, seed: original(*args, seed=seed, spec=quick, edits=3),
+        lambda *args, seed: original(*args, seed=seed, spec=quick, edits=2),
     )
     result = benchmark.separable(runner, 1)
     (run,) = result.content["runs"]
