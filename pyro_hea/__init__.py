@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import read_alloys as read_alloys
     from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
     from pyro_hea.campaign import Campaign as Campaign
+    from pyro_hea.charts import AlloyAtlas as AlloyAtlas
     from pyro_hea.charts import Atlas as Atlas
     from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
     from pyro_hea.crystals import CrystalDataset as CrystalDataset
@@ -53,6 +54,7 @@ _HOMES = {
     "ASEEngine": "disorder",
     "AllowedElements": "design",
     "AlloyDataset": "alloys.dataset",
+    "AlloyAtlas": "charts",
     "Atlas": "charts",
     "AtlasSpec": "spec",
     "Campaign": "campaign",

@@ -130,6 +130,10 @@ class FewLabelsWarning(PyroHEAWarning):
     """A target has fewer labels than can be learnt from with any trust."""
 
 
+class ChartWarning(PyroHEAWarning):
+    """A chart of an atlas is responsible for next to no point."""
+
+
 class ResumeWarning(PyroHEAWarning):
     """There is no training to resume, and a new one starts."""
 

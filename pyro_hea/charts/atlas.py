@@ -19,7 +19,7 @@ from pyro_hea.charts.objectives import Objective
 from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor
 from pyro_hea.charts.projection import project
 from pyro_hea.devices import seeded
-from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.errors import ChartWarning, DataError, NotFittedError, warn
 from pyro_hea.spec import AtlasSpec
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ _CHUNK = 2048
 
 _FLOOR = 0.02
 """Share of the training points below whose log weight nothing counts as on the atlas."""
+
+_IDLE = 0.01
+"""Share of the points, relative to an even share, below which a chart holds next to none."""
 
 _HISTORY = ("epoch", "phase", "loss")
 
@@ -116,6 +119,8 @@ class Atlas:
         progress: bool = True,
         checkpoint: str | Path | None = None,
         resume: bool = False,
+        supports: ArrayLike | None = None,
+        seeds: ArrayLike | None = None,
     ) -> Self:
         """Learn the manifold that points lie on or near.
 
@@ -130,6 +135,11 @@ class Atlas:
             interrupted.
         resume : bool
             Continue from the state in `checkpoint`, to the same result as without interruption.
+        supports : array of int, shape (K, s), optional
+            The coordinates of which each chart knows; its points are 0 in the others.
+        seeds : array of int, shape (K, m), optional
+            Rows of the points that each chart learns first. By default the neighbours of random
+            points that lie far apart.
 
         Returns
         -------
@@ -143,12 +153,33 @@ class Atlas:
         CheckpointError
             Where another training is there to be resumed, or a damaged one.
         TrainingDivergedError
+
+        Warns
+        -----
+        ChartWarning
+            Where a chart is responsible for next to no point.
         """
         columns, values = _read(points)
-        run = AtlasRun.prepare(self.spec, values, seed=seed, folder=checkpoint, resume=resume)
+        run = AtlasRun.prepare(
+            self.spec,
+            values,
+            seed=seed,
+            folder=checkpoint,
+            resume=resume,
+            supports=None if supports is None else torch.as_tensor(supports),
+            seeds=None if seeds is None else torch.as_tensor(seeds),
+        )
         self._take(run, columns, isinstance(points, pd.DataFrame), seed)
         run.train(progress)
         self._take(run, columns, isinstance(points, pd.DataFrame), seed)
+        share = np.asarray(self.responsibilities(points)).mean(0)
+        idle = np.flatnonzero(share < _IDLE / self.spec.charts)
+        if len(idle):
+            warn(
+                f"of {self.spec.charts} charts number {', '.join(map(str, idle))} holds next to no "
+                "point: the others cover them. Fewer charts may do, or another seed",
+                ChartWarning,
+            )
         return self
 
     def _take(self, run: AtlasRun, columns: tuple[str, ...], named: bool, seed: int) -> None:

@@ -2,8 +2,9 @@
 
 In each chart that a point may lie in, the gradient is (JᵀJ)⁻¹ ∇(F ∘ D) with J the Jacobian of the
 decoder D; the point moves along it, is projected back by the chart, and the points of the charts
-are averaged by responsibility. (Alberti et al., arXiv:2303.15244, section 4; here with Armijo's
-rule, so that the objective never rises.)
+are averaged by responsibility. (Alberti et al., arXiv:2303.15244, section 4.) Here the average is
+put back onto the most responsible chart, since a chart that is hardly responsible for a point may
+lead anywhere; and steps follow Armijo's rule, so that the objective never rises.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pyro_hea.charts.objectives import Objective, evaluated, gradient
+from pyro_hea.charts.projection import project
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -139,7 +142,7 @@ def descend(
     moving = torch.arange(len(x))
     for _ in range(steps):
         x, values = x.clone(), values.clone()
-        way = _way(model, objective, constraints, x[moving], size[moving])
+        way = _way(model, objective, constraints, floor, x[moving], size[moving])
         found = _searched(
             model, objective, constraints, floor, x[moving], values[moving], way, size[moving]
         )
@@ -167,6 +170,7 @@ def _way(
     model: AtlasModel,
     objective: Objective,
     constraints: Sequence[Objective],
+    floor: float,
     x: Tensor,
     size: Tensor,
 ) -> _Way:
@@ -182,12 +186,16 @@ def _way(
 
     def on_chart(function: Objective) -> tuple[Tensor, Tensor, Tensor]:
         """Values (K, M), the gradient in coordinates, and on the manifold, (K, M, d)."""
-        value, slope = gradient(function, here.flatten(0, 1))
-        pulled = (j.mT @ slope.view_as(here).unsqueeze(-1)).squeeze(-1)
+        value, slope = torch.zeros_like(gamma), torch.zeros_like(here)
+        value[used], slope[used] = gradient(function, here[used])
+        pulled = (j.mT @ slope.unsqueeze(-1)).squeeze(-1)
         g = torch.linalg.solve(metric, pulled.unsqueeze(-1)).squeeze(-1)
-        return value.view_as(gamma), pulled, g
+        return value, pulled, g
 
     _, pulled, g = on_chart(objective)
+    lowest = there.log_weights.logsumexp(0).clamp_max(floor)
+    weight, across, normal = on_chart(partial(_log_weight, model))
+    g = _inside(lowest - weight, pulled, g, -across, -normal, size)
     for constraint in constraints:
         value, across, normal = on_chart(constraint)
         g = _inside(value, pulled, g, across, normal, size)
@@ -236,7 +244,7 @@ def _searched(
         landed = model.decode(model.encode(aim))
         new = torch.where(gamma > 0, gamma * landed, 0.0).sum(0)
         fine = new.isfinite().all(-1)
-        new = torch.where(fine[:, None], new, x[rows])
+        new = project(model, torch.where(fine[:, None], new, x[rows]))
         there = evaluated(objective, new)
         least = _SUFFICIENT * size[rows] * way.promise[rows]
         fine &= (there < values[rows]) & (there <= values[rows] - least)

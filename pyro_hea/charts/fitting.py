@@ -42,12 +42,15 @@ class AtlasRun:
     folder : path or None
         Where the state is saved.
     seed : int
+    given : tuple of Tensor
+        Supports and seeds that were given with the points.
     """
 
     trainer: AtlasTrainer
     records: list[AtlasRecord]
     folder: Path | None
     seed: int
+    given: tuple[Tensor, ...] = ()
 
     @classmethod
     def prepare(
@@ -86,15 +89,19 @@ class AtlasRun:
                 f"{count} points are fewer than the {spec.charts} charts that would start at them: "
                 "give more points, or lower charts"
             )
-        if supports is None and spec.dim > features:
+        _check_rows("supports", supports, spec.charts, features)
+        _check_rows("seeds", seeds, spec.charts, count)
+        known = features if supports is None else supports.shape[1]
+        if spec.dim > known:
             raise DataError(
-                f"a manifold of dim {spec.dim} does not lie in points of {features} coordinates: "
-                f"lower dim to {features} at most"
+                f"a manifold of dim {spec.dim} does not lie in points of {known} coordinates: "
+                f"lower dim to {known} at most"
             )
         with seeded(seed):
             model = AtlasModel(spec, features, supports)
         trainer = AtlasTrainer(model, points.float(), seed, seeds)
-        run = cls(trainer, [], None if folder is None else Path(folder), seed)
+        given = tuple(t for t in (supports, seeds) if t is not None)
+        run = cls(trainer, [], None if folder is None else Path(folder), seed, given)
         if resume:
             run._resume()
         return run
@@ -135,7 +142,7 @@ class AtlasRun:
         return {
             "spec": self.trainer.model.spec.to_mapping(),
             "seed": self.seed,
-            "points": checkpoint.hash_of_tensors([self.trainer.points]),
+            "points": checkpoint.hash_of_tensors([self.trainer.points, *self.given]),
         }
 
     def _save(self) -> None:
@@ -169,3 +176,15 @@ class AtlasRun:
             ) from None
         self.trainer.restore(tensors)
         self.records.extend(records)
+
+
+def _check_rows(name: str, given: Tensor | None, charts: int, below: int) -> None:
+    """Refuse numbers of coordinates or points of which the charts have no row or which are none."""
+    if given is None:
+        return
+    if given.dim() != 2 or len(given) != charts:
+        raise DataError(
+            f"{name} have shape {tuple(given.shape)}; they have a row for each of {charts} charts"
+        )
+    if given.is_floating_point() or not bool(((given >= 0) & (given < below)).all()):
+        raise DataError(f"{name} are whole numbers from 0 to {below - 1}")

@@ -108,6 +108,7 @@ class Problem:
         tolerance: float | None = None,
         conditions: Mapping[str, float | str] | None = None,
         with_objectives: bool = False,
+        with_wishes: bool = True,
     ) -> Problem:
         """Check a problem.
 
@@ -121,13 +122,15 @@ class Problem:
             Distance from known alloys, where no `Novel` is among the constraints.
         with_objectives : bool
             Whether objectives are allowed.
+        with_wishes : bool
+            Whether a wish is needed.
 
         Raises
         ------
         UnknownTargetError, UnknownElementError, ConstraintError
             Naming what is not allowed, or the constraints that clash.
         """
-        if not targets:
+        if with_wishes and not targets:
             raise ConstraintError(
                 "a design needs a wish for at least one target, as in {'single_phase': 1}; "
                 f"targets: {', '.join(ensemble.spec.target_names)}"

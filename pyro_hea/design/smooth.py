@@ -17,6 +17,7 @@ import numpy as np
 import pyro
 import torch
 
+from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.design.program import (
     agreement_factor,
     decoded_sites,
@@ -25,10 +26,11 @@ from pyro_hea.design.program import (
     plates,
 )
 from pyro_hea.design.region import Sum
+from pyro_hea.design.wishes import probability
 from pyro_hea.program.networks import PiecewiseLinear, SmoothedPiecewiseLinear
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -68,18 +70,55 @@ def smooth_program(problem: Problem, draws: int) -> Tensor:
     """Sites and factors of `design_program` for a problem of `relaxed`; gives (K, draws, E)."""
     with plates(problem, draws):
         decoded = decoded_sites(problem)
-        presence = faded(decoded, problem)
-        composition = pyro.deterministic("composition", _filled(decoded, presence, problem))
+        composition, presence, cost = _relaxation(problem, decoded)
+        composition = pyro.deterministic("composition", composition)
         flat, there = composition.flatten(0, 1), presence.flatten(0, 1)
         features = problem.ensemble.feature_map.relaxed(flat.double(), there.double())
         agreement_factor(problem, features.to(decoded.dtype), decoded.shape[:-1])
-        bent = misfit(decoded, composition) + _beyond(composition, problem) / _SOFTNESS
-        few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)
-        # These constraints have no gradient here; they enter the acceptance of a step.
-        solid = (flat * (there > 0.5)).detach().double().cpu()
-        cost = torch.tensor(problem.cost((solid / solid.sum(-1, keepdim=True)).numpy())).to(bent)
-        pyro.factor("constraints", -bent - _ELEMENT * few - cost.view(bent.shape))
+        pyro.factor("constraints", -cost)
     return composition
+
+
+def _relaxation(problem: Problem, decoded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Composition and presence of elements, (..., E), and what constraints cost, in nats, (...)."""
+    presence = faded(decoded, problem)
+    composition = _filled(decoded, presence, problem)
+    bent = misfit(decoded, composition) + _beyond(composition, problem) / _SOFTNESS
+    few = (problem.region.min_elements - presence.sum(-1)).clamp_min(0)
+    # These constraints have no gradient here; they enter the acceptance of a step.
+    flat = (composition * (presence > 0.5)).flatten(0, -2).detach().double().cpu()
+    solid = (flat / flat.sum(-1, keepdim=True)).numpy()
+    cost = torch.tensor(problem.cost(solid)).to(bent).view(bent.shape)
+    return composition, presence, bent + _ELEMENT * few + cost
+
+
+def smooth_cost(
+    problem: Problem, features: Mapping[str, tuple[float, float]] | None = None
+) -> Callable[[Tensor], Tensor]:
+    """What speaks against compositions (N, E), in nats, with its gradient, (N,).
+
+    That the wishes may not hold, by the power of the agreement; what constraints cost; and of
+    features, by name with a value and its standard deviation, half of the square of what they are
+    off in these.
+    """
+    smooth = relaxed(problem)
+    ensemble, wanted = smooth.ensemble, dict(features or {})
+    own = FeatureMap([*wanted], ensemble.tables, ensemble.elements) if wanted else None
+    value, sd = torch.tensor([*wanted.values()], dtype=torch.double).view(-1, 2).unbind(-1)
+
+    def cost(decoded: Tensor) -> Tensor:
+        composition, presence, total = _relaxation(smooth, decoded)
+        if smooth.targets:
+            read = ensemble.feature_map.relaxed(composition, presence)
+            read = read.to(ensemble.model.embedding.edges.dtype)
+            q = probability(ensemble, read, smooth.targets, smooth.conditions).mean(0)
+            total = total - smooth.agreement * q.to(total).clamp_min(_LEAST).log()
+        if own is not None:
+            off = (own.relaxed(composition, presence) - value) / sd
+            total = total + off.square().sum(-1) / 2
+        return total
+
+    return cost
 
 
 def smooth_factor(problem: Problem) -> Callable[[Tensor], Tensor]:

@@ -1,21 +1,38 @@
-"""What is measured of an atlas of a manifold that is known."""
+"""What is measured of atlases: of manifolds that are known, and of alloys."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.spatial import cKDTree
 
-from pyro_hea.charts import Atlas
+from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
+from pyro_hea.charts import AlloyAtlas, Atlas
 from pyro_hea.charts.toys import Toy, toy
-from pyro_hea.errors import missing_extra
+from pyro_hea.errors import ChartWarning, missing_extra
+from pyro_hea.evaluate.design import (
+    HIGH_ENTROPY,
+    TARGET,
+    judged,
+    judged_designs,
+    summary_of_designs,
+)
+from pyro_hea.evaluate.protocols import published_vae
+from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy
 from pyro_hea.spec import AtlasSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pyro_hea.spec import ModelSpec
+
+MINIMUM = 0.01
+"""Fraction from which on an element is on the list of an alloy."""
 
 PERSISTENCE = 0.35
 """Least length of a bar that counts as a feature, in the unit of the points.
@@ -100,7 +117,7 @@ def measure_ablations(name: str, seed: int) -> dict[str, Any]:
         "one chart, within 3 sigma": _near(known, sample),
         "starts": arrived["starts"],
         "no overlap, arrived": arrived["arrived"],
-        "no overlap, worst value": arrived["worst value"],
+        "no overlap, highest": arrived["highest"],
     }
 
 
@@ -123,7 +140,9 @@ def descents(atlas: Atlas, known: Toy, seed: int) -> dict[str, Any]:
     return {
         "starts": starts,
         "arrived": int((away <= TOLERANCE[known.name]).sum()),
-        "worst value": float(descent.values.max()),
+        "lowest": float(descent.values.min()),
+        "highest": float(descent.values.max()),
+        "ends off the manifold": float(known.distance(np.asarray(descent.points)).max()),
         "rose": int(rose.sum()),
         "descent cpu_s": time.process_time() - began,
     }
@@ -169,6 +188,65 @@ def _in_arcs(points: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArra
     turn = np.arctan2(points[:, 1], points[:, 0] - np.where(right, 1.5, -1.5))
     arc = ((turn + np.pi) / (2 * np.pi) * _ARCS).astype(int).clip(0, _ARCS - 1)
     return np.bincount(arc + _ARCS * right, weight, 2 * _ARCS) / weight.sum()
+
+
+GRID = ((12, 6), (12, 10), (24, 6), (24, 10), (40, 10))
+"""Charts and dimensions of atlases of alloys that are compared."""
+
+
+def measure_families(charts: int, dim: int) -> dict[str, Any]:
+    """An atlas of alloys with so many charts and dimensions, on the validation part."""
+    parts = load_alloys("zeng2024").split("published")
+    spec = AtlasSpec.shipped("alloys").with_(charts=charts, dim=dim)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChartWarning)
+        atlas = AlloyAtlas(spec).fit(parts["labelled"] + parts["unlabelled"], progress=False)
+    points = np.sqrt(parts["validation"].fractions[list(atlas.elements)])
+    return {
+        "charts": charts,
+        "dim": dim,
+        "log density (nats)": float(np.mean(atlas.atlas.log_prob(points))),
+        **_projected(atlas, parts["validation"]),
+    }
+
+
+def measure_alloys(seed: int, spec: ModelSpec, device: str) -> dict[str, Any]:
+    """Projections of the published test part, and designs by descent and importance sampling."""
+    parts = load_alloys("zeng2024").split("published")
+    train = parts["labelled"] + parts["unlabelled"]
+    began = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChartWarning)
+        atlas = AlloyAtlas().fit(train, seed=seed, progress=False)
+    found: dict[str, Any] = {"seed": seed, "cpu_s": time.process_time() - began}
+    found |= _projected(atlas, parts["test"])
+    known, _ = nearest_alloy(parts["test"].fractions, train.fractions)
+    copied = train.fractions.iloc[known].set_axis(parts["test"].fractions.index)
+    found |= {f"nearest alloy: {k}": v for k, v in _reconstruction(copied, parts["test"]).items()}
+    vae = published_vae(spec, seed=seed, device=device, progress=False)
+    began = time.process_time()
+    descended = atlas.design(
+        vae, {TARGET: 1}, HIGH_ENTROPY, n=_DESIGNS, seed=seed, min_probability=0
+    )
+    found["design cpu_s"] = time.process_time() - began
+    found["descent"] = summary_of_designs(judged(descended))
+    found["importance"] = summary_of_designs(judged_designs(vae, 1, n=_DESIGNS, seed=seed))
+    return found
+
+
+_DESIGNS = 50
+
+
+def _projected(atlas: AlloyAtlas, alloys: AlloyDataset) -> dict[str, float]:
+    return _reconstruction(atlas.project(alloys), alloys)
+
+
+def _reconstruction(made: pd.DataFrame, alloys: AlloyDataset) -> dict[str, float]:
+    """Share of alloys whose list of elements at 1 at.% and above is right, and the MAE."""
+    true = alloys.fractions[made.columns]
+    same = ((made >= MINIMUM) == (true >= MINIMUM)).all(axis=1)
+    metrics = composition_metrics(true, made)
+    return {"right elements": float(same.mean()), "MAE (at.%)": metrics["mae_at_pct"]}
 
 
 @torch.no_grad()

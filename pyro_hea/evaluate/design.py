@@ -19,6 +19,7 @@ from pyro_hea.evaluate.judge import embedded_judge
 
 if TYPE_CHECKING:
     from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.design import DesignResult
     from pyro_hea.vae import DisentangledVAE
 
 TARGET = "single_phase"
@@ -51,7 +52,13 @@ def judged_designs(
         (probability of a single phase), `novelty`, and whether it `violates` a constraint.
         `attrs["discarded"]` is the share that was thrown away.
     """
-    result = vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, min_probability=0, **settings)
+    return judged(
+        vae.design({TARGET: wish}, HIGH_ENTROPY, n=n, seed=seed, min_probability=0, **settings)
+    )
+
+
+def judged(result: DesignResult) -> pd.DataFrame:
+    """What the judge says of designs of high-entropy alloys, as `judged_designs` gives it."""
     fractions = result.fractions
     table = pd.DataFrame(
         {

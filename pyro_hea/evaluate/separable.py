@@ -18,13 +18,13 @@ from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.spec import Separation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.design import DesignResult
     from pyro_hea.vae import DisentangledVAE
 
-UNSUPERVISED = Separation(prior=None, discrimination=0.0, bending=0.0)
+UNSUPERVISED = Separation(prior=None, discrimination=0.0, bending=0.0, straightening=0.0)
 """T trained to a standard normal, without clusters, on the same alloys and draws."""
 
 _PAIRS = 200
@@ -178,13 +178,23 @@ def augmented(s: SeparableLatent, seed: int) -> dict[str, float]:
     }
 
 
-def _moved(s: SeparableLatent, formula: str, toward: str, trim: bool) -> DesignResult | None:
+def _moved(s: SeparableLatent, formula: str, toward: str) -> DesignResult | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)
         try:
-            return s.move(formula, toward, trim=trim)
+            return s.move(formula, toward)
         except (ConstraintError, DataError):
             return None
+
+
+def _ends(result: DesignResult) -> dict[str, pd.Series]:
+    """The start of a move, the alloy as it was decoded, and that from which parts were undone."""
+    alloys = result.trail[[str(e) for e in result.fractions.columns]]
+    decoded = alloys[~result.trail["trimmed"]].iloc[-1]
+    return {"start": alloys.iloc[0], "as decoded": decoded, "trimmed": alloys.iloc[-1]}
+
+
+_HOW = ("as decoded", "trimmed")
 
 
 def moves_by_rule(s: SeparableLatent, held: AlloyDataset, edits: int) -> dict[str, Any]:
@@ -192,35 +202,34 @@ def moves_by_rule(s: SeparableLatent, held: AlloyDataset, edits: int) -> dict[st
     toward = s.names[1]
     element = toward.removeprefix("holds ")
     without = held.fractions.index[s.clusters.of(held) == 0][:edits]
+    results = [_moved(s, formula, toward) for formula in without]
+    ways = [None if result is None else _ends(result) for result in results]
     found: dict[str, Any] = {}
-    for trim in (False, True):
-        added, moved, others = [], [], []
-        for formula in without:
-            result = _moved(s, formula, toward, trim)
-            change = pd.Series(dtype=float) if result is None else result.changes
-            added.append(float(change.get(element, 0.0)))
-            moved.append(float(change.abs().sum() / 2))
-            others.append(_others_moved(result, element))
-        found["trimmed" if trim else "as decoded"] = {
+    for how in _HOW:
+        each = [(0.0, np.nan, np.nan) if w is None else _moves(w, how, element) for w in ways]
+        added, moved, others = np.array(each).T
+        found[how] = {
             "alloys": len(without),
-            "adds it": float(np.mean(np.array(added) > 0)),
-            "moves less than 10 at.% of anything else": float(np.mean(np.array(others) < 10)),
-            "both": float(np.mean((np.array(added) > 0) & (np.array(others) < 10))),
+            "adds it": float(np.mean(added > 0)),
+            "moves less than 10 at.% of anything else": float(np.mean(others < 10)),
+            "both": float(np.mean((added > 0) & (others < 10))),
             "added, median (at.%)": float(np.median(added)),
-            "moved, median (at.%)": float(np.median(moved)),
+            "moved, median (at.%)": float(np.nanmedian(moved)),
             "others moved, median (at.%)": float(np.nanmedian(others)),
         }
     return found
 
 
-def _others_moved(result: DesignResult | None, element: str) -> float:
-    """At.% of the other elements, among themselves, that differ from the start."""
-    if result is None:
-        return float("nan")
-    elements = [str(e) for e in result.fractions.columns]
-    ends = result.trail[elements].iloc[[0, -1]].drop(columns=element)
-    first, last = ends.div(ends.sum(axis=1), axis=0).to_numpy()
-    return float(50 * np.abs(last - first).sum())
+def _moves(way: Mapping[str, pd.Series], how: str, element: str) -> tuple[float, float, float]:
+    """At.% of an element that are added, of all that move, and of the others among themselves."""
+    change = 100 * (way[how] - way["start"])
+    rest = [alloy.drop(element) for alloy in (way["start"], way[how])]
+    first, last = (alloy / alloy.sum() for alloy in rest)
+    return (
+        float(change[element]),
+        float(change.abs().sum() / 2),
+        float(50 * (last - first).abs().sum()),
+    )
 
 
 def moves_by_target(s: SeparableLatent, held: AlloyDataset, edits: int) -> dict[str, Any]:
@@ -229,23 +238,22 @@ def moves_by_target(s: SeparableLatent, held: AlloyDataset, edits: int) -> dict[
     table = held.fractions.iloc[:edits]
     before = judge.predict(table) > 0.5
     predicted = s.clusters_of(s.ensemble.fractions(table).to_numpy(float))
+    results = [
+        _moved(s, formula, s.names[1 - code])
+        for formula, code in zip(table.index, predicted, strict=True)
+    ]
+    made = [i for i, result in enumerate(results) if result is not None]
+    ways = [_ends(result) for result in results if result is not None]
+    met = [result.attributes["met"] for result in results if result is not None]
     found: dict[str, Any] = {}
-    for trim in (False, True):
-        after, moved, met = [], [], []
-        for formula, code in zip(table.index, predicted, strict=True):
-            result = _moved(s, formula, s.names[1 - code], trim)
-            met.append(result is not None and bool(result.attributes["met"]))
-            moved.append(np.nan if result is None else float(result.table["moved"].iloc[0]))
-            after.append(None if result is None else result.fractions)
-        answers = [
-            None if made is None else bool(judge.predict(made.reset_index(drop=True))[0] > 0.5)
-            for made in after
-        ]
-        changed = [a is not None and a != b for a, b in zip(answers, before, strict=True)]
-        found["trimmed" if trim else "as decoded"] = {
+    for how in _HOW:
+        after = pd.DataFrame([way[how] for way in ways]).reset_index(drop=True)
+        changed = (judge.predict(after) > 0.5) != before[made]
+        moved = [50 * float((way[how] - way["start"]).abs().sum()) for way in ways]
+        found[how] = {
             "alloys": len(table),
-            "reached by the model": float(np.mean(met)),
-            "changes the judge's answer": float(np.mean(changed)),
-            "moved, median (at.%)": float(np.nanmedian(moved)),
+            "reached by the model": sum(met) / len(table),
+            "changes the judge's answer": float(changed.sum() / len(table)),
+            "moved, median (at.%)": float(np.median(moved)),
         }
     return found

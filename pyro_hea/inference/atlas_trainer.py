@@ -30,6 +30,9 @@ SEEDING_STEPS = 100
 _OVERLAP_RATE = 1 / 3
 """Factor on the learning rate in the overlap phase."""
 
+_LEAST = 1e-9
+"""Weight α of a chart."""
+
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 _CHUNK = 4096
@@ -215,7 +218,8 @@ class AtlasTrainer:
             largest = (there.log_weights + shift).softmax(1).amax(0)
             parts.append((largest / largest.sum(0)).mT)
         self._fixed = torch.cat(parts)
-        model.log_alpha.copy_(self._fixed.mean(0).log())
+        # A chart without a point keeps a weight whose logarithm is finite.
+        model.log_alpha.copy_(self._fixed.mean(0).clamp_min(_LEAST).log())
 
     # Randomness and state.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,7 +25,11 @@ _ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 
 
 def train_separation(
-    model: SeparableModel, latent: Tensor, cluster: Tensor, seed: int
+    model: SeparableModel,
+    latent: Tensor,
+    cluster: Tensor,
+    seed: int,
+    decode: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> list[float]:
     """Maximise the ELBO; the weights are changed in place.
 
@@ -35,6 +41,8 @@ def train_separation(
         -1 where it is unknown.
     seed : int
         Of the batches.
+    decode : callable, optional
+        From rows (B,) and latents (..., B, d) to the compositions of these at the targets of those.
 
     Returns
     -------
@@ -61,7 +69,8 @@ def train_separation(
             rows, order = order[:size].to(latent.device), order[size:]
             for group in optimizer.param_groups:
                 group["lr"] = spec.learning_rate * one_cycle(step / spec.steps)
-            some = latent[rows], cluster[rows], n
+            shown = None if decode is None else partial(decode, rows[: size // 2])
+            some = latent[rows], cluster[rows], n, shown
             loss = _ELBO.differentiable_loss(model.model, model.guide, *some) / size
             optimizer.zero_grad()
             loss.backward()
@@ -73,6 +82,6 @@ def train_separation(
         step = int((~every.isfinite()).nonzero()[0])
         raise TrainingDivergedError(
             f"the loss of the separable latent is not finite from step {step + 1} on; lower "
-            "learning_rate, discrimination or bending"
+            "learning_rate, discrimination, bending or straightening"
         )
     return every.tolist()

@@ -189,6 +189,7 @@ def _axes(points: NDArray[np.float64], names: Sequence[str], ax: Axes | None) ->
         three = cast("Any", ax)
         three.set_box_aspect(np.ptp(points, axis=0) + 1e-9)
         three.set_zlabel(names[2])
+        three.locator_params(nbins=4)
     ax.set_xlabel(names[0])
     ax.set_ylabel(names[1])
     return ax

@@ -18,13 +18,18 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_hea.program.networks import CouplingFlow
+from pyro_hea.program.networks import ConditionedFlow, CouplingFlow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
     from pyro.poutine.runtime import InferDict
 
     from pyro_hea.spec import Separation
+
+    Decode: TypeAlias = Callable[[Tensor], Tensor]
 
 UNKNOWN_CLUSTER = -1
 """Cluster of an alloy of which none is known."""
@@ -33,6 +38,9 @@ _IMPOSSIBLE = -1e4
 """Log probability of a cluster other than the known one."""
 
 _REPULSION_STEPS = 400
+
+_SAME = 0.1
+"""Total difference of fractions that counts beside that of two alloys, which may be the same."""
 
 
 class SeparableModel(nn.Module):
@@ -86,7 +94,13 @@ class SeparableModel(nn.Module):
 
     # The program.
 
-    def model(self, latent: Tensor, cluster: Tensor, population: int | None = None) -> None:
+    def model(
+        self,
+        latent: Tensor,
+        cluster: Tensor,
+        population: int | None = None,
+        decode: Decode | None = None,
+    ) -> None:
         """Clusters, known or not, and the latent that T⁻¹ makes of each alloy.
 
         Parameters
@@ -96,6 +110,9 @@ class SeparableModel(nn.Module):
             `UNKNOWN_CLUSTER` where it is summed out.
         population : int, optional
             Alloys of which these are a batch.
+        decode : callable, optional
+            Compositions of latents (..., N // 2, d) at the targets of the first half of the alloys;
+            without it lines are not straightened.
         """
         spec, means, latent = self.spec, self.means, latent.unsqueeze(0)
         if isinstance(means, nn.Parameter):
@@ -116,14 +133,36 @@ class SeparableModel(nn.Module):
                 log_odds = self.log_clusters(flow(latent), means)
                 right = log_odds.gather(-1, cluster.clamp_min(0).expand(1, -1).unsqueeze(-1))
                 pyro.factor("discrimination", spec.discrimination * known * right.squeeze(-1))
-        if spec.bending and len(cluster) > 1:
-            ends, middle = flow(latent), self._middle(latent)
-            bend = (self.flow(middle[..., :0])(middle) - self._middle(ends)).square().sum(-1)
-            apart = _differences(ends).square().sum(-1)
-            with pyro.plate("pairs", bend.shape[-1], dim=-1):
-                pyro.factor("bending", -spec.bending * bend / (apart + self.scale**2))
+        if len(cluster) > 1:
+            self._keep_lines_straight(latent, flow(latent), decode)
 
-    def guide(self, latent: Tensor, cluster: Tensor, population: int | None = None) -> None:
+    def _keep_lines_straight(self, latent: Tensor, u: Tensor, decode: Decode | None) -> None:
+        """Lines between images u of each latent of the first half and one of the second."""
+        spec = self.spec
+        (first, last), (starts, ends) = _halves(latent), _halves(u)
+        pairs = pyro.plate("pairs", first.shape[-2], dim=-1)
+        if spec.bending:
+            bend = self._new_flow(first)((first + last) / 2) - (starts + ends) / 2
+            apart = (ends - starts).square().sum(-1) + self.scale**2
+            with pairs:
+                pyro.factor("bending", -spec.bending * bend.square().sum(-1) / apart)
+        if spec.straightening and decode is not None:
+            share = torch.rand_like(first[..., :1])
+            with torch.no_grad():
+                alloys = decode(first), decode(last)
+            there = decode(self._new_flow(first).inv(torch.lerp(starts, ends, share)))
+            off = (there - torch.lerp(*alloys, share)).abs().sum(-1)
+            apart = (alloys[1] - alloys[0]).abs().sum(-1)
+            with pairs:
+                pyro.factor("straightening", -spec.straightening * off / (apart + _SAME))
+
+    def guide(
+        self,
+        latent: Tensor,
+        cluster: Tensor,
+        population: int | None = None,
+        decode: Decode | None = None,
+    ) -> None:
         """Learnt means, each at a point; clusters are summed out in the model."""
         if isinstance(self.means, nn.Parameter):
             with poutine.scale(scale=len(cluster) / (population or len(cluster))):
@@ -135,10 +174,9 @@ class SeparableModel(nn.Module):
         width = prior.distance * prior.scale
         return dist.Normal(torch.zeros_like(self.means), width).to_event(2)
 
-    @staticmethod
-    def _middle(x: Tensor) -> Tensor:
-        half = x.shape[-2] // 2
-        return (x[..., :half, :] + x[..., half : 2 * half, :]) / 2
+    def _new_flow(self, latent: Tensor) -> ConditionedFlow:
+        """T without a context; one that was applied keeps its last image."""
+        return self.flow(latent[..., :0])
 
     # Its parts.
 
@@ -157,9 +195,9 @@ class SeparableModel(nn.Module):
         return self.flow(u[None, :, :0]).inv(u[None])[0]
 
 
-def _differences(x: Tensor) -> Tensor:
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     half = x.shape[-2] // 2
-    return x[..., :half, :] - x[..., half : 2 * half, :]
+    return x[..., :half, :], x[..., half : 2 * half, :]
 
 
 def distant_points(count: int, dim: int) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ class ClusterPrior(Declaration):
     """
 
     means: Literal["centroids", "simplex", "learnt"] = "simplex"
-    distance: Positive = 5.0
+    distance: Positive = 8.0
     scale: Positive = 1.0
 
 
@@ -47,6 +47,9 @@ class Separation(Declaration):
     bending : float
         Weight of the squared distance by which T takes the middle of two latents off the middle of
         their images, as a share of the squared distance of these.
+    straightening : float
+        Weight of the share of the atoms by which an alloy on the straight line between two images
+        decodes off the mixture of the two alloys, as a share of that by which these differ.
     drawn : int
         Alloys drawn from the model that T is trained on beside the given ones. Their clusters are
         known where a rule on compositions says them.
@@ -63,8 +66,9 @@ class Separation(Declaration):
     hidden: Width = 64
     bins: int = Field(default=1, ge=1, le=64)
     prior: ClusterPrior | None = ClusterPrior()
-    discrimination: float = Field(default=1.0, ge=0.0, le=1e6)
-    bending: float = Field(default=1.0, ge=0.0, le=1e6)
+    discrimination: float = Field(default=8.0, ge=0.0, le=1e6)
+    bending: float = Field(default=300.0, ge=0.0, le=1e6)
+    straightening: float = Field(default=300.0, ge=0.0, le=1e6)
     drawn: int = Field(default=10000, ge=0, le=10**7)
     steps: Count = 1000
     batch_size: Count = 512
@@ -78,7 +82,8 @@ class Separation(Declaration):
         Examples
         --------
         >>> Separation.published().prior
-        ClusterPrior(means='centroids', distance=5.0, scale=0.6324555320336759)
+        ClusterPrior(means='centroids', distance=8.0, scale=0.6324555320336759)
         """
         prior = ClusterPrior(means="centroids", scale=0.4**0.5)
-        return cls(prior=prior, discrimination=0.0, bending=0.0, drawn=0, learning_rate=5e-4)
+        off = {"discrimination": 0.0, "bending": 0.0, "straightening": 0.0, "drawn": 0}
+        return cls.model_validate({"prior": prior, "learning_rate": 5e-4, **off})

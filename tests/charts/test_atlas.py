@@ -98,6 +98,36 @@ def test_a_manifold_of_more_dimensions_than_its_points_is_refused():
         Atlas(AtlasSpec(dim=3)).fit(np.eye(2).repeat(5, 0), progress=False)
 
 
+def test_charts_with_a_support_learn_lines_along_the_axes():
+    """Points on three axes, each chart with one of them."""
+    rng = np.random.default_rng(0)
+    axis, at = rng.integers(3, size=600), rng.uniform(1, 2, 600)
+    points = np.eye(3)[axis] * at[:, None] + 0.01 * rng.normal(size=(600, 3))
+    spec = AtlasSpec(charts=3, dim=1, noise=0.02, training={"epochs": 5}, overlap=None)
+    rows = np.stack([np.flatnonzero(axis == k)[:50] for k in range(3)])
+    atlas = Atlas(spec).fit(points, progress=False, supports=[[0, 1], [1, 2], [0, 2]], seeds=rows)
+    np.testing.assert_array_equal(atlas.responsibilities(points).argmax(1), axis)
+    off = np.delete(np.arange(3), 0)
+    assert np.abs(atlas.project(points[axis == 0])[:, off]).max() < 0.05
+    assert (atlas.project(points[axis == 0])[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"supports": [[0, 1]]},
+            "supports have shape (1, 2); they have a row for each of 3 charts",
+        ),
+        ({"supports": [[0], [1], [2]]}, "supports are whole numbers from 0 to 1"),
+        ({"seeds": [[0.5], [1.0], [2.0]]}, "seeds are whole numbers from 0 to 1499"),
+    ],
+)
+def test_supports_and_seeds_that_are_none_are_named(spec, points, given, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        Atlas(spec).fit(points, progress=False, **given)
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

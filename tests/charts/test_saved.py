@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from pyro_hea import Atlas
 from pyro_hea.errors import (
+    ChartWarning,
     CheckpointError,
     DataError,
     MissingFileError,
@@ -209,6 +210,23 @@ def test_records_that_cannot_be_read_are_named(trained, points, tmp_path):
     checkpoint.write(tmp_path, "atlas_training", tensors, manifest | {"records": [{"epoch": 1}]})
     with pytest.raises(CheckpointError, match="records that cannot be read"):
         Atlas(spec).fit(points, progress=False, checkpoint=tmp_path, resume=True)
+
+
+class Lost(AtlasTrainer):
+    """Loses a chart before the overlap phase."""
+
+    def _fix_responsibilities(self):
+        self.model.centre[1] += 100
+        super()._fix_responsibilities()
+
+
+def test_a_chart_without_points_is_named_and_does_no_harm(quick, points, monkeypatch):
+    monkeypatch.setattr("pyro_hea.charts.fitting.AtlasTrainer", Lost)
+    with pytest.warns(ChartWarning, match="of 3 charts number 1 holds next to no point"):
+        atlas = Atlas(quick).fit(points, progress=False)
+    assert np.isfinite(atlas.history["loss"]).all()
+    assert np.isfinite(atlas.log_prob(points[:20])).all()
+    assert np.linalg.norm(atlas.sample(500), axis=1).max() < 10
 
 
 def test_a_training_that_diverges_says_what_to_lower(quick, points):

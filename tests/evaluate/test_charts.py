@@ -1,9 +1,11 @@
 """What is measured of atlases: topology of point sets that are known, and the protocol."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from pyro_hea import AtlasSpec
+from pyro_hea import AtlasSpec, ModelSpec
 from pyro_hea.charts.toys import TOYS, toy
 from pyro_hea.errors import MissingExtraError
 from pyro_hea.evaluate import Runner, benchmark, charts
@@ -26,7 +28,7 @@ def test_a_gap_and_a_hole_change_the_betti_numbers():
 
 
 def test_topology_needs_its_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "gudhi", None)
+    monkeypatch.setitem(sys.modules, "gudhi", None)
     with pytest.raises(MissingExtraError, match="topology"):
         charts.betti_numbers(np.eye(3), 0.1)
 
@@ -37,13 +39,17 @@ def test_arcs_share_out_all_points_evenly():
 
 
 @pytest.mark.slow
-def test_the_protocol_measures_each_toy_once_a_seed(tmp_path, monkeypatch):
+def test_the_protocol_measures_each_toy_once_a_seed_and_alloys(tmp_path, monkeypatch):
     pytest.importorskip("gudhi")
     shipped = AtlasSpec.shipped
     quick = {"training": {"epochs": 2}, "overlap": {"epochs": 1}, "decoder": {"hidden": [8]}}
     monkeypatch.setattr(AtlasSpec, "shipped", lambda name: shipped(name).with_(**quick))
     monkeypatch.setattr(charts, "STEPS", dict.fromkeys(charts.STARTS, 3))
-    result = benchmark.charts(Runner(folder=tmp_path / "cache", progress=False), 1)
+    monkeypatch.setattr(charts, "_DESIGNS", 2)
+    protocol = sys.modules[benchmark.charts.__module__]
+    monkeypatch.setattr(protocol, "GRID", ((4, 3),))
+    spec = ModelSpec(training={"epochs": 2, "distillation": None})
+    result = benchmark.charts(Runner(spec, tmp_path / "cache", progress=False), 1)
     assert sorted(run["toy"] for run in result.content["runs"]) == sorted(TOYS)
     table = result.tables["Atlases"]
     assert (table["E(D(z)) - z"] <= 1e-5).all()
@@ -51,6 +57,9 @@ def test_the_protocol_measures_each_toy_once_a_seed(tmp_path, monkeypatch):
     assert (table["enumerated bound"] >= table["published objective"]).all()
     assert (table["rose"].dropna() == 0).all()
     assert [*result.tables["One chart; no overlap phase"]["toy"]] == ["circles", "sphere", "torus"]
+    (alloys,) = result.content["alloys"]
+    assert alloys["descent"]["violations"] == 0
+    assert 0 < alloys["right elements"] <= 1
     result.write(tmp_path)
     assert (tmp_path / "charts.png").is_file()
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea.errors import DesignWarning
+from pyro_hea.evaluate import embedded_judge
 from pyro_hea.evaluate import separable as measures
 from pyro_hea.explain import separate
 from pyro_hea.spec import Separation
@@ -52,14 +53,29 @@ def test_moves_toward_an_element_count_what_else_moves(found, alloys):
 
 
 def test_what_else_moves_is_counted_among_the_other_elements():
-    class Moved:
-        fractions = pd.DataFrame({"Al": [0.5], "Co": [0.25], "Ni": [0.25]})
-        trail = pd.DataFrame({"Al": [0.0, 0.5], "Co": [0.5, 0.25], "Ni": [0.5, 0.25]})
+    def way(start, end):
+        return {n: pd.Series(x, ["Al", "Co", "Ni"]) for n, x in (("start", start), ("as", end))}
 
-    assert measures._others_moved(Moved, "Al") == pytest.approx(0)
-    Moved.trail = pd.DataFrame({"Al": [0.0, 0.5], "Co": [0.5, 0.5], "Ni": [0.5, 0.0]})
-    assert measures._others_moved(Moved, "Al") == pytest.approx(50)
-    assert np.isnan(measures._others_moved(None, "Al"))
+    only = measures._moves(way([0.0, 0.5, 0.5], [0.5, 0.25, 0.25]), "as", "Al")
+    assert only == pytest.approx((50, 50, 0))
+    others = measures._moves(way([0.0, 0.5, 0.5], [0.5, 0.5, 0.0]), "as", "Al")
+    assert others == pytest.approx((50, 50, 50))
+
+
+def test_moves_toward_a_class_are_judged_as_decoded_and_trimmed(vae, alloys):
+    by_class = separate(vae, "single_phase", alloys=alloys, spec=QUICK)
+    some = alloys[:3]
+    table = measures.moves_by_target(by_class, some, edits=3)
+    assert table["trimmed"]["alloys"] == 3
+    assert table["trimmed"]["moved, median (at.%)"] <= table["as decoded"]["moved, median (at.%)"]
+    judge = embedded_judge()
+    before = judge.predict(some.fractions) > 0.5
+    code = (vae.predict(some)["single_phase"] > 0.5).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DesignWarning)
+        made = [by_class.move(f, by_class.names[1 - c]).fractions for f, c in code.items()]
+    changed = [judge.predict(m)[0] > 0.5 for m in made] != before
+    assert table["trimmed"]["changes the judge's answer"] == pytest.approx(changed.mean())
 
 
 def test_new_alloys_are_counted_before_any_is_left_out(found):

@@ -12,7 +12,7 @@ from pyro_hea.program.separable import SeparableModel, distant_points
 from pyro_hea.spec import ClusterPrior, Separation
 
 N, D, C = 6, 4, 3
-PLAIN = {"layers": 2, "hidden": 5, "discrimination": 0.0, "bending": 0.0}
+PLAIN = {"layers": 2, "hidden": 5, "discrimination": 0.0, "bending": 0.0, "straightening": 0.0}
 
 
 def model_of(**settings: object) -> SeparableModel:
@@ -75,6 +75,28 @@ def test_bending_counts_how_far_the_middle_of_two_images_is_from_the_image_of_th
     bend = (middle - (u[:half] + u[half:]) / 2).square().sum(-1)
     apart = (u[:half] - u[half:]).square().sum(-1) + plain.scale**2
     torch.testing.assert_close(loss(both, unknown), loss(plain, unknown) + 2 * (bend / apart).sum())
+
+
+def test_straightening_counts_how_far_an_alloy_between_two_images_decodes_off_their_mixture():
+    unknown, half = torch.full((N,), -1), N // 2
+    plain, both = model_of(), model_of(straightening=2.0)
+    with seeded(3):
+        decoder = torch.randn(D, 5)
+    decode = lambda w: (w @ decoder).softmax(-1)  # noqa: E731
+    with seeded(4):
+        share = torch.rand(1, half, 1)[0]
+    x = latent()
+    u = plain.encode(x)
+    between = decode(plain.decode((1 - share) * u[:half] + share * u[half:]))
+    a, b = decode(x[:half]), decode(x[half:])
+    off = (between - (1 - share) * a - share * b).abs().sum(-1)
+    apart = (a - b).abs().sum(-1) + 0.1
+    elbo = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
+    of = (both.model, both.guide, x, unknown, N, decode)
+    with seeded(4):
+        straightened = torch.as_tensor(elbo.differentiable_loss(*of))
+    torch.testing.assert_close(straightened, loss(plain, unknown) + 2 * (off / apart).sum())
+    torch.testing.assert_close(loss(both, unknown), loss(plain, unknown))  # without a decoder
 
 
 def test_without_clusters_the_prior_is_a_standard_normal():

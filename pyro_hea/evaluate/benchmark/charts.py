@@ -1,4 +1,4 @@
-"""Manifolds whose topology and minima are known, each learnt by an atlas and by one chart."""
+"""Manifolds whose topology and minima are known, and the alloys that people make, as atlases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pandas as pd
 
 from pyro_hea.charts.toys import TOYS
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
-from pyro_hea.evaluate.charts import ABLATED, measure_ablations, measure_toy
+from pyro_hea.evaluate.charts import (
+    ABLATED,
+    GRID,
+    measure_ablations,
+    measure_alloys,
+    measure_families,
+    measure_toy,
+)
 from pyro_hea.measures.intervals import bootstrap_interval
 from pyro_hea.plots import interval_panels
 
@@ -18,9 +25,12 @@ if TYPE_CHECKING:
 
     from pyro_hea.evaluate import Runner
 
+_MEMBERS = 2
+"""Of the model that predicts designs."""
+
 
 def charts(runner: Runner, seeds: int) -> ProtocolResult:
-    """Learn each toy, and those that one chart cannot cover with one and without overlap."""
+    """Learn each toy, some with one chart or without overlap; project and design alloys."""
     measured = {
         f"charts-{toy}-seed{seed}": partial(measure_toy, toy, seed)
         for seed in range(seeds)
@@ -31,7 +41,13 @@ def charts(runner: Runner, seeds: int) -> ProtocolResult:
         for seed in range(seeds)
         for toy in ABLATED
     }
-    done = runner.run(measured | ablated)
+    families = {f"charts-families-{k}-{d}": partial(measure_families, k, d) for k, d in GRID}
+    spec = runner.spec.with_(training__members=_MEMBERS)
+    alloys = {
+        f"charts-alloys-seed{seed}": partial(measure_alloys, seed, spec, runner.device)
+        for seed in range(seeds)
+    }
+    done = runner.run(measured | ablated | families | alloys)
     runs, without = [done[name] for name in measured], [done[name] for name in ablated]
     toys = pd.DataFrame(runs)
     posterior = toys.pop("posterior").dropna()
@@ -39,8 +55,17 @@ def charts(runner: Runner, seeds: int) -> ProtocolResult:
         "Atlases": toys.sort_values(["toy", "seed"]),
         "Posterior on the circles": pd.DataFrame([*posterior]).assign(seed=range(len(posterior))),
         "One chart; no overlap phase": pd.DataFrame(without).sort_values(["toy", "seed"]),
+        "Families of alloys, validation part": pd.DataFrame([done[name] for name in families]),
+        "Alloys, test part": pd.json_normalize([done[name] for name in alloys], sep=": "),
     }
-    content = {"protocol": "charts", "seeds": seeds, "runs": runs, "ablations": without}
+    content = {
+        "protocol": "charts",
+        "seeds": seeds,
+        "runs": runs,
+        "ablations": without,
+        "families": [done[name] for name in families],
+        "alloys": [done[name] for name in alloys],
+    }
     return ProtocolResult("charts", content, tables, _figure(toys, pd.DataFrame(without)))
 
 
@@ -50,14 +75,16 @@ def _figure(toys: pd.DataFrame, without: pd.DataFrame) -> Figure:
     toys = toys.assign(**{near: toys["within 3 sigma"], arrived: toys["arrived"] / toys["starts"]})
     shares = without["no overlap, arrived"] / without["starts"]
     drawn = [
-        ("as shipped", toys, [near, arrived]),
-        ("one chart", without.assign(**{near: without["one chart, within 3 sigma"]}), [near]),
-        ("no overlap phase", without.assign(**{arrived: shares}), [arrived]),
+        ("as shipped", toys),
+        (
+            "one chart (left), no overlap phase (right)",
+            without.assign(**{near: without["one chart, within 3 sigma"], arrived: shares}),
+        ),
     ]
     rows = [
         {"measure": measure, "name": toy, "group": group, **bootstrap_interval(values.to_numpy())}
-        for group, table, measures in drawn
-        for measure in measures
+        for group, table in drawn
+        for measure in (near, arrived)
         for toy, values in table.dropna(subset=[measure]).groupby("toy")[measure]
     ]
     return interval_panels(pd.DataFrame(rows)).figure

@@ -25,7 +25,7 @@ _LATENTS = ("before", "supervised", "unsupervised", "published")
 
 
 def separable(runner: Runner, seeds: int) -> ProtocolResult:
-    """Train T on models of the published split, measure it on validation and test part."""
+    """Train T on models of the published split, measure it on the test part."""
     tasks = {
         f"separable-seed{seed}": partial(
             _run, partial(cached_vae, seed, runner.spec, runner.device, runner.folder), seed
@@ -60,7 +60,7 @@ def separable(runner: Runner, seeds: int) -> ProtocolResult:
 def _run(model: partial[DisentangledVAE], seed: int) -> dict[str, Any]:
     parts = load_alloys("zeng2024").split("published")
     train = parts["labelled"] + parts["unlabelled"]
-    return measure_separable(model(), train, parts["validation"] + parts["test"], seed=seed)
+    return measure_separable(model(), train, parts["test"], seed=seed)
 
 
 def _f1(scores: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -6,9 +6,11 @@ the mouse alone does. Without widgets the map is a plain plotly figure, moved by
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pyro_hea.errors import missing_extra
 from pyro_hea.explain.explorer.map_figure import MapFigure
 from pyro_hea.explain.explorer.panel import build_panel
 
@@ -32,8 +34,9 @@ class Explorer(MapFigure):
     ----------
     figure : plotly Figure
         The map; a `FigureWidget` where there are widgets.
-    panel : ipywidgets.VBox or None
-        Map, controls and the alloy under the cursor; None without widgets.
+    panel : ipywidgets.VBox, ipywidgets.Tab or None
+        Map, controls and the alloy under the cursor, in the first tab where there are several;
+        None without widgets.
     """
 
     def __init__(self, ensemble: Ensemble, data: AlloyDataset, member: int = 0) -> None:
@@ -44,6 +47,23 @@ class Explorer(MapFigure):
     def __repr__(self) -> str:
         kind = "static, without widgets" if self.panel is None else "interactive"
         return f"Explorer({len(self._map.data)} alloys, member {self._map.member}; {kind})"
+
+    def add_tab(self, title: str, content: Any) -> None:
+        """Show another widget in a tab beside the map, such as `SeparableLatent.panel`.
+
+        Raises
+        ------
+        MissingExtraError
+            Without widgets.
+        """
+        if self.panel is None:
+            raise missing_extra("ipywidgets", "notebooks")
+        tab: Any = import_module("ipywidgets").Tab
+        if not isinstance(self.panel, tab):
+            self.panel = tab([self.panel], titles=["map"])
+        titles = [*self.panel.titles, title]
+        self.panel.children = [*self.panel.children, content]
+        self.panel.titles = titles
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         shown = self.figure if self.panel is None else self.panel

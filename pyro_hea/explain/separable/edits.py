@@ -116,8 +116,7 @@ def move(
     path = [change.start, *alloys[first : last + 1][held[first : last + 1]]]
     shorter = shortened(change, alloys[last]) if met else [alloys[last]]
     needed = float(change.distance(shorter[-1][None])[0]) if met else np.nan
-    if trim:
-        path += shorter[1:]
+    undone = shorter[1:] if trim else []
     probability = separable.model.log_clusters(there[last]).exp()[cluster]
     about = {
         "inference": "move",
@@ -126,7 +125,7 @@ def move(
         "met": met,
         "candidates": len(alloys),
     }
-    return _result(change, np.array(path), about, float(probability), needed)
+    return _result(change, path, about, float(probability), needed, undone)
 
 
 def _nearest_alloys(separable: SeparableLatent, u: Tensor, cluster: int) -> Tensor:
@@ -156,8 +155,7 @@ def arithmetic(
         )
     about = {"inference": "arithmetic", "candidates": 1}
     likeliest = separable.model.log_clusters(there)[0].exp().max()
-    path = np.array([change.start, alloys[0]])
-    return _result(change, path, about, float(likeliest), np.nan)
+    return _result(change, [change.start, alloys[0]], about, float(likeliest), np.nan)
 
 
 def _one(separable: SeparableLatent, alloy: Alloy) -> Encoded:
@@ -221,16 +219,21 @@ def _carried(
 
 def _result(
     change: ClusterChange,
-    path: Floats,
+    decoded: Sequence[Floats],
     about: Mapping[str, Any],
     probability: float,
     needed: float,
+    undone: Sequence[Floats] = (),
 ) -> DesignResult:
+    """A result of alloys decoded on the way, and of those from which parts were then undone."""
     problem, separable = change.problem, change.separable
-    path = path[np.r_[True, np.any(np.diff(path, axis=0) != 0, axis=1)]]
+    path = np.array([*decoded, *undone])
+    trimmed = np.arange(len(path)) >= len(decoded)
+    new = np.r_[True, np.any(np.diff(path, axis=0) != 0, axis=1)]
+    path, trimmed = path[new], trimmed[new]
     moved = change.distance(path)
     trail = pd.DataFrame(path, columns=list(problem.ensemble.elements)).assign(
-        all_wishes=problem.probability(path).mean(0), moved=moved
+        all_wishes=problem.probability(path).mean(0), moved=moved, trimmed=trimmed
     )
     trail.insert(0, "step", range(len(trail)))
     latents = {"member": np.array([separable.member])}

@@ -14,6 +14,7 @@ from pyro_hea.program.separable import UNKNOWN_CLUSTER, SeparableModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from pyro_hea.explain.separable.clusters import Clusters
     from pyro_hea.explain.separable.member_latent import Encoded, MemberLatent
@@ -60,7 +61,8 @@ def fit_separation(
     shuffled : bool
         Deal the clusters anew among the alloys, as a test: nothing is then to be learnt.
     """
-    w, cluster = encoded.w, torch.tensor(codes, device=encoded.w.device)
+    w, y = encoded.w, dict(encoded.y)
+    cluster = torch.tensor(codes, device=w.device)
     if spec.drawn:
         drawn = latent.draw(spec.drawn, seed, encoded)
         known = np.full(len(drawn), UNKNOWN_CLUSTER)
@@ -69,6 +71,7 @@ def fit_separation(
         # as many of the given alloys as of the drawn ones
         copies = max(1, round(len(drawn) / len(w)))
         w = torch.cat([w.repeat(copies, 1), drawn.w])
+        y = {name: torch.cat([value.repeat(copies), drawn.y[name]]) for name, value in y.items()}
         cluster = torch.cat([cluster.repeat(copies), torch.tensor(known, device=w.device)])
     if shuffled:
         at = torch.nonzero(cluster >= 0)[:, 0]
@@ -83,6 +86,10 @@ def fit_separation(
         weights, cluster = w.new_ones(1), torch.full_like(cluster, UNKNOWN_CLUSTER)
     with seeded(seed):
         model = SeparableModel(spec, centroids, weights).to(w.device)
-    losses = train_separation(model, w, cluster, seed)
+
+    def decode(rows: Tensor, some: Tensor) -> Tensor:
+        return latent.compositions(some, {name: value[rows] for name, value in y.items()})
+
+    losses = train_separation(model, w, cluster, seed, decode)
     model.requires_grad_(False)
     return Fitted(model, losses)

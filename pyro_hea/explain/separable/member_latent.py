@@ -88,12 +88,17 @@ class MemberLatent:
             w = ensemble.model.decoder_latent(z, y)
         return Encoded(w[0], {name: value[0] for name, value in y.items()}, fractions)
 
+    def compositions(self, w: Tensor, y: Mapping[str, Tensor]) -> Tensor:
+        """Typical compositions at w (..., N, d) and targets (N,) or one, (..., N, E)."""
+        values = {name: value.to(w).expand(1, w.shape[-2]) for name, value in y.items()}
+        return self.ensemble.model.decoded(w.reshape(1, *w.shape[-2:]), values).typical.reshape(
+            *w.shape[:-1], -1
+        )
+
     @torch.no_grad()
     def decode(self, w: Tensor, y: Mapping[str, Tensor]) -> NDArray[np.float64]:
-        """Typical compositions at w (N, d), (N, E)."""
-        values = {name: value.to(w).expand(1, len(w)) for name, value in y.items()}
-        typical = self.ensemble.model.decoded(w[None], values).typical[0]
-        return np.asarray(typical.double().cpu().numpy())
+        """The same of w (N, d), in double precision, (N, E)."""
+        return np.asarray(self.compositions(w, y).double().cpu().numpy())
 
     @torch.no_grad()
     def draw(self, n: int, seed: int, like: Encoded) -> Encoded:

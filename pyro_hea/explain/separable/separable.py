@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from pyro_hea.explain.separable.clusters import Clusters, read_clusters
 from pyro_hea.explain.separable.edits import arithmetic, move
 from pyro_hea.explain.separable.fitting import Fitted, fit_separation
 from pyro_hea.explain.separable.member_latent import Encoded, MemberLatent
+from pyro_hea.explain.separable.panel import edit_panel
 from pyro_hea.explain.separable.scores import read_clusters_from
 from pyro_hea.explain.separable.walks import Interpolation, Walks, walk
 from pyro_hea.posterior import as_fractions, predict
@@ -508,7 +509,8 @@ class SeparableLatent:
             that it is in, `cluster_probability` of the one asked for given u, `moved` (at.% that
             differ from the start) and `needed` (at.% of the smallest part of that change that was
             found to reach the cluster; NaN where it is not reached). `changes` says what moved by
-            element, and `attributes["met"]` whether the cluster was reached.
+            element, and `attributes["met"]` whether the cluster was reached. The trail has the
+            alloys on the way, and where parts of the change were undone (`trimmed`).
 
         Raises
         ------
@@ -587,3 +589,18 @@ class SeparableLatent:
             Where there are fewer than n.
         """
         return augment(self, self.clusters.position(cluster), n, constraints, seed)
+
+    def panel(self) -> Any:
+        """Widgets that move an alloy toward a cluster, in a notebook.
+
+        Returns
+        -------
+        ipywidgets.VBox
+            To be shown by itself, or as a tab of the explorer: `explorer.add_tab("edit", …)`.
+
+        Raises
+        ------
+        MissingExtraError
+            Without ipywidgets.
+        """
+        return edit_panel(self)

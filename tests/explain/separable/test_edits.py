@@ -60,6 +60,12 @@ def test_trimming_undoes_what_the_cluster_does_not_need(holds_al, without_al):
     trimmed = holds_al.move(without_al, "holds Al", by=1.0)
     assert trimmed.table["moved"].item() == pytest.approx(whole.table["needed"].item())
     assert trimmed.table["moved"].item() <= whole.table["moved"].item()
+    decoded = trimmed.trail[~trimmed.trail["trimmed"]].iloc[-1]
+    elements = whole.fractions.columns
+    pd.testing.assert_series_equal(
+        decoded[elements].astype(float), whole.fractions.iloc[0], check_names=False
+    )
+    assert not whole.trail["trimmed"].any()
     assert trimmed.table["cluster"].item() == "holds Al"
 
 

@@ -13,7 +13,14 @@ from pyro_hea.spec import Separation
 
 QUICK_STEPS = Separation(layers=2, hidden=8, steps=5, drawn=50)
 PLANTED = Separation(
-    layers=8, hidden=32, steps=300, drawn=0, batch_size=200, learning_rate=0.01, bending=0.0
+    layers=8,
+    hidden=32,
+    steps=300,
+    drawn=0,
+    batch_size=200,
+    learning_rate=0.01,
+    bending=0.0,
+    straightening=0.0,
 )
 
 

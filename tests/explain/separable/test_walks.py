@@ -87,3 +87,12 @@ def test_figures_are_drawn(holds_al, new):
     assert [t.get_text() for t in drawn.get_yticklabels()] == [
         f"{cluster}, {position:.1f}" for position, cluster in way.clusters.items()
     ]
+
+
+def test_straightened_lines_are_smoother(holds_al, many, new):
+    crooked = {"bending": 0.0, "straightening": 0.0}
+    free = holds_al.by("holds Al", spec=holds_al.spec.model_copy(update=crooked))
+    alloys = holds_al.latent.encode(new[:100])
+    ends = alloys.take(np.arange(50)), alloys.take(np.arange(50, 100))
+    gained = holds_al.walk(*ends).smoothness - free.walk(*ends).smoothness
+    assert gained.mean() > 3 * gained.std() / 50**0.5
