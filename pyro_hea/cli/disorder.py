@@ -93,7 +93,9 @@ def disorder(
         progress=not quiet,
         **how,
     )
-    show(f"{found.formula} as {found.cell}, eV and k a site", found.table[list(_SHOWN)])
+    table = found.table[list(_SHOWN)]
+    table = table.assign(concentration=table["concentration"].map("{:.2e}".format))
+    show(f"{found.formula} as {found.cell}, eV and k a site", table)
     first = found.bulk.order[found.bulk.order["shell"] == 1]
     order = first.pivot(index="temperature_K", columns="pair", values="alpha").reset_index()
     show("Warren–Cowley parameters of the first shell", order)

@@ -193,4 +193,10 @@ def _figure(curves: dict[str, list[dict[str, Any]]]) -> Figure:
         for part, of in curves.items()
         for row in of
     ]
-    return curve_panels(pd.DataFrame(rows), logarithmic=True).figure
+    panels = curve_panels(pd.DataFrame(rows), logarithmic=True)
+    for panel in panels:
+        panel.set_xticks([100, 1000, 10_000, 100_000] if panel is panels[0] else [50, 100, 140])
+    panels.figure.legends[0].remove()
+    for panel in panels:
+        panel.legend()
+    return panels.figure
