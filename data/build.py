@@ -31,8 +31,8 @@ from pyro_hea.data.build_more import (
     more_reports,
 )
 
-from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.dataset.gathering import at_room_temperature
+from pyro_hea.materials.alloys.composition import format_formula, fraction_table
+from pyro_hea.materials.alloys.dataset.gathering import at_room_temperature
 
 HERE = Path(__file__).resolve().parent
 FACTS = HERE.parents[1] / "shared" / "facts"

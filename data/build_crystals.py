@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pyro_hea.crystals.wyckoff import WyckoffStructure
+from pyro_hea.materials.crystals.wyckoff import WyckoffStructure
 
 HERE = Path(__file__).resolve().parent
 FACTS = HERE.parents[1] / "shared" / "facts"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.composition import format_formula, fraction_table
+from pyro_hea.materials.alloys.composition import format_formula, fraction_table
 
 CONDITIONS = ["rolling_reduction_pct", "anneal_temperature_C", "anneal_time_min"]
 """Columns of conditions that only these sources have."""

@@ -20,20 +20,20 @@ _PAGES = {
     "pyro_hea.campaign": "Campaigns",
     "pyro_hea.sklearn": "scikit-learn estimators",
     "pyro_hea.crystal_vae": "The model of crystals",
-    "pyro_hea.crystals": "Crystals",
+    "pyro_hea.materials.crystals": "Crystals",
     "pyro_hea.charts": "Charts of manifolds",
     "pyro_hea.disorder": "Disorder",
-    "pyro_hea.alloys.dataset": "Alloys and data sets",
-    "pyro_hea.alloys.amounts": "Amounts of elements",
-    "pyro_hea.alloys.composition": "Formulas and fractions",
-    "pyro_hea.alloys.element_tables": "Element tables",
-    "pyro_hea.alloys.features": "Features",
+    "pyro_hea.materials.alloys.dataset": "Alloys and data sets",
+    "pyro_hea.materials.alloys.amounts": "Amounts of elements",
+    "pyro_hea.materials.alloys.composition": "Formulas and fractions",
+    "pyro_hea.materials.alloys.element_tables": "Element tables",
+    "pyro_hea.materials.alloys.features": "Features",
     "pyro_hea.spec": "Declarations",
     "pyro_hea.design": "Design",
     "pyro_hea.posterior": "Posterior",
     "pyro_hea.explain": "Explanations",
     "pyro_hea.plots": "Plots",
-    "pyro_hea.measures": "Measures",
+    "pyro_hea.evaluate.measures": "Measures",
     "pyro_hea.evaluate": "Evaluation",
     "pyro_hea.evaluate.report": "Reports",
     "pyro_hea.program.model": "The Pyro program",
@@ -81,7 +81,7 @@ def _row(*cells: object) -> str:
 
 
 def _features() -> str:
-    from pyro_hea.alloys.features import FEATURES
+    from pyro_hea.materials.alloys.features import FEATURES
 
     rows = [_row(f"`{f.name}`", f.unit, f.formula, f.source) for f in FEATURES.values()]
     head = [_row("feature", "unit", "formula", "source"), "| --- | --- | --- | --- |"]

@@ -8,19 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.amounts import parse_composition as parse_composition
-    from pyro_hea.alloys.composition import format_formula as format_formula
-    from pyro_hea.alloys.dataset import AlloyDataset as AlloyDataset
-    from pyro_hea.alloys.dataset import load_alloys as load_alloys
-    from pyro_hea.alloys.dataset import read_alloys as read_alloys
-    from pyro_hea.alloys.indicators import load_element_indicators as load_element_indicators
     from pyro_hea.campaign import Campaign as Campaign
     from pyro_hea.charts import AlloyAtlas as AlloyAtlas
     from pyro_hea.charts import Atlas as Atlas
     from pyro_hea.crystal_vae import CrystalVAE as CrystalVAE
-    from pyro_hea.crystals import CrystalDataset as CrystalDataset
-    from pyro_hea.crystals import load_crystals as load_crystals
-    from pyro_hea.crystals import read_crystals as read_crystals
     from pyro_hea.design import AllowedElements as AllowedElements
     from pyro_hea.design import ElementBounds as ElementBounds
     from pyro_hea.design import FeatureBounds as FeatureBounds
@@ -43,6 +34,17 @@ if TYPE_CHECKING:
     from pyro_hea.disorder import partition_function as partition_function
     from pyro_hea.disorder import vacancy as vacancy
     from pyro_hea.evaluate import cross_validate as cross_validate
+    from pyro_hea.materials.alloys.amounts import parse_composition as parse_composition
+    from pyro_hea.materials.alloys.composition import format_formula as format_formula
+    from pyro_hea.materials.alloys.dataset import AlloyDataset as AlloyDataset
+    from pyro_hea.materials.alloys.dataset import load_alloys as load_alloys
+    from pyro_hea.materials.alloys.dataset import read_alloys as read_alloys
+    from pyro_hea.materials.alloys.indicators import (
+        load_element_indicators as load_element_indicators,
+    )
+    from pyro_hea.materials.crystals import CrystalDataset as CrystalDataset
+    from pyro_hea.materials.crystals import load_crystals as load_crystals
+    from pyro_hea.materials.crystals import read_crystals as read_crystals
     from pyro_hea.spec import AtlasSpec as AtlasSpec
     from pyro_hea.spec import CrystalSpec as CrystalSpec
     from pyro_hea.spec import ModelSpec as ModelSpec
@@ -53,12 +55,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "ASEEngine": "disorder",
     "AllowedElements": "design",
-    "AlloyDataset": "alloys.dataset",
+    "AlloyDataset": "materials.alloys.dataset",
     "AlloyAtlas": "charts",
     "Atlas": "charts",
     "AtlasSpec": "spec",
     "Campaign": "campaign",
-    "CrystalDataset": "crystals",
+    "CrystalDataset": "materials.crystals",
     "CrystalSpec": "spec",
     "CrystalSystems": "design.crystal_constraints",
     "CrystalVAE": "crystal_vae",
@@ -81,14 +83,14 @@ _HOMES = {
     "Vacancies": "disorder",
     "alloy_disorder": "disorder",
     "cross_validate": "evaluate",
-    "format_formula": "alloys.composition",
-    "load_alloys": "alloys.dataset",
-    "load_crystals": "crystals",
-    "load_element_indicators": "alloys.indicators",
-    "parse_composition": "alloys.amounts",
+    "format_formula": "materials.alloys.composition",
+    "load_alloys": "materials.alloys.dataset",
+    "load_crystals": "materials.crystals",
+    "load_element_indicators": "materials.alloys.indicators",
+    "parse_composition": "materials.alloys.amounts",
     "partition_function": "disorder",
-    "read_alloys": "alloys.dataset",
-    "read_crystals": "crystals",
+    "read_alloys": "materials.alloys.dataset",
+    "read_crystals": "materials.crystals",
     "vacancy": "disorder",
 }
 

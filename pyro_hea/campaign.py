@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import AlloyDataset, read_alloys
-from pyro_hea.alloys.dataset.table import composition_keys
 from pyro_hea.campaign_folder import read_campaign, write_campaign
 from pyro_hea.design import Constraint, constraints_from_list, constraints_to_list, sample_designs
 from pyro_hea.design.gathering import likely_enough
@@ -22,6 +19,9 @@ from pyro_hea.errors import (
     UnknownTargetError,
     nearest,
 )
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import AlloyDataset, read_alloys
+from pyro_hea.materials.alloys.dataset.table import composition_keys
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 

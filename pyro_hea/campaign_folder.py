@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.errors import CheckpointError, MissingFileError, OutputError
+from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 _MANIFEST = "campaign.json"
 

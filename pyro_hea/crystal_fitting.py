@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from pyro_hea.alloys.dataset import Statistics
-from pyro_hea.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import Trainer
 from pyro_hea.inference.head_training import train_heads
+from pyro_hea.materials.alloys.dataset import Statistics
+from pyro_hea.materials.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
 from pyro_hea.program.crystals import CrystalModel

@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 
 from pyro_hea.crystal_fitting import prepare_crystals
-from pyro_hea.crystals import CrystalDataset
 from pyro_hea.design import crystals as designing
 from pyro_hea.design.crystal_constraints import AnyConstraint
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.wishes import Wish
 from pyro_hea.errors import DataError
+from pyro_hea.materials.crystals import CrystalDataset
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
 from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import (

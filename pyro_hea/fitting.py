@@ -16,10 +16,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from tqdm.auto import tqdm
 
-from pyro_hea.alloys.dataset import (
-    AlloyBatch,
-    AlloyDataset,
-)
 from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError, warn
 from pyro_hea.files import locked
 from pyro_hea.inference import (
@@ -29,6 +25,10 @@ from pyro_hea.inference import (
     checkpoint,
     distil_heads,
     train_encoder,
+)
+from pyro_hea.materials.alloys.dataset import (
+    AlloyBatch,
+    AlloyDataset,
 )
 from pyro_hea.posterior import Ensemble, calibrate, new_ensemble
 from pyro_hea.program.model import AlloyModel

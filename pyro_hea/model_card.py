@@ -16,8 +16,8 @@ from pyro_hea.spec import Continuous
 from pyro_hea.spec.display import spec_differences
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.inference import EpochRecord
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.spec import ModelSpec, Target
 

@@ -26,9 +26,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d, validate_data
 
-from pyro_hea.alloys.dataset import AlloyDataset
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.errors import DataError, TableWarning, warn
+from pyro_hea.materials.alloys.dataset import AlloyDataset
+from pyro_hea.materials.alloys.element_tables import load_tables
 from pyro_hea.spec import ModelSpec
 from pyro_hea.spec.inferred import has_few_numbers
 from pyro_hea.vae import DisentangledVAE

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset, encode_values, measurements
 from pyro_hea.errors import DataError
 from pyro_hea.inference import LABEL_FOLDS, Measurements, count_label_folds
+from pyro_hea.materials.alloys.dataset import AlloyBatch, AlloyDataset, encode_values, measurements
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 
 from pyro_hea import design as designing
 from pyro_hea import posterior as answers
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, read_alloys
 from pyro_hea.cache import VARIABLE, cache_folder, model_key, write_folder
 from pyro_hea.devices import check_torch_settings, choose_device
 from pyro_hea.errors import CacheWarning, CheckpointError, DataError, warn
 from pyro_hea.fitting import TrainingRun
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys, read_alloys
 from pyro_hea.model_card import model_card, read_facts, training_facts, write_card
 from pyro_hea.posterior import Ensemble, untrained_ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
@@ -30,8 +30,8 @@ from pyro_hea.trained import TrainedModel, asks
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.explain.explorer import Explorer
+    from pyro_hea.materials.alloys.amounts import Alloys
 
 
 class DisentangledVAE(TrainedModel[ModelSpec, Ensemble]):

@@ -46,7 +46,7 @@ def alloys() -> "AlloyDataset":
     import pandas as pd
 
     from pyro_hea import AlloyDataset
-    from pyro_hea.alloys.composition import fraction_table
+    from pyro_hea.materials.alloys.composition import fraction_table
 
     elements = ["Ag", "Al", "Au", "Co", "Cr", "Cu", "Fe", "Mo", "Nb", "Ni", "Pd", "Pt", "Ta", "W"]
     rng = np.random.default_rng(0)

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from pyro_hea import AlloyDataset, Campaign, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.design import MaxElements
 from pyro_hea.errors import (
     CheckpointError,
@@ -18,6 +17,7 @@ from pyro_hea.errors import (
     OutputError,
     UnknownTargetError,
 )
+from pyro_hea.materials.alloys.composition import fraction_table
 
 from .conftest import SMALL
 

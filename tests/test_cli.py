@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import read_alloys
 from pyro_hea.cli import main
 from pyro_hea.errors import (
     ConflictingReportsWarning,
 )
 from pyro_hea.evaluate.benchmark import comparisons
 from pyro_hea.inference import Trainer, checkpoint, distillation
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import read_alloys
 from pyro_hea.vae import DisentangledVAE
 
 ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni")

@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import KFold
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, load_alloys
-from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.posterior import predict
 
 HARDNESS = {

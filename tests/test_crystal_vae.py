@@ -17,7 +17,6 @@ from pyro_hea import (
     SpaceGroups,
     load_crystals,
 )
-from pyro_hea.crystals import CrystalDataset
 from pyro_hea.design import FeatureBounds
 from pyro_hea.design.crystal_result import CrystalDesigns
 from pyro_hea.errors import (
@@ -29,6 +28,7 @@ from pyro_hea.errors import (
     NotFittedError,
     UnknownTargetError,
 )
+from pyro_hea.materials.crystals import CrystalDataset
 
 NUMBER = {"kind": "continuous", "calibration": None}
 SMALL = {

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from pyro_hea import load_alloys
-from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.dataset.embedded import FILM_SOURCES, OTHER_SOURCES, TRUSTED_SOURCES
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.indicators import INDICATOR_UNITS, load_element_indicators
+from pyro_hea.materials.alloys.composition import format_formula, fraction_table
+from pyro_hea.materials.alloys.dataset.embedded import FILM_SOURCES, OTHER_SOURCES, TRUSTED_SOURCES
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.indicators import INDICATOR_UNITS, load_element_indicators
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
 from pyro_hea.fitting import TrainingRun
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.training_data import hold_out
 
 TARGETS = {

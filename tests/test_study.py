@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from pyro_hea.errors import OutputError
+from pyro_hea.evaluate.measures import classification_metrics
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.study import DESIGNS, run_study, tables
-from pyro_hea.measures import classification_metrics
 from pyro_hea.posterior.idata import groups_of
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE

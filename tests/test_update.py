@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.materials.alloys.composition import fraction_table
 
 SPEC = ModelSpec.from_mapping(
     {

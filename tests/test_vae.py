@@ -8,9 +8,6 @@ import pytest
 import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import to_batch
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.errors import (
     CheckpointError,
     DataError,
@@ -26,6 +23,9 @@ from pyro_hea.errors import (
 )
 from pyro_hea.inference import checkpoint
 from pyro_hea.inference import trainer as inference
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import to_batch
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.marginals import marginals
 
 ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]

@@ -25,11 +25,11 @@ from pyro_hea.spec import AtlasSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.result import DesignResult
     from pyro_hea.design.wishes import Wish
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.vae import DisentangledVAE
 
 _STARTS = 3

@@ -129,7 +129,7 @@ def screen(
     **options: Any,
 ) -> None:
     """Rank every composition of a grid, or the alloys of a table."""
-    from pyro_hea.alloys.dataset import read_formulas
+    from pyro_hea.materials.alloys.dataset import read_formulas
 
     wishes, constraints = read_wishes(options["target"]), read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
@@ -184,7 +184,7 @@ def shown(result: DesignResult, spec: ModelSpec, wishes: Mapping[str, Wish]) -> 
 
 def _short_formula(formula: str) -> str:
     """A formula in at.% with two digits an element."""
-    from pyro_hea.alloys.amounts import parse_composition
+    from pyro_hea.materials.alloys.amounts import parse_composition
 
     parts = parse_composition(formula).items()
     return "".join(f"{element}{float(f'{100 * share:.2g}'):g}" for element, share in parts)

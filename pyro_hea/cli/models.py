@@ -27,7 +27,7 @@ from pyro_hea.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 
 _FOLDS, _FEW = 5, 200
@@ -150,7 +150,7 @@ def predict(
     formula_column: str,
 ) -> None:
     """Predict the targets of alloys."""
-    from pyro_hea.alloys.dataset import read_formulas
+    from pyro_hea.materials.alloys.dataset import read_formulas
 
     if bool(formulas) == (table is not None):
         raise click.UsageError("give formulas, or a table with --table, and not both")

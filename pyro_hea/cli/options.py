@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
@@ -203,7 +203,7 @@ def read_data(
     Where no spec is given one is inferred, and what became of each column is printed, each line
     after a prefix.
     """
-    from pyro_hea.alloys.dataset import load_alloys, read_alloys
+    from pyro_hea.materials.alloys.dataset import load_alloys, read_alloys
     from pyro_hea.spec import ModelSpec
     from pyro_hea.spec.inferred import infer_targets
 
@@ -231,7 +231,7 @@ def load_model(folder: Path | None, targets: Iterable[str] = ()) -> Disentangled
 
     if folder is not None:
         return DisentangledVAE.load(folder)
-    from pyro_hea.alloys.dataset import load_alloys
+    from pyro_hea.materials.alloys.dataset import load_alloys
     from pyro_hea.spec import ModelSpec
 
     asked = [name for name in targets if name not in ModelSpec().target_names]

@@ -26,9 +26,9 @@ from pyro_hea.errors import ConstraintError, DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
+    from pyro_hea.materials.alloys.amounts import Alloys
     from pyro_hea.posterior import Ensemble
 
 CONFIDENCE = 0.87

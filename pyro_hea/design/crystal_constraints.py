@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pyro_hea.crystals import CRYSTAL_SYSTEMS, Prototype, WyckoffStructure
-from pyro_hea.crystals.checks import is_neutral, shortest_distance
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.feasibility import feasible_region
 from pyro_hea.errors import ConstraintError, nearest
+from pyro_hea.materials.crystals import CRYSTAL_SYSTEMS, Prototype, WyckoffStructure
+from pyro_hea.materials.crystals.checks import is_neutral, shortest_distance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.crystals import CrystalVocabulary
     from pyro_hea.design.region import Region
+    from pyro_hea.materials.crystals import CrystalVocabulary
 
 
 class CrystalConstraint(ABC):

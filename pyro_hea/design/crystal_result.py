@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.crystals import Structures, WyckoffStructure
-from pyro_hea.crystals.checks import compare_to_known, shortest_distance, write_cif
 from pyro_hea.errors import OutputError
+from pyro_hea.materials.crystals import Structures, WyckoffStructure
+from pyro_hea.materials.crystals.checks import compare_to_known, shortest_distance, write_cif
 from pyro_hea.posterior import joint_probability
 from pyro_hea.posterior.crystal_ensemble import dataset_of_crystals
 from pyro_hea.posterior.idata import to_inference_data
@@ -42,7 +42,7 @@ class CrystalDesigns:
         the primitive cell), `volume_per_atom` (Å³), `distance_over_radii`; what it was asked for by
         (`probability` of a polymorph, `all_wishes` of a design); each target as in `predict`;
         `new`, `match`, `nearest`, `nearest_formula` and `nearest_distance`, see
-        `pyro_hea.crystals.checks.compare_to_known`.
+        `pyro_hea.materials.crystals.checks.compare_to_known`.
     idata : InferenceData
         Latents of each crystal, and the probability that all wishes hold; `chain` is the member
         and `draw` the row of the table.

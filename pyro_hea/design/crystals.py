@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_hea.crystals import WyckoffStructure, align
 from pyro_hea.design.crystal_constraints import (
     AnyConstraint,
     CrystalRegion,
@@ -20,6 +19,7 @@ from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.wishes import Event, Wish, checked_wishes
 from pyro_hea.devices import seeded
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning, StructureError
+from pyro_hea.materials.crystals import WyckoffStructure, align
 from pyro_hea.posterior import joint_probability
 from pyro_hea.posterior.crystal_decoding import decode_crystals
 from pyro_hea.posterior.crystal_ensemble import (

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from pyro_hea.alloys.dataset import inert
 from pyro_hea.errors import OutputError, missing_extra
+from pyro_hea.materials.alloys.dataset import inert
 
 if TYPE_CHECKING:
     from pathlib import Path

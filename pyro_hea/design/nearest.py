@@ -13,10 +13,10 @@ from pyro_hea.design.problem import MINIMUM, STEP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.result import DesignResult
     from pyro_hea.design.wishes import Wish
+    from pyro_hea.materials.alloys.amounts import Alloys
     from pyro_hea.posterior import Ensemble
 
 _SHARES = np.linspace(0.125, 1, 8)

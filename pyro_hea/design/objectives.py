@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 
-from pyro_hea.alloys.features import FEATURES, FeatureMap
-from pyro_hea.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.design.constraints.indicators import indicator_values, mass_mean
 from pyro_hea.design.constraints.properties import density
 from pyro_hea.design.wishes import batch_at
 from pyro_hea.errors import UnknownTargetError, nearest
+from pyro_hea.materials.alloys.features import FEATURES, FeatureMap
+from pyro_hea.materials.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.spec import Binary, Continuous
 

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.features import FEATURES, FeatureMap
-from pyro_hea.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.design.constraints import FeatureBounds, IndicatorBounds, MinElements, Novel, Soft
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.decoder_targets import drawn_targets
@@ -23,6 +21,8 @@ from pyro_hea.design.objectives import Objective, split_objectives
 from pyro_hea.design.region import Region
 from pyro_hea.design.wishes import Event, Wish, checked_wishes, fulfilment
 from pyro_hea.errors import ConstraintError
+from pyro_hea.materials.alloys.features import FEATURES, FeatureMap
+from pyro_hea.materials.alloys.indicators import INDICATOR_UNITS
 from pyro_hea.posterior.conditions import condition_points
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design.batch import diverse
 from pyro_hea.design.export import write_table
 from pyro_hea.design.objectives import non_dominated
 from pyro_hea.errors import DataError, nearest
+from pyro_hea.materials.alloys.element_tables import load_tables
 
 if TYPE_CHECKING:
     import arviz as az

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.design.gathering import gather, likely_enough
 from pyro_hea.design.grid import Grid
 from pyro_hea.design.problem import MINIMUM, NOVELTY, Problem, check_count
@@ -22,13 +21,14 @@ from pyro_hea.design.program import first_of_each
 from pyro_hea.design.result import DesignResult
 from pyro_hea.design.surrogate import Surrogate
 from pyro_hea.errors import ConstraintError, DataError
+from pyro_hea.materials.alloys.composition import fraction_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.amounts import Alloy
     from pyro_hea.design.constraints.base import Constraint
     from pyro_hea.design.wishes import Wish
+    from pyro_hea.materials.alloys.amounts import Alloy
     from pyro_hea.posterior import Ensemble
 
 _BLOCK = 65536

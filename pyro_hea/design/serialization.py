@@ -18,11 +18,11 @@ from typing import Any, get_type_hints
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from pyro_hea.alloys.dataset.files import read_table
-from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.design import constraints as kinds
 from pyro_hea.design.constraints.base import Constraint, Constraints
 from pyro_hea.errors import ConstraintError, DataError, nearest
+from pyro_hea.materials.alloys.dataset.files import read_table
+from pyro_hea.materials.alloys.formula import SYMBOLS
 from pyro_hea.spec.yaml_files import read_yaml, write_yaml
 
 _KINDS: dict[str, Any] = {

@@ -17,7 +17,6 @@ import numpy as np
 import pyro
 import torch
 
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.design.program import (
     agreement_factor,
     decoded_sites,
@@ -27,6 +26,7 @@ from pyro_hea.design.program import (
 )
 from pyro_hea.design.region import Sum
 from pyro_hea.design.wishes import probability
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.program.networks import PiecewiseLinear, SmoothedPiecewiseLinear
 
 if TYPE_CHECKING:

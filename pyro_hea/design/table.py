@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
-from pyro_hea.alloys.composition import format_formula
 from pyro_hea.design.objectives import non_dominated, unit_of
+from pyro_hea.materials.alloys.composition import format_formula
 from pyro_hea.posterior import predict
 from pyro_hea.posterior.predictions import beta_interval
 from pyro_hea.spec import Continuous

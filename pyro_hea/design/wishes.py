@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
-from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import ConstraintError, nearest
+from pyro_hea.materials.alloys.dataset import AlloyBatch
 from pyro_hea.posterior import joint_probability
 from pyro_hea.posterior.conditions import standardised
 from pyro_hea.program.sites import ContinuousSite

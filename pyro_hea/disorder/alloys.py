@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.disorder.lattices import alloy_sites, fitting_size, formula_of, nearest_cell
 from pyro_hea.disorder.partition import (
     System,
@@ -23,6 +22,7 @@ from pyro_hea.disorder.references import lattice_constant, usual_lattice
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.vacancies import vacancy
 from pyro_hea.errors import EngineWarning, UnknownElementError, warn
+from pyro_hea.materials.alloys.amounts import parse_composition
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

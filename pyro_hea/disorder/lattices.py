@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pyro_hea.crystals.symmetry import quiet_spglib
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.sites import Sites, find_shells
 from pyro_hea.errors import DataError, missing_extra, nearest
+from pyro_hea.materials.crystals.symmetry import quiet_spglib
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.lattices import lattice_points
 from pyro_hea.disorder.sites import Sites
 from pyro_hea.errors import EngineError
+from pyro_hea.materials.alloys.element_tables import load_tables
 
 if TYPE_CHECKING:
     from pyro_hea.disorder.engines import Engine

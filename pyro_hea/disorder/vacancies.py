@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.features import PairFeatures
@@ -30,6 +29,7 @@ from pyro_hea.disorder.sampling import Effort, run
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.vacancy_engine import VacancyEngine
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.amounts import parse_composition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

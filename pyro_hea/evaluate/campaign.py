@@ -16,10 +16,10 @@ import torch
 from scipy.stats import norm
 from sklearn.ensemble import RandomForestClassifier
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.design import diverse, information
 from pyro_hea.errors import DataError
-from pyro_hea.measures.intervals import bootstrap_interval
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 

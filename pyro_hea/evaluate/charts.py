@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from scipy.spatial import cKDTree
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.charts import AlloyAtlas, Atlas
 from pyro_hea.charts.toys import Toy, toy
 from pyro_hea.errors import ChartWarning, missing_extra
@@ -22,8 +21,9 @@ from pyro_hea.evaluate.design import (
     judged_designs,
     summary_of_designs,
 )
+from pyro_hea.evaluate.measures.reconstruction import composition_metrics, nearest_alloy
 from pyro_hea.evaluate.protocols import published_vae
-from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.spec import AtlasSpec
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
 from pyro_hea.evaluate.folds import FOLDS, Kind, folds, keep_labels
+from pyro_hea.evaluate.measures.classification import by_size
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval, paired_difference
+from pyro_hea.evaluate.measures.reliability import calibrated_ece_band
 from pyro_hea.evaluate.plain_vae import PLAIN_VAE, plain_vae_predict
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.measures.classification import by_size
-from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
-from pyro_hea.measures.reliability import calibrated_ece_band
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:

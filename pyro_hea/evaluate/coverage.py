@@ -11,18 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.folds import FOLDS
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval
 from pyro_hea.evaluate.regressors import predict_quantiles
-from pyro_hea.measures.intervals import bootstrap_interval
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.posterior import predict
 from pyro_hea.spec import Continuous, ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.evaluate.runner import Runner
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -13,16 +13,16 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, roc_auc_score
 from tqdm.auto import tqdm
 
-from pyro_hea.alloys.dataset import encode_values, labels_by_processing
 from pyro_hea.errors import DataError, UnseenElementWarning, warn
 from pyro_hea.evaluate.baselines import predict_probabilities
 from pyro_hea.evaluate.folds import assign_folds
 from pyro_hea.evaluate.regressors import predict_quantiles
+from pyro_hea.materials.alloys.dataset import encode_values, labels_by_processing
 from pyro_hea.spec import Binary, Continuous
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.plots import Panels
     from pyro_hea.spec import ModelSpec, Target
 

@@ -13,9 +13,9 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import Lasso
 from sklearn.preprocessing import StandardScaler
 
-from pyro_hea.crystals import CrystalDataset, WyckoffStructure, element_table
-from pyro_hea.crystals.checks import compare_to_known, is_neutral, shortest_distance
 from pyro_hea.errors import StructureError
+from pyro_hea.materials.crystals import CrystalDataset, WyckoffStructure, element_table
+from pyro_hea.materials.crystals.checks import compare_to_known, is_neutral, shortest_distance
 from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import dataset_of_crystals
 from pyro_hea.posterior.marginals import marginals

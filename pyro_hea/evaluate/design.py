@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta
 
-from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.design import Constraint, LargestFraction, MinElements
 from pyro_hea.errors import ConstraintError
 from pyro_hea.evaluate.judge import embedded_judge
+from pyro_hea.materials.alloys.dataset import element_sets
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.design import DesignResult
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.vae import DisentangledVAE
 
 TARGET = "single_phase"

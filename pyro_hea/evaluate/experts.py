@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.folds import keep_labels
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.spec import HumeRothery, Logistic, Prior
 from pyro_hea.vae import DisentangledVAE
 

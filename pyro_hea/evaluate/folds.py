@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
-from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.dataset import element_sets
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import Target
 
 Kind = Literal["random", "grouped"]

@@ -2,7 +2,7 @@
 
 Examples
 --------
->>> from pyro_hea.alloys.composition import fraction_table
+>>> from pyro_hea.materials.alloys.composition import fraction_table
 >>> embedded_judge().predict(fraction_table(["CoCrFeMnNi", "AlCoCrCuFeNiTi"])) > 0.5
 array([ True, False])
 """
@@ -20,11 +20,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import PUBLISHED_SOURCE, load_alloys
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.features import RICH_FEATURES, FeatureMap
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import PUBLISHED_SOURCE, load_alloys
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.features import RICH_FEATURES, FeatureMap
 
 # The judge stays as it was defined, whatever a model reads.
 _FEATURES = tuple(name for name in RICH_FEATURES if not name.endswith("_largest_fraction"))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.devices import choose_device, seeded
 from pyro_hea.evaluate.baselines import fit_predict
 from pyro_hea.inference import Trainer
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 PLAIN_VAE = "plain_vae"
 """Its name among the baselines."""

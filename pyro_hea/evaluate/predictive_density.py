@@ -14,8 +14,8 @@ import torch
 from pyro import poutine
 from torch.nn.functional import one_hot
 
-from pyro_hea.alloys.dataset import encode_values
 from pyro_hea.devices import seeded, unvalidated
+from pyro_hea.materials.alloys.dataset import encode_values
 from pyro_hea.posterior import marginals
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.psis import psis
@@ -26,7 +26,7 @@ from pyro_hea.spec import Hurdle
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.model import AlloyModel
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import PARTS, AlloyDataset, load_alloys
-from pyro_hea.measures.classification import by_size
-from pyro_hea.measures.latent import label_from_latent
-from pyro_hea.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
-from pyro_hea.measures.reliability import calibrated_ece_band
+from pyro_hea.evaluate.measures.classification import by_size
+from pyro_hea.evaluate.measures.latent import label_from_latent
+from pyro_hea.evaluate.measures.reconstruction import composition_metrics, nearest_alloy_mae_at_pct
+from pyro_hea.evaluate.measures.reliability import calibrated_ece_band
+from pyro_hea.materials.alloys.dataset import PARTS, AlloyDataset, load_alloys
 from pyro_hea.posterior import encode_and_decode
 from pyro_hea.vae import DisentangledVAE
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.errors import CheckpointError
 from pyro_hea.evaluate.comparison import COMPARED, MODEL, compare, predictions
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval
 from pyro_hea.evaluate.protocols import headline, published_metrics, published_vae
-from pyro_hea.measures.intervals import bootstrap_interval
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import element_sets, load_alloys
 from pyro_hea.design import AllowedElements, Novel, RequiredElements
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.dataset import element_sets, load_alloys
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 
 TARGET = "single_phase"

@@ -13,15 +13,15 @@ import torch
 
 from pyro_hea.errors import ConstraintError, DataError, DesignWarning
 from pyro_hea.evaluate.judge import embedded_judge
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.explain.separable import SeparableLatent, separate
-from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.spec import Separation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.design import DesignResult
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.vae import DisentangledVAE
 
 UNSUPERVISED = Separation(prior=None, discrimination=0.0, bending=0.0, straightening=0.0)

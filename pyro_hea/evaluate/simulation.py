@@ -18,8 +18,8 @@ import torch
 from pyro import poutine
 from scipy.stats import chisquare
 
-from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.devices import seeded
+from pyro_hea.materials.alloys.dataset import AlloyBatch
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.importance import weighted_classes
 from pyro_hea.posterior.psis import psis

@@ -21,7 +21,7 @@ from pyro_hea.vae import DisentangledVAE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.spec import Target
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys, to_batch
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.evaluate.baselines import BASELINES, fit_predict
 from pyro_hea.evaluate.comparison import MODEL, compare
 from pyro_hea.evaluate.protocols import TARGET
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys, to_batch
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.predictions import distance_to_known
 from pyro_hea.posterior.trust import PRIOR_WEIGHT, prior_share

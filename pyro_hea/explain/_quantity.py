@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import DataError, nearest
+from pyro_hea.materials.alloys.dataset import AlloyBatch
 from pyro_hea.posterior import marginals
 from pyro_hea.spec import Binary, Continuous
 

@@ -22,9 +22,9 @@ from pyro_hea.explain._quantity import quantity
 from pyro_hea.explain.groups import features_of
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.explain._quantity import Quantity
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.vae import DisentangledVAE
 
 _BACKGROUND = 64

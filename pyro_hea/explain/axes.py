@@ -14,8 +14,8 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.explain._members import Floats
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.vae import DisentangledVAE
 
 UNUSED = 0.05

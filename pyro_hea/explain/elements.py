@@ -22,18 +22,18 @@ import pandas as pd
 import torch
 from torch.autograd import forward_ad
 
-from pyro_hea.alloys.dataset import AlloyDataset
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.explain._members import summary
 from pyro_hea.explain._quantity import quantity
 from pyro_hea.explain.groups import warn_of_unseen
+from pyro_hea.materials.alloys.dataset import AlloyDataset
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior import as_fractions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloys
     from pyro_hea.explain._quantity import Quantity
+    from pyro_hea.materials.alloys.amounts import Alloys
     from pyro_hea.vae import DisentangledVAE
 
 STEP = 0.01

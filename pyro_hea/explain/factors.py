@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.composition import fraction_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "noble": ("Ag", "Au", "Ir", "Os", "Pd", "Pt", "Rh", "Ru"),

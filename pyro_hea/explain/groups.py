@@ -12,14 +12,14 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from pyro_hea.alloys.dataset import to_batch
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.errors import UnseenElementWarning
+from pyro_hea.materials.alloys.dataset import to_batch
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior import as_fractions
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.vae import DisentangledVAE
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from pyro_hea.measures import label_from_latent
+from pyro_hea.evaluate.measures import label_from_latent
 from pyro_hea.posterior.predictions import INTERVAL
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def label_leak(latents: Sequence[pd.DataFrame], y: ArrayLike, seed: int = 0) -> 
     Raises
     ------
     DataError
-        As `pyro_hea.measures.label_from_latent`.
+        As `pyro_hea.evaluate.measures.label_from_latent`.
     """
     labels = np.asarray(y, float)
     known = ~np.isnan(labels)

@@ -14,7 +14,7 @@ from pyro_hea.explain.explorer import decode_alloys
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.amounts import Alloy
+    from pyro_hea.materials.alloys.amounts import Alloy
     from pyro_hea.spec import Target
     from pyro_hea.vae import DisentangledVAE
 

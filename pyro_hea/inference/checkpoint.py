@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pyro_hea.alloys.element_tables import PropertyTables
 from pyro_hea.errors import CheckpointError, MissingFileError
 from pyro_hea.files import write_bytes
+from pyro_hea.materials.alloys.element_tables import PropertyTables
 
 SCHEMA_VERSION = 5
 """Of the manifest; since 5 the manifest has a hash of its own."""

@@ -20,15 +20,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from pyro_hea.alloys.dataset import AlloyBatch, references
 from pyro_hea.inference.number_teacher import number_moments
 from pyro_hea.inference.objective import Measurements, at_measurements
+from pyro_hea.materials.alloys.dataset import AlloyBatch, references
 from pyro_hea.spec import Binary, Categorical, Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.features import FeatureMap
+    from pyro_hea.materials.alloys.features import FeatureMap
     from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import Distillation
 

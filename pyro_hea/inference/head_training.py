@@ -17,7 +17,7 @@ from pyro_hea.program.sites import ContinuousSite
 if TYPE_CHECKING:
     from torch import nn
 
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.targets import TargetModel
 
 

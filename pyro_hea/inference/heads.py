@@ -18,7 +18,7 @@ from pyro_hea.inference.objective import (
 from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 

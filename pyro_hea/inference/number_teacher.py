@@ -15,8 +15,8 @@ from pyro_hea.inference.objective import withheld_labels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference.objective import Measurements
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.sites import ContinuousSite
 

@@ -15,7 +15,7 @@ from torch.special import xlogy
 from pyro_hea.program.sites import UNKNOWN, BinarySite, CategoricalSite, ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.sites import Reliability
     from pyro_hea.program.targets import TargetModel
 

@@ -38,8 +38,8 @@ from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference.objective import Measurements
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
 

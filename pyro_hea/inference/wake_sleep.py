@@ -24,7 +24,7 @@ from pyro_hea.spec import VampPrior
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.model import AlloyModel
     from pyro_hea.program.targets import Values
     from pyro_hea.spec import Training

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from sklearn.metrics import auc, roc_curve
 
-from pyro_hea.measures import expected_calibration_error, reliability_table
+from pyro_hea.evaluate.measures import expected_calibration_error, reliability_table
 from pyro_hea.plots._style import BLUE, REFERENCE, VERMILION, styled_axes
 
 COMPLEX = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyro_hea.measures import composition_metrics
+from pyro_hea.evaluate.measures import composition_metrics
 from pyro_hea.plots._elements import element_style
 from pyro_hea.plots._labels import label_width, readable, tick_labels
 from pyro_hea.plots._style import BLACK, BLUE, REFERENCE, legend_above, require_columns, styled_axes

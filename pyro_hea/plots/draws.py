@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from scipy.stats import rankdata
 
-from pyro_hea.measures import ecdf_band, ecdf_difference
+from pyro_hea.evaluate.measures import ecdf_band, ecdf_difference
 from pyro_hea.plots._labels import tick_labels
 from pyro_hea.plots._style import (
     BLACK,

@@ -23,8 +23,8 @@ from pyro_hea.plots._style import (
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 
 _PALE = "#cfe3f3"
@@ -60,7 +60,7 @@ def prior(
     'single phase (class)'
     """
     # Bring torch with them, which the other figures do without.
-    from pyro_hea.alloys.dataset import load_alloys
+    from pyro_hea.materials.alloys.dataset import load_alloys
     from pyro_hea.posterior import prior_predictive, untrained_ensemble
     from pyro_hea.posterior.prior_table import prior_table
 

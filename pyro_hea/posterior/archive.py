@@ -12,11 +12,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from pyro_hea.alloys.composition import format_formula
-from pyro_hea.alloys.dataset import Statistics
 from pyro_hea.errors import CheckpointError
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
+from pyro_hea.materials.alloys.composition import format_formula
+from pyro_hea.materials.alloys.dataset import Statistics
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.former_models import OLDEST, upgraded
 from pyro_hea.posterior.manifest import (

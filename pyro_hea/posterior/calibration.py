@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyBatch
     from pyro_hea.inference import HeldOut, Measurements
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.sites import Site
     from pyro_hea.program.targets import TargetModel
 

@@ -19,8 +19,8 @@ from pyro_hea.posterior.psis import K_HAT_LIMIT, psis
 from pyro_hea.posterior.traces import in_double_precision, weighted_draws
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.model import AlloyModel
 

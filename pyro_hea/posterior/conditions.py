@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from pyro_hea.alloys.dataset import Reference, condition_key, encode_condition
 from pyro_hea.errors import DataError, ExtrapolationWarning, nearest, warn
+from pyro_hea.materials.alloys.dataset import Reference, condition_key, encode_condition
 
 if TYPE_CHECKING:
     from torch import Tensor

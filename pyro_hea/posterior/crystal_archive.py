@@ -10,11 +10,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from pyro_hea.alloys.dataset import Statistics
-from pyro_hea.crystals import CrystalDataset
 from pyro_hea.errors import CheckpointError
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
+from pyro_hea.materials.alloys.dataset import Statistics
+from pyro_hea.materials.crystals import CrystalDataset
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
 from pyro_hea.posterior.crystal_manifest import (
     CrystalManifest,

@@ -7,10 +7,10 @@ import warnings
 import torch
 from torch import Tensor
 
-from pyro_hea.crystals import WyckoffStructure
-from pyro_hea.crystals.checks import shortest_distance
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DesignWarning
+from pyro_hea.materials.crystals import WyckoffStructure
+from pyro_hea.materials.crystals.checks import shortest_distance
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
 from pyro_hea.program.crystal_batch import CrystalInputs
 from pyro_hea.program.crystal_distributions import ElementsOnRoles

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.crystals import (
+from pyro_hea.errors import DataError, FormulaError
+from pyro_hea.materials.crystals import (
     CrystalDataset,
     CrystalVocabulary,
     WyckoffStructure,
@@ -21,7 +22,6 @@ from pyro_hea.crystals import (
     formula_type,
     roles_of,
 )
-from pyro_hea.errors import DataError, FormulaError
 from pyro_hea.posterior.members import Members
 from pyro_hea.program.crystal_batch import CrystalInputs, inputs_of
 from pyro_hea.program.crystal_distributions import onto
@@ -29,7 +29,7 @@ from pyro_hea.program.crystal_distributions import onto
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from pyro_hea.crystals import CrystalBatch
+    from pyro_hea.materials.crystals import CrystalBatch
     from pyro_hea.program.crystals import CrystalModel
     from pyro_hea.program.targets import Values
     from pyro_hea.spec import CrystalSpec

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pyro_hea.crystals import (
+from pyro_hea.materials.crystals import (
     CrystalDataset,
     CrystalVocabulary,
     WyckoffStructure,
@@ -20,7 +20,7 @@ from pyro_hea.crystals import (
     crystal_features,
     element_table,
 )
-from pyro_hea.crystals.elements import electronegativity_order
+from pyro_hea.materials.crystals.elements import electronegativity_order
 from pyro_hea.posterior.manifest import Names, check_tensor
 from pyro_hea.program.crystal_batch import element_properties
 from pyro_hea.spec import Continuous, CrystalSpec

@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.crystals import CrystalDataset
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError
+from pyro_hea.materials.crystals import CrystalDataset
 from pyro_hea.posterior.crystal_ensemble import (
     CrystalEnsemble,
     Formulas,

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from pyro import poutine
 
-from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import DataError, nearest
+from pyro_hea.materials.alloys.dataset import AlloyDataset
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.idata import ALLOY_DIMS, to_inference_data
 from pyro_hea.posterior.labels import (
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import arviz as az
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.model import AlloyModel
 
 _FRACTIONS_PER_CHUNK = 1_000_000

@@ -12,8 +12,10 @@ import pandas as pd
 import torch
 from torch.distributions import Independent
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import (
+from pyro_hea.devices import seeded, unvalidated
+from pyro_hea.errors import DataError, UnknownElementError
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import (
     AlloyBatch,
     AlloyDataset,
     encode_labels,
@@ -23,10 +25,8 @@ from pyro_hea.alloys.dataset import (
     report_counts,
     to_batch,
 )
-from pyro_hea.alloys.element_tables import PropertyTables, load_tables
-from pyro_hea.alloys.features import FeatureMap
-from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.errors import DataError, UnknownElementError
+from pyro_hea.materials.alloys.element_tables import PropertyTables, load_tables
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.members import Members
 from pyro_hea.posterior.modes import find_modes
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.amounts import Alloys
     from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import ModelSpec, Target
 

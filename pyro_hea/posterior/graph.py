@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pyro
 import torch
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.devices import fork_rng
 from pyro_hea.errors import OutputError, missing_extra
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import Binary, Categorical
 

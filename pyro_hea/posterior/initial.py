@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyro_hea.alloys.dataset import (
+from pyro_hea.devices import seeded
+from pyro_hea.materials.alloys.dataset import (
     AlloyDataset,
     Statistics,
     class_columns,
@@ -16,9 +17,8 @@ from pyro_hea.alloys.dataset import (
     measurements,
     references,
 )
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.features import FeatureMap
-from pyro_hea.devices import seeded
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import link_of
@@ -27,7 +27,7 @@ from pyro_hea.spec import Binary, Categorical, Continuous
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyro_hea.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.amounts import Alloys
     from pyro_hea.spec import ModelSpec
 
 _PRIOR_DRAWS = 4001

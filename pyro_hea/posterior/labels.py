@@ -20,7 +20,7 @@ from pyro_hea.spec import Binary, Continuous
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.model import AlloyModel
     from pyro_hea.spec import ModelSpec
 

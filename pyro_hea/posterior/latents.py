@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.dataset import AlloyDataset
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.amounts import Alloys
 
 Floats: TypeAlias = "NDArray[np.float64]"
 

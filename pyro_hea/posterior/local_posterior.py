@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.model import AlloyModel
 
 _DEGREES = 5.0

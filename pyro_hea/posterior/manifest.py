@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.dataset import references
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.errors import FormulaError
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.dataset import references
+from pyro_hea.materials.alloys.element_tables import load_tables
 from pyro_hea.spec import Continuous, ModelSpec
 from pyro_hea.spec.declaration import Declaration, Positive
 

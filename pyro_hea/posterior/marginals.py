@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_hea.program.sites import ContinuousSite
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.sites import Site
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Target

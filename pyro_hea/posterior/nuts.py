@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import arviz as az
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyBatch, AlloyDataset
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyBatch, AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.model import AlloyModel
 

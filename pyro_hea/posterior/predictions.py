@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from scipy.special import betaincinv
 
-from pyro_hea.alloys.dataset import AlloyDataset, to_batch
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, UnseenElementWarning, warn
+from pyro_hea.materials.alloys.dataset import AlloyDataset, to_batch
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.conditions import Condition, Conditions, condition_points, standardised
 from pyro_hea.posterior.ensemble import Ensemble, as_fractions
 from pyro_hea.posterior.marginals import POINTS, Marginal, marginals
@@ -24,7 +24,7 @@ from pyro_hea.spec import Binary, Continuous, Prior
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.amounts import Alloys
     from pyro_hea.program.sites import CategoricalSite, ContinuousSite, OrdinalSite
     from pyro_hea.spec import Target
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DataError, SpecError
+from pyro_hea.materials.alloys.dataset import AlloyDataset
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.posterior.predictions import INTERVAL
 from pyro_hea.program.targets import GlobalLatents
@@ -19,7 +19,7 @@ from pyro_hea.spec import Binary, Categorical
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_hea.alloys.dataset import AlloyBatch
+    from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.posterior.ensemble import Ensemble
     from pyro_hea.program.sites import Reliability
 

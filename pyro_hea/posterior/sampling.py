@@ -13,8 +13,8 @@ from pyro_hea.posterior.nuts import nuts_posterior
 if TYPE_CHECKING:
     import arviz as az
 
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior.ensemble import Ensemble
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pyro_hea.alloys.dataset import AlloyBatch
-from pyro_hea.crystals import element_table
+from pyro_hea.materials.alloys.dataset import AlloyBatch
+from pyro_hea.materials.crystals import element_table
 
 if TYPE_CHECKING:
-    from pyro_hea.crystals import CrystalBatch, CrystalVocabulary
+    from pyro_hea.materials.crystals import CrystalBatch, CrystalVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)

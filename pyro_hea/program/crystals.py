@@ -48,7 +48,7 @@ from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
 from pyro_hea.spec.crystals import PrototypeMixture
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import Statistics
+    from pyro_hea.materials.alloys.dataset import Statistics
     from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables
     from pyro_hea.spec import CrystalSpec
     from pyro_hea.spec.crystals import Deviations

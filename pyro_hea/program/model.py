@@ -29,7 +29,7 @@ from pyro_hea.program.networks import MLP, CouplingFlow, NoEmbedding, PiecewiseL
 from pyro_hea.program.targets import TargetModel, Values, join
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyBatch, Statistics
+    from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
     from pyro_hea.program.likelihoods import CompositionDistribution
     from pyro_hea.spec import ModelSpec
 

@@ -19,8 +19,8 @@ from pyro.poutine.runtime import InferDict
 from torch import BoolTensor, Tensor, nn
 from torch.nn.functional import one_hot
 
-from pyro_hea.alloys.dataset import references
 from pyro_hea.devices import fork_rng
+from pyro_hea.materials.alloys.dataset import references
 from pyro_hea.program.networks import MLP, MemberShift
 from pyro_hea.program.sites import (
     CategoricalSite,
@@ -33,7 +33,7 @@ from pyro_hea.program.sites import (
 from pyro_hea.spec import Binary, Categorical, Continuous, HumeRothery, Logistic, in_order
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyBatch, Statistics
+    from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
     from pyro_hea.spec import ModelSpec, ProgramSpec, Target
 
 MEMBERS_DIM = -2

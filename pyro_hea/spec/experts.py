@@ -19,8 +19,8 @@ from pydantic import (
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import nearest
+from pyro_hea.materials.alloys.features import FEATURES
 from pyro_hea.spec.declaration import Declaration, Frozen, Positive
 from pyro_hea.spec.priors import Prior, check_support
 

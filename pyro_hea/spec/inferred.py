@@ -18,7 +18,7 @@ from pyro_hea.spec.targets import Binary, Categorical, Continuous, Ordinal, Targ
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset, Reference
+    from pyro_hea.materials.alloys.dataset import AlloyDataset, Reference
 
     Floats: TypeAlias = NDArray[np.float64]
 

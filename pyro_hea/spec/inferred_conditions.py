@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from pyro_hea.alloys.dataset import Reference, condition_key, is_condition
+from pyro_hea.materials.alloys.dataset import Reference, condition_key, is_condition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
 
     Floats: TypeAlias = NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from pyro_hea.spec.settings import Encoder, Features, Latent, Network, Training
 from pyro_hea.spec.targets import Binary, Categorical, Continuous, KindOfTarget, Target, in_order
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 
 class ProgramSpec(Spec):

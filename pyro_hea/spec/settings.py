@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pyro_hea.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES
+from pyro_hea.materials.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES
 from pyro_hea.spec.declaration import Count, Declaration, Positive, Width
 from pyro_hea.spec.experts import FeatureName
 from pyro_hea.spec.priors import FlowPrior, LatentPrior, Prior, VampPrior

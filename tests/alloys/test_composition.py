@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.composition import SYMBOLS, format_formula, fraction_table
-from pyro_hea.alloys.element_tables import PROPERTY_UNITS, load_tables
 from pyro_hea.errors import DataError, FormulaError, FormulaWarning, UnknownElementError
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.composition import SYMBOLS, format_formula, fraction_table
+from pyro_hea.materials.alloys.element_tables import PROPERTY_UNITS, load_tables
 
 AMOUNTS = st.dictionaries(
     st.sampled_from(sorted(SYMBOLS)),
@@ -302,7 +302,7 @@ class TestTables:
 
 def test_import_loads_nothing_heavy():
     code = (
-        "import sys; import pyro_hea.alloys.composition; "
+        "import sys; import pyro_hea.materials.alloys.composition; "
         "print({'torch', 'pyro', 'pymatgen'} & set(sys.modules))"
     )
     result = subprocess.run(

@@ -7,8 +7,6 @@ import pandas as pd
 import pytest
 
 from pyro_hea import ModelSpec, load_alloys, read_alloys
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.dataset import AlloyDataset, element_sets
 from pyro_hea.errors import (
     ConflictingReportsWarning,
     DataError,
@@ -16,6 +14,8 @@ from pyro_hea.errors import (
     MissingExtraError,
     OutputError,
 )
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.dataset import AlloyDataset, element_sets
 
 ROWS = pd.DataFrame(
     {

@@ -11,19 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.dataset import (
-    PARTS,
-    AlloyDataset,
-    composition_keys,
-    labels_from_reports,
-    load_alloys,
-    quantile_edges,
-    read_alloys,
-    to_batch,
-)
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
 from pyro_hea.errors import (
     ConflictingReportsWarning,
     DataError,
@@ -34,6 +21,19 @@ from pyro_hea.errors import (
     PyroHEAError,
     UnknownElementError,
 )
+from pyro_hea.materials.alloys.composition import format_formula, fraction_table
+from pyro_hea.materials.alloys.dataset import (
+    PARTS,
+    AlloyDataset,
+    composition_keys,
+    labels_from_reports,
+    load_alloys,
+    quantile_edges,
+    read_alloys,
+    to_batch,
+)
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.features import PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
 from pyro_hea.spec import Binary, ModelSpec
 
 

@@ -8,10 +8,15 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.features import FEATURES, PUBLISHED_FEATURES, RICH_FEATURES, FeatureMap
 from pyro_hea.errors import SpecError, UnknownElementError
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.features import (
+    FEATURES,
+    PUBLISHED_FEATURES,
+    RICH_FEATURES,
+    FeatureMap,
+)
 
 # The values that were published with arXiv:2409.06740. The sample holds 39 of its 1373 rows,
 # unchanged: all 30 elements, 2 to 10 elements, and each formula with an amount of 0.

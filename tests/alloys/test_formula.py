@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.formula import MAX_LENGTH, SYMBOLS
 from pyro_hea.errors import DataError, FormulaError, FormulaWarning, UnknownElementError
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.composition import format_formula, fraction_table
+from pyro_hea.materials.alloys.formula import MAX_LENGTH, SYMBOLS
 
 # Each text led the earlier reader to another exception than a FormulaError, to a formula that
 # could not be read back, or to a composition that was not written.

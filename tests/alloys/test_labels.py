@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import (
+from pyro_hea.errors import ConflictingReportsWarning, DataError
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import (
     AlloyDataset,
     encode_labels,
     encode_values,
@@ -20,7 +21,6 @@ from pyro_hea.alloys.dataset import (
     read_alloys,
     report_counts,
 )
-from pyro_hea.errors import ConflictingReportsWarning, DataError
 from pyro_hea.spec import Binary, Categorical, Continuous, ModelSpec, Ordinal, Prior
 
 NAN = np.nan

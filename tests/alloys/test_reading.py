@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 
 from pyro_hea import ModelSpec, read_alloys
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.dataset import read_formulas
 from pyro_hea.errors import (
     DataError,
     FormulaError,
@@ -20,6 +18,8 @@ from pyro_hea.errors import (
     MissingExtraError,
     TableWarning,
 )
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.dataset import read_formulas
 
 ROWS = pd.DataFrame(
     {

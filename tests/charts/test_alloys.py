@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pyro_hea import AtlasSpec
-from pyro_hea.alloys.features import FeatureMap
 from pyro_hea.charts import AlloyAtlas
 from pyro_hea.design import ForbiddenElements, MaxElements, MinElements
 from pyro_hea.errors import ConstraintError, DataError, UnknownElementError
+from pyro_hea.materials.alloys.features import FeatureMap
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.DesignWarning")
 

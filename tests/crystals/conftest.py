@@ -1,6 +1,6 @@
 import pytest
 
-from pyro_hea.crystals import CrystalDataset, CrystalVocabulary, load_crystals
+from pyro_hea.materials.crystals import CrystalDataset, CrystalVocabulary, load_crystals
 
 IDS = (
     "487 13 19 30 32 48 136 149 165 169 344 390 406 984 1138 1143 1265 1522 1639 1968 2352 "

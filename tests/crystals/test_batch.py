@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_hea.crystals import (
+from pyro_hea.errors import DataError
+from pyro_hea.materials.crystals import (
     CrystalVocabulary,
     assignments,
     composition_batch,
     crystal_batch,
     space_group,
 )
-from pyro_hea.errors import DataError
 
 
 @pytest.fixture(scope="module")

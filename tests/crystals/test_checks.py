@@ -5,7 +5,8 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from pyro_hea.crystals import (
+from pyro_hea.errors import MissingExtraError
+from pyro_hea.materials.crystals import (
     WyckoffStructure,
     check_crystals,
     compare_to_known,
@@ -13,7 +14,6 @@ from pyro_hea.crystals import (
     shortest_distance,
     write_cif,
 )
-from pyro_hea.errors import MissingExtraError
 
 SALT = WyckoffStructure.from_text("225 | 5.64 | Na:a:0,0,0;Cl:b:0.5,0.5,0.5")
 

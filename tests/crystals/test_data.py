@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pyro_hea.data import build_crystals, build_wyckoff
 
-from pyro_hea.crystals import TARGET_UNITS, WyckoffStructure
+from pyro_hea.materials.crystals import TARGET_UNITS, WyckoffStructure
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data"

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_hea.crystals import TARGET_UNITS, CrystalDataset
 from pyro_hea.errors import DataError
+from pyro_hea.materials.crystals import TARGET_UNITS, CrystalDataset
 
 
 def test_the_packaged_crystals_have_their_targets(packaged):

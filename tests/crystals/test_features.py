@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from pyro_hea.crystals import (
+from pyro_hea.errors import UnknownElementError
+from pyro_hea.materials.crystals import (
     PROPERTY_UNITS,
     WyckoffStructure,
     composition_features,
@@ -12,8 +13,7 @@ from pyro_hea.crystals import (
     geometry,
     roles_of,
 )
-from pyro_hea.crystals.geometry import coordination_weights, neighbours
-from pyro_hea.errors import UnknownElementError
+from pyro_hea.materials.crystals.geometry import coordination_weights, neighbours
 
 SALT = WyckoffStructure.from_text("225 | 5.64 | Na:a:0,0,0;Cl:b:0.5,0.5,0.5")
 CAESIUM_CHLORIDE = WyckoffStructure.from_text("221 | 4.12 | Cs:a:0,0,0;Cl:b:0.5,0.5,0.5")

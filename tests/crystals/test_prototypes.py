@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from pyro_hea.crystals import (
+from pyro_hea.errors import StructureError
+from pyro_hea.materials.crystals import (
     Orbit,
     WyckoffStructure,
     align,
@@ -12,8 +13,7 @@ from pyro_hea.crystals import (
     formula_type,
     prototype_like,
 )
-from pyro_hea.crystals.cells import cell_matrix, cell_parameters, wrap
-from pyro_hea.errors import StructureError
+from pyro_hea.materials.crystals.cells import cell_matrix, cell_parameters, wrap
 
 TIGHT = StructureMatcher(ltol=0.01, stol=0.02, angle_tol=1)
 WURTZITE = "186 | 3.81 6.23 | Zn:b:0.33333,0.66667,0;S:b:0.33333,0.66667,0.375"

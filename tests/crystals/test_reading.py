@@ -7,8 +7,8 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Poscar
 
 from pyro_hea import read_crystals
-from pyro_hea.crystals import write_cif
 from pyro_hea.errors import DataError, MissingFileError, StructureWarning
+from pyro_hea.materials.crystals import write_cif
 
 
 @pytest.fixture

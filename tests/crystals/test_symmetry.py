@@ -7,9 +7,9 @@ from pymatgen.analysis.prototypes._data import (
 )
 from pymatgen.symmetry.groups import SpaceGroup as PymatgenGroup
 
-from pyro_hea.crystals import space_group
-from pyro_hea.crystals.cells import wrap
 from pyro_hea.errors import StructureError
+from pyro_hea.materials.crystals import space_group
+from pyro_hea.materials.crystals.cells import wrap
 
 SOME = (1, 2, 5, 12, 15, 19, 33, 36, 47, 62, 70, 92, 139, 148, 156, 166, 186, 194, 205, 216, 225)
 

@@ -6,9 +6,9 @@ from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from pyro_hea.crystals import WyckoffStructure, space_group
-from pyro_hea.crystals.wyckoff import prototype_of
 from pyro_hea.errors import StructureError, UnknownElementError
+from pyro_hea.materials.crystals import WyckoffStructure, space_group
+from pyro_hea.materials.crystals.wyckoff import prototype_of
 
 RUTILE = "136 | 4.594 2.959 | Ti:a:0,0,0;O:f:0.3053,0.3053,0"
 WURTZITE = "186 | 3.81 6.23 | Zn:b:0.33333,0.66667,0;S:b:0.33333,0.66667,0.375"

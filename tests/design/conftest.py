@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
-from pyro_hea.alloys.dataset import AlloyDataset
+from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pyro_hea.alloys.composition import format_formula
 from pyro_hea.errors import ConstraintError, DataError, ExtrapolationWarning
+from pyro_hea.materials.alloys.composition import format_formula
 
 # pytest finds a fixture by its name in the module, which no line uses.
 from ..posterior.test_conditions import vae as vae_at_conditions  # noqa: F401

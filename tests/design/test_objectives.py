@@ -7,15 +7,15 @@ import pytest
 import torch
 from pyro import poutine
 
-from pyro_hea.alloys.dataset import AlloyBatch
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.indicators import load_element_indicators
 from pyro_hea.design import MaxElements, screen
 from pyro_hea.design.constraints import indicators
 from pyro_hea.design.objectives import Objective, non_dominated, ranked, split_objectives
 from pyro_hea.design.problem import Problem
 from pyro_hea.design.program import design_program, latents, log_factor
 from pyro_hea.errors import ConstraintError, DataError, UnknownTargetError
+from pyro_hea.materials.alloys.dataset import AlloyBatch
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.indicators import load_element_indicators
 from pyro_hea.posterior.marginals import marginals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")

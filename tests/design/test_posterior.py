@@ -8,8 +8,6 @@ from pyro import poutine
 from scipy.special import rel_entr
 
 from pyro_hea import DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import format_formula, fraction_table
-from pyro_hea.alloys.features import FEATURES, FeatureMap
 from pyro_hea.design import (
     AllowedElements,
     DesignResult,
@@ -38,6 +36,8 @@ from pyro_hea.errors import (
     UnknownElementError,
     UnknownTargetError,
 )
+from pyro_hea.materials.alloys.composition import format_formula, fraction_table
+from pyro_hea.materials.alloys.features import FEATURES, FeatureMap
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.idata import groups_of
 from pyro_hea.program.model import AlloyModel

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design import (
     AllowedElements,
     Density,
@@ -28,6 +27,7 @@ from pyro_hea.design import (
 from pyro_hea.design.feasibility import feasible_region
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.errors import ConstraintError, FormulaError, UnknownElementError
+from pyro_hea.materials.alloys.element_tables import load_tables
 
 ELEMENTS = ("Al", "Co", "Cr", "Fe", "Mo", "Ni", "Pd", "Ti")
 ANYWHERE = feasible_region([], ELEMENTS)

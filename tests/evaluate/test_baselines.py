@@ -5,7 +5,7 @@ import pytest
 
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.evaluate import BASELINES, fit_predict
-from pyro_hea.measures import classification_metrics
+from pyro_hea.evaluate.measures import classification_metrics
 
 NAMES = tuple(BASELINES)
 STANDARDISED = ("logistic_regression", "mlp_ensemble", "gaussian_process")

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, load_alloys
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate import campaign
 from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, simulate_campaign
+from pyro_hea.materials.alloys.composition import fraction_table
 
 TINY = ModelSpec(
     latent={"dim": 2, "flow": None},

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
-from pyro_hea.alloys.dataset import element_sets
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate import rediscovery
 from pyro_hea.evaluate.design import (
@@ -22,6 +21,7 @@ from pyro_hea.evaluate.rediscovery import (
     rediscovery_sets,
     rediscovery_summary,
 )
+from pyro_hea.materials.alloys.dataset import element_sets
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pyro_hea.alloys.dataset import composition_keys, load_alloys
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate.folds import FOLDS, element_sets, folds, keep_labels
+from pyro_hea.materials.alloys.dataset import composition_keys, load_alloys
 
 TARGET = "single_phase"
 

@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.features import RICH_FEATURES
 from pyro_hea.errors import DataError, FormulaError, UnknownElementError
 from pyro_hea.evaluate import Judge, embedded_judge
-from pyro_hea.measures import classification_metrics
+from pyro_hea.evaluate.measures import classification_metrics
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.features import RICH_FEATURES
 
 # "Richer features" of the measures: what the model has learnt to read since is none of them.
 RANKS = {f"{nth}_largest_fraction" for nth in ("second", "third", "fourth", "fifth")}

@@ -7,9 +7,9 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.evaluate import protocols
 from pyro_hea.evaluate.protocols import TARGET, headline, published_run
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys
 from pyro_hea.spec import ModelSpec
 
 SMALL = {"hidden": [16]}

@@ -6,10 +6,10 @@ import torch
 from scipy import stats
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.evaluate import compare_specs
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.plots import comparison_panels
 
 SMALL = {

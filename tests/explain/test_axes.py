@@ -4,7 +4,6 @@ import pytest
 from scipy.stats import ortho_group
 
 from pyro_hea import DisentangledVAE, ModelSpec
-from pyro_hea.alloys.features import RICH_FEATURES
 from pyro_hea.errors import DataError
 from pyro_hea.explain import (
     FAMILIES,
@@ -17,6 +16,7 @@ from pyro_hea.explain import (
     label_leak,
     name_axes,
 )
+from pyro_hea.materials.alloys.features import RICH_FEATURES
 
 
 def test_families_share_no_element_and_add_up(alloys):

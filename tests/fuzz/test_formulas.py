@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.composition import format_formula
-from pyro_hea.alloys.formula import LEAST_FRACTION, SYMBOLS
 from pyro_hea.errors import FormulaError, FormulaWarning, UnknownElementError
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.composition import format_formula
+from pyro_hea.materials.alloys.formula import LEAST_FRACTION, SYMBOLS
 
 CASES = int(os.environ.get("CASES", "300"))
 SECONDS = 1.0

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.amounts import parse_composition
-from pyro_hea.alloys.dataset import AlloyDataset, read_alloys
 from pyro_hea.errors import PyroHEAError, PyroHEAWarning
+from pyro_hea.materials.alloys.amounts import parse_composition
+from pyro_hea.materials.alloys.dataset import AlloyDataset, read_alloys
 
 CASES = int(os.environ.get("CASES", "150"))
 SECONDS = 1.0

@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.errors import CheckpointError, MissingFileError, OutputError, PyroHEAError
 from pyro_hea.inference import checkpoint
+from pyro_hea.materials.alloys.element_tables import load_tables
 
 TENSORS = {
     "a": torch.arange(6.0).view(2, 3),

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import CheckpointError
 from pyro_hea.inference import Trainer
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 

@@ -10,7 +10,6 @@ from scipy.stats import norm
 from sklearn.metrics import log_loss
 from torch import nn
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference import (
     Trainer,
@@ -21,6 +20,7 @@ from pyro_hea.inference import (
     steps_per_epoch,
 )
 from pyro_hea.inference import trainer as inference
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 

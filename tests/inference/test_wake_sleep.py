@@ -6,10 +6,10 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch.distributions import kl_divergence
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.inference import train_encoder
 from pyro_hea.inference.wake_sleep import wake_phase_loss
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 

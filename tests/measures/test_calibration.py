@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import brier_score_loss
 
-from pyro_hea.measures.calibration import (
+from pyro_hea.evaluate.measures.calibration import (
     brier_decomposition,
     detection_auc,
     distance_to_known,

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from pyro_hea.errors import DataError
-from pyro_hea.measures import METRICS, by_size, classification_metrics, reliability_table
+from pyro_hea.evaluate.measures import METRICS, by_size, classification_metrics, reliability_table
 
 FAULTY = [
     ([0, 1], [0.5], "y has 2 rows but p has 1"),
@@ -96,5 +96,6 @@ def test_sizes_must_match_the_alloys():
 
 def test_the_measures_load_no_torch():
     names = "by_size, bootstrap_interval, composition_metrics, label_from_latent"
-    code = f"from pyro_hea.measures import {names}; import sys; sys.exit('torch' in sys.modules)"
+    room = "pyro_hea.evaluate.measures"
+    code = f"from {room} import {names}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyro_hea.measures import ecdf_band, ecdf_difference
+from pyro_hea.evaluate.measures import ecdf_band, ecdf_difference
 
 
 def test_the_difference_is_that_of_the_shares_below():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pyro_hea.errors import DataError
-from pyro_hea.measures import bootstrap_interval, paired_difference
+from pyro_hea.evaluate.measures import bootstrap_interval, paired_difference
 
 
 def test_the_interval_of_many_values_is_that_of_the_normal_distribution():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pyro_hea.errors import DataError
-from pyro_hea.measures import label_from_latent
+from pyro_hea.evaluate.measures import label_from_latent
 
 
 def test_a_label_that_is_in_the_latent_is_found_and_one_that_is_not_is_not():

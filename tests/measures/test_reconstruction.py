@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
-from pyro_hea.measures import composition_metrics, nearest_alloy, nearest_alloy_mae_at_pct
+from pyro_hea.evaluate.measures import composition_metrics, nearest_alloy, nearest_alloy_mae_at_pct
+from pyro_hea.materials.alloys.composition import fraction_table
 
 
 def _compositions(n, elements=6, seed=0):

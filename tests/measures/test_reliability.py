@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import beta
 
 from pyro_hea.errors import DataError
-from pyro_hea.measures import (
+from pyro_hea.evaluate.measures import (
     calibrated_ece_band,
     classification_metrics,
     expected_calibration_error,

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
-from pyro_hea.measures import reliability_table
+from pyro_hea.evaluate.measures import reliability_table
 from pyro_hea.plots import reliability, roc
 
 

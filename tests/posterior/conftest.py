@@ -6,7 +6,7 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.posterior import Ensemble
 from pyro_hea.program.model import AlloyModel
 

@@ -6,7 +6,7 @@ import torch
 from scipy import optimize, special, stats
 from sklearn.linear_model import LogisticRegression
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import calibrate, marginals
 from pyro_hea.posterior.calibration import PRIOR_SD
 from pyro_hea.program.model import AlloyModel

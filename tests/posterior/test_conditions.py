@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError, ExtrapolationWarning
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.posterior import predictions
 
 FORMULAS = [f"Co{a}Cr{b}Fe{10 - a}Ni{10 - b}" for a in range(1, 9) for b in range(1, 9)]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.errors import DataError
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.posterior import importance_posterior, label_evidence
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.traces import log_densities, weighted_draws

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import joint_probability, marginals
 from pyro_hea.posterior.draws import vectorized
 from pyro_hea.posterior.marginals import _log_normal_between

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import AlloyBatch
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import elbo_loss, label_loss
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import AlloyBatch
 from pyro_hea.posterior import Ensemble, doubted_reports, reliability
 
 RATES = {"ann": (0.95, 0.85), "bob": (0.7, 0.9), "coin": (0.5, 0.5), "sure": (1.0, 1.0)}

@@ -10,9 +10,9 @@ import torch
 from pyro import poutine
 from scipy import stats
 
-from pyro_hea.alloys.dataset import Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import without_masks
+from pyro_hea.materials.alloys.dataset import Statistics
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables
 from pyro_hea.program.crystal_distributions import AroundPrototypes, ElementsOnRoles
 from pyro_hea.program.crystals import CrystalModel, angles

@@ -8,8 +8,8 @@ from pyro import poutine
 from pyro.infer import Predictive
 from scipy import stats
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import Trainer
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
 

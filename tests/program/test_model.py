@@ -11,9 +11,9 @@ from scipy.special import gammaln
 from scipy.stats import multivariate_normal
 from torch.nn import functional as F
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import without_masks
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.networks import ConditionedFlow
 from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM

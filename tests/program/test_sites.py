@@ -12,9 +12,9 @@ import torch
 from pyro import poutine
 from scipy import special, stats
 
-from pyro_hea.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import label_patterns, split_by_class, without_masks
+from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import site_of
 from pyro_hea.spec import ModelSpec

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from pyro_hea.alloys.features import FEATURES, RICH_FEATURES
+from pyro_hea.materials.alloys.features import FEATURES, RICH_FEATURES
 from pyro_hea.spec import (
     Binary,
     Categorical,

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pyro_hea import DisentangledVAE, ModelSpec
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import AlloyDataset
 from pyro_hea.errors import DataError, FewLabelsWarning, SpecError
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import AlloyDataset
 from pyro_hea.spec import Binary, Categorical, Continuous, Ordinal
 from pyro_hea.spec.inferred import infer_targets, prior_of_values
 

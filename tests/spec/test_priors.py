@@ -11,8 +11,8 @@ from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy import stats
 
-from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import SpecError
+from pyro_hea.materials.alloys.features import FEATURES
 from pyro_hea.spec import Binary, Categorical, Continuous, ModelSpec, Training, distributions
 from pyro_hea.spec.declaration import Declaration
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, register_distribution

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_hea.alloys.dataset import Statistics
 from pyro_hea.errors import CheckpointError
 from pyro_hea.inference import checkpoint
+from pyro_hea.materials.alloys.dataset import Statistics
 from pyro_hea.posterior import Ensemble
 from pyro_hea.posterior.archive import load_ensemble, save_ensemble
 from pyro_hea.program.model import AlloyModel

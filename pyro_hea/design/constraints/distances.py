@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import KDTree
 
-from pyro_hea.alloys.amounts import parse_composition
 from pyro_hea.design.constraints.base import Constraint
 from pyro_hea.design.region import Near, Region
 from pyro_hea.errors import ConstraintError
+from pyro_hea.materials.alloys.amounts import parse_composition
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.alloys.indicators import INDICATOR_UNITS, load_element_indicators
 from pyro_hea.design.constraints.base import Constraint, check_bounds, outside
 from pyro_hea.design.constraints.properties import of_elements
 from pyro_hea.design.region import Sum
 from pyro_hea.errors import ConstraintError, nearest
+from pyro_hea.materials.alloys.indicators import INDICATOR_UNITS, load_element_indicators
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +60,8 @@ class _PerKilogram(Constraint):
 class IndicatorBounds(_PerKilogram):
     """Bounds on an indicator of a kilogram, e.g. `IndicatorBounds("price_USD_kg", high=20)`.
 
-    Indicators and their units are those of `pyro_hea.alloys.indicators`, of 18 elements; an element
-    without a value is not used.
+    Indicators and their units are those of `pyro_hea.materials.alloys.indicators`, of 18 elements;
+    an element without a value is not used.
     """
 
     indicator: str

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.alloys.formula import SYMBOLS
 from pyro_hea.design.constraints.base import Constraint, outside
 from pyro_hea.design.region import GROUPS, Region, expand
 from pyro_hea.errors import ConstraintError
+from pyro_hea.materials.alloys.formula import SYMBOLS
 
 if TYPE_CHECKING:
     import pandas as pd

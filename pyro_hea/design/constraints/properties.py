@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_hea.alloys.element_tables import load_tables
-from pyro_hea.alloys.features import FEATURES
 from pyro_hea.design.constraints.base import Constraint, check_bounds, outside
 from pyro_hea.design.region import TOLERANCE, Region, Sum
 from pyro_hea.errors import ConstraintError, nearest
+from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.materials.alloys.features import FEATURES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.comparison import MODEL, compare
 from pyro_hea.evaluate.folds import FOLDS, folds
+from pyro_hea.evaluate.measures import composition_metrics, label_from_latent, paired_difference
 from pyro_hea.evaluate.protocols import TARGET
-from pyro_hea.measures import composition_metrics, label_from_latent, paired_difference
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.plots import interval_panels
 from pyro_hea.posterior import encode_and_decode
 from pyro_hea.spec import ModelSpec

@@ -17,7 +17,7 @@ from pyro_hea.evaluate.charts import (
     measure_families,
     measure_toy,
 )
-from pyro_hea.measures.intervals import bootstrap_interval
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from pyro_hea.crystals import load_crystals
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.crystals import measure
+from pyro_hea.materials.crystals import load_crystals
 from pyro_hea.plots import design_judgement
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.design import (
     judged_changes,
@@ -16,6 +15,7 @@ from pyro_hea.evaluate.design import (
     summary_of_designs,
 )
 from pyro_hea.evaluate.published import cached_vae
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.plots import design_judgement
 
 if TYPE_CHECKING:

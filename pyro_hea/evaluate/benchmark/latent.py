@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea import explain
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.measures import bootstrap_interval, composition_metrics, label_from_latent
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.published import cached_vae
-from pyro_hea.measures import bootstrap_interval, composition_metrics, label_from_latent
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.plots import interval_panels
 from pyro_hea.posterior import encode_and_decode
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from pyro_hea.alloys.dataset import AlloyDataset
     from pyro_hea.evaluate import Runner
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 

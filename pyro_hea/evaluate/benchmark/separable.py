@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.dataset import load_alloys
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.measures.intervals import bootstrap_interval, paired_difference
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.evaluate.separable import measure_separable
-from pyro_hea.measures.intervals import bootstrap_interval, paired_difference
+from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:

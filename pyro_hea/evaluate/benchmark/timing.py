@@ -16,8 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.dataset import AlloyDataset, load_alloys
-from pyro_hea.alloys.element_tables import load_tables
 from pyro_hea.design import AllowedElements
 from pyro_hea.devices import choose_device, peak_memory
 from pyro_hea.evaluate.benchmark.profiling import step_profile
@@ -25,6 +23,8 @@ from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.fitting import TrainingRun
+from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys
+from pyro_hea.materials.alloys.element_tables import load_tables
 from pyro_hea.plots import curve_panels
 from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE

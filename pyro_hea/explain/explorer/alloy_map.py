@@ -17,7 +17,7 @@ from pyro_hea.posterior import encode, predict
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
 
     Floats = NDArray[np.float64]

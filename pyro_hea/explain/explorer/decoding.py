@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.composition import format_formula
+from pyro_hea.materials.alloys.composition import format_formula
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

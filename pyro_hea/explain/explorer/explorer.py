@@ -15,7 +15,7 @@ from pyro_hea.explain.explorer.map_figure import MapFigure
 from pyro_hea.explain.explorer.panel import build_panel
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.features import FEATURES
 from pyro_hea.errors import DataError, missing_extra
 from pyro_hea.explain.explorer.alloy_map import COMPONENTS, AlloyMap, Selection
 from pyro_hea.explain.explorer.target_display import background_column, default_value
+from pyro_hea.materials.alloys.features import FEATURES
 
 if TYPE_CHECKING:
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.spec import Target
 

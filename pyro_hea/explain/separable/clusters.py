@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pyro_hea.alloys.composition import fraction_table
-from pyro_hea.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.errors import DataError, listing, nearest
 from pyro_hea.explain.factors import FAMILIES
+from pyro_hea.materials.alloys.composition import fraction_table
+from pyro_hea.materials.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.posterior import predict
 from pyro_hea.program.separable import UNKNOWN_CLUSTER
 from pyro_hea.spec import Binary, Continuous

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloy
     from pyro_hea.design import Constraint, DesignResult, Wish
     from pyro_hea.explain.separable.clusters import Clusters
     from pyro_hea.explain.separable.member_latent import Encoded
     from pyro_hea.explain.separable.separable import SeparableLatent
+    from pyro_hea.materials.alloys.amounts import Alloy
     from pyro_hea.posterior import Ensemble
 
     Floats = NDArray[np.float64]

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.composition import format_formula
 from pyro_hea.design.problem import MINIMUM, STEP
 from pyro_hea.devices import seeded
+from pyro_hea.materials.alloys.composition import format_formula
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloys
-    from pyro_hea.alloys.dataset import AlloyDataset
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
 
 

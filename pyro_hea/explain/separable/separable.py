@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_hea.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.design.counterfactual import CONFIDENCE
 from pyro_hea.errors import DataError
 from pyro_hea.explain.separable.augmentation import augment
@@ -22,6 +21,7 @@ from pyro_hea.explain.separable.member_latent import Encoded, MemberLatent
 from pyro_hea.explain.separable.panel import edit_panel
 from pyro_hea.explain.separable.scores import read_clusters_from
 from pyro_hea.explain.separable.walks import Interpolation, Walks, walk
+from pyro_hea.materials.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.posterior import as_fractions, predict
 from pyro_hea.spec import Continuous, Separation
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from pyro_hea.alloys.amounts import Alloy, Alloys
     from pyro_hea.design import Constraint, DesignResult
     from pyro_hea.explain.separable.clusters import Rule
+    from pyro_hea.materials.alloys.amounts import Alloy, Alloys
     from pyro_hea.plots import Panels
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.separable import SeparableModel

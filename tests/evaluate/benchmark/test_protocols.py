@@ -22,8 +22,8 @@ from pyro_hea.evaluate.benchmark import (
     ranks,
 )
 from pyro_hea.evaluate.comparison import MODEL
+from pyro_hea.evaluate.measures import composition_metrics, label_from_latent
 from pyro_hea.evaluate.published import cached_vae
-from pyro_hea.measures import composition_metrics, label_from_latent
 from pyro_hea.spec import Separation
 
 _NO_TEACHER = {"teacher off": {"training": {"distillation": None}}}

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_hea.alloys.composition import fraction_table
 from pyro_hea.explain import SeparableLatent, separate
+from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.spec import Separation
 
 QUICK = Separation(layers=4, hidden=16, steps=120, drawn=500, batch_size=256)

@@ -1,0 +1,1 @@
+"""Alloys and crystals: compositions, tables, features."""

@@ -1,0 +1,63 @@
+"""Reports of alloys as files that `read_alloys` reads again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from pyro_hea.errors import OutputError, missing_extra
+from pyro_hea.materials.alloys.dataset.spreadsheets import inert
+
+_SUFFIXES = {
+    "csv": (".csv", ".csv.gz", ".csv.bz2", ".csv.xz"),
+    "excel": (".xlsx",),
+    "parquet": (".parquet",),
+}
+
+
+def write_reports(
+    reports: pd.DataFrame,
+    formulas: Sequence[str],
+    path: Path,
+    kind: Literal["csv", "excel", "parquet"],
+) -> None:
+    """Write reports, and a row for each alloy without any, replacing the file at once.
+
+    Raises
+    ------
+    OutputError
+        For another suffix than the kind has, or where the file cannot be written.
+    MissingExtraError
+        Where Excel or Parquet files need a package that is not installed.
+    """
+    if not path.name.endswith(_SUFFIXES[kind]):
+        raise OutputError(f"{path}: name it with {' or '.join(_SUFFIXES[kind])}")
+    alone = pd.DataFrame({"formula": [f for f in formulas if f not in set(reports["formula"])]})
+    table = pd.concat([reports, alone], ignore_index=True) if len(alone) else reports
+    order = {formula: i for i, formula in enumerate(formulas)}  # as the alloys come
+    first = table["formula"].map(order)
+    table = table.iloc[first.to_numpy().argsort(kind="stable")]
+    partial = path.with_name(f".{path.name}.part{path.suffix}")
+    try:
+        if kind == "csv":
+            inert(table).to_csv(partial, index=False)
+        elif kind == "excel":
+            with pd.ExcelWriter(partial, engine="openpyxl") as book:
+                table.to_excel(book, index=False)
+                for cell in (cell for row in book.book.active.iter_rows() for cell in row):
+                    if cell.data_type == "f":  # text that begins with = is no formula
+                        cell.data_type = "s"
+        else:
+            text = table["value"].map(str, na_action="ignore")  # of one type: numbers and classes
+            table.assign(value=text).to_parquet(partial, index=False)
+        partial.replace(path)
+    except ImportError as error:
+        package = "openpyxl" if kind == "excel" else "pyarrow"
+        raise missing_extra(package, kind) from error
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,410 @@
+"""Features of alloys, each with its name, unit, formula, sign convention and source.
+
+Every formula reads the quantities of `_Alloys`: the largest fractions, the properties of their
+elements and the enthalpies of their pairs. An alloy holds a few of the seventy elements, so only
+those are gathered.
+
+Examples
+--------
+>>> import torch
+>>> from pyro_hea.materials.alloys.element_tables import load_tables
+>>> names = ("mixing_entropy", "number_of_elements")
+>>> features = FeatureMap(names, load_tables("field"), ["Co", "Ni"])
+>>> features(torch.tensor([[0.5, 0.5]], dtype=torch.float64)).tolist()
+[[5.7628..., 2.0]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import methodcaller
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pyro_hea.errors import SpecError, UnknownElementError, nearest
+
+if TYPE_CHECKING:
+    from pyro_hea.materials.alloys.element_tables import PropertyTables
+
+GAS_CONSTANT = 8.314
+"""J/(mol K), with the digits of the published features."""
+
+_LOG_OFFSET = 1.19e-7
+"""Added inside the logarithm of the entropy by the published code."""
+
+_LEAST_FRACTION = 1e-12
+"""Added inside logarithms of fractions that may be 0 and have a gradient."""
+
+_SMALLEST_ENTHALPY = 0.1
+"""kJ/mol; least |ΔHmix| in Ω, which would be infinite for an ideal solution."""
+
+
+class _Alloys:
+    """Quantities that the formulas read, for alloys of at most `k` elements each."""
+
+    def __init__(self, fractions: Tensor, properties: dict[str, Tensor], enthalpy: Tensor, k: int):
+        self.c, index = fractions.topk(k, dim=-1)
+        self.present = self.c > 0
+        self._index = index
+        self._properties = properties
+        self._enthalpy = enthalpy
+
+    def property(self, name: str) -> Tensor:
+        """Property `name` of each alloy's elements, (..., k)."""
+        return self._properties[name][self._index]
+
+    def fraction(self, rank: int) -> Tensor:
+        """The fraction of that rank, from 0 for the largest; 0 where there are fewer elements."""
+        return self.c[..., rank] if rank < self.c.shape[-1] else torch.zeros_like(self.c[..., 0])
+
+    def mean(self, name: str) -> Tensor:
+        return (self.c * self.property(name)).sum(-1)
+
+    def spread(self, name: str, relative: bool = False) -> Tensor:
+        values, mean = self.property(name), self.mean(name)[..., None]
+        deviation = 1 - values / mean if relative else values - mean
+        return _sqrt((self.c * deviation.square()).sum(-1))
+
+    def range(self, name: str) -> Tensor:
+        values = self.property(name)
+        return self._largest(values, self.present) + self._largest(-values, self.present)
+
+    def entropy(self, offset: float = 0.0) -> Tensor:
+        logs = torch.where(self.present, self.c, 1.0).add(offset).log()
+        return -GAS_CONSTANT * (self.c * logs).sum(-1)
+
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Enthalpy, weight c_i c_j (summing to 1) and presence of the pairs, (..., k (k-1) / 2)."""
+        i, j = torch.triu_indices(self.c.shape[-1], self.c.shape[-1], 1, device=self.c.device)
+        enthalpy = self._enthalpy[self._index[..., i], self._index[..., j]]
+        weight = self.c[..., i] * self.c[..., j]
+        total = weight.sum(-1, keepdim=True)
+        return enthalpy, weight / total.where(total > 0, 1.0), weight > 0
+
+    def mixing_enthalpy(self) -> Tensor:
+        paired = self._enthalpy[self._index[..., :, None], self._index[..., None, :]]
+        return 2 * torch.einsum("...i,...ij,...j->...", self.c, paired, self.c)
+
+    def pair_extreme(self, sign: float) -> Tensor:
+        enthalpy, _, present = self.pairs()
+        return sign * self._largest(sign * enthalpy, present)
+
+    def pair_spread(self) -> Tensor:
+        enthalpy, weight, _ = self.pairs()
+        mean = (weight * enthalpy).sum(-1, keepdim=True)
+        return _sqrt((weight * (enthalpy - mean).square()).sum(-1))
+
+    @staticmethod
+    def _largest(values: Tensor, present: Tensor) -> Tensor:
+        """Largest of the values that are present; 0 where none is (a pure element has no pair)."""
+        if values.shape[-1] == 0:
+            return values.sum(-1)
+        largest = values.where(present, -torch.inf).amax(-1)
+        return largest.where(present.any(-1), 0.0)
+
+
+class _RelaxedAlloys(_Alloys):
+    """Alloys whose elements are present to a degree, so that every feature is continuous.
+
+    In an extreme over the elements, each counts by its presence, measured from the other end of
+    the element table.
+    """
+
+    def __init__(
+        self,
+        fractions: Tensor,
+        presence: Tensor,
+        properties: dict[str, Tensor],
+        enthalpy: Tensor,
+        k: int,
+    ):
+        super().__init__(fractions, properties, enthalpy, k)
+        self.present = presence.gather(-1, self._index)
+        self._at = {name: values[self._index] for name, values in properties.items()}
+
+    def property(self, name: str) -> Tensor:
+        return self._at[name]
+
+    def range(self, name: str) -> Tensor:
+        values, table = self.property(name), self._properties[name]
+        highest = _relaxed_largest(values, self.present, table.amin())
+        return highest + _relaxed_largest(-values, self.present, -table.amax())
+
+    def entropy(self, offset: float = 0.0) -> Tensor:
+        return -GAS_CONSTANT * (self.c * (self.c + max(offset, _LEAST_FRACTION)).log()).sum(-1)
+
+    def pair_extreme(self, sign: float) -> Tensor:
+        i, j = torch.triu_indices(self.c.shape[-1], self.c.shape[-1], 1, device=self.c.device)
+        if not len(i):
+            return self.c.new_zeros(self.c.shape[:-1])
+        enthalpy = sign * self._enthalpy[self._index[..., i], self._index[..., j]]
+        presence = self.present[..., i] * self.present[..., j]
+        return sign * _relaxed_largest(enthalpy, presence, (sign * self._enthalpy).amin())
+
+
+def _relaxed_largest(values: Tensor, presence: Tensor, least: Tensor) -> Tensor:
+    return (least + presence * (values - least)).amax(-1)
+
+
+def _sqrt(variance: Tensor) -> Tensor:
+    """Square root with a gradient of 0 at 0, where a pure element sits."""
+    positive = variance > 0
+    return torch.where(positive, variance.where(positive, 1.0).sqrt(), 0.0)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of an alloy.
+
+    Attributes
+    ----------
+    name, unit, formula, source : str
+        The formula is in the notation of the field, with its sign convention.
+    compute : callable
+        From the alloys' quantities to values of shape (...,).
+    """
+
+    name: str
+    unit: str
+    formula: str
+    source: str
+    compute: Callable[[_Alloys], Tensor]
+
+
+_PROPERTIES = {
+    "melting_temperature": ("K", "T"),
+    "molar_volume": ("cm3/mol", "V"),
+    "bulk_modulus": ("GPa", "K"),
+    "atomic_radius": ("pm", "r"),
+    "electronegativity": ("Pauling", "χ"),
+    "valence_electron_concentration": ("electrons/atom", "VEC"),
+}
+
+
+def _catalogue() -> dict[str, Feature]:
+    features = [
+        Feature(
+            "mixing_entropy",
+            "J/(mol K)",
+            "-R Σ c ln c, never negative",
+            "ideal solution",
+            lambda a: a.entropy(),
+        ),
+        Feature(
+            "mixing_entropy_published",
+            "J/(mol K)",
+            "-R Σ c ln(c + 1.19e-7)",
+            "arXiv:2409.06740",
+            lambda a: a.entropy(_LOG_OFFSET),
+        ),
+        Feature(
+            "mixing_enthalpy",
+            "kJ/mol",
+            "Σ_{i<j} 4 H_ij c_i c_j, negative where unlike atoms attract",
+            "Takeuchi and Inoue, Mater. Trans. 46 (2005) 2817",
+            _Alloys.mixing_enthalpy,
+        ),
+        Feature(
+            "atomic_size_difference",
+            "%",
+            "100 sqrt(Σ c (1 - r / r̄)²)",
+            "Zhang et al., Adv. Eng. Mater. 10 (2008) 534",
+            lambda a: 100 * a.spread("atomic_radius", relative=True),
+        ),
+        Feature(
+            "electronegativity_difference",
+            "Pauling",
+            "sqrt(Σ c (χ - χ̄)²)",
+            "Guo and Liu, Prog. Nat. Sci. 21 (2011) 433",
+            lambda a: a.spread("electronegativity"),
+        ),
+        Feature(
+            "omega",
+            "1",
+            "T̄ ΔS / |ΔH|, with |ΔH| ≥ 0.1 kJ/mol",
+            "Yang and Zhang, Mater. Chem. Phys. 132 (2012) 233",
+            lambda a: (
+                a.mean("melting_temperature")
+                * a.entropy()
+                / (1000 * a.mixing_enthalpy().abs().clamp_min(_SMALLEST_ENTHALPY))
+            ),
+        ),
+        Feature(
+            "number_of_elements",
+            "1",
+            "number of elements with c > 0",
+            "composition",
+            lambda a: a.present.sum(-1).to(a.c.dtype),
+        ),
+        Feature("largest_fraction", "1", "max c", "composition", methodcaller("fraction", 0)),
+        Feature(
+            "pair_enthalpy_min",
+            "kJ/mol",
+            "min H_ij over the pairs present, 0 where there is none",
+            "pair table",
+            lambda a: a.pair_extreme(-1.0),
+        ),
+        Feature(
+            "pair_enthalpy_max",
+            "kJ/mol",
+            "max H_ij over the pairs present, 0 where there is none",
+            "pair table",
+            lambda a: a.pair_extreme(1.0),
+        ),
+        Feature(
+            "pair_enthalpy_spread",
+            "kJ/mol",
+            "standard deviation of H_ij, pairs weighted by c_i c_j",
+            "pair table",
+            _Alloys.pair_spread,
+        ),
+    ]
+    for rank, nth in enumerate(("second", "third", "fourth", "fifth"), start=1):
+        name, formula = f"{nth}_largest_fraction", f"c of the {nth} largest, 0 where there is none"
+        features.append(
+            Feature(name, "1", formula, "composition", methodcaller("fraction", rank)),
+        )
+    for name, (unit, symbol) in _PROPERTIES.items():
+        features += [
+            Feature(name, unit, f"Σ c {symbol}", "element table", methodcaller("mean", name)),
+            Feature(
+                f"{name}_range",
+                unit,
+                f"max {symbol} - min {symbol} over the elements present",
+                "element table",
+                methodcaller("range", name),
+            ),
+        ]
+        if name != "electronegativity":  # its spread is the electronegativity difference
+            features.append(
+                Feature(
+                    f"{name}_spread",
+                    unit,
+                    f"sqrt(Σ c ({symbol} - mean)²)",
+                    "element table",
+                    methodcaller("spread", name),
+                )
+            )
+    return {feature.name: feature for feature in features}
+
+
+FEATURES: dict[str, Feature] = _catalogue()
+"""Every feature by name."""
+
+PUBLISHED_FEATURES = (
+    "bulk_modulus",
+    "molar_volume",
+    "melting_temperature",
+    "valence_electron_concentration",
+    "atomic_size_difference",
+    "electronegativity_difference",
+    "mixing_entropy_published",
+    "mixing_enthalpy",
+)
+"""The eight features of arXiv:2409.06740, in its order."""
+
+RICH_FEATURES = tuple(name for name in FEATURES if name != "mixing_entropy_published")
+"""Seven of these with the field's entropy, and the other features of element and pair tables."""
+
+
+class FeatureMap:
+    """Map fractions to features, on the device and in the precision of the fractions.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names out of `FEATURES`; they order the columns.
+    tables : PropertyTables
+        Element properties and pair enthalpies.
+    elements : sequence of str
+        Elements of the columns of the fractions.
+
+    Raises
+    ------
+    SpecError
+        For a name that is no feature.
+    UnknownElementError
+        For an element without properties in the tables.
+    """
+
+    def __init__(
+        self, names: Sequence[str], tables: PropertyTables, elements: Sequence[str]
+    ) -> None:
+        if not names:
+            raise SpecError("features: name at least one feature")
+        for name in names:
+            if name not in FEATURES:
+                raise SpecError(f"features: '{name}' is no feature.{nearest(name, FEATURES)}")
+        for element in elements:
+            if element not in tables.elements:
+                raise UnknownElementError(
+                    f"element '{element}' has no properties in the {tables.name} tables, which "
+                    f"cover {', '.join(tables.elements)}"
+                )
+        self.names = tuple(names)
+        self.elements = tuple(elements)
+        rows = tables.properties.loc[list(elements)]
+        self._properties = {p: torch.tensor(rows[p].to_numpy(float)) for p in _PROPERTIES}
+        self._enthalpy = torch.tensor(
+            tables.mixing_enthalpy.loc[list(elements), list(elements)].to_numpy(float)
+        )
+
+    def __repr__(self) -> str:
+        return f"FeatureMap({len(self.names)} features of {len(self.elements)} elements)"
+
+    def __call__(
+        self, fractions: Tensor, *, max_elements: int | None = None, chunk: int = 16384
+    ) -> Tensor:
+        """Compute the features.
+
+        Parameters
+        ----------
+        fractions : Tensor, shape (..., E)
+            Each row sums to 1.
+        max_elements : int, optional
+            The most elements that any row holds, counted from the rows by default. In a row with
+            more, the smallest fractions are ignored.
+        chunk : int
+            Rows computed at a time, which bounds the memory.
+
+        Returns
+        -------
+        Tensor, shape (..., F)
+            In the units of `FEATURES`.
+        """
+        dtype, device = fractions.dtype, fractions.device
+        properties = {p: v.to(device, dtype) for p, v in self._properties.items()}
+        enthalpy = self._enthalpy.to(device, dtype)
+        rows = fractions.reshape(-1, fractions.shape[-1])
+        if max_elements is None:
+            max_elements = int((rows > 0).sum(-1).amax()) if len(rows) else 1
+        k = min(max(max_elements, 1), rows.shape[-1])
+        columns = []
+        for part in rows.split(chunk):
+            alloys = _Alloys(part, properties, enthalpy, k)
+            columns.append(torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1))
+        return torch.cat(columns).reshape(*fractions.shape[:-1], len(self.names))
+
+    def relaxed(self, fractions: Tensor, presence: Tensor, *, max_elements: int = 10) -> Tensor:
+        """Features of alloys whose elements are present to a degree; differentiable.
+
+        Parameters
+        ----------
+        fractions : Tensor, shape (..., E)
+            Each row sums to 1; an element of low presence should have a low fraction.
+        presence : Tensor, shape (..., E)
+            From 0 to 1. Where all are 0 or 1, the features are those of `__call__`.
+        max_elements : int
+            Elements counted in each row, those with the largest fractions.
+
+        Returns
+        -------
+        Tensor, shape (..., F)
+        """
+        properties = {p: v.to(fractions) for p, v in self._properties.items()}
+        k = min(max_elements, fractions.shape[-1])
+        alloys = _RelaxedAlloys(fractions, presence, properties, self._enthalpy.to(fractions), k)
+        return torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1)
