@@ -58,7 +58,8 @@ def _public(module: object) -> list[str]:
 
 
 def _api_pages(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # with pages of rooms that are no more
+    folder.mkdir(parents=True)
     for path, title in _PAGES.items():
         module = import_module(path)
         lines = [f"# {title}", "", "```{eval-rst}", f".. automodule:: {path}", ""]

@@ -202,7 +202,7 @@ def test_the_answer_of_an_unseen_element_is_the_heads_with_a_share_of_the_prior(
     varies = known.std(0) > 0
     apart = (ours - known)[:, varies] / known[:, varies].std(0)
     far = np.sqrt(np.square(apart).sum(1).min())
-    share = 0.1 * far / (1 + far)
+    share = 0.05 * far / (1 + far)
     expected = (1 - share) * float(heads) + share * 0.5
     assert table["single_phase"].iloc[0] == pytest.approx(expected, abs=1e-5)
 

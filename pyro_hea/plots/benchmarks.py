@@ -67,6 +67,7 @@ def interval_panels(table: pd.DataFrame, reference: float | None = None) -> Pane
             if reference is not None:
                 panel.axvline(reference, **REFERENCE)
             panel.set_xlabel(measure)
+            panel.locator_params(axis="x", nbins=4)  # labels of three digits beside each other
         panels[0].set_yticks(range(len(names)), [readable(str(name)) for name in names])
         panels[0].set_ylim(len(names) - 0.5, -0.5)
         if "group" in table:
