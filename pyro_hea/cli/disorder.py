@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from pyro_hea.cli.group import main
 from pyro_hea.cli.options import (
@@ -38,7 +37,7 @@ def _temperatures(context: click.Context, option: click.Parameter, text: str) ->
     try:
         if ":" in text:
             low, high = map(float, text.split(":"))
-            return [float(t) for t in np.linspace(low, high, 5)]
+            return [low + i * (high - low) / 4 for i in range(5)]
         return [float(t) for t in text.split(",")]
     except ValueError as error:
         raise click.BadParameter(f"'{text}' is not allowed; write 300:1500 or 300,900") from error

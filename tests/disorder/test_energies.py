@@ -1,6 +1,5 @@
 """Energies are paid for once, kept, resumed, and their failures named."""
 
-import os
 import subprocess
 import sys
 import time
@@ -23,7 +22,6 @@ class Counting:
     """The number of B; fails, or ends the process, at some numbers of them."""
 
     fails: tuple[int, ...] = ()
-    ends: tuple[int, ...] = ()
     nan: tuple[int, ...] = ()
     calls: list[int] = field(default_factory=list)
     key = "counting"
@@ -34,8 +32,6 @@ class Counting:
         self.calls.append(number)
         if number in self.fails:
             raise ValueError("no convergence")
-        if number in self.ends:
-            os._exit(1)
         return np.array([np.nan if number in self.nan else float(number)])
 
 
@@ -148,12 +144,35 @@ class TestFailures:
             of(Knowing())(rows(1))
 
 
-def test_an_engine_that_ends_its_process_is_found_out():
-    energies = of(Counting(ends=(2,)), jobs=2)
-    with pytest.warns(EngineWarning, match=r"A7B2 \(the engine's process ended\)"):
-        found = energies(rows(1, 2, 3))
-    assert np.isnan(found).tolist() == [False, True, False]
-    assert found[[0, 2]].tolist() == [1, 3]
+ENDED = """
+import os
+import numpy as np
+from pyro_hea.disorder import square_lattice
+from pyro_hea.disorder.energies import Energies
+from pyro_hea.disorder.store import EnergyStore
+
+class Ending:
+    key, elements = "ending", None
+    def energies(self, configurations):
+        number = int(configurations.occupations.sum())
+        if number == 2:
+            os._exit(1)
+        return np.array([float(number)])
+
+if __name__ == "__main__":
+    x = (np.arange(9) < np.array([1, 2, 3])[:, None]).astype(np.int8)
+    energies = Energies(Ending(), square_lattice(3), ("A", "B"), 100, EnergyStore(None), 2)
+    print(energies(x).tolist())
+"""
+
+
+def test_an_engine_that_ends_its_process_is_found_out(tmp_path):
+    script = tmp_path / "ended.py"
+    script.write_text(ENDED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.stdout == "[1.0, nan, 3.0]\n", done.stderr
+    assert "EngineWarning" in done.stderr
+    assert "A7B2 (the engine's process ended)" in done.stderr
 
 
 KILLED = """
