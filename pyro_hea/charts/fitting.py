@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from pyro_hea.devices import check_torch_settings, seeded
-from pyro_hea.errors import CheckpointError, DataError, ResumeWarning
+from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, warn
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.inference.atlas_trainer import AtlasRecord, AtlasTrainer
@@ -155,10 +154,9 @@ class AtlasRun:
         if self.folder is None:
             raise DataError("resume needs the folder of the training: pass checkpoint=...")
         if not checkpoint.exists(self.folder, _NAME):
-            warnings.warn(
+            warn(
                 f"there is no training to resume in '{self.folder}'; a new one starts",
                 ResumeWarning,
-                stacklevel=5,
             )
             return
         tensors, manifest = checkpoint.read(self.folder, _NAME)

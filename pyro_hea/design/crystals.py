@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +17,7 @@ from pyro_hea.design.crystal_constraints import (
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.wishes import Event, Wish, checked_wishes
 from pyro_hea.devices import seeded
-from pyro_hea.errors import ConstraintError, DataError, DesignWarning, StructureError
+from pyro_hea.errors import ConstraintError, DataError, DesignWarning, StructureError, warn
 from pyro_hea.materials.crystals import WyckoffStructure, align
 from pyro_hea.posterior import joint_probability
 from pyro_hea.posterior.crystal_decoding import decode_crystals
@@ -118,17 +117,15 @@ def design_crystals(
         drawn = log_weight.topk(min(n, len(p))).indices
         chosen = drawn[p[drawn].argsort(descending=True)].tolist()
     if len(chosen) < n:
-        warnings.warn(
+        warn(
             f"{len(chosen)} different crystals were found, fewer than the {n} asked for",
             DesignWarning,
-            stacklevel=3,
         )
     designs = designs_of(ensemble, [every[i][0] for i in chosen], events=events)
     if designs.table["all_wishes"].max() < 0.5:
-        warnings.warn(
+        warn(
             "no design is more likely than not to fulfil all wishes; see `all_wishes`",
             DesignWarning,
-            stacklevel=3,
         )
     return designs
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +15,7 @@ import numpy as np
 from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.store import EnergyStore, content_key
 from pyro_hea.disorder.symmetry import canonical
-from pyro_hea.errors import EngineError, EngineWarning, PyroHEAError, listing
+from pyro_hea.errors import EngineError, EngineWarning, PyroHEAError, listing, warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,11 +124,10 @@ class Energies:
                 f"{listing(failed, 3)}"
             )
         if failed:
-            warnings.warn(
+            warn(
                 f"the engine gave no energy of {len(failed)} of {len(rows)} configurations, which "
                 f"are left out: {listing(failed, 3)}",
                 EngineWarning,
-                stacklevel=2,
             )
 
     def _about(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +14,7 @@ from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.factors import energy_factors
 from pyro_hea.disorder.features import PairFeatures
-from pyro_hea.errors import EstimateWarning, listing
+from pyro_hea.errors import EstimateWarning, listing, warn
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.psis import K_HAT_LIMIT
 
@@ -277,9 +276,8 @@ def _warn(table: pd.DataFrame) -> None:
             f"k-hat {row.k_hat:.2f}"
             for row in bad.itertuples()
         ]
-        warnings.warn(
+        warn(
             f"the estimates of {len(bad)} of {len(table)} temperatures are not to be trusted "
             f"({listing(said, 3)}): raise the budget, or ask for higher temperatures",
             EstimateWarning,
-            stacklevel=3,
         )

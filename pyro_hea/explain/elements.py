@@ -91,7 +91,7 @@ def element_moves(
     """
     ensemble, table = vae.ensemble, as_fractions(alloys)
     wanted = quantity(ensemble, target, value)
-    warn_of_unseen(ensemble, table, stacklevel=3)
+    warn_of_unseen(ensemble, table)
     receivers = sorted({*ensemble.elements, *table.columns}) if to is None else list(to)
     elements = sorted({*receivers, *table.columns})
     fractions = table.reindex(columns=elements, fill_value=0.0).to_numpy(float)

@@ -12,7 +12,7 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from pyro_hea.errors import UnseenElementWarning
+from pyro_hea.errors import UnseenElementWarning, warn
 from pyro_hea.materials.alloys.dataset import to_batch
 from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior import as_fractions
@@ -33,22 +33,21 @@ def features_of(vae: DisentangledVAE, alloys: AlloyDataset | Alloys) -> pd.DataF
         For elements that no training alloy holds: they have features, but no latent.
     """
     ensemble, fractions = vae.ensemble, as_fractions(alloys)
-    warn_of_unseen(ensemble, fractions, stacklevel=5)
+    warn_of_unseen(ensemble, fractions)
     names = ensemble.spec.features.columns
     feature_map = FeatureMap(names, ensemble.tables, list(fractions.columns))
     batch = to_batch(fractions, feature_map, dtype=torch.float64)
     return pd.DataFrame(batch.features.numpy(), fractions.index, list(names))
 
 
-def warn_of_unseen(ensemble: Ensemble, fractions: pd.DataFrame, stacklevel: int) -> None:
+def warn_of_unseen(ensemble: Ensemble, fractions: pd.DataFrame) -> None:
     """Say that alloys (N, E) with elements outside the training ones have features alone."""
     unseen = [e for e in fractions.columns if e not in ensemble.elements and fractions[e].any()]
     if unseen:
-        warnings.warn(
+        warn(
             f"no training alloy holds {', '.join(unseen)}: alloys with them are explained by their "
             "features, and have no latent",
             UnseenElementWarning,
-            stacklevel=stacklevel,
         )
 
 

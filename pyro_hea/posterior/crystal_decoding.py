@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 
 from pyro_hea.devices import seeded
-from pyro_hea.errors import DesignWarning
+from pyro_hea.errors import DesignWarning, warn
 from pyro_hea.materials.crystals import WyckoffStructure
 from pyro_hea.materials.crystals.checks import shortest_distance
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
@@ -74,11 +72,10 @@ def draw_crystals(
             kept += [c for c in made if shortest <= 0 or shortest_distance(c)[1] >= shortest]
             if len(kept) == n:
                 return kept
-    warnings.warn(
+    warn(
         f"{len(kept)} crystals were drawn, not {n}: in the others atoms are nearer than {shortest} "
         "of the sum of their covalent radii; lower that",
         DesignWarning,
-        stacklevel=3,
     )
     return kept
 

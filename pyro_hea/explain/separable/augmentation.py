@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from pyro_hea.design.constraints import Novel
 from pyro_hea.design.gathering import gather
 from pyro_hea.design.problem import MINIMUM, STEP, Problem, check_count
 from pyro_hea.design.rounding import round_compositions
-from pyro_hea.errors import ConstraintError, DesignWarning
+from pyro_hea.errors import ConstraintError, DesignWarning, warn
 from pyro_hea.explain.separable.edits import likely_wishes
 
 if TYPE_CHECKING:
@@ -73,11 +72,10 @@ def augment(
             "every constraint; loosen them"
         )
     if len(rows) < n:
-        warnings.warn(
+        warn(
             f"{len(rows)} of {n} alloys: of {count} that were decoded, no more are new and in "
             f"'{separable.names[cluster]}'",
             DesignWarning,
-            stacklevel=3,
         )
     about = {
         "inference": "augment",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import torch
 from pyro_hea.design.counterfactual import CONFIDENCE, Change, shortened
 from pyro_hea.design.gathering import gather
 from pyro_hea.design.problem import MINIMUM, STEP, Problem
-from pyro_hea.errors import ConstraintError, DataError, DesignWarning
+from pyro_hea.errors import ConstraintError, DataError, DesignWarning, warn
 from pyro_hea.posterior import predict
 from pyro_hea.spec import Binary, Continuous
 
@@ -105,11 +104,10 @@ def move(
         last = int(np.where(accepted, change.distance(alloys), np.inf).argmin())
     else:
         last = int(np.flatnonzero(held)[held[: len(shares)].sum() - 1])
-        warnings.warn(
+        warn(
             f"'{start.fractions.index[0]}' does not reach '{separable.names[cluster]}': no alloy "
             "on the way is in it. A larger `by` or a lower `confidence` may do",
             DesignWarning,
-            stacklevel=3,
         )
     way, share = divmod(last, len(shares))
     first = way * len(shares)

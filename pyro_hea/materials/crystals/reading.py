@@ -19,6 +19,7 @@ from pyro_hea.errors import (
     StructureWarning,
     missing_extra,
     nearest,
+    warn,
 )
 from pyro_hea.materials.crystals.dataset import TARGET_UNITS, CrystalDataset
 from pyro_hea.materials.crystals.wyckoff import WyckoffStructure
@@ -254,4 +255,4 @@ def _listed(names: list[str], separator: str = ", ") -> str:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, StructureWarning, stacklevel=4)
+    warn(message, StructureWarning)
