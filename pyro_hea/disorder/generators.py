@@ -6,6 +6,7 @@ K members, one for each temperature, S draws, N sites, C species, M bits.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ _AT_ONCE = 2**24
 """Numbers that are held at a time."""
 
 
-class Generator(nn.Module):
+class Generator(nn.Module, ABC):
     """What makes configurations and knows how probable each is.
 
     Parameters
@@ -42,13 +43,13 @@ class Generator(nn.Module):
         self.register_buffer("prior", torch.tensor(ideal.fractions).log().float())
         self.register_buffer("counts", torch.tensor(ideal.counts).float())
 
+    @abstractmethod
     def draw(self, n: int) -> Tensor:
         """Configurations with y drawn and forgotten, (K, n, N)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """Log probability of configurations (K, S, N) with y summed out, (K, S)."""
-        raise NotImplementedError
 
 
 class MixtureGenerator(Generator):
