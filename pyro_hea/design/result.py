@@ -62,7 +62,7 @@ class DesignResult:
         return (row for _, row in self.table.iterrows())
 
     @overload
-    def __getitem__(self, rows: int | str) -> pd.Series: ...  # type: ignore[overload-overlap]
+    def __getitem__(self, rows: int | str) -> pd.Series: ...  # type: ignore[overload-overlap]  # a number is ArrayLike
     @overload
     def __getitem__(self, rows: slice | ArrayLike) -> DesignResult: ...
     def __getitem__(self, rows: Any) -> pd.Series | DesignResult:

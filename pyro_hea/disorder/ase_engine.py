@@ -94,7 +94,7 @@ class ASEEngine:
 def _emt() -> Any:
     from ase.calculators.emt import EMT
 
-    return EMT()  # type: ignore[no-untyped-call]
+    return EMT()  # type: ignore[no-untyped-call]  # ASE annotates none of its calculators
 
 
 def _version() -> str:

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyro_hea.disorder.sites import Sites
+    from pyro_hea.disorder.sites import Shell, Sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +42,9 @@ class PairFeatures:
             names += [(group, f"{self.species[a]}-{self.species[b]}") for a, b in self._of(shell)]
         return names
 
-    def _of(self, shell: object) -> list[tuple[int, int]]:
+    def _of(self, shell: Shell) -> list[tuple[int, int]]:
         """Ordered pairs of species where the two sites differ in kind, else unordered ones."""
-        ordered = shell.types[0] != shell.types[1]  # type: ignore[attr-defined]
+        ordered = shell.types[0] != shell.types[1]
         every = product(range(len(self.species)), repeat=2)
         return [(a, b) for a, b in every if ordered or a <= b]
 

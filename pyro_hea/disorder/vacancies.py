@@ -217,8 +217,8 @@ def vacancy(
     table["spread"] = np.sqrt(first.moments[:, 1])
     shared = ["effective_share", "k_hat", "trusted", "energies"]
     table[shared] = disorder.table[shared]
-    eV = ("E_eff", "mean", "spread")  # noqa: N806
-    table.attrs["units"] = {"temperature_K": "K", "concentration": "1", **dict.fromkeys(eV, "eV")}
+    units = dict.fromkeys(("E_eff", "mean", "spread"), "eV")
+    table.attrs["units"] = {"temperature_K": "K", "concentration": "1", **units}
     return Vacancies(table, disorder.factors, disorder, disorder.attributes)
 
 

@@ -38,7 +38,7 @@ class Members:
             For a member that there is not.
         """
         self.check_member(index)
-        return replace(self, model=self.model.member(index))  # type: ignore[type-var]
+        return replace(self, model=self.model.member(index))  # type: ignore[type-var]  # subclasses are dataclasses
 
     def check_target(self, name: str) -> None:
         """Refuse a target that the model was not trained on."""
