@@ -30,6 +30,7 @@ MORE_SOURCES = (
 """Compilations in the further reports."""
 
 YEAR = {"wen2019": 2019}
+DOI = {"wen2019": "10.1016/j.actamat.2019.03.010"}
 
 INDICATORS = {
     "Raw material price (USD/kg)": "price_USD_kg",
@@ -50,6 +51,7 @@ def more_reports(facts: Path, phases: pd.DataFrame) -> pd.DataFrame:
     raw = pd.read_csv(facts / "more_reports.csv").rename(columns={"formula": "reported_formula"})
     raw = raw.merge(phases, on="phases", how="left", validate="many_to_one")
     raw["year"] = raw["source"].map(YEAR)
+    raw["doi"] = raw["source"].map(DOI)
     rolled = raw["rolling_reduction_pct"].notna()
     raw["processing"] = np.where(rolled, "WROUGHT", None)
     raw["anneal_temperature_C"] = pd.to_numeric(raw["anneal_temperature_C"].str.strip())

@@ -24,7 +24,10 @@ PROTOCOLS = {
     "grouped": (3, "Five folds that keep sets of elements together, beside the baselines."),
     "budget": (3, "Few labels, the other alloys unlabelled: the published test part."),
     "experts": (10, "Few labels under a flat prior and under those of experts."),
-    "intervals": (2, "How often the intervals of numbers hold, five folds of the alloys with one."),
+    "intervals": (
+        2,
+        "Intervals of numbers: five folds of the labels, and 35 or 60 labels alone.",
+    ),
     "calibration": (3, "Simulation-based calibration: ranks of the truth among the draws."),
     "disentanglement": (5, "How much of the label, and of families of elements, is in the latent."),
     "design": (5, "What a judge that never met the model says of its designs."),

@@ -162,32 +162,56 @@ def cross_validate(
     with tqdm(total=folds, disable=not progress, desc="cross-validation", unit="fold") as bar:
         for fold in range(folds):
             train, test = data.take(fold_of != fold), data.take(fold_of == fold)
-            vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
-            unseen += int(_with_unseen_elements(vae, test).sum())
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UnseenElementWarning)  # counted below
-                predicted = vae.predict(test)
-            for target in spec.targets:
-                labels, processing = labels_by_processing(test, target)
-                known = labels.notna().to_numpy()
-                if not known.any():
-                    continue
-                own = predicted if processing.empty else _predicted(vae, test, processing)
-                answers = {MODEL: _of_model(target, own)}
-                for name in _baselines(target) if baselines else ():
-                    answers[name] = _of_baseline(target, name, train, test, seed)
-                for name, answer in answers.items():
-                    rows.append(_rows(target, name, fold, labels[known], answer[known]))
+            answers, strange = predict_held_out(spec, train, test, seed, baselines, device)
+            if len(answers):
+                rows.append(answers.assign(fold=fold))
+            unseen += strange
             bar.update()
     if unseen:
         warn(
             f"{unseen} held-out alloys have an element that no training alloy of their fold "
-            "has; of that share of their atoms the prior is predicted",
+            "has; they are predicted from their features alone, and wider",
             UnseenElementWarning,
         )
     predictions = pd.concat(rows, ignore_index=True)
     units = {t.name: t.unit for t in spec.targets if isinstance(t, Continuous)}
-    return CrossValidation(_table(spec.targets, predictions), predictions, by, units)
+    return CrossValidation(score_held_out(spec.targets, predictions), predictions, by, units)
+
+
+def predict_held_out(
+    spec: ModelSpec,
+    train: AlloyDataset,
+    test: AlloyDataset,
+    seed: int,
+    baselines: bool = True,
+    device: str = "auto",
+) -> tuple[pd.DataFrame, int]:
+    """Train on some alloys and predict others, with the model and the baselines.
+
+    Returns
+    -------
+    DataFrame
+        As `CrossValidation.predictions`, without `fold`; empty where no test alloy has a label.
+    int
+        Test alloys with an element that no training alloy has.
+    """
+    vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
+    rows: list[pd.DataFrame] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenElementWarning)  # counted below
+        predicted = vae.predict(test)
+        for target in spec.targets:
+            labels, processing = labels_by_processing(test, target)
+            known = labels.notna().to_numpy()
+            if not known.any():
+                continue
+            own = predicted if processing.empty else _predicted(vae, test, processing)
+            answers = {MODEL: _of_model(target, own)}
+            for name in _baselines(target) if baselines else ():
+                answers[name] = _of_baseline(target, name, train, test, seed)
+            rows += [_rows(target, name, labels[known], a[known]) for name, a in answers.items()]
+    answered = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    return answered, int(_with_unseen_elements(vae, test).sum())
 
 
 def _check_labels(spec: ModelSpec, data: AlloyDataset, folds: int) -> None:
@@ -263,19 +287,18 @@ def _of_baseline(
     return pd.DataFrame(probability, test.fractions.index)
 
 
-def _rows(
-    target: Target, model: str, fold: int, labels: pd.Series, answer: pd.DataFrame
-) -> pd.DataFrame:
+def _rows(target: Target, model: str, labels: pd.Series, answer: pd.DataFrame) -> pd.DataFrame:
     label = encode_values(labels, target)
     if not isinstance(target, Continuous):
         each = answer.to_numpy(float)
         of_label = each[np.arange(len(each)), label.to_numpy(int)]
         answer = pd.DataFrame({"prediction": each.argmax(1), "probability": of_label})
-    about = {"target": target.name, "model": model, "fold": fold, "formula": labels.index}
+    about = {"target": target.name, "model": model, "formula": labels.index}
     return pd.DataFrame({**about, "label": label.to_numpy()}).join(answer.reset_index(drop=True))
 
 
-def _table(targets: Sequence[Target], predictions: pd.DataFrame) -> pd.DataFrame:
+def score_held_out(targets: Sequence[Target], predictions: pd.DataFrame) -> pd.DataFrame:
+    """The scores of `CrossValidation.table`, from its predictions."""
     scores = {}
     of_target = {target.name: target for target in targets}
     for (name, model), rows in predictions.groupby(["target", "model"], sort=False):

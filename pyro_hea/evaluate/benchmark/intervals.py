@@ -8,6 +8,7 @@ import pandas as pd
 
 from pyro_hea.evaluate import interval_coverage_benchmark
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.few_labels import few_label_benchmark
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ _DRAWN = "0.9"
 
 
 def intervals(runner: Runner, seeds: int) -> ProtocolResult:
-    """Five random folds of all alloys with a number: how often its intervals hold."""
+    """How often the intervals of numbers hold: five folds of all labels, and 35 and 60 alone."""
     found = interval_coverage_benchmark(runner, seeds=seeds)
+    found["few_labels"] = few_label_benchmark(runner, seeds=seeds)
     tables, drawn = {}, []
     for target, models in found["targets"].items():
         rows = []
@@ -36,5 +38,12 @@ def intervals(runner: Runner, seeds: int) -> ProtocolResult:
         count = next(iter(models.values()))["alloys"]
         heading = f"Held-out {target} of {count} alloys within its interval, {seeds} seeds"
         tables[heading] = pd.DataFrame(rows)
+    for labels, numbers in found["few_labels"].items():
+        heading = f"{labels} labels alone, {seeds} seeds: the 94 % interval and R² of the others"
+        tables[heading] = pd.DataFrame(
+            {"number": number, "model": model} | {k: format_interval(v) for k, v in scores.items()}
+            for number, models in numbers.items()
+            for model, scores in models.items()
+        )
     figure = interval_panels(pd.DataFrame(drawn), reference=float(_DRAWN))[0].figure
     return ProtocolResult("intervals", found, tables, cast("Figure", figure))

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from sklearn.metrics import roc_auc_score
 
 from pyro_hea import ModelSpec, load_alloys
-from pyro_hea.evaluate import Runner, benchmark
+from pyro_hea.evaluate import Runner, benchmark, few_labels
 from pyro_hea.evaluate import separable as measured
 from pyro_hea.evaluate.benchmark import (
     ablations,
@@ -70,9 +70,12 @@ def test_comparisons_show_the_model_beside_the_baselines(
 
 
 @pytest.mark.slow
-def test_intervals_of_each_number_stand_beside_the_baselines(runner):
+def test_intervals_of_each_number_stand_beside_the_baselines(runner, monkeypatch):
+    monkeypatch.setattr(few_labels, "NUMBERS", ("hardness",))
+    monkeypatch.setattr(few_labels, "LABELS", (35,))
+    monkeypatch.setattr(few_labels, "DRAWS", 1)
     result = benchmark.intervals(runner, 1)
-    tasks = [path.stem for path in sorted(runner.folder.glob("intervals-*.json"))]
+    tasks = [path.stem for path in sorted(runner.folder.glob("intervals-seed*.json"))]
     assert len(tasks) == 5
     done = runner.run({name: lambda: pytest.fail("ran again") for name in tasks})
     rows = pd.concat([pd.DataFrame(part) for part in done.values()])
@@ -86,8 +89,16 @@ def test_intervals_of_each_number_stand_beside_the_baselines(runner):
             assert sorted(told["formula"]) == sorted(known)  # each alloy is held out once
             assert scores["coverage"]["0.9"]["mean"] == pytest.approx(told["0.9"].mean())
             assert scores["crps"] == pytest.approx(told["crps"].mean())
-    for table in result.tables.values():
+    *all_labels, few = result.tables.values()
+    for table in all_labels:
         assert table["model"].tolist() == [MODEL, "extra_trees", "ridge"]
+    assert few["model"].tolist() == [MODEL, "extra_trees", "gaussian_process", "ridge"]
+    scores = result.content["few_labels"]["35"]["hardness"]
+    gap = scores[MODEL]["r2"]["mean"] - scores["extra_trees"]["r2"]["mean"]
+    assert scores[MODEL]["r2 over extra_trees"]["mean"] == pytest.approx(gap)
+    (draw,) = runner.run({"intervals-35-hardness-draw0": lambda: pytest.fail("ran")}).values()
+    (count,) = {row["n"] for row in draw}
+    assert 150 < count <= labels["hardness"].notna().sum() - 35
     assert len(result.figure.axes) == 2
 
 
