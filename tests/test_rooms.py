@@ -61,6 +61,7 @@ FLOORS = {
         "campaign",
         "explain",
         "sklearn",
+        "completion",
         "evaluate",
         "evaluate.benchmark",
         "evaluate.report",

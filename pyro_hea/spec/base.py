@@ -97,7 +97,7 @@ class Spec(Declaration):
         True
         """
         folder = resources.files("pyro_hea.spec").joinpath(cls._folder)
-        names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
+        names = cls.shipped_names()
         if name not in names:
             raise SpecError(
                 f"no spec '{name}' comes with the package.{nearest(name, names)} There are "
@@ -105,6 +105,19 @@ class Spec(Declaration):
             )
         with resources.as_file(folder.joinpath(f"{name}.yaml")) as path:
             return cls.from_yaml(path)
+
+    @classmethod
+    def shipped_names(cls) -> list[str]:
+        """Names of the specs that come with the package.
+
+        Examples
+        --------
+        >>> from pyro_hea import ModelSpec
+        >>> ModelSpec.shipped_names()
+        ['default', 'expert', 'properties', 'published', 'reports']
+        """
+        folder = resources.files("pyro_hea.spec").joinpath(cls._folder)
+        return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
 
     def to_mapping(self) -> dict[str, Any]:
         """The spec as plain dicts, lists and numbers; `from_mapping` reads it back."""
