@@ -64,10 +64,7 @@ data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build_crystals.py
 
 notebooks: $(VENV)/.extra-test  ## execute the notebooks in place
-	# without the widgets' state, which holds all of plotly (10 MB)
-	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 \
-		--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
-		notebooks/*.ipynb
+	$(BIN)/python notebooks/execute.py
 
 clean:  ## remove .venv, builds and caches, but no runs
 	rm -rf $(VENV) .venv-newest build dist *.egg-info docs/_build .coverage .hypothesis .mypy_cache \

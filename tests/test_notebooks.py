@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -84,6 +85,13 @@ def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     assert noise(notebook) == []
     assert {path.name for path in folder.iterdir()} == {*before, name}  # it leaves nothing behind
     assert (FOLDER / name).read_bytes() == committed
+
+
+def test_all_were_executed_from_one_commit_of_this_release():
+    (recorded,) = {tuple(read(name).metadata["pyro_hea"].items()) for name in NOTEBOOKS}
+    assert dict(recorded).keys() == {"version", "commit"}
+    assert dict(recorded)["version"] == version("pyro-hea")
+    assert re.fullmatch("[0-9a-f]{12}", dict(recorded)["commit"])
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
