@@ -56,7 +56,7 @@ class Plateau(TorchDistribution):
     tensor([1.0000, 0.5250, 0.0500])
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (as in torch)
     support = constraints.real
     has_rsample = False
 

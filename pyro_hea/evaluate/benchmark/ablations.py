@@ -30,8 +30,8 @@ MEMBERS = 2
 VARIANTS: dict[str, dict[str, Any]] = {
     "numeric embedding off": {"features": {"bins": 1}},
     "teacher off": {"training": {"distillation": None}},
-    "a fifth of the taught alloys": {"training": {"distillation": {"synthetic_alloys": 6000}}},
-    "a third of the lessons": {"training": {"distillation": {"steps": 333}}},
+    "a fifth of the synthetic alloys": {"training": {"distillation": {"synthetic_alloys": 6000}}},
+    "a third of the distillation steps": {"training": {"distillation": {"steps": 333}}},
     "jitter off": {"training": {"jitter": 0.0}},
     "flow off": {"latent": {"flow": None}},
     "diagonal guide": {"encoder": {"covariance": "diagonal"}},
