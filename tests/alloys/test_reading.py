@@ -101,6 +101,16 @@ def test_columns_are_renamed_as_asked_and_a_wrong_name_is_refused():
         read_alloys(ROWS.assign(**{"re mark": 1.0, "re-mark": 2.0}))
 
 
+@pytest.mark.parametrize(("former", "unit"), [("HV", "HV"), ("Härte (HV)", "HV"), ("load", "")])
+def test_a_renamed_column_keeps_the_unit_of_its_former_name(former, unit):
+    rows = pd.DataFrame({"formula": ["CoNi", "FeNi"], former: [140.0, 160.0]})
+    spec = ModelSpec.shipped("properties").with_(targets__hardness__unit="")
+    for how in ({}, {"spec": spec}):
+        data = read_alloys(rows, columns={former: "hardness"}, **how)
+        assert data.columns_report.loc["hardness", "unit"] == unit
+        assert set(data.reports["unit"]) == {unit}
+
+
 def test_a_spec_says_what_the_targets_are_and_the_rest_is_kept_and_said():
     spec = ModelSpec.from_mapping(
         {"targets": {"phase": {"kind": "categorical", "classes": ["fcc", "bcc"]}}}

@@ -53,10 +53,13 @@ class Columns:
         The table, for messages.
     rows : DataFrame
         Its cells.
+    former : dict
+        What renamed columns were called, whose unit still holds.
     """
 
     where: str
     rows: pd.DataFrame
+    former: dict[str, str] = field(default_factory=dict)
     _found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(
@@ -109,7 +112,7 @@ class Columns:
                 self.rows[column] = labels_of_column(
                     self.rows[column], target, f"{self.where}: column {excerpt(column)}"
                 )
-                unit = getattr(target, "unit", "") or split_unit(column)[1]
+                unit = getattr(target, "unit", "") or self._unit(column)
                 self.add(column, "target", "declared", name, unit)
         if not self.named("target"):
             raise DataError(
@@ -131,7 +134,7 @@ class Columns:
             For a column of numbers with a cell that is none, or two targets of one name.
         """
         for column in self.left:
-            name, unit = split_unit(column)
+            name, unit = split_unit(column)[0], self._unit(column)
             if is_condition(column):
                 self.add(column, "condition", "named like a condition", condition_name(column))
                 continue
@@ -149,6 +152,12 @@ class Columns:
                 )
             self.rows[column] = values
             self.add(column, "target", reason, name, unit)
+
+    def _unit(self, column: str) -> str:
+        """From its name, or from what it was called: `YS (MPa)`, or `HV` alone."""
+        former = self.former.get(column, "")
+        units = (split_unit(column)[1], split_unit(former)[1], _UNIT_SUFFIXES.get(former, ""))
+        return next(filter(None, units), "")
 
 
 def split_unit(column: str) -> tuple[str, str]:

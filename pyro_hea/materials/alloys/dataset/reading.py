@@ -61,7 +61,7 @@ def read_alloys(
         Column of formulas; in any case, `composition` and, where there are no columns of elements,
         `alloy` are found too.
     columns : mapping of str to str, optional
-        Renames columns, such as `{"HV": "hardness"}`.
+        Renames columns, such as `{"HV": "hardness"}`; a unit in the former name still holds.
     unit : {"at", "wt"}, optional
         Whether amounts count atoms (the default) or are weights.
 
@@ -103,7 +103,8 @@ def read_alloys(
     """
     rows, origin = read_table(table)
     where = origin if isinstance(table, pd.DataFrame) else str(table)
-    found = Columns(where, rename(rows, columns, where))
+    former = {new: old for old, new in (columns or {}).items()}
+    found = Columns(where, rename(rows, columns, where), former)
     fractions = _compositions(found, formula_column, unit)
     if {"target", "value"} <= set(found.left):
         return _dataset_of_reports(found, fractions, spec, origin)
