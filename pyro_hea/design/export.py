@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def write_table(
     table: pd.DataFrame, path: str | Path, kind: Literal["csv", "xlsx", "parquet"]
 ) -> None:
-    """Write a table.
+    """Write a table; in Excel with a second sheet of the units in its `attrs`, if it has any.
 
     Raises
     ------
@@ -30,7 +30,10 @@ def write_table(
             inert(table).to_csv(path, index=False, float_format="%.6g")
         elif kind == "xlsx":
             with pd.ExcelWriter(path, engine="openpyxl") as book:
-                inert(table).to_excel(book, index=False)
+                inert(table).to_excel(book, sheet_name="alloys", index=False)
+                if units := table.attrs.get("units"):
+                    named = pd.DataFrame(units.items(), columns=["column", "unit"])
+                    inert(named).to_excel(book, sheet_name="units", index=False)
         else:
             table.to_parquet(path, index=False)
     except ImportError as error:

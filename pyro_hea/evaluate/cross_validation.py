@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, roc_auc_score
 from tqdm.auto import tqdm
 
-from pyro_hea.errors import DataError, UnseenElementWarning, warn
+from pyro_hea.errors import DataError, FewLabelsWarning, UnseenElementWarning, warn
 from pyro_hea.evaluate.baselines import predict_probabilities
 from pyro_hea.evaluate.folds import assign_folds
 from pyro_hea.evaluate.regressors import predict_quantiles
@@ -195,7 +195,9 @@ def predict_held_out(
     int
         Test alloys with an element that no training alloy has.
     """
-    vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewLabelsWarning)  # the table counts them
+        vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
     rows: list[pd.DataFrame] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnseenElementWarning)  # counted below

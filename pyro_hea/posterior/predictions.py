@@ -81,7 +81,8 @@ def predict(
           target's unit.
 
         With `conditions` the first columns hold these, and there is a row for each alloy and
-        combination, the alloys of one combination together.
+        combination, the alloys of one combination together. `attrs["units"]` has the unit of each
+        column of numbers.
 
     Raises
     ------
@@ -165,7 +166,7 @@ def prediction_table(
     interval: float,
     index: pd.Index,
 ) -> pd.DataFrame:
-    """Columns of `predict` from what the heads say.
+    """Columns of `predict` from what the heads say; `attrs["units"]` has their units.
 
     Parameters
     ----------
@@ -177,6 +178,7 @@ def prediction_table(
     index : Index
     """
     columns: dict[str, Any] = {}
+    units: dict[str, str] = {}
     for target in targets:
         marginal = answers[target.name]
         if isinstance(target, Binary):
@@ -186,7 +188,11 @@ def prediction_table(
         else:
             values = _predict_classes(target.classes, marginal, share)
         columns |= {f"{target.name}{suffix}": column for suffix, column in values.items()}
-    return pd.DataFrame(columns, index)
+        unit = target.unit if isinstance(target, Continuous) else "probability"
+        units |= {f"{target.name}{suffix}": unit for suffix in values}
+    table = pd.DataFrame(columns, index)
+    table.attrs["units"] = {c: u for c, u in units.items() if u and table[c].dtype.kind == "f"}
+    return table
 
 
 def _predict_binary(

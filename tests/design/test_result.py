@@ -94,12 +94,18 @@ class TestOfOneResult:
         units = table.attrs["units"]
         assert {c for c in table if table[c].dtype.kind == "f"} <= set(units)
         assert units["hardness_low"] == "HV"
+        predicted = many.predict(["CoCrFeNi", "AlCoCrFeNi"])
+        numbers = {c for c in predicted if predicted[c].dtype.kind == "f"}
+        assert numbers == set(predicted.attrs["units"])
+        assert predicted.attrs["units"]["hardness_sd"] == "HV"
 
     def test_excel_reads_back(self, designs, tmp_path):
         pytest.importorskip("openpyxl")
         designs.to_excel(tmp_path / "d.xlsx")
         read = pd.read_excel(tmp_path / "d.xlsx")
         pd.testing.assert_frame_equal(read, designs.table, check_dtype=False)
+        units = pd.read_excel(tmp_path / "d.xlsx", "units").set_index("column")["unit"]
+        assert units.to_dict() == designs.table.attrs["units"]
 
     def test_a_cell_that_a_spreadsheet_would_run_is_marked_as_text(self, designs, tmp_path):
         name = '=HYPERLINK("http://example.org")'
