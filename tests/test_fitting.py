@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small import small_spec
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
@@ -53,22 +54,14 @@ NAMES = list(TARGETS)
 
 
 def spec_of(targets=None, latent=None, epochs: int = 6) -> ModelSpec:
-    return ModelSpec.from_mapping(
-        {
-            "targets": targets or TARGETS,
-            "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}} | (latent or {}),
-            "likelihood": {"total_count": 50},
-            "features": {"bins": 3},
-            "head": {"hidden": [8], "dropout": 0.2},
-            "encoder": {"hidden": [8]},
-            "decoder": {"hidden": [8]},
-            "training": {
-                "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-                "members": 2,
-                "epochs": epochs,
-                "batch_size": 20,
-            },
-        }
+    return small_spec(
+        targets=targets or TARGETS,
+        latent={"dim": 2, "flow": {"layers": 2, "hidden": 4}} | (latent or {}),
+        likelihood__total_count=50,
+        features__bins=3,
+        head__dropout=0.2,
+        training__epochs=epochs,
+        training__batch_size=20,
     )
 
 

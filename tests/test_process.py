@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small import small_spec
 
-from pyro_hea import DisentangledVAE, ModelSpec
+from pyro_hea import DisentangledVAE
 from pyro_hea.errors import TorchSettingsError
 
 ALLOYS = ["Ag20Al20Au20Co40", "Cr20Cu20Fe20Ni40", "Mo25Nb25Ta25W25"]
@@ -99,19 +100,8 @@ class TestOneModel:
 
 
 def test_models_are_trained_side_by_side_as_one_after_the_other(alloys):
-    spec = ModelSpec.from_mapping(
-        {
-            "latent": {"dim": 2, "flow": None},
-            "head": {"hidden": [4]},
-            "encoder": {"hidden": [4]},
-            "decoder": {"hidden": [4]},
-            "training": {
-                "members": 2,
-                "epochs": 6,
-                "distillation": {"trees": 4, "synthetic_alloys": 50, "steps": 10},
-            },
-        }
-    )
+    few = {"trees": 4, "synthetic_alloys": 50, "steps": 10}
+    spec = small_spec(4, training__epochs=6, training__distillation=few)
 
     def trained(seed):
         vae = DisentangledVAE(spec).fit(alloys, seed=seed, device="cpu", progress=False)

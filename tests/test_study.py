@@ -7,27 +7,20 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+from small import small_spec
 
 from pyro_hea.errors import OutputError
 from pyro_hea.evaluate.measures import classification_metrics
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.evaluate.study import DESIGNS, run_study, tables
 from pyro_hea.posterior.idata import groups_of
-from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
-SMALL = {"hidden": [16]}
-SPEC = ModelSpec(
-    latent={"dim": 2, "flow": {"layers": 2, "hidden": 8}},
-    head=SMALL,
-    encoder=SMALL,
-    decoder=SMALL,
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 6,
-        "batch_size": 512,
-    },
+SPEC = small_spec(
+    16,
+    latent__flow={"layers": 2, "hidden": 8},
+    training__epochs=6,
+    training__batch_size=512,
 )
 
 FIGURES = (

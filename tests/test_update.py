@@ -3,26 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from small import small_spec
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
+from pyro_hea import AlloyDataset, DisentangledVAE
 from pyro_hea.errors import DataError, NotFittedError
 from pyro_hea.materials.alloys.composition import fraction_table
 
-SPEC = ModelSpec.from_mapping(
-    {
-        "latent": {"dim": 2, "flow": None},
-        "features": {"bins": 3},
-        "head": {"hidden": [16]},
-        "encoder": {"hidden": [8]},
-        "decoder": {"hidden": [8]},
-        "training": {
-            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-            "members": 2,
-            "epochs": 30,
-            "batch_size": 16,
-            "mixup": 0.0,
-        },
-    }
+SPEC = small_spec(
+    features__bins=3,
+    head__hidden=(16,),
+    training__epochs=30,
+    training__batch_size=16,
+    training__mixup=0.0,
 )
 FORMULAS = [f"Al{a}Co{b}Cr{5 - a}Fe{6 - b}" for a in range(1, 5) for b in range(1, 6)]
 NEW = "Al2Co3Cr2Ni3"

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from small import small_spec
 
-from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
+from pyro_hea import DisentangledVAE, load_alloys
 from pyro_hea.materials.alloys.dataset import AlloyDataset
 
 ELEMENTS = ("Al", "Co", "Cr", "Cu", "Fe", "Mn", "Ni", "Ti")
@@ -18,24 +19,19 @@ def few_elements() -> AlloyDataset:
     return alloys.take((others.sum(axis=1) == 0).to_numpy())
 
 
+SPEC = small_spec(
+    16,
+    latent__flow={"layers": 2, "hidden": 8},
+    training__epochs=40,
+    training__batch_size=64,
+    training__learning_rate=0.01,
+)
+
+
 @pytest.fixture(scope="session")
 def vae(few_elements) -> DisentangledVAE:
     """Two small members, trained well enough to tell one phase from several."""
-    small = {"hidden": (16,)}
-    spec = ModelSpec(
-        latent={"dim": 2, "flow": {"layers": 2, "hidden": 8}},
-        head=small,
-        encoder=small,
-        decoder=small,
-        training={
-            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-            "members": 2,
-            "epochs": 40,
-            "batch_size": 64,
-            "learning_rate": 0.01,
-        },
-    )
-    return DisentangledVAE(spec).fit(few_elements, seed=0, device="cpu", progress=False)
+    return DisentangledVAE(SPEC).fit(few_elements, seed=0, device="cpu", progress=False)
 
 
 TARGETS = {
@@ -68,20 +64,6 @@ def many(few_elements):
         },
         few_elements.fractions.index,
     )
-    small = {"hidden": (16,)}
-    spec = ModelSpec(
-        targets=TARGETS,
-        latent={"dim": 2, "flow": {"layers": 2, "hidden": 8}},
-        head=small,
-        encoder=small,
-        decoder=small,
-        training={
-            "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-            "members": 2,
-            "epochs": 30,
-            "batch_size": 64,
-            "learning_rate": 0.01,
-        },
-    )
+    spec = SPEC.with_(targets=TARGETS, training__epochs=30)
     data = replace(few_elements, labels=labels)
     return DisentangledVAE(spec).fit(data, seed=0, device="cpu", progress=False)

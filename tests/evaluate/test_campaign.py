@@ -3,24 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from small import small_spec
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, load_alloys
+from pyro_hea import AlloyDataset, DisentangledVAE, load_alloys
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate import campaign
 from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, simulate_campaign
 from pyro_hea.materials.alloys.composition import fraction_table
 
-TINY = ModelSpec(
-    latent={"dim": 2, "flow": None},
-    head={"hidden": (16,)},
-    encoder={"hidden": (16,)},
-    decoder={"hidden": (16,)},
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 4,
-    },
-)
+TINY = small_spec(16, training__epochs=4)
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
+from small import small_spec
 
-from pyro_hea import ModelSpec
 from pyro_hea.evaluate import Runner, comparison, folds_benchmark, label_budget
 from pyro_hea.evaluate.comparison import MODEL, compare
 
-TINY = ModelSpec(
-    head={"hidden": [16]},
-    encoder={"hidden": [8]},
-    decoder={"hidden": [8]},
-    latent={"dim": 2, "flow": None},
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 4,
-    },
-)
+TINY = small_spec(head__hidden=(16,), training__epochs=4)
 BASELINES = ("extra_trees", "logistic_regression")
 
 

@@ -6,24 +6,17 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from small import small_spec
 
 from pyro_hea.evaluate import protocols
 from pyro_hea.evaluate.protocols import TARGET, headline, published_run
 from pyro_hea.materials.alloys.dataset import AlloyDataset, load_alloys
-from pyro_hea.spec import ModelSpec
 
-SMALL = {"hidden": [16]}
-SPEC = ModelSpec(
-    latent={"dim": 2, "flow": {"layers": 2, "hidden": 8}},
-    head=SMALL,
-    encoder=SMALL,
-    decoder=SMALL,
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 6,
-        "batch_size": 512,
-    },
+SPEC = small_spec(
+    16,
+    latent__flow={"layers": 2, "hidden": 8},
+    training__epochs=6,
+    training__batch_size=512,
 )
 SAME_ALLOY = 1e-4
 """Total variation below which two compositions are one."""

@@ -1,25 +1,14 @@
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from small import small_spec
 
 from pyro_hea import ModelSpec
 from pyro_hea.errors import CheckpointError
 from pyro_hea.evaluate import Runner, headline, published_benchmark, published_run
 from pyro_hea.evaluate.published import cached_vae
 
-SMALL = {"hidden": [8]}
-SPEC = ModelSpec(
-    latent={"dim": 2, "flow": None},
-    head=SMALL,
-    encoder=SMALL,
-    decoder=SMALL,
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 3,
-        "batch_size": 512,
-    },
-)
+SPEC = small_spec(training__batch_size=512)
 
 
 @pytest.fixture(scope="module")

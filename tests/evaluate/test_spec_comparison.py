@@ -4,28 +4,16 @@ import pandas as pd
 import pytest
 import torch
 from scipy import stats
+from small import small_spec
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
+from pyro_hea import AlloyDataset, DisentangledVAE
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.evaluate import compare_specs
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.plots import comparison_panels
 
-SMALL = {
-    "latent": {"dim": 2, "flow": None},
-    "features": {"bins": 3},
-    "head": {"hidden": [6]},
-    "encoder": {"hidden": [6]},
-    "decoder": {"hidden": [6]},
-    "training": {
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 3,
-        "batch_size": 32,
-    },
-}
-FLAT = ModelSpec.from_mapping(SMALL)
+FLAT = small_spec(6, features__bins=3, training__batch_size=32)
 EXPERT = FLAT.with_prior("single_phase", {"rule": "hume_rothery", "strength": 3.0})
 LOGISTIC = FLAT.with_prior("single_phase", {"logistic": {"mixing_entropy": 0.5}})
 REPORTS = FLAT.with_(targets__single_phase__reports={})

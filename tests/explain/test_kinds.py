@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from small import small_spec
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
+from pyro_hea import AlloyDataset, DisentangledVAE
 from pyro_hea.errors import DataError
 from pyro_hea.explain import attribute, compare_rules, distil, element_moves, path, traverse
 
@@ -138,17 +139,7 @@ def vae_of_the_rest(alloys):
             "prior": normal,
         },
     }
-    small = {network: {"hidden": [8]} for network in ("head", "encoder", "decoder")}
-    training = {
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 5,
-        "batch_size": 32,
-    }
-    latent = {"dim": 2, "flow": None}
-    spec = ModelSpec.from_mapping(
-        {"targets": targets, "latent": latent, "training": training} | small
-    )
+    spec = small_spec(targets=targets, training__epochs=5, training__batch_size=32)
     data = AlloyDataset.from_reports(alloys.fractions, reports, names)
     return DisentangledVAE(spec).fit(data, seed=0, progress=False)
 

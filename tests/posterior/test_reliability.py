@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small import small_spec
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
+from pyro_hea import AlloyDataset, DisentangledVAE
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import elbo_loss, label_loss
@@ -19,20 +20,13 @@ from pyro_hea.posterior import Ensemble, doubted_reports, reliability
 RATES = {"ann": (0.95, 0.85), "bob": (0.7, 0.9), "coin": (0.5, 0.5), "sure": (1.0, 1.0)}
 """How often a source is right where the truth is 0, and 1."""
 
-SPEC = {
-    "targets": {"single_phase": {"reports": {}}},
-    "latent": {"dim": 2, "flow": None},
-    "head": {"hidden": [16, 16], "dropout": 0.2},
-    "encoder": {"hidden": [8]},
-    "decoder": {"hidden": [8]},
-    "training": {
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 80,
-        "batch_size": 64,
-        "learning_rate": 0.003,
-    },
-}
+SPEC = small_spec(
+    targets={"single_phase": {"reports": {}}},
+    head={"hidden": (16, 16), "dropout": 0.2},
+    training__epochs=80,
+    training__batch_size=64,
+    training__learning_rate=0.003,
+)
 
 
 def simulated() -> tuple[AlloyDataset, pd.Series]:
@@ -59,7 +53,7 @@ DATA, TRUE = simulated()
 
 @pytest.fixture(scope="module")
 def run() -> TrainingRun:
-    spec, cpu = ModelSpec.from_mapping(SPEC), torch.device("cpu")
+    spec, cpu = SPEC, torch.device("cpu")
     run = TrainingRun.prepare(spec, DATA, None, seed=0, device=cpu, folder=None, resume=False)
     run.train(progress=False)
     return run

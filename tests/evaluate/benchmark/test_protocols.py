@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chisquare
 from sklearn.metrics import roc_auc_score
+from small import small_spec
 
 from pyro_hea import ModelSpec, load_alloys
 from pyro_hea.evaluate import Runner, benchmark, few_labels
@@ -27,19 +28,7 @@ from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.spec import Separation
 
 _NO_TEACHER = {"teacher off": {"training": {"distillation": None}}}
-SMALL = {"hidden": [8]}
-SPEC = ModelSpec(
-    latent={"dim": 2},
-    head=SMALL,
-    encoder=SMALL,
-    decoder=SMALL,
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 3,
-        "batch_size": 512,
-    },
-)
+SPEC = small_spec(latent__flow={}, training__batch_size=512)
 
 
 @pytest.fixture

@@ -1,23 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from small import small_spec
 
-from pyro_hea import ModelSpec
 from pyro_hea.evaluate import Runner, benchmark
 from pyro_hea.evaluate.benchmark import timing
 
-SMALL = {"hidden": [8]}
-SPEC = ModelSpec(
-    latent={"dim": 2, "flow": None},
-    head=SMALL,
-    encoder=SMALL,
-    decoder=SMALL,
-    training={
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 10,
-    },
-)
+SPEC = small_spec(training__epochs=10)
 
 
 @pytest.mark.parametrize("elements", [10, 70])
