@@ -30,7 +30,7 @@ from pyro_hea.program.sites import (
     Site,
     site_of,
 )
-from pyro_hea.spec import Binary, Categorical, Continuous, HumeRothery, Logistic, in_order
+from pyro_hea.spec import Binary, Categorical, Continuous, Logistic, Rule, in_order
 
 if TYPE_CHECKING:
     from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
@@ -147,7 +147,7 @@ class TargetModel(nn.Module, ABC):
         self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)
-        if isinstance(target.prior, HumeRothery | Logistic):
+        if isinstance(target.prior, Rule | Logistic):
             scale = self.statistics.centre, self.statistics.spread
             columns = cast("ModelSpec", spec).features.columns
             self.experts[name] = Expert(name, target.prior, columns, *scale, k)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import biject_to
 from torch.nn.functional import softplus
 
-from pyro_hea.spec import HumeRothery, Logistic
+from pyro_hea.spec import Logistic, Rule
 
 _DRAWS = 1001
 """Draws from which the median of a prior is taken, where its guide starts."""
@@ -25,7 +25,7 @@ class Expert(nn.Module):
     ----------
     name : str
         Of the target.
-    prior : HumeRothery or Logistic
+    prior : Rule or Logistic
     columns : tuple of str
         Names of the features that the model reads.
     centre, spread : Tensor, shape (F,)
@@ -39,7 +39,7 @@ class Expert(nn.Module):
     def __init__(
         self,
         name: str,
-        prior: HumeRothery | Logistic,
+        prior: Rule | Logistic,
         columns: tuple[str, ...],
         centre: Tensor,
         spread: Tensor,
@@ -94,7 +94,7 @@ class Expert(nn.Module):
         Tensor, shape (..., N) of a rule, (..., K, N) of coefficients
         """
         values = features[..., self._at]
-        if isinstance(self.declared, HumeRothery):
+        if isinstance(self.declared, Rule):
             columns = zip(self.declared.features, values.unbind(-1), strict=True)
             return self.declared.log_odds(dict(columns))
         w = torch.stack(list(self.centres.values()), -1) if coefficients is None else coefficients
