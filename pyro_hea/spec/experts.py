@@ -25,14 +25,14 @@ from pyro_hea.materials.alloys.features import FEATURES
 from pyro_hea.spec.declaration import Declaration, Frozen, Positive
 from pyro_hea.spec.priors import Prior, check_support
 
-
 RULES = ("hume_rothery", "king", "singh", "wang", "ye")
 """Rules by name."""
 
 
 def _check_rule(name: Any) -> Any:
     if name not in RULES:
-        raise ValueError(f"'{name}' is no rule.{nearest(str(name), RULES)} Rules: {', '.join(RULES)}")
+        hint = nearest(str(name), RULES)
+        raise ValueError(f"'{name}' is no rule.{hint} Rules: {', '.join(RULES)}")
     return name
 
 
@@ -111,6 +111,7 @@ class HumeRothery(Rule):
     mixing_enthalpy: tuple[float, float] = (-15.0, 5.0)
     mixing_entropy: tuple[float, float] | None = None
     omega_min: Positive | None = None
+
     @field_validator("mixing_enthalpy", "mixing_entropy")
     @classmethod
     def _check_order(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:

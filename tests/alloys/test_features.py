@@ -93,7 +93,6 @@ H = 4 * (2 / 81 * (-19 - 10 - 11 - 22) + 4 / 81 * (-4 - 1 + 0 - 1 - 7 - 2))
 H_PAIR = (2 * (-19 - 10 - 11 - 22) + 4 * (-4 - 1 + 0 - 1 - 7 - 2)) / 32
 
 
-
 def excess_entropy(c, d, packing):
     """-S_E / R of hard spheres, by the sums over pairs of Mansoori et al. (1971), eqs. 4 to 9."""
     n, volume = range(len(c)), sum(ci * di**3 for ci, di in zip(c, d, strict=True))

@@ -102,9 +102,7 @@ st.register_type_strategy(
 )
 st.register_type_strategy(
     PhaseRule,
-    st.builds(
-        PhaseRule, rule=st.sampled_from(["king", "singh", "wang", "ye"]), strength=number
-    ),
+    st.builds(PhaseRule, rule=st.sampled_from(["king", "singh", "wang", "ye"]), strength=number),
 )
 coefficients = number | priors(*REAL, *POSITIVE)
 st.register_type_strategy(

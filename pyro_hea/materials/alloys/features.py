@@ -339,8 +339,8 @@ def _catalogue() -> dict[str, Feature]:
         Feature(
             "senkov_miracle_kappa",
             "1",
-            "1 - (1 - 0.6) T̄ ΔS / ΔH, with ΔH ≤ -0.1 kJ/mol: a compound whose enthalpy of formation "
-            "is more than so many times ΔH is stable at T̄",
+            "1 - (1 - 0.6) T̄ ΔS / ΔH, with ΔH ≤ -0.1 kJ/mol: a compound whose "
+            "enthalpy of formation is more than so many times ΔH is stable at T̄",
             "Senkov and Miracle, J. Alloys Compd. 658 (2016) 603",
             _senkov_miracle_kappa,
         ),
@@ -354,8 +354,8 @@ def _catalogue() -> dict[str, Feature]:
         Feature(
             "ye_phi",
             "1",
-            "(ΔS - |ΔH| / T̄) / |S_E|, with S_E the excess entropy of hard spheres, mean of packings "
-            "0.68 and 0.74, |S_E| ≥ 0.01 J/(mol K)",
+            "(ΔS - |ΔH| / T̄) / |S_E|, with S_E the excess entropy of hard spheres, mean of "
+            "packings 0.68 and 0.74, |S_E| ≥ 0.01 J/(mol K)",
             "Ye et al., Scr. Mater. 104 (2015) 53",
             _ye_phi,
         ),
