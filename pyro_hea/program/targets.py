@@ -175,13 +175,14 @@ class TargetModel(nn.Module, ABC):
         odds = {  # the coefficients follow the bound, not the heads' own loss
             name: cast("Expert", expert).log_odds(batch.features).detach()
             for name, expert in self.experts.items()
+            if name not in self.spec.distilled_targets  # whose teacher knows of the expert
         }
         return HeadInputs(self.embedding(batch.features), odds)
 
     def head(self, name: str, inputs: HeadInputs, given: Tensor | None) -> Tensor:
         """Outputs of a target's head, (..., K, N, outputs).
 
-        An expert's log odds are added: the head learns the rest.
+        An expert's log odds are added where there is no distillation: the head learns the rest.
         """
         x, branching = inputs.embedded, given
         if given is not None and given.dim() <= x.dim():

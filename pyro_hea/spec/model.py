@@ -103,7 +103,8 @@ class ProgramSpec(Spec):
 
         The teacher sees features and conditions alone. So these are binary and categorical
         targets, and numbers where `training.distillation.numbers` is true, that depend on no
-        other target, have no expert's prior, and no `reports`.
+        other target and have no `reports`; with an expert's prior where
+        `training.distillation.experts` is true.
 
         Examples
         --------
@@ -124,7 +125,7 @@ class ProgramSpec(Spec):
                 or (
                     isinstance(target, Binary | Categorical)
                     and target.reports is None
-                    and not isinstance(target.prior, Rule | Logistic)
+                    and (distillation.experts or not isinstance(target.prior, Rule | Logistic))
                 )
             )
         )
