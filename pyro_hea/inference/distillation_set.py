@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from pyro_hea.devices import seeded
 from pyro_hea.inference.number_teacher import number_moments
 from pyro_hea.inference.objective import Measurements, at_measurements
+from pyro_hea.inference.opinions import trust_in_opinion
 from pyro_hea.materials.alloys.dataset import AlloyBatch, references
 from pyro_hea.spec import Binary, Categorical, Continuous
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.materials.alloys.features import FeatureMap
     from pyro_hea.program.model import AlloyModel
-    from pyro_hea.spec import Distillation
+    from pyro_hea.program.sites import Expert
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -46,6 +49,9 @@ enough."""
 
 _INVERSE_PENALTY = 0.1
 """C of the logistic regression: few labels determine little of thirty coefficients."""
+
+_FOLDS = 5
+"""Of the labels, by which the trust in an expert's opinion is fitted."""
 
 _SWAP_PROBABILITY = 0.4
 """Probability that an element of a synthetic alloy is replaced by another one."""
@@ -131,16 +137,23 @@ def distillation_set(
                 at = measured[torch.tensor(rng.integers(len(measured), size=len(fractions)))]
                 conditions[name] = at
             read = torch.cat([b.features for b in labelled])
-            predicted = _teacher_probabilities(
+            teacher = Teacher(
                 torch.cat([read, measured], 1).cpu().numpy(),
                 torch.cat([b.composition for b in labelled]).sqrt().cpu().numpy(),
                 torch.cat([b.targets[name] for b in labelled]).cpu().numpy().astype(int),
-                (np.hstack([unlabelled[0], at.cpu().numpy()]), unlabelled[1]),
-                classes=len(target.classes),
-                settings=settings,
-                members=members,
-                rng=rng,
+                len(target.classes),
+                settings.trees,
             )
+            new = np.hstack([unlabelled[0], at.cpu().numpy()]), unlabelled[1]
+            predicted = teacher.probabilities(*new, members, rng)
+            if name in model.experts:
+                expert = cast("Expert", model.experts[name])
+                with seeded(seed):
+                    odds = expert.prior_log_odds(torch.cat([read, features])).double().cpu().numpy()
+                opinion, of_new = odds[: len(read)], odds[len(read) :]
+                held_out = teacher.held_out(rng)
+                trust = trust_in_opinion(opinion[held_out.rows], *held_out[1:])
+                predicted = shifted(predicted, trust * of_new)
             probabilities[name] = torch.tensor(predicted).to(like)
     compositions = torch.tensor(fractions).to(like)
     alloys = AlloyBatch(compositions, features, {}, {}, conditions)
@@ -189,38 +202,84 @@ def synthetic_compositions(real: Floats, number: int, rng: np.random.Generator) 
     return fractions
 
 
-def _teacher_probabilities(
-    features: Floats,
-    roots: Floats,
-    y: NDArray[np.int_],
-    unlabelled: tuple[Floats, Floats],
-    *,
-    classes: int,
-    settings: Distillation,
-    members: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """Probability of each class by the teacher of each member, (K, V, C).
+class HeldOut(NamedTuple):
+    """Rows of labelled alloys, the teacher's probability of class 1 without them, and labels."""
+
+    rows: NDArray[np.int_]
+    probability: Floats
+    label: NDArray[np.int_]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Forests and a logistic regression on labels.
 
     Trees read features and the square roots of the fractions, the regression features alone.
+
+    Attributes
+    ----------
+    features : array, shape (N, F)
+    roots : array, shape (N, E)
+        Square roots of the fractions.
+    labels : array of int, shape (N,)
+    classes, trees : int
     """
-    mean = np.zeros((members, len(unlabelled[0]), classes))
-    few = min(1.0, (_FEW_LABELS / len(y)) ** 0.5)
-    regression_share = _REGRESSION_SHARE * few
-    x, x_unlabelled = np.hstack([features, roots]), np.hstack(unlabelled)
-    for member in mean:
-        trees = -(-settings.trees // (2 * members))
-        for forest in (
-            ExtraTreesClassifier(trees, min_samples_leaf=2, max_features=0.5),
-            RandomForestClassifier(trees, max_features=0.3),
-        ):
-            forest.set_params(random_state=int(rng.integers(2**31))).fit(x, y)
-            predicted = forest.predict_proba(x_unlabelled)
-            member[:, forest.classes_] += (1 - regression_share) / 2 * predicted
-    regression = make_pipeline(
-        StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=5000)
-    )
-    regression.fit(features, y)
-    mean[..., regression.classes_] += regression_share * regression.predict_proba(unlabelled[0])
-    mean **= 1 + _SHARPENING * (1 - few)
-    return mean / mean.sum(-1, keepdims=True)
+
+    features: Floats
+    roots: Floats
+    labels: NDArray[np.int_]
+    classes: int
+    trees: int
+
+    def probabilities(
+        self, features: Floats, roots: Floats, members: int, rng: np.random.Generator
+    ) -> Floats:
+        """Probability of each class at other alloys by the teacher of each member, (K, V, C)."""
+        y = self.labels
+        mean = np.zeros((members, len(features), self.classes))
+        few = min(1.0, (_FEW_LABELS / len(y)) ** 0.5)
+        regression_share = _REGRESSION_SHARE * few
+        x, new = np.hstack([self.features, self.roots]), np.hstack([features, roots])
+        for member in mean:
+            trees = -(-self.trees // (2 * members))
+            for forest in (
+                ExtraTreesClassifier(trees, min_samples_leaf=2, max_features=0.5),
+                RandomForestClassifier(trees, max_features=0.3),
+            ):
+                forest.set_params(random_state=int(rng.integers(2**31))).fit(x, y)
+                predicted = forest.predict_proba(new)
+                member[:, forest.classes_] += (1 - regression_share) / 2 * predicted
+        regression = make_pipeline(
+            StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=5000)
+        )
+        regression.fit(self.features, y)
+        mean[..., regression.classes_] += regression_share * regression.predict_proba(features)
+        mean **= 1 + _SHARPENING * (1 - few)
+        return mean / mean.sum(-1, keepdims=True)
+
+    def held_out(self, rng: np.random.Generator) -> HeldOut:
+        """Each label by the teacher of the others; none where a class has one label."""
+        folds = min(_FOLDS, int(np.bincount(self.labels).min()))
+        found = []
+        if folds > 1:
+            split = StratifiedKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+            for others, rows in split.split(self.features, self.labels):
+                kept = self.features[others], self.roots[others], self.labels[others]
+                teacher = Teacher(*kept, self.classes, self.trees // _FOLDS or 1)
+                mean = teacher.probabilities(self.features[rows], self.roots[rows], 1, rng)
+                found.append((rows, mean[0, :, 1], self.labels[rows]))
+        if not found:
+            return HeldOut(np.empty(0, int), np.empty(0), np.empty(0, int))
+        return HeldOut(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def shifted(probabilities: Floats, log_odds: Floats) -> Floats:
+    """Probabilities (..., V, 2) with something added to the log odds of the second class.
+
+    Examples
+    --------
+    >>> shifted(np.array([[0.5, 0.5], [1.0, 0.0]]), np.log([3.0, 3.0])).round(2).tolist()
+    [[0.25, 0.75], [1.0, 0.0]]
+    """
+    odds = probabilities * np.stack([np.exp(-log_odds / 2), np.exp(log_odds / 2)], -1)
+    return np.asarray(odds / odds.sum(-1, keepdims=True))

@@ -18,7 +18,7 @@ from pyro_hea.inference import checkpoint
 from pyro_hea.materials.alloys.composition import format_formula
 from pyro_hea.materials.alloys.dataset import Statistics
 from pyro_hea.posterior import Ensemble
-from pyro_hea.posterior.former_models import OLDEST, upgraded
+from pyro_hea.posterior.former_models import OLDEST, completed, upgraded
 from pyro_hea.posterior.manifest import (
     AllocationLimit,
     Manifest,
@@ -92,6 +92,7 @@ def load_ensemble(directory: str | Path, device: torch.device) -> Ensemble:
         del content["tensors_sha256"]
         if schema < checkpoint.SCHEMA_VERSION:
             tensors, content = upgraded(schema, tensors, content)
+        content["spec"] = completed(content["spec"])
         manifest = Manifest.model_validate(content)
         ensemble = _ensemble(manifest, tensors, where)
     except ValidationError as error:

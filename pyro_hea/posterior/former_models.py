@@ -39,11 +39,28 @@ def upgraded(
             if latent[part] is not None and is_flow:
                 latent[part] = {**latent[part], "bins": 1}
         spec = {**spec, "training": training, "latent": latent}
-        distilled = ModelSpec.from_mapping(spec).distilled_targets
+        distilled = ModelSpec.from_mapping(completed(spec)).distilled_targets
         tensors = {_renumbered(name, tensors, distilled): t for name, t in tensors.items()}
         for name in filter(_LAST_OF_COUPLING.fullmatch, tensors):
             tensors[name] = _of_one_bin(tensors[name])
     return tensors, {**manifest, "spec": spec}
+
+
+def completed(spec: Any) -> Any:
+    """The spec of a saved model with the settings that it was trained by before they had a key.
+
+    Heads under an expert's prior had no teacher before `training.distillation.experts`.
+
+    Examples
+    --------
+    >>> completed({"training": {"distillation": {"trees": 4}}})
+    {'training': {'distillation': {'experts': False, 'trees': 4}}}
+    """
+    match spec:
+        case {"training": {"distillation": dict() as settings} as training}:
+            settings = {"experts": False, **settings}
+            return {**spec, "training": {**training, "distillation": settings}}
+    return spec
 
 
 def _renumbered(name: str, tensors: dict[str, Tensor], distilled: tuple[str, ...]) -> str:

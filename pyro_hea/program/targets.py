@@ -30,7 +30,7 @@ from pyro_hea.program.sites import (
     Site,
     site_of,
 )
-from pyro_hea.spec import Binary, Categorical, Continuous, HumeRothery, Logistic, in_order
+from pyro_hea.spec import Binary, Categorical, Continuous, Logistic, Rule, in_order
 
 if TYPE_CHECKING:
     from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
@@ -147,7 +147,7 @@ class TargetModel(nn.Module, ABC):
         self.heads[name] = MLP(k, sizes, dropout, activation=spec.head.activation)
         if given:
             self.shifts[name] = MemberShift(k, given, site.shifts)
-        if isinstance(target.prior, HumeRothery | Logistic):
+        if isinstance(target.prior, Rule | Logistic):
             scale = self.statistics.centre, self.statistics.spread
             columns = cast("ModelSpec", spec).features.columns
             self.experts[name] = Expert(name, target.prior, columns, *scale, k)
@@ -175,13 +175,14 @@ class TargetModel(nn.Module, ABC):
         odds = {  # the coefficients follow the bound, not the heads' own loss
             name: cast("Expert", expert).log_odds(batch.features).detach()
             for name, expert in self.experts.items()
+            if name not in self.spec.distilled_targets  # whose teacher knows of the expert
         }
         return HeadInputs(self.embedding(batch.features), odds)
 
     def head(self, name: str, inputs: HeadInputs, given: Tensor | None) -> Tensor:
         """Outputs of a target's head, (..., K, N, outputs).
 
-        An expert's log odds are added: the head learns the rest.
+        An expert's log odds are added where there is no distillation: the head learns the rest.
         """
         x, branching = inputs.embedded, given
         if given is not None and given.dim() <= x.dim():

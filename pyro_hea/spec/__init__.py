@@ -3,7 +3,7 @@
 from pyro_hea.spec.charts import AtlasSpec
 from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.distributions import register_distribution
-from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.experts import HumeRothery, Logistic, PhaseRule, Rule
 from pyro_hea.spec.likelihood import Dirichlet, Hurdle, Multinomial
 from pyro_hea.spec.model import ModelSpec, ProgramSpec
 from pyro_hea.spec.priors import FlowPrior, Mixture, Prior, VampPrior
@@ -51,9 +51,11 @@ __all__ = [
     "Multinomial",
     "Network",
     "Ordinal",
+    "PhaseRule",
     "Prior",
     "ProgramSpec",
     "Reports",
+    "Rule",
     "Separation",
     "Target",
     "Training",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -24,8 +25,59 @@ from pyro_hea.materials.alloys.features import FEATURES
 from pyro_hea.spec.declaration import Declaration, Frozen, Positive
 from pyro_hea.spec.priors import Prior, check_support
 
+RULES = ("hume_rothery", "king", "singh", "wang", "ye")
+"""Rules by name."""
 
-class HumeRothery(Declaration):
+
+def _check_rule(name: Any) -> Any:
+    if name not in RULES:
+        hint = nearest(str(name), RULES)
+        raise ValueError(f"'{name}' is no rule.{hint} Rules: {', '.join(RULES)}")
+    return name
+
+
+class Rule(Declaration, ABC):
+    """Log odds of a binary target by criteria on features: `strength` where all hold.
+
+    Attributes
+    ----------
+    strength : float
+        Log odds of an alloy that meets every criterion; any other has `-strength`.
+    """
+
+    strength: float = 2.0
+
+    @property
+    @abstractmethod
+    def criteria(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value of each feature that it reads."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that it reads."""
+        return tuple(self.criteria)
+
+    def log_odds(self, columns: Mapping[str, Tensor]) -> Tensor:
+        """Log odds of 1.
+
+        Parameters
+        ----------
+        columns : mapping of str to Tensor, shape (...,)
+            Each of `features` in its own unit, not standardised.
+
+        Returns
+        -------
+        Tensor, shape (...,)
+        """
+        met = [
+            (columns[name] >= low) & (columns[name] <= high)
+            for name, (low, high) in self.criteria.items()
+        ]
+        every = torch.stack(torch.broadcast_tensors(*met)).all(0)
+        return torch.where(every, self.strength, -self.strength)
+
+
+class HumeRothery(Rule):
     """Log odds of a binary target by the rules of thumb for solid solutions.
 
     An alloy that meets every criterion has the log odds `strength`, any other `-strength`: 2 is
@@ -54,12 +106,11 @@ class HumeRothery(Declaration):
     tensor([ 2., -2.])
     """
 
-    rule: Literal["hume_rothery"] = "hume_rothery"
+    rule: Annotated[Literal["hume_rothery"], BeforeValidator(_check_rule)] = "hume_rothery"
     delta_max: Positive = 6.6
     mixing_enthalpy: tuple[float, float] = (-15.0, 5.0)
     mixing_entropy: tuple[float, float] | None = None
     omega_min: Positive | None = None
-    strength: float = 2.0
 
     @field_validator("mixing_enthalpy", "mixing_entropy")
     @classmethod
@@ -81,29 +132,41 @@ class HumeRothery(Declaration):
             criteria["omega"] = (self.omega_min, math.inf)
         return criteria
 
+
+_LIMITS = {
+    "king": ("king_phi", (1.0, math.inf)),
+    "singh": ("singh_lambda", (0.96, math.inf)),
+    "wang": ("wang_gamma", (-math.inf, 1.175)),
+    "ye": ("ye_phi", (20.0, math.inf)),
+}
+"""Feature of each rule, with its lowest and highest value in a solid solution."""
+
+
+class PhaseRule(Rule):
+    """Log odds of a binary target by one parameter of the field, at its published limit.
+
+    `king`: Φ ≥ 1, King et al., Acta Mater. 104 (2016) 172. `singh`: Λ ≥ 0.96, Singh et al.,
+    Intermetallics 53 (2014) 112. `wang`: γ ≤ 1.175, Wang et al., Scr. Mater. 94 (2015) 28. `ye`:
+    φ ≥ 20, Ye et al., Scr. Mater. 104 (2015) 53. Their features are not among the default ones.
+
+    Attributes
+    ----------
+    rule : "king", "singh", "wang" or "ye"
+    strength : float
+        Log odds. Negative where the target is what the rule speaks against.
+
+    Examples
+    --------
+    >>> PhaseRule(rule="singh").log_odds({"singh_lambda": torch.tensor([3.5, 0.3])})
+    tensor([ 2., -2.])
+    """
+
+    rule: Annotated[Literal["king", "singh", "wang", "ye"], BeforeValidator(_check_rule)]
+
     @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the features that it reads."""
-        return tuple(self.criteria)
-
-    def log_odds(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """Log odds of 1.
-
-        Parameters
-        ----------
-        columns : mapping of str to Tensor, shape (...,)
-            Each of `features` in its own unit, not standardised.
-
-        Returns
-        -------
-        Tensor, shape (...,)
-        """
-        met = [
-            (columns[name] >= low) & (columns[name] <= high)
-            for name, (low, high) in self.criteria.items()
-        ]
-        every = torch.stack(torch.broadcast_tensors(*met)).all(0)
-        return torch.where(every, self.strength, -self.strength)
+    def criteria(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value of each feature that it reads."""
+        return dict([_LIMITS[self.rule]])
 
 
 def _check_feature(name: str) -> str:
@@ -186,6 +249,7 @@ class Logistic(Declaration):
 TargetPrior = Annotated[
     Annotated[Prior, Tag("Prior")]
     | Annotated[HumeRothery, Tag("HumeRothery")]
+    | Annotated[PhaseRule, Tag("PhaseRule")]
     | Annotated[Logistic, Tag("Logistic")],
     Discriminator(lambda value: _prior_kind(value)),
 ]
@@ -194,5 +258,7 @@ TargetPrior = Annotated[
 
 def _prior_kind(value: Any) -> str:
     if not isinstance(value, dict):
-        return type(value).__name__ if isinstance(value, (HumeRothery, Logistic)) else "Prior"
-    return "HumeRothery" if "rule" in value else "Logistic" if "logistic" in value else "Prior"
+        return type(value).__name__ if isinstance(value, Rule | Logistic) else "Prior"
+    if "rule" in value:
+        return "PhaseRule" if value["rule"] in [*_LIMITS] else "HumeRothery"
+    return "Logistic" if "logistic" in value else "Prior"

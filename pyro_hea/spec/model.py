@@ -10,7 +10,7 @@ from pydantic import Field, field_serializer, field_validator
 from pyro_hea.errors import SpecError, UnknownTargetError, nearest
 from pyro_hea.spec.base import Spec
 from pyro_hea.spec.declaration import Declaration
-from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.experts import Logistic, Rule
 from pyro_hea.spec.inferred import (
     has_few_numbers,
     infer_targets,
@@ -103,7 +103,8 @@ class ProgramSpec(Spec):
 
         The teacher sees features and conditions alone. So these are binary and categorical
         targets, and numbers where `training.distillation.numbers` is true, that depend on no
-        other target, have no expert's prior, and no `reports`.
+        other target and have no `reports`; with an expert's prior where
+        `training.distillation.experts` is true.
 
         Examples
         --------
@@ -124,7 +125,7 @@ class ProgramSpec(Spec):
                 or (
                     isinstance(target, Binary | Categorical)
                     and target.reports is None
-                    and not isinstance(target.prior, HumeRothery | Logistic)
+                    and (distillation.experts or not isinstance(target.prior, Rule | Logistic))
                 )
             )
         )
@@ -278,7 +279,7 @@ class ModelSpec(ProgramSpec):
     @classmethod
     def _check_features_of_priors(cls, features: Features, info: Any) -> Features:
         for target in info.data.get("targets", ()):
-            if not isinstance(target.prior, HumeRothery | Logistic):
+            if not isinstance(target.prior, Rule | Logistic):
                 continue
             for name in target.prior.features:
                 if name not in features.columns:

@@ -191,7 +191,7 @@ def check_support(
 
     Parameters
     ----------
-    prior : Prior, HumeRothery or Logistic
+    prior : Prior, HumeRothery, PhaseRule or Logistic
     site : str
         Named in the message.
     needed : str

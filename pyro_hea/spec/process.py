@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
-from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.experts import Logistic, Rule
 from pyro_hea.spec.likelihood import Dirichlet, Likelihood, Multinomial
 from pyro_hea.spec.model import ModelSpec
 from pyro_hea.spec.priors import (
@@ -149,7 +149,7 @@ def _prior(target: Target) -> str:
         if target.prior is None:
             return f"{log}Normal scaled to the labels{unit}"
         return f"{log}{format_prior(target.prior)}{unit}"
-    if isinstance(prior, HumeRothery):
+    if isinstance(prior, Rule):
         criteria = " and ".join(
             f"{low:g} ≤ {feature} ≤ {high:g}".removeprefix("-inf ≤ ").removesuffix(" ≤ inf")
             for feature, (low, high) in prior.criteria.items()
@@ -182,7 +182,7 @@ def _parents_of_expert_prior(target: Target) -> tuple[str, ...]:
     """What an expert's prior depends on."""
     if isinstance(target.prior, Logistic):
         return "φ", f"{target.name}_*"
-    return ("φ",) if isinstance(target.prior, HumeRothery) else ()
+    return ("φ",) if isinstance(target.prior, Rule) else ()
 
 
 def _latent(prior: LatentPrior, dim: int) -> str:

@@ -145,12 +145,16 @@ class Distillation(Declaration):
         Optimiser steps of the heads.
     numbers : bool
         Whether heads of numbers learn from a teacher too, which helps where labels are few.
+    experts : bool
+        Whether heads under an expert's prior learn from a teacher too, to whose log odds those of
+        the expert are added, as far as labels let them be trusted.
     """
 
     synthetic_alloys: Count = 30_000
     trees: Count = 400
     steps: Count = 1000
     numbers: bool = False
+    experts: bool = True
 
 
 class Training(Declaration):
@@ -172,8 +176,8 @@ class Training(Declaration):
     label_weight : float
         Weight α of the log loss on labels of heads without distillation (Kingma et al. 2014).
     distillation : Distillation or None
-        How heads of binary and categorical targets learn before the rest: those with a plain
-        prior, without parents and without `reports`.
+        How heads of binary and categorical targets learn before the rest: those without parents
+        and without `reports`.
     mixup : float
         Parameter of the beta distribution by which labelled inputs of heads without distillation
         are mixed; 0 is off.

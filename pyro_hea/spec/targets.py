@@ -151,7 +151,7 @@ class Binary(_Target):
         Columns of the reports that a label depends on. A number, such as the test temperature, has
         the value at which predictions are made; classes, such as those of the processing, are
         listed, and predictions are made for the first.
-    prior : Prior, HumeRothery or Logistic
+    prior : Prior, HumeRothery, PhaseRule or Logistic
         A Bernoulli, or an expert's function of the features.
     reports : Reports or None
         Whether labels are taken as true (None) or as reports that may be wrong.

@@ -1,3 +1,4 @@
+from itertools import combinations
 from math import log, sqrt
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pyro_hea import ModelSpec
 from pyro_hea.errors import SpecError, UnknownElementError
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.materials.alloys.element_tables import load_tables
 from pyro_hea.materials.alloys.features import (
     FEATURES,
+    PHASE_PARAMETERS,
     PUBLISHED_FEATURES,
     RICH_FEATURES,
     FeatureMap,
@@ -89,6 +92,28 @@ OFFSET = 1.19e-7
 H = 4 * (2 / 81 * (-19 - 10 - 11 - 22) + 4 / 81 * (-4 - 1 + 0 - 1 - 7 - 2))
 H_PAIR = (2 * (-19 - 10 - 11 - 22) + 4 * (-4 - 1 + 0 - 1 - 7 - 2)) / 32
 
+
+def excess_entropy(c, d, packing):
+    """-S_E / R of hard spheres, by the sums over pairs of Mansoori et al. (1971), eqs. 4 to 9."""
+    n, volume = range(len(c)), sum(ci * di**3 for ci, di in zip(c, d, strict=True))
+    share = [ci * di**3 / volume for ci, di in zip(c, d, strict=True)]
+    y1 = y2 = 0.0
+    for i, j in combinations(n, 2):
+        delta = sqrt(share[i] * share[j] * c[i] * c[j]) * (d[i] - d[j]) ** 2 / (d[i] * d[j])
+        y1 += delta * (d[i] + d[j]) / sqrt(d[i] * d[j])
+        y2 += delta * sum(share[k] * sqrt(d[i] * d[j]) / d[k] for k in n)
+    y3 = sum(share[k] ** (2 / 3) * c[k] ** (1 / 3) for k in n) ** 3
+    p, q = packing, 1 - packing
+    z = (1 + p + p**2 - 3 * p * (y1 + y2 * p) - p**3 * y3) / q**3
+    energy = -1.5 * (1 - y1 + y2 + y3) + (3 * y2 + 2 * y3) / q
+    energy += 1.5 * (1 - y1 - y2 - y3 / 3) / q**2 + (y3 - 1) * log(q)
+    of_one_size = log((1 + p + p**2 - p**3) / q**3)
+    return -(energy - log(z) - (3 - 2 * p) / q**2 + 3 + of_one_size)
+
+
+# The atoms of 125, 135 and 140 pm in one size each, at the packings of bcc and fcc.
+EXCESS = sum(excess_entropy([1 / 9, 4 / 9, 4 / 9], [125, 135, 140], p) for p in (0.68, 0.74)) / 2
+
 HAND_WORKED = {
     "mixing_entropy": S,
     "mixing_entropy_published": -R
@@ -111,6 +136,18 @@ HAND_WORKED = {
         / 9
     ),
     "omega": T * S / (1000 * -H),
+    "senkov_miracle_kappa": 1 - 0.4 * T * S / (1000 * H),
+    "king_phi": (T * S / 1000 - H) / 22,  # Al-Ni is the strongest pair
+    "ye_phi": (S - 1000 * -H / T) / (R * EXCESS),
+    "singh_lambda": S
+    / (
+        1 / 9 * (1 - 125 / RADIUS) ** 2
+        + 4 / 9 * (1 - 135 / RADIUS) ** 2
+        + 4 / 9 * (1 - 140 / RADIUS) ** 2
+    )
+    / 1e4,
+    "wang_gamma": (1 - sqrt(1 - (RADIUS / (125 + RADIUS)) ** 2))
+    / (1 - sqrt(1 - (RADIUS / (140 + RADIUS)) ** 2)),
     "number_of_elements": 5,
     "largest_fraction": 2 / 9,
     "second_largest_fraction": 2 / 9,
@@ -218,7 +255,32 @@ class TestFormulas:
     def test_the_published_eight_are_rich_features_but_for_the_entropy(self):
         assert len(PUBLISHED_FEATURES) == 8
         assert set(PUBLISHED_FEATURES) - set(RICH_FEATURES) == {"mixing_entropy_published"}
-        assert set(RICH_FEATURES) == set(FEATURES) - {"mixing_entropy_published"}
+        own = {"mixing_entropy_published", *PHASE_PARAMETERS}
+        assert set(RICH_FEATURES) == set(FEATURES) - own
+
+    def test_the_default_model_reads_what_it_did_before_the_phase_parameters(self):
+        assert len(RICH_FEATURES) == 31
+        assert ModelSpec().features.columns == RICH_FEATURES
+        assert not {*PHASE_PARAMETERS} & {*RICH_FEATURES}
+
+    def test_atoms_of_one_size_have_bounded_parameters(self):
+        assert value("singh_lambda", "CoNi") == pytest.approx(R * log(2) / 0.01)
+        assert value("ye_phi", "CoNi") == pytest.approx(R * log(2) / 0.01)
+        assert value("wang_gamma", "CoNi") == 1
+
+    @pytest.mark.parametrize(
+        ("name", "sign", "limit", "compound"),
+        [
+            ("king_phi", 1, 1.0, "Ni9Zr"),
+            ("ye_phi", 1, 20.0, "BeCuNiTiVZr"),
+            ("singh_lambda", 1, 0.96, "BeCuNiTiVZr"),
+            ("wang_gamma", -1, 1.175, "BeCuNiTiVZr"),
+        ],
+    )
+    def test_published_limits_tell_a_solid_solution_from_a_compound(
+        self, name, sign, limit, compound
+    ):
+        assert sign * value(name, "CoCrFeMnNi") > sign * limit > sign * value(name, compound)
 
 
 class TestFieldAndPublishedTablesDiffer:

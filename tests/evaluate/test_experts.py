@@ -1,27 +1,43 @@
 """What an expert's prior buys, on a few alloys."""
 
+import numpy as np
 import pytest
 
 from pyro_hea import ModelSpec, load_alloys
 from pyro_hea.evaluate import Runner, expert_priors, experts
+from pyro_hea.spec import Logistic
 
 TINY = ModelSpec().with_(
     head__hidden=[8], encoder__hidden=[8], decoder__hidden=[8], latent={"dim": 2, "flow": None}
 )
+QUICK = {
+    "training__members": 1,
+    "training__epochs": 1,
+    "training__wake_sleep": 0.0,
+    "training__distillation": {"trees": 4, "synthetic_alloys": 100, "steps": 5},
+}
 
 
 @pytest.fixture(scope="module")
 def found():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experts, "SIZE", {"training__members": 1, "training__epochs": 1})
+        patch.setattr(experts, "LEARNT_ALONE", QUICK)
+        patch.setattr(experts, "TREES", ("logistic_regression",))
         return expert_priors(Runner(TINY, progress=False), seeds=2, budgets=[10])
 
 
-def test_every_prior_is_measured_and_the_rule_without_labels(found):
+def test_every_prior_is_measured_and_the_experts_without_labels(found):
     models = found["budgets"]["10"]["models"]
-    assert list(models) == ["flat", "rule", "logistic", "rule alone"]
-    alone = models["rule alone"]["auc"]  # the same in every seed: nothing is learnt
-    assert alone["low"] == alone["mean"] == alone["high"]
+    alone = ["rule alone", "logistic alone"]
+    assert list(models) == ["flat", "rule", "logistic", "wrong", *alone, "logistic_regression"]
+    of_rule = models["rule alone"]["auc"]  # the same in every seed: nothing is learnt
+    assert of_rule["low"] == of_rule["mean"] == of_rule["high"]
+    assert set(models["flat"]) == {
+        "auc",
+        "log_loss",
+        "auc, ≥ 4 elements",
+        "log_loss, ≥ 4 elements",
+    }
 
 
 def test_the_rule_alone_is_scored_as_the_share_of_pairs_that_it_orders_rightly(found):
@@ -33,9 +49,22 @@ def test_the_rule_alone_is_scored_as_the_share_of_pairs_that_it_orders_rightly(f
     assert found["budgets"]["10"]["models"]["rule alone"]["auc"]["mean"] == pytest.approx(by_hand)
 
 
-def test_differences_are_expert_minus_flat(found):
+def test_the_wrong_opinion_is_the_other_one_turned_round():
+    right, wrong = experts.OPINION, experts.WRONG
+    assert isinstance(wrong, Logistic)
+    assert wrong.logistic == {name: -value for name, value in right.logistic.items()}
+
+
+def test_differences_are_expert_minus_flat_and_flat_minus_baseline(found):
     scores = found["budgets"]["10"]
-    for name in ("rule", "logistic"):
-        difference = scores["differences"][name]["auc"]["mean"]
-        means = [scores["models"][n]["auc"]["mean"] for n in (name, "flat")]
-        assert difference == pytest.approx(means[0] - means[1], abs=1e-12)
+    assert list(scores["differences"]) == [
+        "rule - flat",
+        "logistic - flat",
+        "wrong - flat",
+        "flat - logistic_regression",
+    ]
+    for pair, measures in scores["differences"].items():
+        for key, difference in measures.items():
+            a, b = (scores["models"][name][key]["mean"] for name in pair.split(" - "))
+            assert difference["mean"] == pytest.approx(a - b, abs=1e-12)
+            assert np.isfinite([difference["low"], difference["high"]]).all()

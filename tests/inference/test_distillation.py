@@ -11,12 +11,14 @@ from sklearn.metrics import roc_auc_score
 from torch.nn.functional import cross_entropy
 
 from pyro_hea import DisentangledVAE, ModelSpec
+from pyro_hea.devices import seeded
 from pyro_hea.errors import TrainingDivergedError
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import distil_heads, distillation_loss, elbo_loss
 from pyro_hea.inference import distillation_set as module
 from pyro_hea.inference.distillation_set import distillation_set, synthetic_compositions
 from pyro_hea.inference.objective import withheld_labels
+from pyro_hea.inference.opinions import trust_in_opinion
 from pyro_hea.posterior import untrained_ensemble
 
 SMALL = {
@@ -153,8 +155,9 @@ class TestDistillationSet:
         ({}, True),
         ({"prior": {"dist": "Bernoulli", "probs": 0.9}}, True),
         (PHASE, True),
-        ({"prior": {"rule": "hume_rothery"}}, False),
-        ({"prior": {"logistic": {"omega": 1}}}, False),
+        ({"prior": {"rule": "hume_rothery"}}, True),
+        ({"prior": {"logistic": {"omega": 1}}}, True),
+        ({"prior": {"rule": "hume_rothery"}, "reports": {}}, False),
         ({"reports": {}}, False),
         ({"kind": "ordinal", "levels": ["low", "high"]}, False),
         (
@@ -225,9 +228,11 @@ def same(before, after):
     "spec",
     [
         spec_of(distillation=None),
-        spec_of().with_prior("single_phase", {"rule": "hume_rothery"}),
+        spec_of(distillation={"experts": False}).with_prior(
+            "single_phase", {"rule": "hume_rothery"}
+        ),
     ],
-    ids=["no teacher", "an expert's prior"],
+    ids=["no teacher", "none for an expert's prior"],
 )
 def test_nothing_is_distilled_without_a_teacher_or_a_target_for_it(spec, alloys):
     first = prepared(spec.with_(training__members=2), alloys).ensemble.model
@@ -374,3 +379,92 @@ def test_a_head_of_a_number_learns_its_teacher(alloys_of_kinds):
         )
     mean, _ = teacher.moments["hardness"].unbind(-1)
     assert (q.loc - mean).abs().mean() < 0.5 * mean.std()
+
+
+class TestExperts:
+    """An expert's opinion beside what the labels taught."""
+
+    RULE = spec_of().with_prior("single_phase", {"rule": "hume_rothery", "strength": 1.5})
+    OPINION = spec_of().with_prior(
+        "single_phase",
+        {"logistic": {"mixing_enthalpy": 0.7, "omega": {"dist": "HalfNormal", "scale": 1}}},
+    )
+
+    @pytest.mark.parametrize("opinion", ["flat", "rule", "logistic"])
+    def test_without_an_opinion_the_teacher_is_what_it_was(self, opinion, alloys, monkeypatch):
+        """To the bit: no random number is drawn, and with no trust nothing is added."""
+        monkeypatch.setattr(module, "trust_in_opinion", lambda *args: 0.0)
+        flat = untrained_and_data(spec_of(), alloys)[1].probabilities["single_phase"]
+        spec = {"flat": spec_of(), "rule": self.RULE, "logistic": self.OPINION}[opinion]
+        found = untrained_and_data(spec, alloys)[1].probabilities["single_phase"]
+        torch.testing.assert_close(found, flat, rtol=0, atol=0 if opinion == "flat" else 1e-7)
+
+    @pytest.mark.parametrize("trust", [0.3, 1.0])
+    def test_log_odds_of_the_rule_are_added_as_far_as_they_are_trusted(
+        self, trust, alloys, monkeypatch
+    ):
+        monkeypatch.setattr(module, "trust_in_opinion", lambda *args: trust)
+        _, flat = untrained_and_data(spec_of(), alloys)
+        _, data = untrained_and_data(self.RULE, alloys)
+        columns = dict(
+            zip(spec_of().features.columns, data.alloys.features.unbind(-1), strict=True)
+        )
+        met = (columns["atomic_size_difference"] <= 6.6) & columns["mixing_enthalpy"].ge(-15)
+        met &= columns["mixing_enthalpy"] <= 5
+        p, q = (part.probabilities["single_phase"].double() for part in (flat, data))
+        odds = p[..., 1] / p[..., 0] * torch.where(met, trust * 1.5, -trust * 1.5).exp()
+        torch.testing.assert_close(q[..., 1], odds / (1 + odds), rtol=1e-4, atol=1e-6)
+
+    def test_less_certain_coefficients_say_less(self, alloys):
+        sure, unsure = (
+            spec_of().with_prior("single_phase", {"logistic": {"omega": 1.0}, "scale": scale})
+            for scale in (0.01, 3.0)
+        )
+        odds = []
+        for spec in (sure, unsure):
+            ensemble = untrained_ensemble(spec, alloys, 0)
+            expert = ensemble.model.experts["single_phase"]
+            with seeded(0):
+                odds.append(expert.prior_log_odds(ensemble.batch(alloys).features))
+        omega = alloys.features["omega"].to_numpy()
+        by_hand = (omega - omega.mean()) / omega.std()
+        np.testing.assert_allclose(odds[0], by_hand, atol=0.05)
+        assert odds[1].abs().mean() < 0.6 * odds[0].abs().mean()
+
+    def test_labels_are_predicted_by_a_teacher_that_has_not_seen_them(self, alloys):
+        """Of labels that are noise, one that had would be sure."""
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(80, 3)), np.repeat([0, 1], 40)
+        found = module.Teacher(x, x, y, 2, 100).held_out(rng)
+        assert sorted(found.rows) == list(range(80))
+        np.testing.assert_array_equal(found.label, y[found.rows])
+        assert roc_auc_score(found.label, found.probability) < 0.75
+
+    def test_a_class_of_one_label_leaves_the_prior_of_the_trust(self):
+        x, y = np.eye(4), np.array([0, 0, 0, 1])
+        found = module.Teacher(x, x, y, 2, 10).held_out(np.random.default_rng(0))
+        assert len(found.rows) == len(found.probability) == len(found.label) == 0
+        assert module.trust_in_opinion(np.empty(0), *found[1:]) == pytest.approx(0.2, abs=1e-3)
+
+    def test_the_distilled_head_answers_alone(self, alloys):
+        """Its answers do not move with the coefficients, which the ELBO goes on to train."""
+        model = prepared(self.OPINION, alloys).ensemble.model
+        batch = untrained_ensemble(self.OPINION, alloys, 0).batch(alloys)
+        before = model.head("single_phase", model.head_inputs(batch), None)
+        model.experts["single_phase"].loc.data += 1.0
+        after = model.head("single_phase", model.head_inputs(batch), None)
+        assert torch.equal(before, after)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 200), st.floats(0, 3), st.integers(0, 10**6))
+def test_the_trust_is_the_mode_of_a_grid(labels, size, seed):
+    rng = np.random.default_rng(seed)
+    opinion, label = rng.normal(0, size, labels), rng.integers(0, 2, labels)
+    probability = rng.uniform(0.05, 0.95, labels)
+    grid = np.linspace(0, 1, 4001)
+    odds = np.log(probability / (1 - probability)) + grid[:, None] * opinion
+    chance = np.where(label == 1, 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds)))
+    posterior = np.log(chance).sum(1) - (grid - 0.2) ** 2 / (2 * 0.2**2)
+    found = trust_in_opinion(opinion, probability, label)
+    assert found == pytest.approx(grid[posterior.argmax()], abs=2e-3)

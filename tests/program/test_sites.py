@@ -235,7 +235,7 @@ class ByHand:
         site = model.sites[target.name]
         inputs = np.array([*self.embedded, *self.inputs(target, y)])
         out = layers(model.heads[target.name], inputs, k)
-        if target.name in model.experts:
+        if target.name in model.experts and target.name not in model.spec.distilled_targets:
             expert = model.experts[target.name]
             centre = (
                 None
@@ -531,8 +531,10 @@ def reported_batch(spec: ModelSpec, labels: Mapping[str, list[float]]) -> AlloyB
 
 @pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("family", EXPERTS)
-def test_an_experts_prior_and_its_coefficients_are_in_the_elbo(family, labels):
-    spec = spec_of(EXPERTS[family])
+@pytest.mark.parametrize("taught", [True, False])
+def test_an_experts_prior_and_its_coefficients_are_in_the_elbo(family, labels, taught):
+    training = {"members": K, "distillation": {} if taught else None}
+    spec = spec_of(EXPERTS[family], training=training)
     model, batch = model_of(spec), labelled_batch(spec, LABELS[labels])
     by_hand = elbo_by_hand(model, batch, seed=3)
     assert loss_of(model, batch) == pytest.approx(-by_hand, rel=1e-10, abs=1e-10)

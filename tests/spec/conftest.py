@@ -23,7 +23,7 @@ from pyro_hea.spec import (
     Training,
 )
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, ranges_of
-from pyro_hea.spec.experts import HumeRothery, Logistic
+from pyro_hea.spec.experts import HumeRothery, Logistic, PhaseRule
 from pyro_hea.spec.names import (
     check_classes,
     check_names_of_targets,
@@ -99,6 +99,10 @@ st.register_type_strategy(
         omega_min=st.none() | positive,
         strength=number,
     ),
+)
+st.register_type_strategy(
+    PhaseRule,
+    st.builds(PhaseRule, rule=st.sampled_from(["king", "singh", "wang", "ye"]), strength=number),
 )
 coefficients = number | priors(*REAL, *POSITIVE)
 st.register_type_strategy(
@@ -182,7 +186,7 @@ def targets(draw):
         kind = draw(st.sampled_from([Binary, Categorical, Ordinal, Continuous]))
         if kind is Binary:
             bernoulli = probability.map(lambda probs: Prior(dist="Bernoulli", probs=probs))
-            expert = st.from_type(HumeRothery) | st.from_type(Logistic)
+            expert = st.one_of(*map(st.from_type, (HumeRothery, PhaseRule, Logistic)))
             common |= {"prior": draw(bernoulli | expert), "reports": draw(reports)}
         elif kind is Categorical:
             values = draw(classes)

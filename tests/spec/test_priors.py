@@ -12,11 +12,11 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy import stats
 
 from pyro_hea.errors import SpecError
-from pyro_hea.materials.alloys.features import FEATURES
+from pyro_hea.materials.alloys.features import FEATURES, PHASE_PARAMETERS, RICH_FEATURES
 from pyro_hea.spec import Binary, Categorical, Continuous, ModelSpec, Training, distributions
 from pyro_hea.spec.declaration import Declaration
 from pyro_hea.spec.distributions import DISTRIBUTIONS, parameters, register_distribution
-from pyro_hea.spec.experts import HumeRothery, Logistic, TargetPrior
+from pyro_hea.spec.experts import HumeRothery, Logistic, PhaseRule, TargetPrior
 from pyro_hea.spec.priors import FlowPrior, LatentPrior, Mixture, Prior, VampPrior, check_support
 
 
@@ -50,7 +50,7 @@ def assert_reads_back(declared, place):
 
 class TestPrior:
     @settings(deadline=None, max_examples=200)
-    @given(st.from_type(Prior) | st.from_type(HumeRothery) | st.from_type(Logistic))
+    @given(st.one_of(*map(st.from_type, (Prior, HumeRothery, PhaseRule, Logistic))))
     def test_of_a_target_reads_back_from_yaml(self, declared):
         assert_reads_back(declared, Target)
 
@@ -233,6 +233,10 @@ class TestRefusal:
         ("text", "place", "said"),
         [
             ("{rule: hume_rothary}", "prior.rule", "Did you mean 'hume_rothery'?"),
+            ("{rule: sing}", "prior.rule", "Did you mean 'singh'?"),
+            ("{rule: 3}", "prior.rule", "Rules: hume_rothery, king, singh, wang, ye"),
+            ("{rule: [king]}", "prior.rule", "is no rule"),
+            ("{rule: king, limit: 2}", "prior", "limit"),
             ("{rule: hume_rothery, delta: 6}", "prior", "Did you mean 'delta_max'?"),
             ("{rule: hume_rothery, delta_max: 0}", "prior.delta_max", "greater than 0"),
             (
@@ -279,6 +283,7 @@ class TestSupport:
             ("{dist: Bernoulli, probs: 0.3}", "boolean"),
             ("{dist: Bernoulli, logits: -2}", "boolean"),
             ("{rule: hume_rothery}", "boolean"),
+            ("{rule: wang}", "boolean"),
             ("{logistic: {omega: 1}}", "boolean"),
             ("{dist: Categorical, probs: [0.2, 0.3, 0.5]}", "classes"),
             ("{dist: Cauchy, loc: 0, scale: 1}", "real"),
@@ -449,6 +454,28 @@ class TestHumeRothery:
         columns = {name: torch.zeros(2, 1, 3) for name in NAMES}
         odds = HumeRothery().log_odds(columns)
         assert (odds.shape, odds.dtype) == ((2, 1, 3), torch.float32)
+
+
+class TestPhaseRule:
+    @pytest.mark.parametrize(
+        ("rule", "within", "outside"),
+        [("king", 1.0, 0.99), ("singh", 0.96, 0.95), ("wang", 1.175, 1.18), ("ye", 20.0, 19.9)],
+    )
+    def test_is_the_published_limit(self, rule, within, outside):
+        prior = read(f"{{rule: {rule}, strength: 1.5}}")
+        (feature,) = prior.features
+        assert feature in PHASE_PARAMETERS
+        odds = prior.log_odds({feature: torch.tensor([within, outside])})
+        assert odds.tolist() == [1.5, -1.5]
+
+    def test_asks_for_its_feature(self):
+        with pytest.raises(SpecError, match="'singh_lambda', which is not among the features"):
+            ModelSpec().with_prior("single_phase", {"rule": "singh"})
+        both = ModelSpec().with_(
+            features__names=[*RICH_FEATURES, "singh_lambda"],
+            targets__single_phase__prior={"rule": "singh"},
+        )
+        assert both.target("single_phase").prior == PhaseRule(rule="singh")
 
 
 class TestLogistic:

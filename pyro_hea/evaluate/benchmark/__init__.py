@@ -16,6 +16,7 @@ from pyro_hea.evaluate.benchmark.intervals import intervals
 from pyro_hea.evaluate.benchmark.latent import disentanglement
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
+from pyro_hea.evaluate.benchmark.semisupervised import semisupervised
 from pyro_hea.evaluate.benchmark.separable import separable
 from pyro_hea.evaluate.benchmark.timing import speed
 from pyro_hea.evaluate.benchmark.unseen import unseen
@@ -37,6 +38,7 @@ __all__ = [
     "published",
     "random",
     "rediscovery",
+    "semisupervised",
     "separable",
     "speed",
     "unseen",

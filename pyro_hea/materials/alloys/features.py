@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from pyro_hea.errors import SpecError, UnknownElementError, nearest
+from pyro_hea.materials.alloys.hard_spheres import hard_sphere_entropy
 
 if TYPE_CHECKING:
     from pyro_hea.materials.alloys.element_tables import PropertyTables
@@ -40,6 +41,18 @@ _LEAST_FRACTION = 1e-12
 
 _SMALLEST_ENTHALPY = 0.1
 """kJ/mol; least |ΔHmix| in Ω, which would be infinite for an ideal solution."""
+
+_SMALLEST_DIFFERENCE = 0.1
+"""%; least atomic size difference in Λ, which would be infinite for atoms of one size."""
+
+_SMALLEST_EXCESS = 0.01
+"""J/(mol K); least excess entropy in φ, which would be infinite for atoms of one size."""
+
+_PACKINGS = 0.68, 0.74
+"""Packing fractions of bcc and fcc crystals."""
+
+_INTERMETALLIC_ENTROPY = 0.6
+"""Entropy of a compound as a share of that of the solid solution, κ2 of Senkov and Miracle."""
 
 
 class _Alloys:
@@ -68,9 +81,12 @@ class _Alloys:
         deviation = 1 - values / mean if relative else values - mean
         return _sqrt((self.c * deviation.square()).sum(-1))
 
+    def extreme(self, name: str, sign: float) -> Tensor:
+        """The largest value of a property for sign 1, the smallest for sign -1."""
+        return sign * self._largest(sign * self.property(name), self.present)
+
     def range(self, name: str) -> Tensor:
-        values = self.property(name)
-        return self._largest(values, self.present) + self._largest(-values, self.present)
+        return self.extreme(name, 1.0) - self.extreme(name, -1.0)
 
     def entropy(self, offset: float = 0.0) -> Tensor:
         logs = torch.where(self.present, self.c, 1.0).add(offset).log()
@@ -128,10 +144,9 @@ class _RelaxedAlloys(_Alloys):
     def property(self, name: str) -> Tensor:
         return self._at[name]
 
-    def range(self, name: str) -> Tensor:
-        values, table = self.property(name), self._properties[name]
-        highest = _relaxed_largest(values, self.present, table.amin())
-        return highest + _relaxed_largest(-values, self.present, -table.amax())
+    def extreme(self, name: str, sign: float) -> Tensor:
+        least = (sign * self._properties[name]).amin()
+        return sign * _relaxed_largest(sign * self.property(name), self.present, least)
 
     def entropy(self, offset: float = 0.0) -> Tensor:
         return -GAS_CONSTANT * (self.c * (self.c + max(offset, _LEAST_FRACTION)).log()).sum(-1)
@@ -153,6 +168,38 @@ def _sqrt(variance: Tensor) -> Tensor:
     """Square root with a gradient of 0 at 0, where a pure element sits."""
     positive = variance > 0
     return torch.where(positive, variance.where(positive, 1.0).sqrt(), 0.0)
+
+
+def _senkov_miracle_kappa(alloys: _Alloys) -> Tensor:
+    entropy = (1 - _INTERMETALLIC_ENTROPY) * alloys.entropy() / 1000
+    attraction = (-alloys.mixing_enthalpy()).clamp_min(_SMALLEST_ENTHALPY)
+    return 1 + alloys.mean("melting_temperature") * entropy / attraction
+
+
+def _king_phi(alloys: _Alloys) -> Tensor:
+    gain = alloys.mean("melting_temperature") * alloys.entropy() / 1000 - alloys.mixing_enthalpy()
+    pair = alloys.pair_extreme(1.0).maximum(-alloys.pair_extreme(-1.0))
+    return gain / pair.clamp_min(_SMALLEST_ENTHALPY)
+
+
+def _ye_phi(alloys: _Alloys) -> Tensor:
+    radii = alloys.property("atomic_radius")
+    excess = [hard_sphere_entropy(alloys.c, radii, packing) for packing in _PACKINGS]
+    size = -GAS_CONSTANT * sum(excess) / len(excess)
+    enthalpy = 1000 * alloys.mixing_enthalpy().abs() / alloys.mean("melting_temperature")
+    return (alloys.entropy() - enthalpy) / size.clamp_min(_SMALLEST_EXCESS)
+
+
+def _singh_lambda(alloys: _Alloys) -> Tensor:
+    difference = 100 * alloys.spread("atomic_radius", relative=True)
+    return alloys.entropy() / difference.clamp_min(_SMALLEST_DIFFERENCE).square()
+
+
+def _wang_gamma(alloys: _Alloys) -> Tensor:
+    mean = alloys.mean("atomic_radius")
+    small, large = (alloys.extreme("atomic_radius", sign) + mean for sign in (-1.0, 1.0))
+    angles = [1 - (1 - (mean / reach).square()).sqrt() for reach in (small, large)]
+    return angles[0] / angles[1]
 
 
 @dataclass(frozen=True)
@@ -288,6 +335,45 @@ def _catalogue() -> dict[str, Feature]:
                     methodcaller("spread", name),
                 )
             )
+    features += [
+        Feature(
+            "senkov_miracle_kappa",
+            "1",
+            "1 - (1 - 0.6) T̄ ΔS / ΔH, with ΔH ≤ -0.1 kJ/mol: a compound whose "
+            "enthalpy of formation is more than so many times ΔH is stable at T̄",
+            "Senkov and Miracle, J. Alloys Compd. 658 (2016) 603",
+            _senkov_miracle_kappa,
+        ),
+        Feature(
+            "king_phi",
+            "1",
+            "(T̄ ΔS - ΔH) / max |H_ij| over the pairs present, with max |H_ij| ≥ 0.1 kJ/mol",
+            "King et al., Acta Mater. 104 (2016) 172",
+            _king_phi,
+        ),
+        Feature(
+            "ye_phi",
+            "1",
+            "(ΔS - |ΔH| / T̄) / |S_E|, with S_E the excess entropy of hard spheres, mean of "
+            "packings 0.68 and 0.74, |S_E| ≥ 0.01 J/(mol K)",
+            "Ye et al., Scr. Mater. 104 (2015) 53",
+            _ye_phi,
+        ),
+        Feature(
+            "singh_lambda",
+            "J/(mol K)",
+            "ΔS / δ² with the atomic size difference δ in %, δ ≥ 0.1",
+            "Singh et al., Intermetallics 53 (2014) 112",
+            _singh_lambda,
+        ),
+        Feature(
+            "wang_gamma",
+            "1",
+            "ω_S / ω_L, ω = 1 - sqrt(1 - r̄² / (r + r̄)²) of the smallest and the largest atom",
+            "Wang et al., Scr. Mater. 94 (2015) 28",
+            _wang_gamma,
+        ),
+    ]
     return {feature.name: feature for feature in features}
 
 
@@ -306,7 +392,18 @@ PUBLISHED_FEATURES = (
 )
 """The eight features of arXiv:2409.06740, in its order."""
 
-RICH_FEATURES = tuple(name for name in FEATURES if name != "mixing_entropy_published")
+PHASE_PARAMETERS = (
+    "senkov_miracle_kappa",
+    "king_phi",
+    "ye_phi",
+    "singh_lambda",
+    "wang_gamma",
+)
+"""Single numbers by which the field tells solid solutions from compounds."""
+
+RICH_FEATURES = tuple(
+    name for name in FEATURES if name not in ("mixing_entropy_published", *PHASE_PARAMETERS)
+)
 """Seven of these with the field's entropy, and the other features of element and pair tables."""
 
 

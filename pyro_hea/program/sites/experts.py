@@ -9,10 +9,16 @@ from torch import Tensor, nn
 from torch.distributions import biject_to
 from torch.nn.functional import softplus
 
-from pyro_hea.spec import HumeRothery, Logistic
+from pyro_hea.spec import Logistic, Rule
 
 _DRAWS = 1001
-"""Draws from which the median of a prior is taken, where its guide starts."""
+"""Draws from which the median of a prior is taken, where its guide starts, and its predictions."""
+
+_ROWS = 4096
+"""Alloys predicted at a time."""
+
+_SMALLEST_PROBABILITY = 1e-6
+"""What no draw says is not impossible."""
 
 
 class Expert(nn.Module):
@@ -25,7 +31,7 @@ class Expert(nn.Module):
     ----------
     name : str
         Of the target.
-    prior : HumeRothery or Logistic
+    prior : Rule or Logistic
     columns : tuple of str
         Names of the features that the model reads.
     centre, spread : Tensor, shape (F,)
@@ -39,7 +45,7 @@ class Expert(nn.Module):
     def __init__(
         self,
         name: str,
-        prior: HumeRothery | Logistic,
+        prior: Rule | Logistic,
         columns: tuple[str, ...],
         centre: Tensor,
         spread: Tensor,
@@ -94,9 +100,24 @@ class Expert(nn.Module):
         Tensor, shape (..., N) of a rule, (..., K, N) of coefficients
         """
         values = features[..., self._at]
-        if isinstance(self.declared, HumeRothery):
+        if isinstance(self.declared, Rule):
             columns = zip(self.declared.features, values.unbind(-1), strict=True)
             return self.declared.log_odds(dict(columns))
         w = torch.stack(list(self.centres.values()), -1) if coefficients is None else coefficients
         standardised = (values - self.centre) / self.spread
         return (standardised * w[..., :-1]).sum(-1) + w[..., -1]
+
+    def prior_log_odds(self, features: Tensor) -> Tensor:
+        """Log odds of the probability of 1 before any label is seen, (N,), at features (N, F).
+
+        The coefficients of a logistic prior are drawn, with the global random state, so an opinion
+        whose coefficients are less certain says less.
+        """
+        if not self.coefficients:
+            return self.log_odds(features)
+        size = torch.Size([_DRAWS, 1])
+        w = torch.stack(
+            [p.distribution(self.loc).sample(size) for p in self.coefficients.values()], -1
+        )
+        some = [self.log_odds(part, w).sigmoid().mean(0) for part in features.split(_ROWS)]
+        return torch.cat(some).logit(eps=_SMALLEST_PROBABILITY)

@@ -1,0 +1,58 @@
+"""Tables and a figure of models over the number of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.plots import curve_panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
+
+
+def label_curves(protocol: str, found: Mapping[str, Any], drawn: Sequence[str]) -> ProtocolResult:
+    """The result of a protocol whose `budgets` are what `paired_scores` gives.
+
+    Parameters
+    ----------
+    protocol : str
+    found : mapping
+        `seeds` and `budgets`.
+    drawn : sequence of str
+        Models of the figure.
+    """
+    budgets, seeds = found["budgets"], found["seeds"]
+    tables, curves = {}, []
+    rows = next(iter(budgets.values()))
+    for key in rows["models"][drawn[0]]:
+        measure, _, group = key.partition(", ")
+        name = _MEASURES[measure] + (f", {group}" if group else "")
+        for part, what in (
+            ("models", f"mean over {seeds} draws with its 95 % interval"),
+            ("differences", "paired by draw, 95 % interval"),
+        ):
+            tables[f"{name}, {what}"] = pd.DataFrame(
+                [
+                    {"model" if part == "models" else "difference": row}
+                    | {
+                        f"{n} labels": format_interval(b[part][row][key])
+                        for n, b in budgets.items()
+                    }
+                    for row in next(iter(budgets.values()))[part]
+                ]
+            )
+        if not group:
+            curves += [
+                {"x_label": "labels", "y_label": name, "name": model, "x": int(n)}
+                | budget["models"][model][key]
+                for n, budget in budgets.items()
+                for model in drawn
+            ]
+    figure = curve_panels(pd.DataFrame(curves))[0].figure
+    return ProtocolResult(protocol, found, tables, cast("Figure", figure))
