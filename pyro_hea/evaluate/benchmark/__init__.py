@@ -17,6 +17,7 @@ from pyro_hea.evaluate.benchmark.latent import disentanglement
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
 from pyro_hea.evaluate.benchmark.separable import separable
+from pyro_hea.evaluate.benchmark.sources import sources
 from pyro_hea.evaluate.benchmark.timing import speed
 from pyro_hea.evaluate.benchmark.unseen import unseen
 
@@ -38,6 +39,7 @@ __all__ = [
     "random",
     "rediscovery",
     "separable",
+    "sources",
     "speed",
     "unseen",
 ]
