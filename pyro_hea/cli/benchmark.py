@@ -32,6 +32,7 @@ PROTOCOLS = {
     "crystals": (3, "Crystals of chemical systems that were held out, beside trees and templates."),
     "separable": (5, "Latents in which clusters lie apart: scores, draws and edits, held out."),
     "unseen": (1, "Elements that no training alloy holds, left out in turn, beside baselines."),
+    "sources": (1, "Element sets and sources left out: all sources beside the published table."),
     "charts": (5, "Manifolds whose topology and minima are known, learnt by atlases."),
     "disorder": (20, "Partition functions of disorder beside what is exact, and a trap."),
     "rediscovery": (1, "How often designs come near alloys of element sets that were held out."),

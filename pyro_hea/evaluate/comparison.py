@@ -186,7 +186,7 @@ def compare(runs: Sequence[pd.DataFrame], models: Sequence[str]) -> dict[str, An
     return {
         "models": {m: table.to_dict("index") for m, table in means.items()},
         "ece_band": np.mean(bands, axis=0).tolist(),
-        "differences": _differences(runs, models),
+        "differences": differences(runs, models),
     }
 
 
@@ -219,10 +219,22 @@ def _trained(
     return predictions(vae, train, test, seed=seed, baselines=baselines, device=device)
 
 
-def _differences(
+def differences(
     runs: Sequence[pd.DataFrame], models: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """First model minus each other, mean over the runs, with an interval over the alloys."""
+    """First model minus each other, mean over the runs, with an interval over the alloys.
+
+    Parameters
+    ----------
+    runs : sequence of DataFrame
+        As of `compare`, in the same order of alloys.
+    models : sequence of str
+
+    Returns
+    -------
+    dict
+        By other model and by measure and group of alloys: `mean`, `low` and `high`, 95 %.
+    """
     found: dict[str, dict[str, dict[str, float]]] = {other: {} for other in models[1:]}
     for group, fewest in _FEWEST.items():
         chosen = [run[run["number_of_elements"] >= fewest] for run in runs]

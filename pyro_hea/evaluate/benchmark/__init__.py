@@ -18,6 +18,7 @@ from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
 from pyro_hea.evaluate.benchmark.semisupervised import semisupervised
 from pyro_hea.evaluate.benchmark.separable import separable
+from pyro_hea.evaluate.benchmark.sources import sources
 from pyro_hea.evaluate.benchmark.timing import speed
 from pyro_hea.evaluate.benchmark.unseen import unseen
 
@@ -40,6 +41,7 @@ __all__ = [
     "rediscovery",
     "semisupervised",
     "separable",
+    "sources",
     "speed",
     "unseen",
 ]
