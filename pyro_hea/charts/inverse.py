@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from pyro_hea.charts.descent import jacobian
 from pyro_hea.charts.objectives import evaluated, misfit
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.program.charts import Plateau
 
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
     from pyro_hea.program.charts import AtlasModel
 
 
+PointPrior: TypeAlias = Literal["learnt", "even"]
+"""How probable points are before data: as often as they were met, or the same per volume."""
+
+_OFF = -1e4
+"""Log probability of a point off the atlas, under a prior that is even on it."""
+
+
 def posterior_draws(
     model: AtlasModel,
     columns: Sequence[str],
     operator: Callable[[Tensor], Tensor] | ArrayLike,
     data: ArrayLike,
     noise: float,
+    prior: PointPrior,
+    floor: float,
     *,
     draws: int,
     chains: int,
@@ -38,6 +48,12 @@ def posterior_draws(
     """See `pyro_hea.charts.Atlas.posterior`."""
     if not noise > 0:
         raise DataError(f"noise={noise} is not allowed; it is a standard deviation above 0")
+    if prior not in get_args(PointPrior):
+        allowed = get_args(PointPrior)
+        raise DataError(
+            f"there is no prior {prior!r}.{nearest(str(prior), allowed)} Priors of points: "
+            f"{', '.join(allowed)}"
+        )
     if min(draws, chains, particles) < 1:
         raise DataError("draws, chains and particles are at least 1")
     squares = misfit(operator, data)
@@ -49,7 +65,14 @@ def posterior_draws(
 
     chart, xi, x, lp = zip(
         *(
-            _chain(model, log_likelihood, draws, particles, seed * chains + chain)
+            _chain(
+                model,
+                log_likelihood,
+                None if prior == "learnt" else floor,
+                draws,
+                particles,
+                seed * chains + chain,
+            )
             for chain in range(chains)
         ),
         strict=True,
@@ -70,7 +93,12 @@ def posterior_draws(
             "feature": list(columns),
             "datum": list(range(measured.numel())),
         },
-        attributes={"model": "Atlas", "draws_are_of": "tempered particles", "noise": noise},
+        attributes={
+            "model": "Atlas",
+            "draws_are_of": "tempered particles",
+            "noise": noise,
+            "prior": prior,
+        },
     )
 
 
@@ -78,6 +106,7 @@ def posterior_draws(
 def _chain(
     model: AtlasModel,
     log_likelihood: Callable[[Tensor], Tensor],
+    even_above: float | None,
     draws: int,
     particles: int,
     seed: int,
@@ -92,9 +121,13 @@ def _chain(
         return density.icdf(share)
 
     def log_factor(u: Tensor) -> Tensor:
-        points = model.decode(model.from_xi(placed(u)))
+        xi = placed(u)
+        z = model.from_xi(xi)
+        points = model.decode(z)
         values = log_likelihood(points.flatten(0, 1)).view(points.shape[:-1])
-        return values + model.log_alpha[:, None]
+        if even_above is None:
+            return values + model.log_alpha[:, None]
+        return values + _log_volume(model, xi, z, points, even_above)
 
     with seeded(seed):
         found = next(populations(log_factor, model.charts, particles, model.spec.dim))
@@ -103,3 +136,18 @@ def _chain(
     xi = placed(found.u)
     points = model.decode(model.from_xi(xi))[chart, row]
     return chart, xi[chart, row], points, log_likelihood(points)
+
+
+def _log_volume(model: AtlasModel, xi: Tensor, z: Tensor, points: Tensor, floor: float) -> Tensor:
+    """Log volume of the atlas, relative to its prior of ξ in each chart, at points (K, M, n).
+
+    Where charts overlap, each has the share of the volume that it is responsible for.
+    """
+    every = model.encoded(points.flatten(0, 1)).log_weights  # of each chart at the points of all
+    weight = every.logsumexp(0).view(points.shape[:-1])
+    rows = torch.arange(model.charts)
+    own = every.view(model.charts, *points.shape[:-1])[rows, rows] - weight
+    j = jacobian(model, z)
+    stretch = torch.linalg.slogdet(j.mT @ j).logabsdet / 2 - model.to_xi(z)[1]
+    volume = own + stretch - model.density().log_prob(xi)
+    return torch.where(weight < floor, _OFF, volume)
