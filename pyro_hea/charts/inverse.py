@@ -54,8 +54,6 @@ def posterior_draws(
             f"there is no prior {prior!r}.{nearest(str(prior), allowed)} Priors of points: "
             f"{', '.join(allowed)}"
         )
-    if min(draws, chains, particles) < 1:
-        raise DataError("draws, chains and particles are at least 1")
     squares = misfit(operator, data)
     measured = torch.as_tensor(data, dtype=torch.float64)
     constant = measured.numel() * (math.log(noise) + 0.5 * math.log(2 * math.pi))
@@ -63,25 +61,12 @@ def posterior_draws(
     def log_likelihood(points: Tensor) -> Tensor:
         return -evaluated(squares, points) / (2 * noise**2) - constant
 
-    chart, xi, x, lp = zip(
-        *(
-            _chain(
-                model,
-                log_likelihood,
-                None if prior == "learnt" else floor,
-                draws,
-                particles,
-                seed * chains + chain,
-            )
-            for chain in range(chains)
-        ),
-        strict=True,
-    )
-    sites = {"chart": chart, "xi": xi, "x": x}
+    even_above = None if prior == "learnt" else floor
+    drawn = posterior_chains(model, log_likelihood, even_above, draws, chains, particles, seed)
     return to_inference_data(
         {
-            "posterior": {name: torch.stack(values).numpy() for name, values in sites.items()},
-            "sample_stats": {"lp": torch.stack(lp).numpy()},
+            "posterior": {name: drawn[name].numpy() for name in ("chart", "xi", "x")},
+            "sample_stats": {"lp": drawn["lp"].numpy()},
         },
         observed={"data": measured.numpy()},
         constant={},
@@ -100,6 +85,42 @@ def posterior_draws(
             "prior": prior,
         },
     )
+
+
+def posterior_chains(
+    model: AtlasModel,
+    log_likelihood: Callable[[Tensor], Tensor],
+    even_above: float | None,
+    draws: int,
+    chains: int,
+    particles: int,
+    seed: int,
+) -> dict[str, Tensor]:
+    """Draws of independent populations, (chain, draw, ...).
+
+    Parameters
+    ----------
+    model : AtlasModel
+    log_likelihood : callable
+        From points (M, n) to (M,).
+    even_above : float or None
+        None for the prior that the atlas has learnt; else the prior is even where the log weight of
+        a point is above it, and nothing elsewhere.
+    draws, chains, particles, seed : int
+
+    Returns
+    -------
+    dict of str to Tensor
+        `chart`, `xi` (..., d), `x` (..., n) and `lp`, the log likelihood.
+    """
+    if min(draws, chains, particles) < 1:
+        raise DataError("draws, chains and particles are at least 1")
+    each = [
+        _chain(model, log_likelihood, even_above, draws, particles, seed * chains + chain)
+        for chain in range(chains)
+    ]
+    stacked = (torch.stack(values) for values in zip(*each, strict=True))
+    return dict(zip(("chart", "xi", "x", "lp"), stacked, strict=True))
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ def test_an_even_prior_gives_the_posterior_on_the_circle_itself(atlas):
         weight = stats.norm.pdf((circle @ OPERATOR.T)[:, 0], DATA[0], noise)
         weight /= weight.sum()
         drawn = atlas.posterior(
-            OPERATOR, DATA, noise, prior="even", draws=250, chains=16, particles=500, seed=1
+            OPERATOR, DATA, noise, prior="even", draws=250, chains=16, particles=300, seed=1
         )
         x = drawn.posterior["x"].to_numpy()
         of_draws = np.arctan2(x[..., 1], x[..., 0])
