@@ -38,6 +38,7 @@ from pyro_hea.training_data import (
     measured_tensors,
     stopping_batch,
     with_label_folds,
+    with_middles,
 )
 
 if TYPE_CHECKING:
@@ -131,9 +132,10 @@ class TrainingRun:
         ensemble = new_ensemble(spec, data, seed, device)
         stopping = stopping_batch(ensemble, validation)
         batch = with_label_folds(ensemble, ensemble.batch(data))
+        shown = with_middles(data, spec.training.middles, seed)
         trainer = Trainer(
             ensemble.model,
-            batch,
+            batch if shown is data else with_label_folds(ensemble, ensemble.batch(shown)),
             stopping,
             seed,
             measured_tensors(ensemble, data),

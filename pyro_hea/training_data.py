@@ -10,7 +10,14 @@ import torch
 
 from pyro_hea.errors import DataError
 from pyro_hea.inference import LABEL_FOLDS, Measurements, count_label_folds
-from pyro_hea.materials.alloys.dataset import AlloyBatch, AlloyDataset, encode_values, measurements
+from pyro_hea.materials.alloys.composition import format_formula
+from pyro_hea.materials.alloys.dataset import (
+    AlloyBatch,
+    AlloyDataset,
+    composition_keys,
+    encode_values,
+    measurements,
+)
 from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
@@ -66,6 +73,41 @@ def hold_out(
         if labels[name][~held].nunique() < 2:
             held &= labels[name].isna().to_numpy()
     return data.take(~held), data.take(held)
+
+
+def with_middles(data: AlloyDataset, share: float, seed: int) -> AlloyDataset:
+    """Add unlabelled alloys, as a share of the given ones: middles of two like each other.
+
+    The two have the same principal element, which is also that of their middle. Middles that are
+    given alloys, or come twice, are left out.
+
+    Examples
+    --------
+    >>> from pyro_hea import load_alloys
+    >>> data = load_alloys("zeng2024")
+    >>> more = with_middles(data, 0.5, seed=0)
+    >>> len(data), len(more)
+    (1368, 2042)
+    """
+    x = data.fractions.to_numpy(float)
+    rng, principal = np.random.default_rng(seed), x.argmax(1)
+    alike = principal[:, None] == principal
+    np.fill_diagonal(alike, False)
+    count, paired = round(share * len(x)), np.flatnonzero(alike.any(1))
+    if not count or not len(paired):
+        return data
+    first = rng.choice(paired, count)
+    second = [rng.choice(np.flatnonzero(alike[row])) for row in first]
+    made = pd.DataFrame((x[first] + x[second]) / 2, columns=data.fractions.columns)
+    rows = made.to_dict("records")
+    made.index = pd.Index(
+        [format_formula({e: a for e, a in row.items() if a}) for row in rows], name="formula"
+    )
+    known = {*composition_keys(data.fractions)}
+    new = [key not in known for key in composition_keys(made)]
+    made = made[np.array(new) & ~made.index.duplicated() & ~made.index.isin(data.fractions.index)]
+    made = made[~pd.Series(composition_keys(made), made.index).duplicated()]
+    return data + AlloyDataset.from_reports(made, data.reports.iloc[:0], data.targets)
 
 
 def stopping_batch(ensemble: Ensemble, validation: AlloyDataset | None) -> AlloyBatch | None:

@@ -13,7 +13,9 @@ from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.materials.alloys.composition import fraction_table
-from pyro_hea.training_data import hold_out
+from pyro_hea.training_data import hold_out, with_middles
+
+from .conftest import SMALL
 
 TARGETS = {
     "single_phase": {
@@ -339,3 +341,41 @@ def test_a_model_of_every_kind_is_resumed_saved_and_loaded_to_the_bit(latent, tm
     for group in ("posterior", "prior", "prior_predictive", "observed_data"):
         assert a[group].equals(b[group])
     assert loaded.ensemble.model.population == len(whole.ensemble.known)
+
+
+def test_middles_lie_between_two_alloys_of_one_principal_element(alloys):
+    more = with_middles(alloys, 1.5, seed=3)
+    assert with_middles(alloys, 0.0, seed=3) is alloys
+    assert more.formulas == with_middles(alloys, 1.5, seed=3).formulas
+    pd.testing.assert_frame_equal(more.fractions.iloc[:60], alloys.fractions)
+    pd.testing.assert_frame_equal(more.labels.iloc[:60], alloys.labels)
+    assert more.labels.iloc[60:].isna().all(axis=None)
+    known, made = alloys.fractions.to_numpy(), more.fractions.iloc[60:].to_numpy()
+    assert 50 < len(made) <= 90
+    first, second = np.triu_indices(60, 1)
+    middles = (known[first] + known[second]) / 2
+    off = np.abs(made[:, None] - middles).sum(2)
+    assert off.min(1).max() < 1e-12
+    pair = off.argmin(1)
+    principal = known.argmax(1)
+    assert (principal[first[pair]] == principal[second[pair]]).all()
+
+
+def test_middles_are_trained_on_and_are_no_known_alloys(alloys):
+    spec = ModelSpec.from_mapping(SMALL)
+    plain, more = (
+        TrainingRun.prepare(
+            spec.with_(training__middles=share, training__distillation=None),
+            alloys,
+            None,
+            seed=0,
+            device=torch.device("cpu"),
+            folder=None,
+            resume=False,
+        )
+        for share in (0.0, 0.5)
+    )
+    assert len(plain.trainer.data) == 60
+    assert 70 < len(more.trainer.data) <= 90
+    assert not more.trainer.data.known("single_phase")[60:].any()
+    pd.testing.assert_frame_equal(more.ensemble.known, plain.ensemble.known)

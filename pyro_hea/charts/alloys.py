@@ -13,16 +13,21 @@ import torch
 from torch import Tensor
 
 from pyro_hea.charts.atlas import Atlas
+from pyro_hea.charts.inverse import posterior_chains
 from pyro_hea.design.gathering import gather, likely_enough
 from pyro_hea.design.problem import MINIMUM, Problem, check_count, features_of
 from pyro_hea.design.program import first_of_each
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.smooth import smooth_cost
 from pyro_hea.errors import ConstraintError, DataError, UnknownElementError
+from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.ensemble import as_fractions
+from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.spec import AtlasSpec
 
 if TYPE_CHECKING:
+    import arviz as az
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from pyro_hea.design.constraints.base import Constraint
@@ -121,6 +126,19 @@ class AlloyAtlas:
         points = np.asarray(self.atlas.sample(n, seed))
         return pd.DataFrame(_fractions(points, minimum), columns=pd.Index(self.elements))
 
+    def plot(self, alloys: AlloyDataset | Alloys, ax: Axes | None = None) -> Axes:
+        """Draw alloys on a map, by the family whose chart is most responsible for them.
+
+        Parameters
+        ----------
+        alloys : AlloyDataset, DataFrame or formulas
+        ax : Axes, optional
+        """
+        from pyro_hea import plots
+
+        table = self._table(alloys)
+        return plots.alloy_families(table, self.families(alloys).to_numpy(), ax)
+
     # Inverse design.
 
     def design(
@@ -200,13 +218,7 @@ class AlloyAtlas:
         ConstraintError
         """
         check_count(n, seed)
-        if not features:
-            raise ConstraintError("match needs a feature, as in {'mixing_enthalpy': (-10, 1)}")
-        for name, value in features.items():
-            if not (isinstance(value, Sequence) and len(value) == 2 and value[1] > 0):
-                raise ConstraintError(
-                    f"'{name}' is to be (value, standard deviation), as (8.1, 0.1), not {value!r}"
-                )
+        _check_measured(features)
         problem = Problem.of(vae.ensemble, {}, constraints, with_wishes=False)
         cost = smooth_cost(problem, features)
         found, attributes = self._descended(problem, cost, n, seed, steps)
@@ -218,6 +230,82 @@ class AlloyAtlas:
         table = result.table.assign(**have.iloc[order].reset_index(drop=True))
         table.attrs = result.table.attrs
         return replace(result, table=table)
+
+    def posterior(
+        self,
+        vae: DisentangledVAE,
+        features: Mapping[str, tuple[float, float]],
+        *,
+        minimum: float = MINIMUM,
+        draws: int = 250,
+        chains: int = 4,
+        particles: int = 500,
+        seed: int = 0,
+    ) -> az.InferenceData:
+        """Draw alloys given measured features, each with a normal error.
+
+        The prior is that of `sample`, whose alloys hold more elements than people would use:
+        `match` gives alloys near known ones.
+
+        Parameters
+        ----------
+        vae : DisentangledVAE
+            Its element tables give the features.
+        features : mapping of feature to (value, standard deviation)
+        minimum : float
+            Elements below this fraction are dropped, before features are computed too.
+        draws, chains : int
+            Chains are independent populations.
+        particles : int
+            Of each chart, in each chain.
+        seed : int
+
+        Returns
+        -------
+        InferenceData
+            `posterior` with `composition`, the `features` of it, and the `chart`; `sample_stats`
+            with `lp`, the log likelihood; `observed_data` and `constant_data` with the values and
+            their standard deviations.
+
+        Raises
+        ------
+        ConstraintError
+            For a feature without a value and a standard deviation.
+        """
+        _check_measured(features)
+        tables = vae.ensemble.tables
+        own = FeatureMap([*features], tables, self.elements)
+        value, sd = torch.tensor([*features.values()], dtype=torch.double).unbind(-1)
+
+        def of(points: Tensor) -> tuple[NDArray[np.float64], Tensor]:
+            alloys = _fractions(points.flatten(0, -2).numpy(), minimum)
+            return alloys, own(torch.tensor(alloys))
+
+        def log_likelihood(points: Tensor) -> Tensor:
+            return torch.distributions.Normal(value, sd).log_prob(of(points)[1]).sum(-1)
+
+        drawn = posterior_chains(
+            self.atlas.model, log_likelihood, None, draws, chains, particles, seed
+        )
+        alloys, have = of(drawn["x"])
+        shape = drawn["chart"].shape
+        return to_inference_data(
+            {
+                "posterior": {
+                    "composition": alloys.reshape(*shape, -1),
+                    "features": have.view(*shape, -1).numpy(),
+                    "chart": drawn["chart"].numpy(),
+                },
+                "sample_stats": {"lp": drawn["lp"].numpy()},
+            },
+            observed={"features": value.numpy()},
+            constant={"standard_deviation": sd.numpy()},
+            dims={"composition": ["element"], "features": ["feature"], "chart": []},
+            data_dims={"features": ["feature"], "standard_deviation": ["feature"]},
+            default_dims=["feature"],
+            coords={"element": list(self.elements), "feature": [*features]},
+            attributes={"model": "AlloyAtlas", "draws_are_of": "tempered particles", "seed": seed},
+        )
 
     def _descended(
         self,
@@ -293,6 +381,16 @@ class AlloyAtlas:
 
     def _roots(self, table: pd.DataFrame) -> NDArray[np.float64]:
         return np.sqrt(table.to_numpy(float))
+
+
+def _check_measured(features: Mapping[str, tuple[float, float]]) -> None:
+    if not features:
+        raise ConstraintError("it needs a feature, as in {'mixing_enthalpy': (-10, 1)}")
+    for name, value in features.items():
+        if not (isinstance(value, Sequence) and len(value) == 2 and value[1] > 0):
+            raise ConstraintError(
+                f"'{name}' is to be (value, standard deviation), as (8.1, 0.1), not {value!r}"
+            )
 
 
 def _families(

@@ -14,7 +14,7 @@ from torch import Tensor
 from pyro_hea.charts.archive import SavedAtlas, load_atlas, save_atlas
 from pyro_hea.charts.descent import Descent, descend
 from pyro_hea.charts.fitting import AtlasRun
-from pyro_hea.charts.inverse import posterior_draws
+from pyro_hea.charts.inverse import PointPrior, posterior_draws
 from pyro_hea.charts.objectives import Objective
 from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor
 from pyro_hea.charts.projection import project
@@ -328,6 +328,7 @@ class Atlas:
         data: ArrayLike,
         noise: float,
         *,
+        prior: PointPrior = "learnt",
         draws: int = 500,
         chains: int = 4,
         particles: int = 1000,
@@ -335,9 +336,8 @@ class Atlas:
     ) -> az.InferenceData:
         """Draw points of the manifold given data b = A(x) + Normal(0, noise).
 
-        The prior is that of the atlas, which has learnt how often points occur. Particles in the
-        coordinates of each chart are tempered from it to the posterior, and the charts are weighted
-        by their evidence.
+        Particles in the coordinates of each chart are tempered from the prior to the posterior, and
+        the charts are weighted by their evidence.
 
         Parameters
         ----------
@@ -346,6 +346,10 @@ class Atlas:
         data : array of shape (m,)
         noise : float
             Standard deviation of the data.
+        prior : "learnt" or "even"
+            Of a point before the data: as often as the atlas has learnt that points occur, or
+            evenly, the same for each piece of the manifold of the same length, area or volume. What
+            is learnt is no more exact than the training points are many.
         draws, chains : int
             Chains are independent populations.
         particles : int
@@ -364,6 +368,8 @@ class Atlas:
             operator,
             data,
             noise,
+            prior,
+            self._fitted.floor,
             draws=draws,
             chains=chains,
             particles=particles,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from pyro_hea.charts.descent import jacobian
 from pyro_hea.charts.objectives import evaluated, misfit
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, nearest
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.program.charts import Plateau
 
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
     from pyro_hea.program.charts import AtlasModel
 
 
+PointPrior: TypeAlias = Literal["learnt", "even"]
+"""How probable points are before data: as often as they were met, or the same per volume."""
+
+_OFF = -1e4
+"""Log probability of a point off the atlas, under a prior that is even on it."""
+
+
 def posterior_draws(
     model: AtlasModel,
     columns: Sequence[str],
     operator: Callable[[Tensor], Tensor] | ArrayLike,
     data: ArrayLike,
     noise: float,
+    prior: PointPrior,
+    floor: float,
     *,
     draws: int,
     chains: int,
@@ -38,8 +48,12 @@ def posterior_draws(
     """See `pyro_hea.charts.Atlas.posterior`."""
     if not noise > 0:
         raise DataError(f"noise={noise} is not allowed; it is a standard deviation above 0")
-    if min(draws, chains, particles) < 1:
-        raise DataError("draws, chains and particles are at least 1")
+    if prior not in get_args(PointPrior):
+        allowed = get_args(PointPrior)
+        raise DataError(
+            f"there is no prior {prior!r}.{nearest(str(prior), allowed)} Priors of points: "
+            f"{', '.join(allowed)}"
+        )
     squares = misfit(operator, data)
     measured = torch.as_tensor(data, dtype=torch.float64)
     constant = measured.numel() * (math.log(noise) + 0.5 * math.log(2 * math.pi))
@@ -47,18 +61,12 @@ def posterior_draws(
     def log_likelihood(points: Tensor) -> Tensor:
         return -evaluated(squares, points) / (2 * noise**2) - constant
 
-    chart, xi, x, lp = zip(
-        *(
-            _chain(model, log_likelihood, draws, particles, seed * chains + chain)
-            for chain in range(chains)
-        ),
-        strict=True,
-    )
-    sites = {"chart": chart, "xi": xi, "x": x}
+    even_above = None if prior == "learnt" else floor
+    drawn = posterior_chains(model, log_likelihood, even_above, draws, chains, particles, seed)
     return to_inference_data(
         {
-            "posterior": {name: torch.stack(values).numpy() for name, values in sites.items()},
-            "sample_stats": {"lp": torch.stack(lp).numpy()},
+            "posterior": {name: drawn[name].numpy() for name in ("chart", "xi", "x")},
+            "sample_stats": {"lp": drawn["lp"].numpy()},
         },
         observed={"data": measured.numpy()},
         constant={},
@@ -70,14 +78,56 @@ def posterior_draws(
             "feature": list(columns),
             "datum": list(range(measured.numel())),
         },
-        attributes={"model": "Atlas", "draws_are_of": "tempered particles", "noise": noise},
+        attributes={
+            "model": "Atlas",
+            "draws_are_of": "tempered particles",
+            "noise": noise,
+            "prior": prior,
+        },
     )
+
+
+def posterior_chains(
+    model: AtlasModel,
+    log_likelihood: Callable[[Tensor], Tensor],
+    even_above: float | None,
+    draws: int,
+    chains: int,
+    particles: int,
+    seed: int,
+) -> dict[str, Tensor]:
+    """Draws of independent populations, (chain, draw, ...).
+
+    Parameters
+    ----------
+    model : AtlasModel
+    log_likelihood : callable
+        From points (M, n) to (M,).
+    even_above : float or None
+        None for the prior that the atlas has learnt; else the prior is even where the log weight of
+        a point is above it, and nothing elsewhere.
+    draws, chains, particles, seed : int
+
+    Returns
+    -------
+    dict of str to Tensor
+        `chart`, `xi` (..., d), `x` (..., n) and `lp`, the log likelihood.
+    """
+    if min(draws, chains, particles) < 1:
+        raise DataError("draws, chains and particles are at least 1")
+    each = [
+        _chain(model, log_likelihood, even_above, draws, particles, seed * chains + chain)
+        for chain in range(chains)
+    ]
+    stacked = (torch.stack(values) for values in zip(*each, strict=True))
+    return dict(zip(("chart", "xi", "x", "lp"), stacked, strict=True))
 
 
 @torch.no_grad()
 def _chain(
     model: AtlasModel,
     log_likelihood: Callable[[Tensor], Tensor],
+    even_above: float | None,
     draws: int,
     particles: int,
     seed: int,
@@ -92,9 +142,13 @@ def _chain(
         return density.icdf(share)
 
     def log_factor(u: Tensor) -> Tensor:
-        points = model.decode(model.from_xi(placed(u)))
+        xi = placed(u)
+        z = model.from_xi(xi)
+        points = model.decode(z)
         values = log_likelihood(points.flatten(0, 1)).view(points.shape[:-1])
-        return values + model.log_alpha[:, None]
+        if even_above is None:
+            return values + model.log_alpha[:, None]
+        return values + _log_volume(model, xi, z, points, even_above)
 
     with seeded(seed):
         found = next(populations(log_factor, model.charts, particles, model.spec.dim))
@@ -103,3 +157,18 @@ def _chain(
     xi = placed(found.u)
     points = model.decode(model.from_xi(xi))[chart, row]
     return chart, xi[chart, row], points, log_likelihood(points)
+
+
+def _log_volume(model: AtlasModel, xi: Tensor, z: Tensor, points: Tensor, floor: float) -> Tensor:
+    """Log volume of the atlas, relative to its prior of ξ in each chart, at points (K, M, n).
+
+    Where charts overlap, each has the share of the volume that it is responsible for.
+    """
+    every = model.encoded(points.flatten(0, 1)).log_weights  # of each chart at the points of all
+    weight = every.logsumexp(0).view(points.shape[:-1])
+    rows = torch.arange(model.charts)
+    own = every.view(model.charts, *points.shape[:-1])[rows, rows] - weight
+    j = jacobian(model, z)
+    stretch = torch.linalg.slogdet(j.mT @ j).logabsdet / 2 - model.to_xi(z)[1]
+    volume = own + stretch - model.density().log_prob(xi)
+    return torch.where(weight < floor, _OFF, volume)

@@ -10,6 +10,7 @@ from pyro_hea.plots._style import Panels
 from pyro_hea.plots.attributions import beeswarm, importance_bars, waterfall
 from pyro_hea.plots.benchmarks import curve_panels, interval_panels
 from pyro_hea.plots.charts import (
+    alloy_families,
     atlas_charts,
     atlas_responsibilities,
     descent_trail,
@@ -55,6 +56,7 @@ from pyro_hea.plots.traversals import traversal_plot
 
 __all__ = [
     "Panels",
+    "alloy_families",
     "atlas_charts",
     "atlas_responsibilities",
     "axis_map",

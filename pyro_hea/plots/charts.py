@@ -113,6 +113,61 @@ def atlas_responsibilities(
     return panels
 
 
+_NAMED = 8
+"""Families that a map tells apart."""
+
+
+def alloy_families(
+    fractions: pd.DataFrame, family: Sequence[int] | NDArray[np.int64], ax: Axes | None = None
+) -> Axes:
+    """Draw alloys by family, on the two principal axes of the square roots of their fractions.
+
+    The largest families have a colour and a marker each, and are called by the elements that most
+    of their alloys hold; the others are grey.
+
+    Parameters
+    ----------
+    fractions : DataFrame, shape (N, E)
+    family : array of int, shape (N,)
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"Co": [0.5, 0.4, 0.0], "Ni": [0.5, 0.6, 0.0], "Ti": [0.0, 0.0, 1.0]})
+    >>> ax = alloy_families(table, [3, 3, 1])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['3: Co Ni (2)', '1: Ti (1)']
+    """
+    code = np.asarray(family)
+    if code.shape != (len(fractions),):
+        raise DataError(f"{len(fractions)} alloys have {code.size} families; each has one")
+    roots = np.sqrt(fractions.to_numpy(float))
+    away = roots - roots.mean(0)
+    place = away @ np.linalg.svd(away, full_matrices=False)[2][:2].T
+    found, size = np.unique(code, return_counts=True)
+    order = np.argsort(-size, kind="stable")
+    with styled_axes(ax, (6.4, 4.0)) as ax:
+        others = np.isin(code, found[order[_NAMED:]])
+        if others.any():
+            about = f"{len(order) - _NAMED} other families ({others.sum()})"
+            ax.scatter(*place[others].T, s=6, color=LIGHT_GREY, label=about)
+        for k, one in enumerate(order[:_NAMED]):
+            rows = code == found[one]
+            held = (fractions[rows] > 0).mean()
+            name = " ".join(map(str, held.index[held > 0.5])) or "of various elements"
+            ax.scatter(
+                *place[rows].T,
+                s=12,
+                color=_COLOURS[k % len(_COLOURS)],
+                marker=MARKERS[k % len(MARKERS)],
+                label=f"{found[one]}: {name} ({size[one]})",
+            )
+        ax.set_xlabel("first principal axis of √fraction")
+        ax.set_ylabel("second principal axis")
+        legend_right(ax)
+    return ax
+
+
 def descent_trail(
     trail: pd.DataFrame,
     points: NDArray[np.float64],

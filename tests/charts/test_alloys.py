@@ -82,6 +82,35 @@ def test_matches_have_the_features_that_were_measured(families, vae, alloys):
     assert (np.abs(matches.table[[*asked]] - value) / sd).max(axis=1).iloc[0] < of_known
 
 
+def test_draws_given_measured_features_are_those_of_reweighted_draws_of_the_prior(families, vae):
+    asked = {"valence_electron_concentration": (8.0, 0.5), "atomic_size_difference": (5.0, 1.0)}
+    idata = families.posterior(vae, asked, draws=200, chains=8, particles=200, seed=1)
+    drawn = idata.posterior["composition"]
+    assert [*drawn["element"].to_numpy()] == [*families.elements]
+    of = FeatureMap([*asked], vae.ensemble.tables, families.elements)
+    flat = torch.tensor(drawn.to_numpy().reshape(-1, drawn.shape[-1]))
+    np.testing.assert_allclose(flat.sum(1), 1)
+    assert ((flat == 0) | (flat >= 0.01)).all()
+    have = idata.posterior["features"].to_numpy()
+    np.testing.assert_allclose(have.reshape(-1, 2), of(flat))
+    before = of(torch.tensor(families.sample(20_000, seed=2).to_numpy())).numpy()
+    value, sd = np.array([*asked.values()]).T
+    weight = np.exp(-np.square((before - value) / sd).sum(1) / 2)
+    weight /= weight.sum()
+    exact = weight @ before
+    sure = np.sqrt(np.square(weight) @ np.square(before - exact))
+    of_chains = have.mean(1)
+    error = np.hypot(of_chains.std(0, ddof=1) / np.sqrt(8), sure)
+    assert (np.abs(of_chains.mean(0) - exact) < 4 * error).all()
+
+
+def test_a_map_has_each_alloy_in_its_family(families, alloys):
+    ax = families.plot(alloys)
+    counts = [int(t.get_text().split("(")[1][:-1]) for t in ax.get_legend().get_texts()]
+    found = families.families(alloys).value_counts()
+    assert counts == found.tolist()
+
+
 def test_a_saved_atlas_of_alloys_projects_the_same(families, alloys, tmp_path):
     families.save(tmp_path)
     again = AlloyAtlas.load(tmp_path)
@@ -94,7 +123,7 @@ def test_what_cannot_be_answered_is_named(families, vae, alloys):
         AlloyAtlas(AtlasSpec(charts=70)).fit(alloys, progress=False)
     with pytest.raises(UnknownElementError, match="no alloy of this atlas holds Hf"):
         families.project("HfNi")
-    with pytest.raises(ConstraintError, match="match needs a feature"):
+    with pytest.raises(ConstraintError, match="it needs a feature"):
         families.match(vae, {})
     with pytest.raises(ConstraintError, match=r"'mixing_enthalpy' is to be \(value, standard"):
-        families.match(vae, {"mixing_enthalpy": -10})
+        families.posterior(vae, {"mixing_enthalpy": -10})

@@ -43,6 +43,24 @@ def test_draws_follow_the_posterior_under_the_atlas(atlas):
         assert abs(of_chains.mean() - exact) < 4 * error
 
 
+def test_an_even_prior_gives_the_posterior_on_the_circle_itself(atlas):
+    """Whatever the charts are, how they overlap, and how often points were met."""
+    angle = (np.arange(4000) + 0.5) * 2 * np.pi / 4000 - np.pi
+    circle = np.c_[np.cos(angle), np.sin(angle)]
+    for noise in (NOISE, 1e3):
+        weight = stats.norm.pdf((circle @ OPERATOR.T)[:, 0], DATA[0], noise)
+        weight /= weight.sum()
+        drawn = atlas.posterior(
+            OPERATOR, DATA, noise, prior="even", draws=250, chains=16, particles=300, seed=1
+        )
+        x = drawn.posterior["x"].to_numpy()
+        of_draws = np.arctan2(x[..., 1], x[..., 0])
+        for function in (np.cos, np.sin, lambda a: a > 0, lambda a: np.abs(a) > 1):
+            of_chains, exact = function(of_draws).mean(1), (function(angle) * weight).sum()
+            error = max(of_chains.std(ddof=1) / 4, 0.5 / np.sqrt(4000))
+            assert abs(of_chains.mean() - exact) < 4 * error
+
+
 def test_it_is_inference_data_with_its_coordinates(atlas):
     idata = atlas.posterior(OPERATOR, DATA, NOISE, draws=7, chains=2, particles=50)
     posterior = idata.posterior
@@ -61,6 +79,7 @@ def test_it_is_inference_data_with_its_coordinates(atlas):
     ("changed", "message"),
     [
         ({"noise": 0.0}, "noise=0.0 is not allowed; it is a standard deviation above 0"),
+        ({"prior": "flat"}, "Priors of points: learnt, even"),
         ({"draws": 0}, "draws, chains and particles are at least 1"),
         ({"operator": np.eye(3)}, "a matrix of 3 columns for points of 2"),
         ({"data": [1.0, 2.0]}, "which have 2 data each; it has to give"),

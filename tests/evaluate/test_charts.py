@@ -8,7 +8,7 @@ import pytest
 from pyro_hea import AtlasSpec, ModelSpec
 from pyro_hea.charts.toys import TOYS, toy
 from pyro_hea.errors import MissingExtraError
-from pyro_hea.evaluate import Runner, benchmark, charts
+from pyro_hea.evaluate import Runner, benchmark, charts, deblurring
 
 
 @pytest.mark.parametrize("name", [name for name in TOYS if name != "swiss_roll"])
@@ -38,6 +38,22 @@ def test_arcs_share_out_all_points_evenly():
     np.testing.assert_allclose(share, 1 / len(share), atol=0.006)
 
 
+def test_a_blur_spreads_a_point_and_keeps_its_light():
+    point = np.zeros((1, deblurring.SIDE, deblurring.SIDE))
+    point[0, 16, 10] = 1.0
+    spread = (point.reshape(1, -1) @ deblurring.blur().T).reshape(deblurring.SIDE, -1)
+    assert spread.sum() == pytest.approx(1)
+    assert np.unravel_index(spread.argmax(), spread.shape) == (16, 10)
+    across, along = np.flatnonzero(spread.sum(1)), np.flatnonzero(spread.sum(0))
+    assert (across[0], across[-1], along[0], along[-1]) == (11, 21, 5, 15)
+
+
+def test_the_signal_to_noise_ratio_of_known_noise():
+    images = deblurring.bars(np.linspace(0, np.pi, 50))
+    noisy = images + 0.1 * np.random.default_rng(0).normal(size=images.shape)
+    np.testing.assert_allclose(deblurring.psnr(noisy, images), 20, atol=1)
+
+
 @pytest.mark.slow
 def test_the_protocol_measures_each_toy_once_a_seed_and_alloys(tmp_path, monkeypatch):
     pytest.importorskip("gudhi")
@@ -46,6 +62,11 @@ def test_the_protocol_measures_each_toy_once_a_seed_and_alloys(tmp_path, monkeyp
     monkeypatch.setattr(AtlasSpec, "shipped", lambda name: shipped(name).with_(**quick))
     monkeypatch.setattr(charts, "STEPS", dict.fromkeys(charts.STARTS, 3))
     monkeypatch.setattr(charts, "_DESIGNS", 2)
+    monkeypatch.setattr(charts, "SAMPLES", {})
+    monkeypatch.setattr(deblurring, "_SPEC", deblurring._SPEC.with_(**quick))
+    monkeypatch.setattr(deblurring, "IMAGES", 300)
+    monkeypatch.setattr(deblurring, "_TESTED", 3)
+    monkeypatch.setattr(deblurring, "_STEPS", 3)
     protocol = sys.modules[benchmark.charts.__module__]
     monkeypatch.setattr(protocol, "GRID", ((4, 3),))
     spec = ModelSpec(training={"epochs": 2, "distillation": None})
@@ -57,6 +78,8 @@ def test_the_protocol_measures_each_toy_once_a_seed_and_alloys(tmp_path, monkeyp
     assert (table["enumerated bound"] >= table["published objective"]).all()
     assert (table["rose"].dropna() == 0).all()
     assert [*result.tables["One chart; no overlap phase"]["toy"]] == ["circles", "sphere", "torus"]
+    assert [*result.tables["Posterior on the circles"]["prior"]] == ["even", "learnt"]
+    assert len(result.content["deblurring"][0]["two charts, PSNR (dB)"]) == 3
     (alloys,) = result.content["alloys"]
     assert alloys["descent"]["violations"] == 0
     assert 0 < alloys["right elements"] <= 1
@@ -73,4 +96,5 @@ def test_an_atlas_of_the_circles_has_their_topology_minimum_and_posterior():
     assert found["covered"] >= 0.99
     assert found["arrived"] == 4
     assert found["rose"] == 0
-    assert found["posterior"]["largest difference"] < 0.03
+    assert found["posterior, learnt prior"]["largest difference"] < 0.03
+    assert found["posterior, even prior"]["largest difference"] < 0.015

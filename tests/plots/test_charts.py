@@ -3,7 +3,13 @@ import pandas as pd
 import pytest
 
 from pyro_hea.errors import DataError
-from pyro_hea.plots import atlas_charts, atlas_responsibilities, descent_trail, descent_values
+from pyro_hea.plots import (
+    alloy_families,
+    atlas_charts,
+    atlas_responsibilities,
+    descent_trail,
+    descent_values,
+)
 
 
 @pytest.fixture
@@ -60,8 +66,22 @@ def test_values_are_drawn_by_step(trail):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3, 2, 1, 0])
 
 
+def test_small_families_are_drawn_as_one(rng):
+    fractions = pd.DataFrame(rng.dirichlet([1, 1, 1], 60), columns=["Co", "Ni", "Ti"])
+    family = np.r_[np.repeat(np.arange(8), 6), np.arange(8, 20)]
+    ax = alloy_families(fractions, family)
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts[0] == "12 other families (12)"
+    assert texts[1:] == [f"{k}: Co Ni Ti (6)" for k in range(8)]
+    drawn = np.concatenate([c.get_offsets() for c in ax.collections if len(c.get_offsets())])
+    away = np.sqrt(fractions) - np.sqrt(fractions).mean()
+    np.testing.assert_allclose(drawn.var(0), np.linalg.eigvalsh(away.cov(ddof=0))[:0:-1][:2])
+
+
 def test_what_cannot_be_drawn_is_named(rng, gamma, trail):
     with pytest.raises(DataError, match="points of 4 coordinates cannot be drawn"):
         atlas_charts(rng.normal(size=(30, 4)), gamma, list("abcd"))
     with pytest.raises(DataError, match="value"):
         descent_values(trail.drop(columns="value"))
+    with pytest.raises(DataError, match="2 alloys have 3 families; each has one"):
+        alloy_families(pd.DataFrame({"Ni": [1.0, 1.0]}), [0, 1, 2])

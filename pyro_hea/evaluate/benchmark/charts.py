@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pyro_hea.charts.toys import TOYS
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
+from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.charts import (
     ABLATED,
     GRID,
+    PRIORS,
     measure_ablations,
     measure_alloys,
     measure_families,
     measure_toy,
 )
+from pyro_hea.evaluate.deblurring import GAIN, measure_deblurring
 from pyro_hea.evaluate.measures.intervals import bootstrap_interval
 from pyro_hea.plots import interval_panels
 
@@ -30,7 +33,7 @@ _MEMBERS = 2
 
 
 def charts(runner: Runner, seeds: int) -> ProtocolResult:
-    """Learn each toy, some with one chart or without overlap; project and design alloys."""
+    """Learn each toy, some with one chart or without overlap; mend images; design alloys."""
     measured = {
         f"charts-{toy}-seed{seed}": partial(measure_toy, toy, seed)
         for seed in range(seeds)
@@ -47,15 +50,23 @@ def charts(runner: Runner, seeds: int) -> ProtocolResult:
         f"charts-alloys-seed{seed}": partial(measure_alloys, seed, spec, runner.device)
         for seed in range(seeds)
     }
-    done = runner.run(measured | ablated | families | alloys)
+    blurred = {"charts-deblurring": partial(measure_deblurring, 0)}
+    done = runner.run(measured | ablated | families | blurred | alloys)
     runs, without = [done[name] for name in measured], [done[name] for name in ablated]
     toys = pd.DataFrame(runs)
-    posterior = toys.pop("posterior").dropna()
+    posterior = [
+        {"prior": prior, "seed": run["seed"], **run[f"posterior, {prior} prior"]}
+        for run in runs
+        for prior in PRIORS
+        if f"posterior, {prior} prior" in run
+    ]
+    toys = toys.drop(columns=[f"posterior, {prior} prior" for prior in PRIORS])
     tables = {
         "Atlases": toys.sort_values(["toy", "seed"]),
-        "Posterior on the circles": pd.DataFrame([*posterior]).assign(seed=range(len(posterior))),
+        "Posterior on the circles": pd.DataFrame(posterior).sort_values(["prior", "seed"]),
         "One chart; no overlap phase": pd.DataFrame(without).sort_values(["toy", "seed"]),
         "Families of alloys, validation part": pd.DataFrame([done[name] for name in families]),
+        "Blurred bars": pd.DataFrame([_of_images(done[name]) for name in blurred]),
         "Alloys, test part": pd.json_normalize([done[name] for name in alloys], sep=": "),
     }
     content = {
@@ -64,9 +75,16 @@ def charts(runner: Runner, seeds: int) -> ProtocolResult:
         "runs": runs,
         "ablations": without,
         "families": [done[name] for name in families],
+        "deblurring": [done[name] for name in blurred],
         "alloys": [done[name] for name in alloys],
     }
     return ProtocolResult("charts", content, tables, _figure(toys, pd.DataFrame(without)))
+
+
+def _of_images(found: dict[str, Any]) -> dict[str, Any]:
+    """Means over the images that were mended, and what two charts gain."""
+    row = {k: float(np.mean(v)) if isinstance(v, list) else v for k, v in found.items()}
+    return row | {GAIN: format_interval(found[GAIN])}
 
 
 def _figure(toys: pd.DataFrame, without: pd.DataFrame) -> Figure:

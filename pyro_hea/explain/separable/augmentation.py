@@ -1,4 +1,4 @@
-"""New alloys of a cluster, from the alloys that it has."""
+"""New alloys of a cluster: drawn from its normal, and made from the alloys that it has."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pyro_hea.errors import ConstraintError, DesignWarning, warn
 from pyro_hea.explain.separable.edits import likely_wishes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyro_hea.design import Constraint, DesignResult
     from pyro_hea.explain.separable.separable import SeparableLatent
 
@@ -31,6 +33,19 @@ _SPREAD = 0.5
 
 _ANEW = 0.5
 """Chance of a coordinate to be drawn anew."""
+
+
+def draw(
+    separable: SeparableLatent, cluster: int, n: int, spread: float, seed: int
+) -> pd.DataFrame:
+    """See `SeparableLatent.draw`."""
+    latent = separable.latent
+    rng = np.random.default_rng(seed)
+    noise = torch.as_tensor(rng.standard_normal((n, latent.dim))).to(separable.means)
+    u = separable.means[cluster] + spread * separable.model.scale * noise
+    own = separable.trained.take(np.flatnonzero(separable.codes == cluster))
+    y = latent.draw_targets(n, seed, own)
+    return latent.table(latent.decode(separable.w(u), y))
 
 
 def augment(

@@ -262,12 +262,13 @@ def _from_mapping(clusters: Mapping[str, Rule | Iterable[str]]) -> Clusters:
             return np.where(inside.any(1), inside.argmax(1), UNKNOWN_CLUSTER)
 
         return Clusters(names, "rules of your own", rule=assign)
-    if any(callable(rule) for rule in clusters.values()):
+    lists = [listed for listed in clusters.values() if not callable(listed)]
+    if len(lists) < len(clusters):
         raise DataError("clusters are all rules or all lists of alloys, not some of each")
     formulas: dict[Key, str] = {}
     members: list[set[Key]] = []
-    for listed in clusters.values():
-        table = fraction_table(list(listed))  # type: ignore[arg-type]
+    for listed in lists:
+        table = fraction_table(list(listed))
         keys = composition_keys(table)
         members.append(set(keys))
         formulas = dict(zip(keys, table.index, strict=True)) | formulas

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -18,12 +19,58 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
+    from pyro_hea.explain.separable.member_latent import Encoded
+    from pyro_hea.explain.separable.separable import SeparableLatent
+    from pyro_hea.materials.alloys.amounts import Alloys
+    from pyro_hea.materials.alloys.dataset import AlloyDataset
+    from pyro_hea.program.separable import SeparableModel
+
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
 LEVEL = 0.95
 _DRAWS = 1000
 _NEIGHBOURS = 5
+
+
+def scores_of(
+    separable: SeparableLatent, alloys: AlloyDataset | Alloys, shuffled: bool, seed: int
+) -> pd.DataFrame:
+    """See `SeparableLatent.scores`."""
+    held, truth = separable.held_out(alloys)
+    rows = {}
+    shuffle = separable.shuffled if shuffled else None
+    for name in ("before", "after"):
+        after = name == "after"
+        seen = coordinates(separable.trained, separable.model if after else None)
+        other = coordinates(held, separable.model if after else None)
+        tested = {"seen": (seen, separable.codes), "held_out": (other, truth)}
+        rows[name] = read_clusters_from(seen, separable.codes, tested, seed)
+        if shuffle is not None:
+            model, codes = shuffle
+            seen = coordinates(separable.trained, model if after else None)
+            other = coordinates(held, model if after else None)
+            by_chance = read_clusters_from(seen, codes, {"shuffled": (other, truth)}, seed)
+            rows[name] = rows[name].join(by_chance)
+    return pd.concat(rows, names=["latent"])
+
+
+@torch.no_grad()
+def coordinates(alloys: Encoded, model: SeparableModel | None) -> Floats:
+    """W of alloys, or with T what it makes of it, (N, d)."""
+    values = alloys.w if model is None else model.encode(alloys.w)
+    return np.asarray(values.double().cpu().numpy())
+
+
+def kept_clusters(separable: SeparableLatent, alloys: AlloyDataset | Alloys) -> pd.Series:
+    """See `SeparableLatent.invertibility`."""
+    encoded = separable.latent.encode(alloys)
+    truth = separable.clusters_of(encoded.fractions.to_numpy(float))
+    again = separable.w(separable.u(encoded.w))
+    made = separable.latent.table(separable.latent.decode(again, encoded.y))
+    kept = separable.clusters_of(made.to_numpy(float)) == truth
+    by_cluster = {n: kept[truth == c].mean() for c, n in enumerate(separable.names) if c in truth}
+    return pd.Series({**by_cluster, "all": kept[truth >= 0].mean()}, name="kept")
 
 
 def classifiers() -> dict[str, Pipeline]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,16 @@ import torch
 
 from pyro_hea.design.counterfactual import CONFIDENCE
 from pyro_hea.errors import DataError
-from pyro_hea.explain.separable.augmentation import augment
+from pyro_hea.explain.separable.augmentation import augment, draw
 from pyro_hea.explain.separable.clusters import Clusters, read_clusters
 from pyro_hea.explain.separable.edits import arithmetic, move
 from pyro_hea.explain.separable.fitting import Fitted, fit_separation
 from pyro_hea.explain.separable.member_latent import Encoded, MemberLatent
 from pyro_hea.explain.separable.panel import edit_panel
-from pyro_hea.explain.separable.scores import read_clusters_from
-from pyro_hea.explain.separable.walks import Interpolation, Walks, walk
+from pyro_hea.explain.separable.scores import coordinates, kept_clusters, scores_of
+from pyro_hea.explain.separable.walks import Interpolation, Walks, interpolate, walk
 from pyro_hea.materials.alloys.dataset import AlloyDataset, composition_keys
-from pyro_hea.posterior import as_fractions, predict
+from pyro_hea.posterior import as_fractions
 from pyro_hea.spec import Continuous, Separation
 
 if TYPE_CHECKING:
@@ -35,102 +35,12 @@ if TYPE_CHECKING:
     from pyro_hea.plots import Panels
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.separable import SeparableModel
-    from pyro_hea.vae import DisentangledVAE
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
 NO_CLUSTER = "none"
 """What an alloy is called that is in no cluster."""
-
-
-def separate(
-    vae: DisentangledVAE,
-    clusters: str | Mapping[str, Rule | Iterable[str]],
-    member: int = 0,
-    *,
-    alloys: AlloyDataset | Alloys | None = None,
-    only: Sequence[str] | None = None,
-    spec: Separation | None = None,
-    seed: int = 0,
-) -> SeparableLatent:
-    """Train an invertible network T that takes clusters of alloys apart.
-
-    T takes the latent w of one member, which the decoder sees beside the targets, to u, where each
-    cluster is a normal. The model itself does not change. After Zhang, Carvalho and Freitas,
-    arXiv:2305.01713.
-
-    Parameters
-    ----------
-    vae : DisentangledVAE
-    clusters : str or mapping
-        `"family"` (whichever family has the largest share of the atoms), `"principal_element"`,
-        `"holds Al"` of any element, a target of classes, or a column of the reports of `alloys`.
-        Or by name a rule, which takes a table of fractions and says of each alloy whether it is in
-        the cluster, or a list of alloys. An alloy may be in none.
-    member : int
-        Each member has a latent of its own.
-    alloys : alloys of the training elements, optional
-        What T is trained on: by default the training alloys of the model. Those of which no
-        cluster is known take part too.
-    only : sequence of str, optional
-        Some of the clusters.
-    spec : Separation, optional
-    seed : int
-
-    Returns
-    -------
-    SeparableLatent
-
-    Raises
-    ------
-    DataError
-        For an unknown rule, cluster or member, clusters that overlap, or one with fewer than ten
-        alloys.
-
-    Examples
-    --------
-    >>> from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
-    >>> from pyro_hea.explain import separate
-    >>> from pyro_hea.spec import Separation
-    >>> small = ModelSpec(training={"members": 2, "epochs": 5})
-    >>> vae = DisentangledVAE(small).fit(load_alloys("zeng2024"), seed=0, progress=False)
-    >>> quick = Separation(steps=20, drawn=100)
-    >>> separate(vae, "holds Al", alloys=load_alloys("zeng2024")[:200], spec=quick)
-    SeparableLatent(whether it holds Al: no Al, holds Al; member 0, 200 alloys)
-    """
-    ensemble = vae.ensemble
-    ensemble.check_member(member)
-    if alloys is None:
-        alloys = ensemble.known if vae._data is None else vae._data
-    data = alloys if isinstance(alloys, AlloyDataset) else None
-    found = read_clusters(clusters, ensemble, data)
-    if only is not None:
-        found = found.only(only)
-    table = alloys if isinstance(alloys, AlloyDataset) else as_fractions(alloys)
-    codes = found.of(table)
-    found.check_sizes(codes)
-    latent = MemberLatent.of(ensemble, member)
-    encoded = latent.encode(table)
-    return _trained(ensemble, member, found, spec, latent, table, encoded, codes, seed)
-
-
-def _trained(
-    ensemble: Ensemble,
-    member: int,
-    clusters: Clusters,
-    spec: Separation | None,
-    latent: MemberLatent,
-    alloys: AlloyDataset | pd.DataFrame,
-    encoded: Encoded,
-    codes: Codes,
-    seed: int,
-) -> SeparableLatent:
-    spec = spec or Separation()
-    fitted = fit_separation(spec, latent, clusters, encoded, codes, seed)
-    return SeparableLatent(
-        ensemble, member, clusters, spec, latent, alloys, encoded, codes, fitted, seed
-    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,6 +85,30 @@ class SeparableLatent:
             f"member {self.member}, {len(self.trained)} alloys)"
         )
 
+    @classmethod
+    def trained_on(
+        cls,
+        ensemble: Ensemble,
+        member: int,
+        clusters: Clusters,
+        spec: Separation,
+        latent: MemberLatent,
+        alloys: AlloyDataset | pd.DataFrame,
+        encoded: Encoded,
+        seed: int,
+    ) -> Self:
+        """Train T for clusters of alloys that are encoded already.
+
+        Raises
+        ------
+        DataError
+            For a cluster with too few of the alloys.
+        """
+        codes = clusters.of(alloys)
+        clusters.check_sizes(codes)
+        fitted = fit_separation(spec, latent, clusters, encoded, codes, seed)
+        return cls(ensemble, member, clusters, spec, latent, alloys, encoded, codes, fitted, seed)
+
     def by(
         self,
         clusters: str | Mapping[str, Rule | Iterable[str]],
@@ -186,10 +120,16 @@ class SeparableLatent:
         data = self.alloys if isinstance(self.alloys, AlloyDataset) else None
         found = read_clusters(clusters, self.ensemble, data)
         found = found if only is None else found.only(only)
-        codes = found.of(self.alloys)
-        found.check_sizes(codes)
-        of = self.ensemble, self.member, found, spec or self.spec, self.latent, self.alloys
-        return _trained(*of, self.trained, codes, self.seed)
+        return self.trained_on(
+            self.ensemble,
+            self.member,
+            found,
+            spec or self.spec,
+            self.latent,
+            self.alloys,
+            self.trained,
+            self.seed,
+        )
 
     # Its parts.
 
@@ -301,7 +241,7 @@ class SeparableLatent:
             encoded, codes = self.trained, self.codes
         else:
             encoded, codes = self.held_out(alloys)
-        tables = [pd.DataFrame(self._coordinates(encoded, model)) for model in (None, self.model)]
+        tables = [pd.DataFrame(coordinates(encoded, model)) for model in (None, self.model)]
         return plots.separation_panels(tables[0], tables[1], [self.name_of(c) for c in codes])
 
     def scores(
@@ -334,22 +274,7 @@ class SeparableLatent:
         DataError
             Where no alloy with a cluster is left.
         """
-        held, truth = self.held_out(alloys)
-        rows = {}
-        shuffle = self._shuffled if shuffled else None
-        for name in ("before", "after"):
-            after = name == "after"
-            seen = self._coordinates(self.trained, self.model if after else None)
-            other = self._coordinates(held, self.model if after else None)
-            tested = {"seen": (seen, self.codes), "held_out": (other, truth)}
-            rows[name] = read_clusters_from(seen, self.codes, tested, seed)
-            if shuffle is not None:
-                model, codes = shuffle
-                seen = self._coordinates(self.trained, model if after else None)
-                other = self._coordinates(held, model if after else None)
-                by_chance = read_clusters_from(seen, codes, {"shuffled": (other, truth)}, seed)
-                rows[name] = rows[name].join(by_chance)
-        return pd.concat(rows, names=["latent"])
+        return scores_of(self, alloys, shuffled, seed)
 
     def held_out(self, alloys: AlloyDataset | Alloys) -> tuple[Encoded, Codes]:
         """Alloys that T was not trained on, encoded, with their clusters.
@@ -374,7 +299,7 @@ class SeparableLatent:
         return self.latent.encode(some), codes[kept]
 
     @cached_property
-    def _shuffled(self) -> tuple[SeparableModel, Codes]:
+    def shuffled(self) -> tuple[SeparableModel, Codes]:
         """T trained on shuffled clusters, and those."""
         rng = np.random.default_rng(self.seed + 1)
         codes = self.codes.copy()
@@ -385,11 +310,6 @@ class SeparableLatent:
         )
         return fitted.model, codes
 
-    @torch.no_grad()
-    def _coordinates(self, alloys: Encoded, model: SeparableModel | None) -> Floats:
-        values = alloys.w if model is None else model.encode(alloys.w)
-        return np.asarray(values.double().cpu().numpy())
-
     # Moving.
 
     def invertibility(self, alloys: AlloyDataset | Alloys) -> pd.Series:
@@ -397,13 +317,7 @@ class SeparableLatent:
 
         Alloys in no cluster are left out.
         """
-        encoded = self.latent.encode(alloys)
-        truth = self.clusters_of(encoded.fractions.to_numpy(float))
-        again = self.w(self.u(encoded.w))
-        made = self.latent.table(self.latent.decode(again, encoded.y))
-        kept = self.clusters_of(made.to_numpy(float)) == truth
-        by_cluster = {n: kept[truth == c].mean() for c, n in enumerate(self.names) if c in truth}
-        return pd.Series({**by_cluster, "all": kept[truth >= 0].mean()}, name="kept")
+        return kept_clusters(self, alloys)
 
     def draw(self, cluster: str, n: int, *, spread: float = 1.0, seed: int = 0) -> pd.DataFrame:
         """Decode draws from the normal of a cluster, (n, E) fractions.
@@ -418,13 +332,7 @@ class SeparableLatent:
             Of the draws, in standard deviations of the cluster.
         seed : int
         """
-        position = self.clusters.position(cluster)
-        rng = np.random.default_rng(seed)
-        noise = torch.as_tensor(rng.standard_normal((n, self.latent.dim))).to(self.means)
-        u = self.means[position] + spread * self.model.scale * noise
-        own = self.trained.take(np.flatnonzero(self.codes == position))
-        y = self.latent.draw_targets(n, seed, own)
-        return self.latent.table(self.latent.decode(self.w(u), y))
+        return draw(self, self.clusters.position(cluster), n, spread, seed)
 
     def interpolate(self, a: Alloy, b: Alloy, steps: int = 11) -> Interpolation:
         """Go straight from one alloy to another in u.
@@ -441,27 +349,7 @@ class SeparableLatent:
             Alloys as the member decodes them, with predictions by all members; the ends are
             reconstructions.
         """
-        if steps < 3:
-            raise DataError(f"steps={steps} is not allowed; both ends and one between make three")
-        ends = self.latent.encode([a, b])
-        first, last = ends.take(np.array([0])), ends.take(np.array([1]))
-        found = self.walk(first, last, steps)
-        plain = self.walk(first, last, steps, plain=True)
-        position = pd.Index(np.linspace(0, 1, steps), name="position")
-        share = position.to_numpy()[:, None]
-        u = self.u(ends.w).cpu().numpy()
-        columns = [f"u{i}" for i in range(u.shape[1])]
-        alloys = pd.DataFrame(found.fractions[0], position, list(self.ensemble.elements))
-        return Interpolation(
-            f"{ends.fractions.index[0]} → {ends.fractions.index[1]}",
-            pd.DataFrame((1 - share) * u[:1] + share * u[1:], position, columns),
-            alloys,
-            predict(self.ensemble, alloys.reset_index(drop=True)).reset_index().set_axis(position),
-            pd.Series([self.name_of(c) for c in found.clusters[0]], position, name="cluster"),
-            float(found.smoothness[0]),
-            float(plain.smoothness[0]),
-            float(found.keeps[0]),
-        )
+        return interpolate(self, a, b, steps)
 
     def walk(
         self, starts: Encoded, ends: Encoded, steps: int = 11, *, plain: bool = False
@@ -482,8 +370,8 @@ class SeparableLatent:
         """Move an alloy toward another cluster.
 
         It goes in u along the line between the two means, and without `by` also toward the nearest
-        alloys of the other cluster; the alloy that reaches the cluster with the fewest atoms moved
-        is taken.
+        alloys of the other cluster, in u and by atoms; the alloy that reaches the cluster with the
+        fewest atoms moved is taken.
 
         Parameters
         ----------

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pyro_hea.errors import DataError
 from pyro_hea.explain.traversals import Traversal
+from pyro_hea.posterior import predict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.explain.separable.member_latent import Encoded
     from pyro_hea.explain.separable.separable import SeparableLatent
+    from pyro_hea.materials.alloys.amounts import Alloy
 
     Floats = NDArray[np.float64]
 
@@ -85,6 +88,32 @@ class Walks:
         first, last = self.clusters[:, 0], self.clusters[:, -1]
         kept = (self.clusters[:, 1:-1] == first[:, None]).mean(1)
         return np.where((first == last) & (first >= 0), kept, np.nan)
+
+
+def interpolate(separable: SeparableLatent, a: Alloy, b: Alloy, steps: int) -> Interpolation:
+    """See `SeparableLatent.interpolate`."""
+    if steps < 3:
+        raise DataError(f"steps={steps} is not allowed; both ends and one between make three")
+    ensemble = separable.ensemble
+    ends = separable.latent.encode([a, b])
+    first, last = ends.take(np.array([0])), ends.take(np.array([1]))
+    found = walk(separable, first, last, steps)
+    plain = walk(separable, first, last, steps, plain=True)
+    position = pd.Index(np.linspace(0, 1, steps), name="position")
+    share = position.to_numpy()[:, None]
+    u = separable.u(ends.w).cpu().numpy()
+    columns = [f"u{i}" for i in range(u.shape[1])]
+    alloys = pd.DataFrame(found.fractions[0], position, list(ensemble.elements))
+    return Interpolation(
+        f"{ends.fractions.index[0]} → {ends.fractions.index[1]}",
+        pd.DataFrame((1 - share) * u[:1] + share * u[1:], position, columns),
+        alloys,
+        predict(ensemble, alloys.reset_index(drop=True)).reset_index().set_axis(position),
+        pd.Series([separable.name_of(c) for c in found.clusters[0]], position, name="cluster"),
+        float(found.smoothness[0]),
+        float(plain.smoothness[0]),
+        float(found.keeps[0]),
+    )
 
 
 def walk(
