@@ -247,7 +247,7 @@ def annealed_pool(
     rng : Generator
     """
     x = ideal.sample(chains, rng)
-    move = _Sweep(surrogate, ideal, rng)
+    move = Sweep(surrogate, ideal, rng)
     log_weight = np.zeros(chains)
     path = np.unique(np.concatenate([np.linspace(0, beta.max(), sweeps + 1), beta]))
     found = {}
@@ -262,8 +262,11 @@ def annealed_pool(
     return Pool(*(np.stack([found[b][part] for b in beta]) for part in range(3)))
 
 
-class _Sweep:
-    """One attempt to change every site, which leaves the ensemble at a beta as it is."""
+class Sweep:
+    """One attempt to change every site, which leaves the ensemble at a beta as it is.
+
+    Forward and backward in turn by chance, it is in detailed balance.
+    """
 
     def __init__(
         self, surrogate: Surrogate, ideal: IdealSolution, rng: np.random.Generator
@@ -283,24 +286,31 @@ class _Sweep:
             for c in self._columns
         ]
 
-    def __call__(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
-        return self._swaps(x, beta) if self._ideal.fixed else self._heat_bath(x, beta)
+    def __call__(
+        self, x: NDArray[np.int8], beta: float | NDArray[np.float64], *, backward: bool = False
+    ) -> NDArray[np.int8]:
+        """Configurations (S, N) at beta, one for all or one each, (S,)."""
+        cold = np.broadcast_to(beta, len(x))
+        return self._swaps(x, cold) if self._ideal.fixed else self._heat_bath(x, cold, backward)
 
     def _hot(self, x: NDArray[np.int8]) -> NDArray[np.float64]:
         return np.eye(self._field.shape[1])[x].reshape(len(x), -1)
 
-    def _heat_bath(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
+    def _heat_bath(
+        self, x: NDArray[np.int8], beta: NDArray[np.float64], backward: bool
+    ) -> NDArray[np.int8]:
         x, hot = x.copy(), self._hot(x)
         species = self._field.shape[1]
-        for block, columns, part in zip(self._blocks, self._columns, self._parts, strict=True):
+        blocks = list(zip(self._blocks, self._columns, self._parts, strict=True))
+        for block, columns, part in reversed(blocks) if backward else blocks:
             local = (hot @ part).reshape(len(x), -1, species) + self._field[block]
-            scores = self._prior - beta * local
+            scores = self._prior - beta[:, None, None] * local
             drawn = (scores + self._rng.gumbel(size=scores.shape)).argmax(-1)
             x[:, block] = drawn
             hot[:, columns] = np.eye(species)[drawn].reshape(len(x), -1)
         return x
 
-    def _swaps(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
+    def _swaps(self, x: NDArray[np.int8], beta: NDArray[np.float64]) -> NDArray[np.int8]:
         x, hot = x.copy(), self._hot(x)
         sites, species = self._field.shape
         order = self._rng.permutation(sites)

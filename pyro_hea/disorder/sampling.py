@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
+from pyro_hea.disorder.estimates import Estimate
 from pyro_hea.disorder.features import PairFeatures
+from pyro_hea.disorder.final_draws import FinalDraws, Quantities
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
 from pyro_hea.disorder.pools import Pool, Variant, annealed_pool, generated_pool, variants
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from pyro_hea.disorder.ideal import IdealSolution
     from pyro_hea.disorder.sites import Sites
 
-Quantities = Callable[[NDArray[np.int8]], NDArray[np.float64]]
-"""From configurations (S, N) to what is averaged of them, (S, A)."""
-
 _LARGEST_SHELL = 20
 """Sites up to which they are drawn independently given y; more are drawn one after the other."""
 
@@ -35,6 +33,9 @@ _FEWEST = 20
 
 _FEWEST_CHECKED = 15
 """Energies of the second estimate, below which its spread says little."""
+
+_HARD = 0.5
+"""K-hat above which a temperature needs a bridge from the surrogate to the engine."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ def run(
     """Spend the budget of energies.
 
     Two fifths are learnt from, a tenth, or 15, is for the second estimate, the rest for the first.
+    Where half of that shows temperatures of a k-hat above 0.5, the other half is for bridges from
+    the surrogate to the engine at these, a quarter of it for the second estimate's.
 
     Raises
     ------
@@ -189,31 +192,31 @@ def run(
             surrogate, ideal, beta, chains=effort.chains, sweeps=effort.sweeps, rng=rng
         )
 
-    def paid(source: Pool, most: int) -> Any:
-        n = 4 * max(most, 200)
-        drawn = draw_from_pool(source, ideal.sample(n, rng), n, rng)
-        drawn = drawn[: energies.within_budget(drawn, most)]
-        values = energies(drawn)
-        known = np.isfinite(values)
-        drawn, values = drawn[known], values[known]
-        of = quantities(drawn)
-        result = estimate(source, beta, values, surrogate.energies(drawn), of, rng)
-        return (drawn, values), result
-
-    say("energies of the second estimate")
+    final = FinalDraws(energies, ideal, beta, quantities, surrogate, rng)
     most = min(max(round(0.1 * budget), _FEWEST_CHECKED), energies.left // 2)
-    checked, second = paid(annealed, most)
+    say("energies of the second estimate")
+    checked = final.direct(annealed, final.candidates(annealed, most), most)
     say("energies of the first estimate")
-    drawn, first = paid(pool, energies.left)
+    candidates = final.candidates(pool, energies.left)
+    drawn = final.direct(pool, candidates, energies.left // 2)
+    hard = drawn.estimate.k_hat > _HARD
+    if hard.any():
+        steps = final.steps(pool, drawn, hard)
+        say("from the surrogate to the engine, for the second estimate")
+        checked = final.bridged(annealed, checked, steps, energies.left // 4)
+        say("from the surrogate to the engine, for the first estimate")
+        drawn = final.bridged(pool, drawn, steps, energies.left)
+    else:
+        drawn = final.direct(pool, candidates, energies.left)
     return Outcome(
-        first,
-        second,
+        drawn.estimate,
+        checked.estimate,
         pool,
         annealed,
         surrogate,
         trainer.known,
-        drawn,
-        checked,
+        (drawn.occupations, drawn.energies),
+        (checked.occupations, checked.energies),
         np.concatenate(trainer.history)[:, : len(beta)],
     )
 
