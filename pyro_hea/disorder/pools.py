@@ -31,6 +31,9 @@ _TAIL = 10.0
 _SAME = 0.02
 """In Å."""
 
+_ROUNDING = 1e-6
+"""Of a log weight."""
+
 _MOST_VARIANTS = 4
 
 _SPARSE = 0.1
@@ -142,17 +145,74 @@ def _mixed(vae: InverseVAE, n: int, symmetry: Sequence[Variant]) -> tuple[Tensor
     for number, variant in enumerate(symmetry):
         every[which == number] = variant(flat[which == number])
     every = torch.cat([every, vae.ideal_draws(n)[0]])
+    return every[None], _log_weights(vae, every, symmetry)
+
+
+def _log_weights(vae: InverseVAE, x: Tensor, symmetry: Sequence[Variant]) -> Tensor:
+    """Of configurations (S, N), as draws of all members and of the ideal solution, (K, S)."""
+    members = vae.generator.members
     log_made = torch.stack(
         [
-            vae.generator.log_prob(variant.undo(every).expand(members, -1, -1)).logsumexp(0)
+            vae.generator.log_prob(variant.undo(x).expand(members, -1, -1)).logsumexp(0)
             for variant in symmetry
         ]
     ).logsumexp(0) - np.log(len(symmetry))
-    log_ideal = vae.log_ideal(every)
+    log_ideal = vae.log_ideal(x)
     mixture = torch.logaddexp(log_made, log_ideal) - np.log(members + 1)
     beta = vae.beta.double()[:, None]
-    log_read = log_ideal - beta * (vae.energies(every[None])[0] + vae.shift)
-    return every[None], log_read - mixture
+    return log_ideal - beta * (vae.energies(x[None])[0] + vae.shift) - mixture
+
+
+def weights_as_made(
+    vae: InverseVAE, other: Pool, symmetry: Sequence[Variant] = ()
+) -> NDArray[np.float64]:
+    """Log weights that draws of another pool would have, had the generator made them, (K, L).
+
+    Parameters
+    ----------
+    vae : InverseVAE
+        With y summed out.
+    other : Pool
+        Of the first K temperatures.
+    symmetry : sequence of Variant
+        By which the generator's draws were made.
+    """
+    vae = vae.double()
+    temperatures, draws, sites = other.occupations.shape
+    flat = torch.tensor(other.occupations.reshape(-1, sites)).long()
+    with unvalidated(), torch.no_grad():
+        weight = _log_weights(vae, flat, symmetry or [_same(vae.ideal)])[:temperatures]
+    vae.float()
+    by_pool = weight.reshape(temperatures, temperatures, draws).numpy()
+    return np.asarray(by_pool.diagonal(0, 0, 1).T)
+
+
+def missed_share(
+    made: NDArray[np.float64], as_made: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of the ensemble that a generator hardly makes, (K,).
+
+    That is of the configurations that would have a larger weight than any of its own draws. The
+    weights of these do not say how many there are; draws that never met the generator do.
+
+    Parameters
+    ----------
+    made : ndarray, shape (K, L)
+        Log weights of the generator's draws.
+    as_made : ndarray, shape (K, S)
+        The same of the other draws.
+    other : ndarray, shape (K, S)
+        Their own log weights.
+
+    Examples
+    --------
+    Draws of one half of an ensemble have even weights; of the others none was made.
+
+    >>> missed_share(np.zeros((1, 100)), np.array([[0.0, 0.0, 9.0, 9.0]]), np.zeros((1, 4)))
+    array([0.5])
+    """
+    share = np.exp(other - logsumexp(other, 1)[:, None])
+    return np.asarray((share * (as_made > made.max(1, keepdims=True) + _ROUNDING)).sum(1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,15 @@ from pyro_hea.disorder.estimates import Estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.final_draws import FinalDraws, Quantities
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
-from pyro_hea.disorder.pools import Pool, Variant, annealed_pool, generated_pool, variants
+from pyro_hea.disorder.pools import (
+    Pool,
+    Variant,
+    annealed_pool,
+    generated_pool,
+    missed_share,
+    variants,
+    weights_as_made,
+)
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.errors import EngineError
@@ -87,6 +95,8 @@ class Outcome:
         From the generator's draws, and from draws that never met it.
     pool, annealed : Pool
         Behind the two.
+    missed : ndarray, shape (K,)
+        Share of the ensemble that the generator hardly makes; see `missed_share`.
     surrogate : Surrogate
         The one that the draws were made by.
     learnt, drawn, checked : (ndarray of int, ndarray)
@@ -100,6 +110,7 @@ class Outcome:
     second: Estimate
     pool: Pool
     annealed: Pool
+    missed: NDArray[np.float64]
     surrogate: Surrogate
     learnt: tuple[NDArray[np.int8], NDArray[np.float64]]
     drawn: tuple[NDArray[np.int8], NDArray[np.float64]]
@@ -213,6 +224,7 @@ def run(
         checked.estimate,
         pool,
         annealed,
+        trainer.missed(pool, annealed),
         surrogate,
         trainer.known,
         (drawn.occupations, drawn.energies),
@@ -233,10 +245,11 @@ class _Learner:
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.features = PairFeatures(self.energies.sites, self.ideal.species)
+        self.features = PairFeatures(self.energies.sites, self.ideal.species, apart=True)
         empty = np.zeros((0, self.ideal.sites), np.int8)
         self.known = (empty, np.zeros(0))
         self.history: list[NDArray[np.float64]] = []
+        self.symmetry: list[Variant] = []
 
     def learn(self, batches: list[int]) -> None:
         """Pay for each batch in turn: of the ideal solution first, then of what was generated."""
@@ -267,10 +280,16 @@ class _Learner:
 
     def pool(self, n: int) -> Pool:
         """Weighted draws of the generator at the temperatures that were asked for."""
-        symmetry = []
         if self.ideal.sites > _LARGEST_SHELL:
-            symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
-        return self._pool(n, symmetry)
+            self.symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
+        return self._pool(n, self.symmetry)
+
+    def missed(self, pool: Pool, annealed: Pool) -> NDArray[np.float64]:
+        """Share of the ensembles that the generator hardly makes, by the annealed draws, (K,)."""
+        if self.vae.reader is not None:  # how probable a draw is, y summed out, is not known
+            return np.zeros(len(self.beta))
+        as_made = weights_as_made(self.vae, annealed, self.symmetry)
+        return missed_share(pool.log_weight, as_made, annealed.log_weight)
 
     def _pool(self, n: int, symmetry: list[Variant]) -> Pool:
         pool = generated_pool(self.vae, self.surrogate, n, symmetry)
