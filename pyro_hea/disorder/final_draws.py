@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Quantities = Callable[[NDArray[np.int8]], NDArray[np.float64]]
 """From configurations (S, N) to what is averaged of them, (S, A)."""
 
-_STEPS = 8.0
+_STEPS = 6.0
 """Of a bridge, for a surrogate that is off by one kT; in proportion to the square."""
 
 _FEWEST_BRIDGED = 40

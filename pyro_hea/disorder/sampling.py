@@ -42,6 +42,16 @@ _FEWEST = 20
 _FEWEST_CHECKED = 15
 """Energies of the second estimate, below which its spread says little."""
 
+_MOST_CHECKED = 100
+"""The same, above which more would be better spent on the first."""
+
+_ENOUGH_LEARNT = 410
+_LEARNT_PER_COUNT = 12
+"""Energies above which more are not learnt from, in all and for each count of the surrogate."""
+
+_MOST_BEFORE = 500
+"""Energies of the first estimate, after which it is seen which temperatures need a bridge."""
+
 _HARD = 0.5
 """K-hat above which a temperature needs a bridge from the surrogate to the engine."""
 
@@ -180,9 +190,10 @@ def run(
 ) -> Outcome:
     """Spend the budget of energies.
 
-    Two fifths are learnt from, a tenth, or 15, is for the second estimate, the rest for the first.
-    Where half of that shows temperatures of a k-hat above 0.5, the other half is for bridges from
-    the surrogate to the engine at these, a quarter of it for the second estimate's.
+    Two fifths are learnt from, but at most 12 for each count of the surrogate; a tenth, of at
+    least 15 and at most 100, is for the second estimate, the rest for the first. Where half of
+    that, or 500, show temperatures of a k-hat above 0.5, what is left is for bridges from the
+    surrogate to the engine at these, a quarter of it for those of the second estimate.
 
     Raises
     ------
@@ -195,7 +206,9 @@ def run(
     rng = np.random.default_rng(seed)
     with seeded(seed):
         trainer = _Learner(energies, ideal, beta, effort, rng, say)
-        trainer.learn([round(0.25 * budget), round(0.08 * budget), round(0.08 * budget)])
+        most = max(_ENOUGH_LEARNT, _LEARNT_PER_COUNT * len(trainer.features.names))
+        share = min(1.0, most / (0.41 * budget))
+        trainer.learn([round(share * part * budget) for part in (0.25, 0.08, 0.08)])
         surrogate = trainer.surrogate
         say("fresh draws")
         pool = trainer.pool(effort.pool)
@@ -204,12 +217,13 @@ def run(
         )
 
     final = FinalDraws(energies, ideal, beta, quantities, surrogate, rng)
-    most = min(max(round(0.1 * budget), _FEWEST_CHECKED), energies.left // 2)
+    most = min(round(0.1 * budget), _MOST_CHECKED)
+    most = min(max(most, _FEWEST_CHECKED), energies.left // 2)
     say("energies of the second estimate")
     checked = final.direct(annealed, final.candidates(annealed, most), most)
     say("energies of the first estimate")
     candidates = final.candidates(pool, energies.left)
-    drawn = final.direct(pool, candidates, energies.left // 2)
+    drawn = final.direct(pool, candidates, min(energies.left // 2, _MOST_BEFORE))
     hard = drawn.estimate.k_hat > _HARD
     if hard.any():
         steps = final.steps(pool, drawn, hard)

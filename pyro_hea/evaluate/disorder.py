@@ -57,6 +57,7 @@ def ising(length: int, budget: int, seed: int) -> list[dict[str, Any]]:
                 "internal_energy": row["internal_energy"] / BOLTZMANN,
                 "effective_share": row["effective_share"],
                 "k_hat": row["k_hat"],
+                "missed": row["missed"],
                 "trusted": bool(row["trusted"]),
                 "energies": int(row["energies"]),
                 "cpu_s": seconds,
