@@ -37,7 +37,7 @@ DIGITS = 5
 CASES: dict[str, dict[str, Any]] = {
     "NiCr": {
         "lattice": "fcc",
-        "constant": 3.52,
+        "constant": 3.5214,
         "size": 3,
         "centre": "Ni",
         "species": ["Ni", "Cr"],

@@ -83,7 +83,7 @@ class ASEEngine:
     def _energy(self, atoms: Any) -> float:
         from ase.optimize import FIRE
 
-        atoms.calc = _emt() if self.calculator == "emt" else self.calculator()  # type: ignore[operator]
+        atoms.calc = _emt() if isinstance(self.calculator, str) else self.calculator()
         if self.relax:
             optimiser = FIRE(atoms, logfile=None)
             if not optimiser.run(fmax=self.force, steps=self.steps):

@@ -22,6 +22,7 @@ from pyro_hea.disorder.pools import tail_shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pyro_hea.disorder.bridge import Bridge
     from pyro_hea.disorder.pools import Pool
 
 IDEAL_SHARE = 0.1
@@ -133,6 +134,84 @@ def estimate(
         share=pool.share * spread,
         k_hat=np.maximum(pool.k_hat, final),
     )
+
+
+def spread_in_kt(
+    pool: Pool,
+    beta: NDArray[np.float64],
+    energies: NDArray[np.float64],
+    surrogate: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Standard deviation of (E - Ê) / kT in the surrogate's ensemble at each temperature, (K,).
+
+    Parameters as of `estimate`.
+    """
+    data = _Draws(beta, energies, surrogate, np.zeros((len(energies), 0)))
+    near = np.exp(data.log_mixture(pool.log_z, beta)[1])
+    near = near / near.sum(1, keepdims=True)
+    off = energies - surrogate
+    mean = near @ off
+    return np.asarray(beta * np.sqrt(np.maximum(near @ off**2 - mean**2, 0.0)))
+
+
+def with_bridge(
+    found: Estimate,
+    pool: Pool,
+    made: Bridge,
+    quantities: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Estimate:
+    """Put what a bridge found in the place of the temperatures that it is of.
+
+    Parameters
+    ----------
+    found : Estimate
+        Over draws that the bridge's come after.
+    pool : Pool
+        Whose draws the bridge started from.
+    made : Bridge
+    quantities : ndarray, shape (n, A)
+        Of the bridge's draws.
+    rng : Generator
+    """
+    weight = np.pad(found.weight, ((0, 0), (0, len(made.energies))))
+    log_z, moments, averages = found.log_z.copy(), found.moments.copy(), found.averages.copy()
+    share, k_hat = found.share.copy(), found.k_hat.copy()
+    again = {key: value.copy() for key, value in found.replicates.items()}
+    for row in np.unique(made.rows):
+        on = np.flatnonzero(made.rows == row)
+        # the draws and the pool as they are, and their bootstrap replicates
+        counts, sizes = (
+            np.vstack([np.ones(n), rng.exponential(size=(_REPLICATES, n))])
+            for n in (len(on), pool.log_weight.shape[1])
+        )
+        log_pool = _log_mean(pool.log_weight[row], sizes)
+        log_ratio = _log_mean(made.log_weight[on], counts)
+        part = counts * np.exp(made.log_weight[on] - made.log_weight[on].max())
+        part = part / part.sum(1, keepdims=True)
+        mean = part @ made.energies[on]
+        variance = np.maximum(part @ made.energies[on] ** 2 - mean**2, 0.0)
+        of = part @ quantities[on]
+        log_z[row], again["log_z"][:, row] = (log_pool + log_ratio)[0], (log_pool + log_ratio)[1:]
+        moments[row], again["moments"][:, row] = (
+            (mean[0], variance[0]),
+            np.stack([mean, variance], 1)[1:],
+        )
+        averages[row], again["averages"][:, row] = of[0], of[1:]
+        weight[row] = 0.0
+        weight[row, found.weight.shape[1] + on] = part[0]
+        share[row] = pool.share[row] / (part[0] ** 2).sum() / len(on)
+        k_hat[row] = max(pool.k_hat[row], tail_shape(made.log_weight[on]))
+    return Estimate(weight, log_z, moments, averages, again, share, k_hat)
+
+
+def _log_mean(
+    log_weight: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Logarithm of the mean of weights (n,), each counted so often, (R, n)."""
+    largest = log_weight.max()
+    total = counts @ np.exp(log_weight - largest)
+    return np.asarray(np.log(total / counts.sum(1)) + largest)
 
 
 @dataclass(frozen=True, eq=False)

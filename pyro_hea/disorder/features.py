@@ -26,17 +26,32 @@ class PairFeatures:
     ----------
     sites : Sites
     species : tuple of str
+    apart : bool
+        Whether sites are counted by themselves too where no symmetry makes them equal, as in
+        surroundings that are not alike on all sides.
     """
 
     sites: Sites
     species: tuple[str, ...]
+    apart: bool = False
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, NDArray[np.bool_]]]:
+        """Sites that are counted together, with their name."""
+        types = self.sites.types
+        groups = [(self.sites.labels[kind], types == kind) for kind in np.unique(types)]
+        if self.apart:
+            orbits = self.sites.permutations.min(0)
+            every = [(f"like site {o}", orbits == o) for o in np.unique(orbits)]
+            groups += [g for g in every if not any((g[1] == of).all() for _, of in groups)]
+        return groups
 
     @cached_property
     def names(self) -> list[tuple[str, str]]:
         """Group and name of each feature: a kind of site, or a shell, and what is counted."""
         names = []
-        for kind in np.unique(self.sites.types):
-            names += [(self.sites.labels[kind], f"count of {name}") for name in self.species]
+        for label, _ in self._groups:
+            names += [(label, f"count of {name}") for name in self.species]
         for place, shell in enumerate(self.sites.shells):
             group = f"shell {place + 1}, {shell.distance:.2f} Å"
             names += [(group, f"{self.species[a]}-{self.species[b]}") for a, b in self._of(shell)]
@@ -52,8 +67,8 @@ class PairFeatures:
         """Features of configurations (S, N), as (S, F)."""
         species = len(self.species)
         columns = []
-        for kind in np.unique(self.sites.types):
-            here = occupations[:, self.sites.types == kind]
+        for _, of in self._groups:
+            here = occupations[:, of]
             columns += [(here == c).sum(1) for c in range(species)]
         for shell in self.sites.shells:
             first, second = shell.pairs.T
@@ -75,10 +90,9 @@ class PairFeatures:
         sites, species = len(self.sites), len(self.species)
         field, coupling = np.zeros((sites, species)), np.zeros((sites, species, sites, species))
         left = iter(coefficients)
-        for kind in np.unique(self.sites.types):
-            here = self.sites.types == kind
+        for _, of in self._groups:
             for c in range(species):
-                field[here, c] = next(left)
+                field[of, c] += next(left)
         for shell in self.sites.shells:
             table = np.zeros((species, species))
             for a, b in self._of(shell):

@@ -31,6 +31,9 @@ _TAIL = 10.0
 _SAME = 0.02
 """In Å."""
 
+_ROUNDING = 1e-6
+"""Of a log weight."""
+
 _MOST_VARIANTS = 4
 
 _SPARSE = 0.1
@@ -142,17 +145,74 @@ def _mixed(vae: InverseVAE, n: int, symmetry: Sequence[Variant]) -> tuple[Tensor
     for number, variant in enumerate(symmetry):
         every[which == number] = variant(flat[which == number])
     every = torch.cat([every, vae.ideal_draws(n)[0]])
+    return every[None], _log_weights(vae, every, symmetry)
+
+
+def _log_weights(vae: InverseVAE, x: Tensor, symmetry: Sequence[Variant]) -> Tensor:
+    """Of configurations (S, N), as draws of all members and of the ideal solution, (K, S)."""
+    members = vae.generator.members
     log_made = torch.stack(
         [
-            vae.generator.log_prob(variant.undo(every).expand(members, -1, -1)).logsumexp(0)
+            vae.generator.log_prob(variant.undo(x).expand(members, -1, -1)).logsumexp(0)
             for variant in symmetry
         ]
     ).logsumexp(0) - np.log(len(symmetry))
-    log_ideal = vae.log_ideal(every)
+    log_ideal = vae.log_ideal(x)
     mixture = torch.logaddexp(log_made, log_ideal) - np.log(members + 1)
     beta = vae.beta.double()[:, None]
-    log_read = log_ideal - beta * (vae.energies(every[None])[0] + vae.shift)
-    return every[None], log_read - mixture
+    return log_ideal - beta * (vae.energies(x[None])[0] + vae.shift) - mixture
+
+
+def weights_as_made(
+    vae: InverseVAE, other: Pool, symmetry: Sequence[Variant] = ()
+) -> NDArray[np.float64]:
+    """Log weights that draws of another pool would have, had the generator made them, (K, L).
+
+    Parameters
+    ----------
+    vae : InverseVAE
+        With y summed out.
+    other : Pool
+        Of the first K temperatures.
+    symmetry : sequence of Variant
+        By which the generator's draws were made.
+    """
+    vae = vae.double()
+    temperatures, draws, sites = other.occupations.shape
+    flat = torch.tensor(other.occupations.reshape(-1, sites)).long()
+    with unvalidated(), torch.no_grad():
+        weight = _log_weights(vae, flat, symmetry or [_same(vae.ideal)])[:temperatures]
+    vae.float()
+    by_pool = weight.reshape(temperatures, temperatures, draws).numpy()
+    return np.asarray(by_pool.diagonal(0, 0, 1).T)
+
+
+def missed_share(
+    made: NDArray[np.float64], as_made: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of the ensemble that a generator hardly makes, (K,).
+
+    That is of the configurations that would have a larger weight than any of its own draws. The
+    weights of these do not say how many there are; draws that never met the generator do.
+
+    Parameters
+    ----------
+    made : ndarray, shape (K, L)
+        Log weights of the generator's draws.
+    as_made : ndarray, shape (K, S)
+        The same of the other draws.
+    other : ndarray, shape (K, S)
+        Their own log weights.
+
+    Examples
+    --------
+    Draws of one half of an ensemble have even weights; of the others none was made.
+
+    >>> missed_share(np.zeros((1, 100)), np.array([[0.0, 0.0, 9.0, 9.0]]), np.zeros((1, 4)))
+    array([0.5])
+    """
+    share = np.exp(other - logsumexp(other, 1)[:, None])
+    return np.asarray((share * (as_made > made.max(1, keepdims=True) + _ROUNDING)).sum(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +307,7 @@ def annealed_pool(
     rng : Generator
     """
     x = ideal.sample(chains, rng)
-    move = _Sweep(surrogate, ideal, rng)
+    move = Sweep(surrogate, ideal, rng)
     log_weight = np.zeros(chains)
     path = np.unique(np.concatenate([np.linspace(0, beta.max(), sweeps + 1), beta]))
     found = {}
@@ -262,8 +322,11 @@ def annealed_pool(
     return Pool(*(np.stack([found[b][part] for b in beta]) for part in range(3)))
 
 
-class _Sweep:
-    """One attempt to change every site, which leaves the ensemble at a beta as it is."""
+class Sweep:
+    """One attempt to change every site, which leaves the ensemble at a beta as it is.
+
+    Forward and backward in turn by chance, it is in detailed balance.
+    """
 
     def __init__(
         self, surrogate: Surrogate, ideal: IdealSolution, rng: np.random.Generator
@@ -283,24 +346,31 @@ class _Sweep:
             for c in self._columns
         ]
 
-    def __call__(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
-        return self._swaps(x, beta) if self._ideal.fixed else self._heat_bath(x, beta)
+    def __call__(
+        self, x: NDArray[np.int8], beta: float | NDArray[np.float64], *, backward: bool = False
+    ) -> NDArray[np.int8]:
+        """Configurations (S, N) at beta, one for all or one each, (S,)."""
+        cold = np.broadcast_to(beta, len(x))
+        return self._swaps(x, cold) if self._ideal.fixed else self._heat_bath(x, cold, backward)
 
     def _hot(self, x: NDArray[np.int8]) -> NDArray[np.float64]:
         return np.eye(self._field.shape[1])[x].reshape(len(x), -1)
 
-    def _heat_bath(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
+    def _heat_bath(
+        self, x: NDArray[np.int8], beta: NDArray[np.float64], backward: bool
+    ) -> NDArray[np.int8]:
         x, hot = x.copy(), self._hot(x)
         species = self._field.shape[1]
-        for block, columns, part in zip(self._blocks, self._columns, self._parts, strict=True):
+        blocks = list(zip(self._blocks, self._columns, self._parts, strict=True))
+        for block, columns, part in reversed(blocks) if backward else blocks:
             local = (hot @ part).reshape(len(x), -1, species) + self._field[block]
-            scores = self._prior - beta * local
+            scores = self._prior - beta[:, None, None] * local
             drawn = (scores + self._rng.gumbel(size=scores.shape)).argmax(-1)
             x[:, block] = drawn
             hot[:, columns] = np.eye(species)[drawn].reshape(len(x), -1)
         return x
 
-    def _swaps(self, x: NDArray[np.int8], beta: float) -> NDArray[np.int8]:
+    def _swaps(self, x: NDArray[np.int8], beta: NDArray[np.float64]) -> NDArray[np.int8]:
         x, hot = x.copy(), self._hot(x)
         sites, species = self._field.shape
         order = self._rng.permutation(sites)

@@ -41,7 +41,6 @@ MOST_BITS = 10
 class _Occupations(TorchDistribution):
     """Configurations (K, S, N), by a function that draws them and one of their log probability."""
 
-    arg_constraints: dict[str, Any] = {}  # noqa: RUF012
     has_enumerate_support = False
 
     def __init__(
@@ -52,6 +51,10 @@ class _Occupations(TorchDistribution):
     ) -> None:
         self._draw, self._log_prob = draw, log_prob
         super().__init__(torch.Size(shape[:2]), torch.Size(shape[2:]), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        return {}
 
     @property
     def support(self) -> Any:

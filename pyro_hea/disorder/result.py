@@ -35,6 +35,9 @@ LEVEL = 0.94
 DISAGREEMENT = 4.0
 """Standard errors by which the two estimates of ln Z may differ."""
 
+MOST_MISSED = 0.03
+"""Share of the ensemble that the generator may hardly make."""
+
 _ROUNDING = 0.01
 """Difference of ln Z that is never called a disagreement."""
 
@@ -49,8 +52,9 @@ class Disorder:
         One row a temperature: `temperature_K`; `ln_Z` of the whole cell; `free_energy`,
         `internal_energy` (eV a site), `heat_capacity` and `entropy` (k a site), each with `_low`
         and `_high` of its 94 % interval; `effective_share` of the draws; `k_hat`; `ln_Z_second`,
-        from draws that never met the autoencoder, with `ln_Z_second_sd`; `trusted`, whether the
-        two agree and k-hat is at most 0.7; `energies`, those that were paid for in all.
+        from draws that never met the autoencoder, with `ln_Z_second_sd`; `missed`, the share of
+        those draws that the generator would hardly make; `trusted`, whether the two agree, k-hat
+        is at most 0.7 and `missed` at most 0.03; `energies`, those that were paid for in all.
     order : DataFrame
         Warren–Cowley parameters by temperature, `shell`, `distance` (Å) and `pair`, with their
         intervals; 0 without order, negative where the two attract each other.
@@ -100,7 +104,8 @@ class Disorder:
         table["k_hat"] = outcome.first.k_hat
         table["ln_Z_second"] = outcome.second.log_z + ideal.entropy
         table["ln_Z_second_sd"] = outcome.second.log_z_sd
-        table["trusted"] = is_trusted(outcome.first, outcome.second)
+        table["missed"] = outcome.missed
+        table["trusted"] = is_trusted(outcome.first, outcome.second, outcome.missed)
         table["energies"] = energies.used
         table.attrs["units"] = dict(_UNITS)
         order, parameters = _order(sites, ideal, temperatures, outcome.first)
@@ -179,12 +184,14 @@ _UNITS = {
 _Quantity = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 
-def is_trusted(first: Estimate, second: Estimate) -> NDArray[np.bool_]:
-    """Whether two independent estimates of ln Z agree, and k-hat is small, (K,)."""
+def is_trusted(
+    first: Estimate, second: Estimate, missed: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether two independent estimates of ln Z agree, k-hat is small and little missed, (K,)."""
     error = np.hypot(first.log_z_sd, second.log_z_sd)
     apart = np.abs(first.log_z - second.log_z)
     agree = apart <= DISAGREEMENT * error + _ROUNDING
-    return np.asarray(agree & (first.k_hat <= K_HAT_LIMIT))
+    return np.asarray(agree & (first.k_hat <= K_HAT_LIMIT) & (missed <= MOST_MISSED))
 
 
 def _thermodynamics(
@@ -273,7 +280,7 @@ def _warn(table: pd.DataFrame) -> None:
     if len(bad):
         said = [
             f"{row.temperature_K:g} K: ln Z {row.ln_Z:.2f} and {row.ln_Z_second:.2f}, "
-            f"k-hat {row.k_hat:.2f}"
+            f"k-hat {row.k_hat:.2f}, missed {row.missed:.2f}"
             for row in bad.itertuples()
         ]
         warn(

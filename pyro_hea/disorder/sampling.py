@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pyro_hea.devices import seeded, unvalidated
-from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
+from pyro_hea.disorder.estimates import Estimate
 from pyro_hea.disorder.features import PairFeatures
+from pyro_hea.disorder.final_draws import FinalDraws, Quantities
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
-from pyro_hea.disorder.pools import Pool, Variant, annealed_pool, generated_pool, variants
+from pyro_hea.disorder.pools import (
+    Pool,
+    Variant,
+    annealed_pool,
+    generated_pool,
+    missed_share,
+    variants,
+    weights_as_made,
+)
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.errors import EngineError
@@ -24,9 +33,6 @@ if TYPE_CHECKING:
     from pyro_hea.disorder.ideal import IdealSolution
     from pyro_hea.disorder.sites import Sites
 
-Quantities = Callable[[NDArray[np.int8]], NDArray[np.float64]]
-"""From configurations (S, N) to what is averaged of them, (S, A)."""
-
 _LARGEST_SHELL = 20
 """Sites up to which they are drawn independently given y; more are drawn one after the other."""
 
@@ -35,6 +41,19 @@ _FEWEST = 20
 
 _FEWEST_CHECKED = 15
 """Energies of the second estimate, below which its spread says little."""
+
+_MOST_CHECKED = 100
+"""The same, above which more would be better spent on the first."""
+
+_ENOUGH_LEARNT = 410
+_LEARNT_PER_COUNT = 12
+"""Energies above which more are not learnt from, in all and for each count of the surrogate."""
+
+_MOST_BEFORE = 500
+"""Energies of the first estimate, after which it is seen which temperatures need a bridge."""
+
+_HARD = 0.5
+"""K-hat above which a temperature needs a bridge from the surrogate to the engine."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,8 @@ class Outcome:
         From the generator's draws, and from draws that never met it.
     pool, annealed : Pool
         Behind the two.
+    missed : ndarray, shape (K,)
+        Share of the ensemble that the generator hardly makes; see `missed_share`.
     surrogate : Surrogate
         The one that the draws were made by.
     learnt, drawn, checked : (ndarray of int, ndarray)
@@ -99,6 +120,7 @@ class Outcome:
     second: Estimate
     pool: Pool
     annealed: Pool
+    missed: NDArray[np.float64]
     surrogate: Surrogate
     learnt: tuple[NDArray[np.int8], NDArray[np.float64]]
     drawn: tuple[NDArray[np.int8], NDArray[np.float64]]
@@ -168,7 +190,10 @@ def run(
 ) -> Outcome:
     """Spend the budget of energies.
 
-    Two fifths are learnt from, a tenth, or 15, is for the second estimate, the rest for the first.
+    Two fifths are learnt from, but at most 12 for each count of the surrogate; a tenth, of at
+    least 15 and at most 100, is for the second estimate, the rest for the first. Where half of
+    that, or 500, show temperatures of a k-hat above 0.5, what is left is for bridges from the
+    surrogate to the engine at these, a quarter of it for those of the second estimate.
 
     Raises
     ------
@@ -181,7 +206,9 @@ def run(
     rng = np.random.default_rng(seed)
     with seeded(seed):
         trainer = _Learner(energies, ideal, beta, effort, rng, say)
-        trainer.learn([round(0.25 * budget), round(0.08 * budget), round(0.08 * budget)])
+        most = max(_ENOUGH_LEARNT, _LEARNT_PER_COUNT * len(trainer.features.names))
+        share = min(1.0, most / (0.41 * budget))
+        trainer.learn([round(share * part * budget) for part in (0.25, 0.08, 0.08)])
         surrogate = trainer.surrogate
         say("fresh draws")
         pool = trainer.pool(effort.pool)
@@ -189,31 +216,33 @@ def run(
             surrogate, ideal, beta, chains=effort.chains, sweeps=effort.sweeps, rng=rng
         )
 
-    def paid(source: Pool, most: int) -> Any:
-        n = 4 * max(most, 200)
-        drawn = draw_from_pool(source, ideal.sample(n, rng), n, rng)
-        drawn = drawn[: energies.within_budget(drawn, most)]
-        values = energies(drawn)
-        known = np.isfinite(values)
-        drawn, values = drawn[known], values[known]
-        of = quantities(drawn)
-        result = estimate(source, beta, values, surrogate.energies(drawn), of, rng)
-        return (drawn, values), result
-
+    final = FinalDraws(energies, ideal, beta, quantities, surrogate, rng)
+    most = min(round(0.1 * budget), _MOST_CHECKED)
+    most = min(max(most, _FEWEST_CHECKED), energies.left // 2)
     say("energies of the second estimate")
-    most = min(max(round(0.1 * budget), _FEWEST_CHECKED), energies.left // 2)
-    checked, second = paid(annealed, most)
+    checked = final.direct(annealed, final.candidates(annealed, most), most)
     say("energies of the first estimate")
-    drawn, first = paid(pool, energies.left)
+    candidates = final.candidates(pool, energies.left)
+    drawn = final.direct(pool, candidates, min(energies.left // 2, _MOST_BEFORE))
+    hard = drawn.estimate.k_hat > _HARD
+    if hard.any():
+        steps = final.steps(pool, drawn, hard)
+        say("from the surrogate to the engine, for the second estimate")
+        checked = final.bridged(annealed, checked, steps, energies.left // 4)
+        say("from the surrogate to the engine, for the first estimate")
+        drawn = final.bridged(pool, drawn, steps, energies.left)
+    else:
+        drawn = final.direct(pool, candidates, energies.left)
     return Outcome(
-        first,
-        second,
+        drawn.estimate,
+        checked.estimate,
         pool,
         annealed,
+        trainer.missed(pool, annealed),
         surrogate,
         trainer.known,
-        drawn,
-        checked,
+        (drawn.occupations, drawn.energies),
+        (checked.occupations, checked.energies),
         np.concatenate(trainer.history)[:, : len(beta)],
     )
 
@@ -230,10 +259,11 @@ class _Learner:
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.features = PairFeatures(self.energies.sites, self.ideal.species)
+        self.features = PairFeatures(self.energies.sites, self.ideal.species, apart=True)
         empty = np.zeros((0, self.ideal.sites), np.int8)
         self.known = (empty, np.zeros(0))
         self.history: list[NDArray[np.float64]] = []
+        self.symmetry: list[Variant] = []
 
     def learn(self, batches: list[int]) -> None:
         """Pay for each batch in turn: of the ideal solution first, then of what was generated."""
@@ -264,10 +294,16 @@ class _Learner:
 
     def pool(self, n: int) -> Pool:
         """Weighted draws of the generator at the temperatures that were asked for."""
-        symmetry = []
         if self.ideal.sites > _LARGEST_SHELL:
-            symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
-        return self._pool(n, symmetry)
+            self.symmetry = variants(self.energies.sites, self.ideal, self.surrogate, self.rng)
+        return self._pool(n, self.symmetry)
+
+    def missed(self, pool: Pool, annealed: Pool) -> NDArray[np.float64]:
+        """Share of the ensembles that the generator hardly makes, by the annealed draws, (K,)."""
+        if self.vae.reader is not None:  # how probable a draw is, y summed out, is not known
+            return np.zeros(len(self.beta))
+        as_made = weights_as_made(self.vae, annealed, self.symmetry)
+        return missed_share(pool.log_weight, as_made, annealed.log_weight)
 
     def _pool(self, n: int, symmetry: list[Variant]) -> Pool:
         pool = generated_pool(self.vae, self.surrogate, n, symmetry)

@@ -57,6 +57,7 @@ def ising(length: int, budget: int, seed: int) -> list[dict[str, Any]]:
                 "internal_energy": row["internal_energy"] / BOLTZMANN,
                 "effective_share": row["effective_share"],
                 "k_hat": row["k_hat"],
+                "missed": row["missed"],
                 "trusted": bool(row["trusted"]),
                 "energies": int(row["energies"]),
                 "cpu_s": seconds,
@@ -144,17 +145,55 @@ def formation_error(name: str, temperature: float, seeds: int) -> list[dict[str,
     return rows
 
 
+class PlaquetteEngine:
+    """Products of the four spins of each square, ±1 k · 1 K: of pairs it knows nothing."""
+
+    key = "plaquettes"
+    elements = None
+
+    def energies(self, configurations: Configurations) -> NDArray[np.float64]:
+        """Energies in eV, (S,)."""
+        length = round(len(configurations.sites) ** 0.5)
+        grid = 1 - 2 * configurations.occupations.astype(int).reshape(-1, length, length)
+        beside = np.roll(grid, -1, 2)
+        squares = grid * beside * np.roll(grid * beside, -1, 1)
+        return -BOLTZMANN * squares.sum((1, 2))
+
+
+def many_body_error(
+    coupling: float, budgets: tuple[int, ...], seeds: int
+) -> list[dict[str, Any]]:
+    """Root mean square error of ln Z of 4 × 4 spins that interact by fours, beside random draws."""
+    of_pairs = ising_system(4)
+    system = System(of_pairs.sites, of_pairs.composition, PlaquetteEngine(), fixed=False)
+    beta, energies = coupling / BOLTZMANN, _every_energy(system)
+    exact = float(np.log(np.exp(-beta * energies).mean()))
+    rows = []
+    for budget in budgets:
+        found = [_run(system, [1 / coupling], budget, seed).table for seed in range(seeds)]
+        ours = [t["ln_Z"].iloc[0] - system.ideal.entropy - exact for t in found]
+        paid = float(np.mean([t["energies"].iloc[0] for t in found]))
+        rows.append({"method": "inverse VAE", "energies": paid, "error": _rms(ours)})
+        random = [_random_log_z(system, budget, beta, seed) - exact for seed in range(200)]
+        rows.append({"method": "random", "energies": float(budget), "error": _rms(random)})
+    return rows
+
+
 def _rms(values: Any) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _exact_energy(system: System, beta: float) -> float:
     """Of the 65 536 states of 4 × 4 spins, in J a site."""
-    states = np.arange(2 ** len(system.sites))
-    x = ((states[:, None] >> np.arange(len(system.sites))) & 1).astype(np.int8)
-    energies = system.engine.energies(Configurations(system.sites, system.ideal.species, x))
+    energies = _every_energy(system)
     weight = np.exp(-beta * (energies - energies.min()))
     return float(weight @ energies / weight.sum() / len(system.sites) / BOLTZMANN)
+
+
+def _every_energy(system: System) -> NDArray[np.float64]:
+    states = np.arange(2 ** len(system.sites))
+    x = ((states[:, None] >> np.arange(len(system.sites))) & 1).astype(np.int8)
+    return system.engine.energies(Configurations(system.sites, system.ideal.species, x))
 
 
 def _metropolis(system: System, beta: float, steps: int, seed: int) -> NDArray[np.float64]:

@@ -14,12 +14,15 @@ from pyro_hea.disorder.engines import BOLTZMANN, log_partition_of_square_ising
 from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.generators import MixtureGenerator
-from pyro_hea.disorder.pools import annealed_pool, tail_shape
+from pyro_hea.disorder.pools import annealed_pool, missed_share, tail_shape
 from pyro_hea.disorder.result import is_trusted
 from pyro_hea.disorder.surrogate import fit_surrogate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_CHEAP = 10_000
+"""Draws that the surrogate weighs, which cost no energy."""
 
 
 def ising_system(length: int) -> System:
@@ -45,7 +48,7 @@ def replayed(
     Returns
     -------
     dict
-        `error` of ln Z, `effective_share`, `k_hat`, `energies`, `second_error` and `trusted`.
+        `error` of ln Z, `effective_share`, `k_hat`, `energies`, `second_error`, `missed` and `trusted`.
     """
     system, beta = ising_system(4), np.array([coupling / BOLTZMANN])
     ideal, rng = system.ideal, np.random.default_rng(seed)
@@ -86,6 +89,10 @@ def replayed(
     learnt = torch.cat(seen).numpy().astype(np.int8)
     surrogate = fit_surrogate(PairFeatures(system.sites, ideal.species), learnt, energies(learnt))
     pool = annealed_pool(surrogate, ideal, beta, chains=500, sweeps=100, rng=rng)
+    with seeded(seed), unvalidated():
+        _, made = _own_draws(generator, _CHEAP, surrogate.energies, beta)
+    as_made = _log_weight(generator, pool.occupations[0], surrogate.energies, beta)
+    missed = missed_share(made[None].numpy(), as_made[None].numpy(), pool.log_weight)
     checked = draw_from_pool(pool, ideal.sample(400, rng), draws // 4, rng)
     paid = energies(checked)
     second = estimate(pool, beta, paid, surrogate.energies(checked), checked == 1, rng)
@@ -96,7 +103,8 @@ def replayed(
         "k_hat": float(first.k_hat[0]),
         "energies": (rounds + 1) * draws,
         "second_error": float(second.log_z[0]) - exact,
-        "trusted": bool(is_trusted(first, second)[0]),
+        "missed": float(missed[0]),
+        "trusted": bool(is_trusted(first, second, missed)[0]),
     }
 
 
@@ -105,8 +113,17 @@ def _own_draws(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draws (n, N) of one member and their log weights for the ensemble at beta, (n,)."""
     with torch.no_grad():
-        x = generator.draw(n)
-        made = generator.log_prob(x)[0].double().numpy()
-    occupations = x[0].numpy().astype(np.int8)
+        x = generator.draw(n)[0]
+    return x, _log_weight(generator, x.numpy().astype(np.int8), energies, beta)
+
+
+def _log_weight(
+    generator: MixtureGenerator,
+    occupations: NDArray[np.int8],
+    energies: Any,
+    beta: NDArray[np.float64],
+) -> torch.Tensor:
+    with torch.no_grad():
+        made = generator.log_prob(torch.tensor(occupations).long()[None])[0].double().numpy()
     read = generator.ideal.log_prob(occupations) - beta[0] * energies(occupations)
-    return x[0], torch.tensor(read - made)
+    return torch.tensor(read - made)

@@ -125,7 +125,8 @@ def test_two_estimates_that_are_the_same_agree(three, surrogate, rng):
         drawn = draw_from_pool(pool, ideal.sample(400, rng), 400, rng)
         energies = surrogate.energies(drawn)
         made.append(estimate(pool, BETA, energies, energies, drawn == 0, rng))
-    assert is_trusted(*made).all()
+    assert is_trusted(*made, np.zeros(2)).all()
+    assert is_trusted(*made, np.array([0.0, 0.1])).tolist() == [True, False]
 
 
 def test_square_lattice_is_large_enough_for_a_local_generator():

@@ -10,12 +10,20 @@ from pyro_hea.disorder.surrogate import fit_surrogate
 from pyro_hea.errors import EngineError
 
 
-@pytest.fixture(params=["square", "shell"])
+@pytest.fixture(params=["square", "shell", "uneven"])
 def features(request):
     if request.param == "square":
         return PairFeatures(square_lattice(4, 2), ("A", "B", "C"))
+    if request.param == "uneven":
+        return uneven()
     sites, _ = shell_sites("bcc", 3.0, 3, 2, matrix={"Fe": 1})
     return PairFeatures(sites, ("A", "B", "C"))
+
+
+def uneven():
+    """Surroundings of a matrix of two elements, in which no site is as another."""
+    sites, _ = shell_sites("bcc", 3.0, 3, 1, matrix={"Fe": 1, "Al": 1})
+    return PairFeatures(sites, ("A", "B", "C"), apart=True)
 
 
 def some(features, rng, n=200):
@@ -41,6 +49,23 @@ def test_the_quadratic_form_is_the_same_energy(features, rng):
     energy = hot @ field.ravel() + 0.5 * ((hot @ coupling.reshape(hot.shape[1], -1)) * hot).sum(1)
     assert energy == pytest.approx(features(x) @ coefficients)
     assert np.allclose(coupling, coupling.transpose(2, 3, 0, 1))
+
+
+def test_sites_that_are_not_alike_are_told_apart(rng):
+    """An energy of one site alone, which counts of all do not explain."""
+    features = uneven()
+    x = some(features, rng, 400)
+    energies = 1.0 * (x[:, 3] == 1)
+    found = fit_surrogate(features, x[:300], energies[:300])
+    assert found.energies(x[300:]) == pytest.approx(energies[300:], abs=1e-3)
+    counts = PairFeatures(features.sites, features.species)
+    assert fit_surrogate(counts, x[:300], energies[:300]).error > 0.3
+
+
+def test_like_sites_are_counted_once():
+    sites, _ = shell_sites("bcc", 3.0, 3, 1, matrix={"Fe": 1})
+    together = PairFeatures(sites, ("A", "B"))
+    assert PairFeatures(sites, ("A", "B"), apart=True).names == together.names
 
 
 def test_an_energy_of_pairs_is_learnt_exactly(rng):

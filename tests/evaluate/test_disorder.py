@@ -38,6 +38,24 @@ def test_random_draws_estimate_ln_z():
     assert found == pytest.approx(11.7715, abs=0.03)
 
 
+def test_spins_by_fours_have_a_known_ln_z():
+    """Ln Z of weak interactions is half of the variance of the energy, (K / kT)² a square."""
+    system = measured.ising_system(4)
+    fours = measured.PlaquetteEngine()
+    x = system.ideal.sample(5, np.random.default_rng(0))
+    spins = 1 - 2 * x.reshape(5, 4, 4).astype(int)
+    expected = np.zeros(5)
+    for i in range(4):
+        for j in range(4):
+            k, m = (i + 1) % 4, (j + 1) % 4
+            expected -= spins[:, i, j] * spins[:, i, m] * spins[:, k, j] * spins[:, k, m]
+    found = fours.energies(Configurations(system.sites, system.ideal.species, x)) / BOLTZMANN
+    assert found.tolist() == pytest.approx(expected.tolist())
+    rows = measured.many_body_error(0.1, (40,), 1)
+    assert [row["method"] for row in rows] == ["inverse VAE", "random"]
+    assert rows[1]["error"] == pytest.approx(0.4 / 40**0.5, rel=0.2)
+
+
 def test_spins_are_measured_beside_random_draws():
     rows = measured.ising(4, 150, 0)
     assert [row["coupling"] for row in rows] == [0.6, 0.4407, 0.2]
@@ -77,4 +95,4 @@ def test_the_protocol_shows_every_part(tmp_path, monkeypatch):
     assert runs["inverse VAE"] == 3
     assert runs.sum() == 4
     assert len(tables["Beside mchammer"]) == 5
-    assert len(result.figure.axes) == 2
+    assert len(result.figure.axes) == 3
