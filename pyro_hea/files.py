@@ -22,7 +22,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, which replaces it at the end.
 
     The content is on the disk before the file gets its name, so that a process that is killed and
-    a computer that loses power leave the old file or the new one.
+    a computer that loses power leave the old file or the new one. The folder is made where it is
+    missing.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".partial.{path.name}")  # with the suffix, which gives a format
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

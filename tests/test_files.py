@@ -64,7 +64,7 @@ def test_content_is_on_the_disk_before_the_name_and_the_name_after(tmp_path, mon
         monkeypatch.setattr(files.os, name, noted(name, getattr(os, name)))
     write_text(tmp_path / "a.txt", "content")
     assert happened == [
-        ("fsync", ".a.txt.partial"),
+        ("fsync", ".partial.a.txt"),
         ("replace", "a.txt"),
         ("fsync", tmp_path.name),
     ]

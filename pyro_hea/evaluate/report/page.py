@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
 from pyro_hea.errors import OutputError
+from pyro_hea.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -254,13 +254,8 @@ def _figure(name: str, figure: Figure) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        try:
-            partial.write_text(text, encoding="utf-8", newline="\n")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(path, text)
     except OSError as error:
         raise OutputError(
             f"The report cannot be written to '{path}': {error.strerror or error}. "
