@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Mapping
 from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ figure img { display: block; max-width: 100%; height: auto; }
 
 
 def write_report(
-    path: str | os.PathLike[str],
+    path: str | PathLike[str],
     *,
     title: str,
     summary: Mapping[str, object],
