@@ -118,7 +118,7 @@ class Runner:
     def _write(self, name: str, result: Any) -> Any:
         text = json.dumps({"about": self._about, "result": result}, ensure_ascii=False)
         for _, path in self._paths([name]):
-            write_text(path, text + "\n")
+            write_text(path, text + "\n", make_folder=True)
         return json.loads(text)["result"]
 
 

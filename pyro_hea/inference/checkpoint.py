@@ -44,7 +44,7 @@ def write(directory: str | Path, name: str, tensors: Mapping[str, Tensor], manif
     body["manifest_sha256"] = hash_of_json(body)
     text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
     kept = _tensor_file(name, SCHEMA_VERSION, digest)
-    write_bytes(directory / kept, data)
+    write_bytes(directory / kept, data, make_folder=True)
     write_bytes(directory / f"{name}.json", text.encode())
     _remove_tensors(directory, name, kept)
 

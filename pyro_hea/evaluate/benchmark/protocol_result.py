@@ -47,7 +47,7 @@ class ProtocolResult:
         path = Path(folder) / self.protocol
         text = "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in self.tables.items())
         numbers = json.dumps(self.content, indent=1, ensure_ascii=False)
-        write_text(path.with_suffix(".json"), numbers + "\n")
+        write_text(path.with_suffix(".json"), numbers + "\n", make_folder=True)
         write_text(path.with_suffix(".md"), text)
         # without the version, the bytes depend on the numbers alone
         with replacing(path.with_suffix(".png")) as file:
