@@ -16,9 +16,11 @@ from pyro_hea.errors import (
     CheckpointError,
     ConstraintError,
     DataError,
+    PyroHEAError,
     UnknownTargetError,
     nearest,
 )
+from pyro_hea.materials.alloys.amounts import parse_composition
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.materials.alloys.dataset import AlloyDataset, read_alloys
 from pyro_hea.materials.alloys.dataset.table import composition_keys
@@ -245,8 +247,10 @@ class Campaign:
 
         Raises
         ------
+        DataError
+            For an alloy whose name is no formula of its fractions.
         OutputError
-            Where the folder cannot be written.
+            Where the folder cannot be written, or another process writes there.
         """
         settings = {
             "spec": self.spec.to_mapping(),
@@ -270,20 +274,25 @@ class Campaign:
         saved = read_campaign(folder)
         settings, where = saved.settings, f"{folder}/campaign.json"
         try:
-            wishes = settings["wishes"].items()
             campaign = cls(
                 saved.data["data"],
-                ModelSpec.from_mapping(settings["spec"], where),
-                {name: tuple(w) if isinstance(w, list) else w for name, w in wishes},
-                constraints_from_list(settings["constraints"], where),
-                seed=int(settings["seed"]),
+                ModelSpec.from_mapping(settings.spec, where),
+                {n: tuple(w) if isinstance(w, list) else w for n, w in settings.wishes.items()},
+                constraints_from_list(settings.constraints, where),
+                seed=settings.seed,
             )
-            campaign.round = int(settings["round"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"'{where}' is no campaign: {error!r}") from None
+            for formula in saved.history["formula"]:
+                parse_composition(formula)
+        except (PyroHEAError, TypeError) as error:
+            raise CheckpointError(f"'{where}' is no campaign: {error}") from None
+        if list(saved.history) != list(campaign._history):
+            raise CheckpointError(f"'{where}' is no campaign: its history is of other targets")
+        campaign.round = settings.round
         campaign._history, campaign._recorded = saved.history, saved.data.get("recorded")
         if saved.model is not None:
             campaign._vae = DisentangledVAE.load(saved.model, device)
+            if campaign._vae.spec != campaign.spec:
+                raise CheckpointError(f"'{saved.model}' is a model of another spec than '{where}'")
         return campaign
 
 

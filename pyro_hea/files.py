@@ -18,11 +18,17 @@ except ImportError:  # Windows, where nothing is locked
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, make_folder: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`, which replaces it at the end.
 
     The content is on the disk before the file gets its name, so that a process that is killed and
     a computer that loses power leave the old file or the new one.
+
+    Parameters
+    ----------
+    path : path
+    make_folder : bool
+        Where it is missing; otherwise that is an error, as of a name that is misspelt.
 
     Raises
     ------
@@ -39,9 +45,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".partial.{path.name}")  # with the suffix, which gives a format
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _synchronise(temporary)
         os.replace(temporary, path)
@@ -57,15 +64,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: str | Path, data: bytes, make_folder: bool = False) -> None:
     """Write a file whole or not at all; see `replacing`."""
-    with replacing(path) as temporary:
+    with replacing(path, make_folder) as temporary:
         temporary.write_bytes(data)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | Path, text: str, make_folder: bool = False) -> None:
     """Write a file in UTF-8, whole or not at all; see `replacing`."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), make_folder)
 
 
 @contextmanager

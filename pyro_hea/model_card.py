@@ -168,7 +168,7 @@ def write_card(folder: str | Path, ensemble: Ensemble, facts: Mapping[str, Any] 
     OutputError
         Where the folder cannot be written.
     """
-    write_text(Path(folder, CARD), model_card(ensemble, facts))
+    write_text(Path(folder, CARD), model_card(ensemble, facts), make_folder=True)
     if facts:
         text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
         write_text(Path(folder, FACTS), text)

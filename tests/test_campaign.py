@@ -1,7 +1,10 @@
 """A campaign: what it suggests, records, remembers, and gives again after it was saved."""
 
+import hashlib
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,8 @@ from pyro_hea.errors import (
     OutputError,
     UnknownTargetError,
 )
+from pyro_hea.files import locked
+from pyro_hea.inference.checkpoint import hash_of_json
 from pyro_hea.materials.alloys.composition import fraction_table
 
 from .conftest import SMALL
@@ -202,15 +207,141 @@ class TestFolder:
         campaign = Campaign.load(started)
         for damage, message in [
             (lambda m: m | {"schema_version": 9}, "schema version 9"),
-            (lambda m: {"schema_version": 1}, "no campaign that can be read"),
-            (lambda m: m | {"settings": {}}, "is no campaign"),
-            (lambda m: m | {"data_sha256": "0"}, "was changed"),
+            (lambda m: {"schema_version": 1}, "data: Field required"),
+            (lambda m: m | {"data_sha256": "0"}, "campaign.json' was changed"),
+            (lambda m: [], "no campaign that can be read"),
         ]:
             campaign.save(tmp_path / "c")
             path = tmp_path / "c" / "campaign.json"
             path.write_text(json.dumps(damage(json.loads(path.read_text()))))
             with pytest.raises(CheckpointError, match=message):
                 Campaign.load(tmp_path / "c")
+        campaign.save(tmp_path / "c")
+        (data,) = (tmp_path / "c").glob("data-*.json")
+        data.write_text(data.read_text() + " ")
+        with pytest.raises(CheckpointError, match="was changed or cut short"):
+            Campaign.load(tmp_path / "c")
+        data.unlink()
+        with pytest.raises(CheckpointError, match="there is no 'data-"):
+            Campaign.load(tmp_path / "c")
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write into"):
             campaign.save(tmp_path / "file" / "c")
+
+    def test_a_second_writer_is_told_who_the_first_is(self, started):
+        campaign = Campaign.load(started)
+        with (
+            locked(started, "campaign"),
+            pytest.raises(OutputError, match=f"process {os.getpid()} on .* is writing there"),
+        ):
+            campaign.save(started)
+
+    def test_the_history_is_no_formula_of_a_spreadsheet(self, alloys_of_kinds, tmp_path):
+        phase = {"kind": "categorical", "name": "phase", "classes": ["fcc", "bcc", "several"]}
+        spec = ModelSpec.from_mapping(TINY | {"targets": [phase]})
+        campaign = Campaign(alloys_of_kinds, spec, {"phase": "fcc"})
+        campaign.record(pd.DataFrame({"formula": ["CoNi"], "phase": ["fcc"]}))
+        campaign._history.loc[0, "phase"] = "=1+1"
+        campaign.save(tmp_path)
+        assert "'=1+1" in (tmp_path / "history.csv").read_text()
+
+    def test_a_folder_of_the_former_version_is_read(self, started, tmp_path):
+        folder = stranger(started, tmp_path)
+        manifest = json.loads((folder / "campaign.json").read_text())
+        del manifest["manifest_sha256"]
+        (folder / "campaign.json").write_text(json.dumps(manifest | {"schema_version": 1}))
+        loaded, campaign = Campaign.load(folder), Campaign.load(started)
+        pd.testing.assert_frame_equal(loaded.history, campaign.history)
+
+
+# A stranger, who mends the hashes.
+
+
+def stranger(started, tmp_path, edit=lambda manifest, data: None):
+    """A copy of a campaign with other content and hashes that fit it."""
+    folder = tmp_path / "stranger"
+    shutil.copytree(started, folder)
+    path = folder / "campaign.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads((folder / manifest["data"]).read_text(encoding="utf-8"))
+    del manifest["manifest_sha256"]
+    edit(manifest, data)
+    text = json.dumps(data)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if Path(manifest["data"]).name == manifest["data"]:
+        (folder / manifest["data"]).write_text(text)
+    manifest["data_sha256"] = digest
+    path.write_text(json.dumps(manifest | {"manifest_sha256": hash_of_json(manifest)}))
+    return folder
+
+
+def put(*path, to):
+    """An edit at a place of the manifest, or of the data where the path begins with "data"."""
+
+    def edit(manifest, data):
+        holder = data if path[0] == "data" else manifest
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = to
+
+    return edit
+
+
+FRACTIONS, REPORTS = ("data", "fractions"), ("data", "reports")
+EDITS = {
+    "an unknown key": (put("more", to=1), "unknown key 'more'"),
+    "a file elsewhere": (put("model", to="../model-1-0123456789abcdef"), "model"),
+    "a round that is none": (put("settings", "round", to=-1), "round"),
+    "a round without end": (put("settings", "round", to=10**400), "round"),
+    "no wish": (put("settings", "wishes", to={}), "wishes"),
+    "a wish for another target": (put("settings", "wishes", to={"x": 1}), "no target 'x'"),
+    "constraints that are none": (put("settings", "constraints", to=[1]), "entry 1"),
+    "another spec": (put("settings", "spec", "latent", "dim", to=4), "of another spec"),
+    "a spec that is none": (put("settings", "spec", to={"x": 1}), "unknown key 'x'"),
+    "another status": (put("history", "rows", 0, 2, to="sold"), "neither pending"),
+    "no formula": (put("history", "rows", 0, 0, to="<b>"), "cannot be read"),
+    "a number for a formula": (put("history", "rows", 0, 0, to=7), "has no formula"),
+    "a target more": (put("history", "columns", 4, to="other"), "of other targets"),
+    "a row too short": (put("history", "rows", 0, to=["CoNi"]), "no campaign that can be read"),
+    "a type that is none": (put("history", "dtypes", 0, to="datetime64[ns]"), "dtypes"),
+    "a fraction below zero": (put(*FRACTIONS, "rows", 0, 0, to=-1), "below 0"),
+    "a blank fraction": (put(*FRACTIONS, "rows", 0, 0, to=None), "below 0 or missing"),
+    "another fraction": (put(*FRACTIONS, "rows", 0, 0, to=0.9), "no formula of the alloy"),
+    "no element": (put(*FRACTIONS, "columns", 0, to="Xy"), "unknown elements"),
+    "an element twice": (put(*FRACTIONS, "columns", 0, to="Au"), "a column stands twice"),
+    "labels of others": (put("data", "labels", "index", 0, to="CoNi"), "of other alloys"),
+    "a report of another": (put(*REPORTS, "rows", 0, 0, to="CoNi"), "of none of the alloys"),
+    "no values": (put(*REPORTS, "columns", 2, to="worth"), "no formula, target and value"),
+    "a part of no split": (
+        lambda m, d: d["data"]["parts"].update(dtypes=["object"], rows=[["mine"]] * 60),
+        "no part of the published split",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_campaign_of_a_stranger_that_does_not_fit_is_refused(what, started, tmp_path):
+    edit, message = EDITS[what]
+    with pytest.raises(CheckpointError, match=message):
+        Campaign.load(stranger(started, tmp_path, edit))
+
+
+def test_a_model_elsewhere_is_not_followed(started, tmp_path):
+    folder = stranger(started, tmp_path)
+    (model,) = folder.glob("model-*")
+    shutil.move(model, tmp_path / "elsewhere")
+    model.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="link to another folder"):
+        Campaign.load(folder)
+
+
+def test_alloys_without_formulas_cannot_be_saved(alloys, tmp_path):
+    named = AlloyDataset(
+        alloys.fractions.rename(index={alloys.formulas[0]: "mine"}),
+        alloys.labels.rename(index={alloys.formulas[0]: "mine"}),
+        alloys.reports,
+        alloys.parts,
+    )
+    campaign = Campaign(named, ModelSpec.from_mapping(TINY), WISH)
+    with pytest.raises(DataError, match="'mine' is no formula of its fractions"):
+        campaign.save(tmp_path)

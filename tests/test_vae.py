@@ -620,7 +620,7 @@ def tamper(folder, **changes) -> None:
     body |= changes
     body = {key: value for key, value in body.items() if value is not None}
     del body["manifest_sha256"]
-    body["manifest_sha256"] = checkpoint._hash_of_manifest(body)
+    body["manifest_sha256"] = checkpoint.hash_of_json(body)
     (folder / "model.json").write_text(json.dumps(body), encoding="utf-8")
 
 

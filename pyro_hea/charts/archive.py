@@ -6,20 +6,39 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from pyro_hea.errors import CheckpointError
+from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.posterior.manifest import AllocationLimit, check_tensor
 from pyro_hea.program.charts import AtlasModel
 from pyro_hea.spec import AtlasSpec
+from pyro_hea.spec.declaration import Count, Declaration, Positive, spec_error
 
 _NAME = "atlas"
 
 _CHUNK = 4096
+
+_TOLERANCE = 1e-4
+"""Of the weights of the charts and of their frames."""
+
+
+class AtlasManifest(Declaration):
+    """What the manifest of a saved atlas declares beside the hashes; see `SavedAtlas`."""
+
+    spec: dict[str, Any]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    named: bool
+    count: Count
+    extent: Positive
+    floor: float
+    seed: int
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,52 +98,84 @@ def save_atlas(atlas: SavedAtlas, directory: str | Path) -> None:
     Raises
     ------
     OutputError
-        Where the folder cannot be written.
+        Where the folder cannot be written, or another process writes there.
     """
     weights = atlas.model.state_dict()
-    checkpoint.write(
-        directory,
-        _NAME,
-        {f"weights.{name}": value for name, value in weights.items()},
-        {
-            "spec": atlas.model.spec.to_mapping(),
-            "columns": list(atlas.columns),
-            "named": atlas.named,
-            "count": atlas.count,
-            "extent": atlas.extent,
-            "floor": atlas.floor,
-            "seed": atlas.seed,
-            "versions": {name: version(name) for name in ("pyro-hea", "pyro-ppl", "torch")},
-        },
-    )
+    tensors = {f"weights.{name}": value for name, value in weights.items()}
+    manifest = {
+        "spec": atlas.model.spec.to_mapping(),
+        "columns": list(atlas.columns),
+        "named": atlas.named,
+        "count": atlas.count,
+        "extent": atlas.extent,
+        "floor": atlas.floor,
+        "seed": atlas.seed,
+        "versions": {name: version(name) for name in ("pyro-hea", "pyro-ppl", "torch")},
+    }
+    with locked(directory, _NAME):
+        checkpoint.write(directory, _NAME, tensors, manifest)
 
 
 def load_atlas(directory: str | Path) -> SavedAtlas:
     """Read an atlas, after checking that it is whole and fits this release.
 
+    The atlas may come from a stranger: as of alloys, the manifest is validated as a declaration and
+    the tensors against it.
+
     Raises
     ------
     MissingFileError, CheckpointError
     """
-    tensors, manifest = checkpoint.read(directory, _NAME)
-    weights = {name.removeprefix("weights."): value for name, value in tensors.items()}
+    tensors, content = checkpoint.read(directory, _NAME)
+    where = f"{directory}/{_NAME}.json"
     try:
-        spec = AtlasSpec.from_mapping(manifest["spec"], f"{directory}/{_NAME}.json")
-        columns = tuple(map(str, manifest["columns"]))
-        support = weights.get("support")
-        with AllocationLimit(sum(value.numel() for value in weights.values())):
-            model = AtlasModel(spec, len(columns), support).double()
-        for name, value in model.state_dict().items():
-            check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
-        model.load_state_dict(weights)
-        return SavedAtlas(
-            model.requires_grad_(False),
-            columns,
-            bool(manifest["named"]),
-            int(manifest["count"]),
-            float(manifest["extent"]),
-            float(manifest["floor"]),
-            int(manifest["seed"]),
-        )
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from None
+        del content["schema_version"], content["tensors_sha256"]
+        return _atlas(AtlasManifest.model_validate(content), tensors, where)
+    except ValidationError as error:
+        raise CheckpointError(str(spec_error(error, where, AtlasManifest, content))) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
+    except (RuntimeError, MemoryError) as error:  # of torch; and of recursion
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
+
+
+def _atlas(manifest: AtlasManifest, tensors: dict[str, Tensor], where: str) -> SavedAtlas:
+    spec, columns = AtlasSpec.from_mapping(manifest.spec, where), manifest.columns
+    if len(columns) != len(set(columns)):
+        raise ValueError("a column stands twice")
+    weights = {name.removeprefix("weights."): value for name, value in tensors.items()}
+    support = weights.get("support")
+    if support is not None:
+        _check_support(support, spec, len(columns))
+    with AllocationLimit(sum(value.numel() for value in weights.values())):
+        model = AtlasModel(spec, len(columns), support).double()
+    now = model.state_dict()
+    for name, value in now.items():
+        check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
+    if extra := tensors.keys() - {f"weights.{name}" for name in now}:
+        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the atlas")
+    if abs(float(weights["log_alpha"].logsumexp(0))) > _TOLERANCE:
+        raise ValueError("the weights of the charts do not sum to one")
+    frame = weights["frame"]
+    if not torch.allclose(frame @ frame.mT, torch.eye(len(frame[0])).to(frame), atol=_TOLERANCE):
+        raise ValueError("the frames of the charts are not orthonormal")
+    model.load_state_dict(weights)
+    return SavedAtlas(
+        model.requires_grad_(False),
+        columns,
+        manifest.named,
+        manifest.count,
+        manifest.extent,
+        manifest.floor,
+        manifest.seed,
+    )
+
+
+def _check_support(support: Tensor, spec: AtlasSpec, features: int) -> None:
+    """Refuse coordinates that the points do not have, or that a chart has twice."""
+    whole = support.dtype == torch.int64 and support.dim() == 2 and len(support) == spec.charts
+    if not whole or not 1 <= support.shape[1] <= features:
+        raise ValueError(f"'weights.support' has shape {tuple(support.shape)} for {spec.charts}")
+    ordered = support.sort(dim=1).values
+    if ordered.min() < 0 or ordered.max() >= features or (ordered.diff(dim=1) == 0).any():
+        raise ValueError("'weights.support' names no coordinates, or one twice in a chart")

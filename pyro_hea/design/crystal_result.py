@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pyro_hea.design.export import write_table
 from pyro_hea.errors import OutputError
 from pyro_hea.materials.crystals import Structures, WyckoffStructure
 from pyro_hea.materials.crystals.checks import compare_to_known, shortest_distance, write_cif
@@ -96,11 +97,8 @@ class CrystalDesigns:
         return ax
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the table."""
-        try:
-            self.table.to_csv(path, index=False, float_format="%.6g")
-        except OSError as error:
-            raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+        """Write the table; numbers with six digits, and no cell that a spreadsheet would run."""
+        write_table(self.table, path, "csv")
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from pyro_hea.errors import OutputError, missing_extra
+from pyro_hea.errors import missing_extra
+from pyro_hea.files import replacing
 from pyro_hea.materials.alloys.dataset import inert
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def write_table(
     table: pd.DataFrame, path: str | Path, kind: Literal["csv", "xlsx", "parquet"]
 ) -> None:
-    """Write a table; in Excel with a second sheet of the units in its `attrs`, if it has any.
+    """Write a table, whole or not at all, with no cell that a spreadsheet would run.
+
+    Excel files get a second sheet of the units in its `attrs`, if it has any.
 
     Raises
     ------
@@ -26,18 +29,17 @@ def write_table(
         Where nothing can be written there.
     """
     try:
-        if kind == "csv":
-            inert(table).to_csv(path, index=False, float_format="%.6g")
-        elif kind == "xlsx":
-            with pd.ExcelWriter(path, engine="openpyxl") as book:
-                inert(table).to_excel(book, sheet_name="alloys", index=False)
-                if units := table.attrs.get("units"):
-                    named = pd.DataFrame(units.items(), columns=["column", "unit"])
-                    inert(named).to_excel(book, sheet_name="units", index=False)
-        else:
-            table.to_parquet(path, index=False)
+        with replacing(path) as file:
+            if kind == "csv":
+                inert(table).to_csv(file, index=False, float_format="%.6g")
+            elif kind == "xlsx":
+                with file.open("wb") as stream, pd.ExcelWriter(stream, engine="openpyxl") as book:
+                    inert(table).to_excel(book, sheet_name="alloys", index=False)
+                    if units := table.attrs.get("units"):
+                        named = pd.DataFrame(units.items(), columns=["column", "unit"])
+                        inert(named).to_excel(book, sheet_name="units", index=False)
+            else:
+                table.to_parquet(file, index=False)
     except ImportError as error:
         package, extra = ("openpyxl", "excel") if kind == "xlsx" else ("pyarrow", "parquet")
         raise missing_extra(package, extra) from error
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error

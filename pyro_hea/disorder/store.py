@@ -6,9 +6,10 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from math import isfinite
 from pathlib import Path
 
-from pyro_hea.errors import OutputError
+from pyro_hea.errors import OutputError, excerpt
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS energies (key TEXT PRIMARY KEY, energy REAL, failure TEXT)"
 
@@ -69,6 +70,7 @@ class EnergyStore:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(str(self.path), timeout=60)) as database, database:
+                database.execute("PRAGMA trusted_schema = OFF")  # views and triggers run nothing
                 yield database
         except sqlite3.Error as error:
             raise OutputError(
@@ -86,9 +88,22 @@ class EnergyStore:
             for start in range(0, len(wanted), _AT_ONCE):
                 some = wanted[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(some))
-                rows = database.execute(f"SELECT * FROM energies WHERE key IN ({marks})", some)
-                found.update({key: (energy, failure) for key, energy, failure in rows})
+                rows = database.execute(
+                    f"SELECT key, energy, failure FROM energies WHERE key IN ({marks})", some
+                )
+                found.update({key: self._checked(*answer) for key, *answer in rows})
         return found
+
+    def _checked(self, energy: object, failure: object) -> tuple[float | None, str | None]:
+        """What a file that somebody else made may hold: a finite energy, or a reason."""
+        if isinstance(energy, float) and isfinite(energy) and failure is None:
+            return energy, None
+        if energy is None and isinstance(failure, str):
+            return None, failure
+        raise OutputError(
+            f"'{self.path}' holds {excerpt(energy)} where an energy in eV is meant. Name another "
+            "file, or delete this one"
+        )
 
     def write(self, key: str, energy: float | None, failure: str | None) -> None:
         """Keep an energy, or why there is none."""

@@ -15,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from pyro_hea.errors import CheckpointError
+from pyro_hea.files import write_text
 from pyro_hea.spec import ModelSpec
 
 Task = Callable[[], Any]
@@ -117,10 +118,7 @@ class Runner:
     def _write(self, name: str, result: Any) -> Any:
         text = json.dumps({"about": self._about, "result": result}, ensure_ascii=False)
         for _, path in self._paths([name]):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".partial")
-            unfinished.write_text(text + "\n", encoding="utf-8")
-            unfinished.replace(path)
+            write_text(path, text + "\n", make_folder=True)
         return json.loads(text)["result"]
 
 

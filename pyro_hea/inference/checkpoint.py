@@ -41,10 +41,10 @@ def write(directory: str | Path, name: str, tensors: Mapping[str, Tensor], manif
     data = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
     body = {"schema_version": SCHEMA_VERSION, "tensors_sha256": digest, **manifest}
-    body["manifest_sha256"] = _hash_of_manifest(body)
+    body["manifest_sha256"] = hash_of_json(body)
     text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
     kept = _tensor_file(name, SCHEMA_VERSION, digest)
-    write_bytes(directory / kept, data)
+    write_bytes(directory / kept, data, make_folder=True)
     write_bytes(directory / f"{name}.json", text.encode())
     _remove_tensors(directory, name, kept)
 
@@ -78,14 +78,14 @@ def read(
 
 def _read(directory: Path, name: str, oldest: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
     manifest_path = directory / f"{name}.json"
-    text = _contents(manifest_path, _LARGEST_MANIFEST)
+    text = read_contents(manifest_path, _LARGEST_MANIFEST)
     try:
         manifest = json.loads(text)
         version, expected = manifest["schema_version"], str(manifest["tensors_sha256"])
         changed = (
             type(version) is int
             and version >= 5
-            and manifest.pop("manifest_sha256") != _hash_of_manifest(manifest)
+            and manifest.pop("manifest_sha256") != hash_of_json(manifest)
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{manifest_path}' is no manifest of a model: {error!r}") from None
@@ -101,7 +101,7 @@ def _read(directory: Path, name: str, oldest: int) -> tuple[dict[str, Tensor], d
             "Copy the whole folder again, or train again"
         )
     tensor_path = directory / _tensor_file(name, version, expected)
-    data = _contents(tensor_path)
+    data = read_contents(tensor_path)
     if hashlib.sha256(data).hexdigest() != expected:
         raise CheckpointError(
             f"'{tensor_path}' is truncated or was changed: its hash is not the manifest's. "
@@ -140,8 +140,8 @@ def hash_of_tables(tables: PropertyTables) -> str:
     return digest.hexdigest()
 
 
-def _hash_of_manifest(body: Mapping[str, Any]) -> str:
-    """Hash of the content of a manifest, whatever its layout."""
+def hash_of_json(body: Mapping[str, Any]) -> str:
+    """Hash of plain values, whatever the layout of the file that they are in."""
     text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -154,8 +154,13 @@ def _tensor_file(name: str, version: int, digest: str) -> str:
     return f"{name}-{digest[:16]}.safetensors"
 
 
-def _contents(path: Path, largest: float = float("inf")) -> bytes:
-    """The bytes of a file, which must lie in its folder itself and be no larger than that."""
+def read_contents(path: Path, largest: float = float("inf")) -> bytes:
+    """The bytes of a file, which must lie in its folder itself and be no larger than that.
+
+    Raises
+    ------
+    MissingFileError, CheckpointError
+    """
     try:
         if not path.is_file():
             raise MissingFileError(
@@ -176,7 +181,7 @@ def _contents(path: Path, largest: float = float("inf")) -> bytes:
 
 def _remove_tensors(directory: Path, name: str, kept: str | None) -> None:
     """Delete files of tensors but the one that is kept, and what a killed save left behind."""
-    of_name = re.compile(rf"\.?{re.escape(name)}(-[0-9a-f]{{16}})?\.(safetensors|json)(\.partial)?")
+    of_name = re.compile(rf"(\.partial\.)?{re.escape(name)}(-[0-9a-f]{{16}})?\.(safetensors|json)")
     for path in directory.glob(f"*{name}*"):
         stale = path.name.startswith(".") or path.suffix == ".safetensors"
         if stale and path.name != kept and of_name.fullmatch(path.name):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pyro_hea.errors import DataError, nearest
+from pyro_hea.files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +65,18 @@ def house_style() -> AbstractContextManager[None]:
     )
 
 
+def _save(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write a figure, whole or not at all, in the format of the suffix.
+
+    Raises
+    ------
+    OutputError
+        Where the file cannot be written.
+    """
+    with replacing(Path(path)) as file:
+        figure.savefig(file)
+
+
 class HouseFigure(Figure):
     """A figure that a notebook shows without a plotting backend."""
 
@@ -79,7 +93,7 @@ class HouseAxes(Axes):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the whole figure; the suffix gives the format (.png, .pdf, .svg)."""
-        self.figure.savefig(path)
+        _save(self.figure, path)
 
     def _repr_png_(self) -> bytes:
         return self.figure._repr_png_()
@@ -95,7 +109,7 @@ class Panels(tuple[Axes, ...]):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the whole figure; the suffix gives the format (.png, .pdf, .svg)."""
-        self.figure.savefig(path)
+        _save(self.figure, path)
 
     def _repr_png_(self) -> bytes:
         return cast("HouseAxes", self[0])._repr_png_()

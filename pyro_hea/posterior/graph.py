@@ -12,6 +12,7 @@ import torch
 
 from pyro_hea.devices import fork_rng
 from pyro_hea.errors import OutputError, missing_extra
+from pyro_hea.files import write_bytes
 from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import Binary, Categorical
@@ -71,11 +72,9 @@ def draw_graph(spec: ModelSpec, path: str | Path) -> None:
 
     try:
         drawn = graph.source.encode() if path.suffix == ".dot" else graph.pipe(path.suffix[1:])
-        path.write_bytes(drawn)
     except ExecutableNotFound:
         raise OutputError(
             f"cannot draw '{path}': the program 'dot' is not installed; install Graphviz "
             "(graphviz.org), or write its source to a file that ends in .dot"
         ) from None
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+    write_bytes(path, drawn)

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from pyro_hea.errors import MissingFileError, OutputError, PyroHEAError
+from pyro_hea.errors import MissingFileError, PyroHEAError
+from pyro_hea.files import write_text
 
 _MAX_CHARACTERS = 200_000
 """In a file. A spec has some thousand."""
@@ -72,11 +73,7 @@ def write_yaml(path: str | Path, values: Any) -> None:
     ------
     OutputError
     """
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as fault:
-        raise OutputError(f"cannot write '{path}': {fault.strerror or fault}") from fault
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 class _Loader(yaml.SafeLoader):

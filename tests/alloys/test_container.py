@@ -164,7 +164,7 @@ def test_a_spec_checks_the_reports_that_are_read(data, tmp_path):
 def test_where_nothing_can_be_written_is_said(data, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"out\.txt: name it with \.csv or \.csv\.gz"):
         data.to_csv(tmp_path / "out.txt")
-    with pytest.raises(OutputError, match=r"none/out\.csv: cannot be written"):
+    with pytest.raises(OutputError, match=r"cannot write into '.*none': .*out\.csv"):
         data.to_csv(tmp_path / "none" / "out.csv")
 
     def to_parquet(*args, **kwargs):

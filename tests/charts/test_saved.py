@@ -14,9 +14,11 @@ from pyro_hea.errors import (
     DataError,
     MissingFileError,
     NotFittedError,
+    OutputError,
     ResumeWarning,
     TrainingDivergedError,
 )
+from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.inference.atlas_trainer import AtlasTrainer
 
@@ -88,6 +90,22 @@ CHANGES = {
         "larger model",
     ),
     "a count that is none": (put("count", "many"), "many"),
+    "an unknown key": (put("more", 1), "unknown key 'more'"),
+    "a column twice": (put("columns", ["x", "x"]), "a column stands twice"),
+    "an extent without end": (put("extent", 1e999), "extent"),
+    "a floor that is no number": (put("floor", float("nan")), "floor"),
+    "a seed for a spec": (put("spec", 7), "spec"),
+    "coordinates that there are not": (
+        lambda m, t: t.update({"weights.support": torch.tensor([[0, 9]] * 3)}),
+        "names no coordinates",
+    ),
+    "coordinates of other charts": (
+        lambda m, t: t.update({"weights.support": torch.zeros(9, 1, dtype=torch.int64)}),
+        "weights.support",
+    ),
+    "charts of no weight in all": (change("weights.log_alpha", lambda t: t - 1), "sum to one"),
+    "a frame that is none": (change("weights.frame", lambda t: t * 2), "not orthonormal"),
+    "a weight too many": (lambda m, t: t.update(x=torch.zeros(1)), "no place for x"),
     "a weight missing": (lambda m, t: t.pop("weights.centre"), "weights.centre"),
     "a weight of another type": (change("weights.centre", torch.Tensor.float), "weights.centre"),
     "a weight that is no number": (change("weights.centre", lambda t: t / 0), "weights.centre"),
@@ -106,6 +124,11 @@ def test_a_saved_atlas_that_does_not_fit_is_refused(what, saved, tmp_path):
     checkpoint.write(tmp_path, "atlas", tensors, manifest)
     with pytest.raises(CheckpointError, match=message):
         Atlas.load(tmp_path)
+
+
+def test_a_second_writer_is_told_who_the_first_is(atlas, tmp_path):
+    with locked(tmp_path, "atlas"), pytest.raises(OutputError, match="is writing there"):
+        atlas.save(tmp_path)
 
 
 # Trainings.

@@ -1,9 +1,11 @@
 """Energies are paid for once, kept, resumed, and their failures named."""
 
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,6 +106,20 @@ class TestKept:
         (tmp_path / "e").write_text("no database of energies at all" * 20)
         with pytest.raises(OutputError, match=r"cannot use the energies in .* Name another file"):
             EnergyStore(tmp_path / "e")
+
+    @pytest.mark.parametrize("energy", ["<b>", b"x", float("inf"), None])
+    def test_what_is_no_energy_in_the_file_of_a_stranger(self, tmp_path, energy):
+        store = EnergyStore(tmp_path / "e")
+        with closing(sqlite3.connect(tmp_path / "e")) as database, database:
+            database.execute("INSERT INTO energies VALUES ('a', ?, NULL)", [energy])
+        with pytest.raises(OutputError, match=r"where an energy in eV is meant"):
+            store.read(["a"])
+
+    def test_a_table_of_other_columns(self, tmp_path):
+        with closing(sqlite3.connect(tmp_path / "e")) as database, database:
+            database.execute("CREATE TABLE energies (key TEXT, value REAL)")
+        with pytest.raises(OutputError, match=r"cannot use the energies .* no such column"):
+            EnergyStore(tmp_path / "e").read(["a"])
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")

@@ -29,7 +29,7 @@ def rewrite(folder, **changes) -> None:
     """Change a manifest as a stranger would, who mends its hash."""
     body = manifest_of(folder) | changes
     del body["manifest_sha256"]
-    body["manifest_sha256"] = checkpoint._hash_of_manifest(body)
+    body["manifest_sha256"] = checkpoint.hash_of_json(body)
     (folder / "model.json").write_text(json.dumps(body), encoding="utf-8")
 
 
@@ -78,7 +78,7 @@ def test_the_tensors_are_safetensors_and_no_pickle(saved):
 
 def test_writing_again_replaces_and_leaves_no_other_file(saved):
     (saved / "model.safetensors").write_text("of an earlier release")
-    (saved / ".model.json.partial").write_text("of a killed save")
+    (saved / ".partial.model.json").write_text("of a killed save")
     (saved / "notes.txt").write_text("kept")
     checkpoint.write(saved, "model", {"a": torch.ones(1)}, {})
     tensors, manifest = checkpoint.read(saved, "model")
@@ -99,7 +99,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     (tmp_path / "model.json").mkdir()
     with pytest.raises(OutputError, match="cannot write into"):
         checkpoint.write(tmp_path, "model", TENSORS, {})
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".partial*"))
 
 
 # Damage.

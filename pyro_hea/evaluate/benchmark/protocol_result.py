@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.errors import OutputError
+from pyro_hea.files import replacing, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,15 +47,11 @@ class ProtocolResult:
         path = Path(folder) / self.protocol
         text = "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in self.tables.items())
         numbers = json.dumps(self.content, indent=1, ensure_ascii=False)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(".json").write_text(numbers + "\n", encoding="utf-8")
-            path.with_suffix(".md").write_text(text, encoding="utf-8")
-            # without the version, the bytes depend on the numbers alone
-            self.figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"cannot write '{path}.*': {reason}") from error
+        write_text(path.with_suffix(".json"), numbers + "\n", make_folder=True)
+        write_text(path.with_suffix(".md"), text)
+        # without the version, the bytes depend on the numbers alone
+        with replacing(path.with_suffix(".png")) as file:
+            self.figure.savefig(file, metadata={"Software": None})
 
 
 def markdown(table: pd.DataFrame) -> str:

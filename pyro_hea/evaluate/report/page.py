@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Iterable, Mapping
 from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
 from pyro_hea.errors import OutputError
+from pyro_hea.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +74,7 @@ figure img { display: block; max-width: 100%; height: auto; }
 
 
 def write_report(
-    path: str | os.PathLike[str],
+    path: str | PathLike[str],
     *,
     title: str,
     summary: Mapping[str, object],
@@ -254,13 +255,8 @@ def _figure(name: str, figure: Figure) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        try:
-            partial.write_text(text, encoding="utf-8", newline="\n")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(path, text)
     except OSError as error:
         raise OutputError(
             f"The report cannot be written to '{path}': {error.strerror or error}. "

@@ -9,6 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from pyro_hea.errors import OutputError, missing_extra
+from pyro_hea.files import replacing
 from pyro_hea.materials.alloys.dataset.spreadsheets import inert
 
 _SUFFIXES = {
@@ -40,24 +41,23 @@ def write_reports(
     order = {formula: i for i, formula in enumerate(formulas)}  # as the alloys come
     first = table["formula"].map(order)
     table = table.iloc[first.to_numpy().argsort(kind="stable")]
-    partial = path.with_name(f".{path.name}.part{path.suffix}")
     try:
-        if kind == "csv":
-            inert(table).to_csv(partial, index=False)
-        elif kind == "excel":
-            with pd.ExcelWriter(partial, engine="openpyxl") as book:
-                table.to_excel(book, index=False)
-                for cell in (cell for row in book.book.active.iter_rows() for cell in row):
-                    if cell.data_type == "f":  # text that begins with = is no formula
-                        cell.data_type = "s"
-        else:
-            text = table["value"].map(str, na_action="ignore")  # of one type: numbers and classes
-            table.assign(value=text).to_parquet(partial, index=False)
-        partial.replace(path)
+        with replacing(path) as file:
+            if kind == "csv":
+                inert(table).to_csv(file, index=False)
+            elif kind == "excel":
+                _write_excel(table, file)
+            else:
+                text = table["value"].map(str, na_action="ignore")  # of one type: numbers, classes
+                table.assign(value=text).to_parquet(file, index=False)
     except ImportError as error:
         package = "openpyxl" if kind == "excel" else "pyarrow"
         raise missing_extra(package, kind) from error
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _write_excel(table: pd.DataFrame, path: Path) -> None:
+    with path.open("wb") as stream, pd.ExcelWriter(stream, engine="openpyxl") as book:
+        table.to_excel(book, index=False)
+        for cell in (cell for row in book.book.active.iter_rows() for cell in row):
+            if cell.data_type == "f":  # text that begins with = is no formula
+                cell.data_type = "s"
