@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.simulation import uniformity as uniformity
     from pyro_hea.evaluate.spec_comparison import SpecComparison as SpecComparison
     from pyro_hea.evaluate.spec_comparison import compare_specs as compare_specs
+    from pyro_hea.evaluate.sweep import sweep as sweep
 
 _HOMES = {
     "BASELINES": "baselines",
@@ -52,6 +53,7 @@ _HOMES = {
     "published_run": "protocols",
     "rank_data": "simulation",
     "simulation_ranks": "simulation",
+    "sweep": "sweep",
     "uniformity": "simulation",
 }
 
