@@ -1,6 +1,12 @@
 """A screening on any executor, interrupted or not, gives what one process gives."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from functools import partial, reduce
 
