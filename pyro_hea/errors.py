@@ -82,6 +82,10 @@ class EngineError(PyroHEAError, RuntimeError):
     """An engine of energies gives none, or not the number that was asked for."""
 
 
+class ExecutorError(PyroHEAError, RuntimeError):
+    """The workers of an executor end, or it takes no more tasks."""
+
+
 class OutputError(PyroHEAError, OSError):
     """A file cannot be written."""
 

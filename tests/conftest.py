@@ -1,6 +1,10 @@
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,6 +119,54 @@ def vae_of_kinds(alloys_of_kinds: "AlloyDataset") -> "DisentangledVAE":
     }
     spec = ModelSpec.from_mapping(SMALL | {"targets": targets, "training": training})
     return DisentangledVAE(spec).fit(alloys_of_kinds, seed=0, progress=False)
+
+
+class Shuffled(Executor):
+    """Runs tasks in a thread, in random order, each of them twice."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+        self._tasks: list[tuple[Future, Callable[[], object]]] = []
+        self._changed = threading.Condition()
+        self._open = True
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future = Future()
+        with self._changed:
+            self._tasks.append((future, partial(fn, *args, **kwargs)))
+            self._changed.notify()
+        return future
+
+    def _run(self) -> None:
+        draw = Random(0)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._tasks or not self._open)
+                if not self._tasks:
+                    return
+                future, task = self._tasks.pop(draw.randrange(len(self._tasks)))
+            if future.set_running_or_notify_cancel():
+                self.ran += 1
+                try:
+                    task()
+                    future.set_result(task())
+                except Exception as error:
+                    future.set_exception(error)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        self._thread.join()
+
+
+@pytest.fixture
+def shuffled() -> Iterator[Shuffled]:
+    """An executor that makes the most of what executors may do."""
+    with Shuffled() as executor:
+        yield executor
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

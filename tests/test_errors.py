@@ -18,6 +18,7 @@ EXCEPTIONS = {
     "TrainingDivergedError": RuntimeError,
     "ConstraintError": ValueError,
     "EngineError": RuntimeError,
+    "ExecutorError": RuntimeError,
     "OutputError": OSError,
     "MissingFileError": FileNotFoundError,
     "MissingExtraError": ImportError,

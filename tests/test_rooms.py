@@ -14,7 +14,7 @@ PACKAGE = "pyro_hea"
 # from the rooms before it. A room is a module or a subpackage, by its dotted name; a room inside
 # another one is named before or after it, as the imports ask.
 FLOORS = {
-    "foundations": ("errors", "files", "devices", "evaluate.measures"),
+    "foundations": ("errors", "files", "devices", "executors", "evaluate.measures"),
     "materials": (
         "materials.alloys.formula",
         "materials.alloys.element_tables",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-import click
-
 from pyro_hea.cli.group import main
 from pyro_hea.cli.options import (
     device_option,
+    jobs_option,
     quiet_option,
     read_spec,
     results_option,
@@ -56,13 +55,7 @@ def _protocol(name: str, seeds: int, about: str) -> None:
     @benchmark.command(name, help=about)
     @seeds_option(seeds)
     @results_option
-    @click.option(
-        "--jobs",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="Units of work at a time, each of one thread.",
-    )
+    @jobs_option
     @spec_option
     @device_option
     @quiet_option
@@ -70,12 +63,14 @@ def _protocol(name: str, seeds: int, about: str) -> None:
         seeds: int, out: Path, jobs: int, spec: Path | None, device: str, quiet: bool
     ) -> None:
         from pyro_hea.evaluate import Runner
+        from pyro_hea.executors import local_processes
         from pyro_hea.spec import ModelSpec
 
-        runner = Runner(read_spec(spec) or ModelSpec(), out / "cache", device, jobs, not quiet)
-        result = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)(
-            runner, seeds
-        )
+        protocol = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)
+        measured = read_spec(spec) or ModelSpec()
+        with local_processes(jobs) as executor:
+            runner = Runner(measured, out / "cache", device, executor, not quiet)
+            result = protocol(runner, seeds)
         result.write(out)
         for title, table in result.tables.items():
             show(title, table)

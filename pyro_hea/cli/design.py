@@ -11,6 +11,7 @@ import click
 from pyro_hea.cli.group import main
 from pyro_hea.cli.options import (
     formula_column_option,
+    jobs_option,
     load_model,
     model_option,
     quiet_option,
@@ -111,6 +112,12 @@ def design(
 @click.option(
     "--exhaustive", is_flag=True, help="Predict every composition with the whole ensemble."
 )
+@jobs_option
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Folder in which progress is kept; the same command goes on from there.",
+)
 @seed_option
 @quiet_option
 def screen(
@@ -122,6 +129,8 @@ def screen(
     count: int,
     limit: int,
     exhaustive: bool,
+    jobs: int,
+    checkpoint: Path | None,
     out: Path | None,
     page: Path | None,
     seed: int,
@@ -129,24 +138,28 @@ def screen(
     **options: Any,
 ) -> None:
     """Rank every composition of a grid, or the alloys of a table."""
+    from pyro_hea.executors import local_processes
     from pyro_hea.materials.alloys.dataset import read_formulas
 
     wishes, constraints = read_wishes(options["target"]), read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
     vae = load_model(model, wishes)
-    result = vae.screen(
-        wishes,
-        constraints,
-        candidates=alloys,
-        step=step,
-        minimum=minimum,
-        n=count,
-        limit=limit,
-        exhaustive=exhaustive,
-        seed=seed,
-        progress=not quiet,
-        **read_requests(options),
-    )
+    with local_processes(jobs) as executor:
+        result = vae.screen(
+            wishes,
+            constraints,
+            candidates=alloys,
+            step=step,
+            minimum=minimum,
+            n=count,
+            limit=limit,
+            exhaustive=exhaustive,
+            seed=seed,
+            progress=not quiet,
+            executor=executor,
+            checkpoint=checkpoint,
+            **read_requests(options),
+        )
     _write_result(result, vae, wishes, constraints, out, page)
 
 

@@ -9,6 +9,7 @@ import click
 
 from pyro_hea.cli.group import main
 from pyro_hea.cli.options import (
+    jobs_option,
     quiet_option,
     seed_option,
     show,
@@ -64,7 +65,7 @@ def _temperatures(context: click.Context, option: click.Parameter, text: str) ->
 @click.option("--nearest", is_flag=True, help="Take the nearest composition that fits a cell.")
 @click.option("--budget", default=500, show_default=True, help="Energies of the cell.")
 @click.option("--surroundings", default=100, show_default=True, help="Of vacancies.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@jobs_option
 @click.option("--file", type=click.Path(path_type=Path), help="Where energies are kept.")
 @seed_option
 @table_out_option
@@ -76,6 +77,7 @@ def disorder(
     out: Path | None,
     quiet: bool,
     file: Path | None,
+    jobs: int,
     **how: Any,
 ) -> None:
     """Short-range order, free energy and vacancies of an alloy.
@@ -83,15 +85,18 @@ def disorder(
     Each energy is kept as soon as it is known: a run that was ended goes on where it was.
     """
     from pyro_hea.disorder import alloy_disorder
+    from pyro_hea.executors import local_processes
 
-    found = alloy_disorder(
-        formula,
-        temperatures,
-        engine=_engine(engine),
-        file=file or "default",
-        progress=not quiet,
-        **how,
-    )
+    with local_processes(jobs) as executor:
+        found = alloy_disorder(
+            formula,
+            temperatures,
+            engine=_engine(engine),
+            file=file or "default",
+            executor=executor,
+            progress=not quiet,
+            **how,
+        )
     table = found.table[list(_SHOWN)]
     table = table.assign(concentration=table["concentration"].map("{:.2e}".format))
     show(f"{found.formula} as {found.cell}, eV and k a site", table)

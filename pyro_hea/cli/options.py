@@ -110,6 +110,13 @@ spec_option = click.option(
     "--spec", type=click.Path(path_type=Path), help="YAML file of the model."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress bar.")
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that work at a time, each of one thread.",
+)
 results_option = click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -73,7 +73,10 @@ class Grid:
 
     def block(self, start: int, count: int) -> NDArray[np.float64]:
         """Compositions number `start` to `start + count - 1`, (count, k)."""
-        number = np.arange(start, min(start + count, self.size), dtype=np.int64)
+        return self.numbered(np.arange(start, min(start + count, self.size), dtype=np.int64))
+
+    def numbered(self, number: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Compositions of these numbers (N,), (N, k)."""
         left = np.full(len(number), self.free)
         k = len(self.elements)
         amounts = np.zeros((len(number), k), np.int64)

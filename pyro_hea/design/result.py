@@ -217,7 +217,7 @@ class DesignResult:
 
         Examples
         --------
-        ``designs.disorder(engine=MEAMEngine(), top=3, jobs=2)``
+        ``designs.disorder(engine=MEAMEngine(), top=3, executor=Processes(2))``
         """
         from pyro_hea.disorder import disorder_table
 

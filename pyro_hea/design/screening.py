@@ -1,44 +1,65 @@
 """Rank any number of compositions, on a grid or streamed, in bounded memory.
 
-Two passes over each block. A surrogate, a small network fitted to the ensemble on a sample, passes
-the promising compositions on; those are checked, predicted by every member, and ranked by that
-alone. Its threshold is set on a second sample, for a recall of 0.995 of the best percent.
+The grid or stream is cut into parts, which this process or the workers of an executor screen; the
+best of each are merged. There are two passes over a block. A surrogate, a small network fitted to
+the ensemble on a sample, passes the promising compositions on; those are checked, predicted by
+every member, and ranked by that alone. Its threshold is set on a second sample, for a recall of
+0.995 of the best percent.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from pyro_hea.design import blocks
+from pyro_hea.design.blocks import Best, Screening, grid_of, parts, within
 from pyro_hea.design.gathering import gather, likely_enough
-from pyro_hea.design.grid import Grid
-from pyro_hea.design.problem import MINIMUM, NOVELTY, Problem, check_count
-from pyro_hea.design.program import first_of_each
+from pyro_hea.design.problem import MINIMUM, NOVELTY, check_count
 from pyro_hea.design.result import DesignResult
+from pyro_hea.design.screening_folder import (
+    Progress,
+    Question,
+    Shipped,
+    best_of_grid,
+    best_of_table,
+    read_surrogate,
+)
 from pyro_hea.design.surrogate import Surrogate
 from pyro_hea.errors import ConstraintError, DataError
+from pyro_hea.executors import run_tasks
+from pyro_hea.files import locked
 from pyro_hea.materials.alloys.composition import fraction_table
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
 
     from pyro_hea.design.constraints.base import Constraint
+    from pyro_hea.design.grid import Grid
+    from pyro_hea.design.problem import Problem
     from pyro_hea.design.wishes import Wish
     from pyro_hea.materials.alloys.amounts import Alloy
     from pyro_hea.posterior import Ensemble
-
-_BLOCK = 65536
-"""Compositions in memory at a time."""
 
 _SAMPLE = 16384
 """Compositions that the surrogate learns from, and again as many that it is measured on."""
 
 _SMALL = 50_000
 """Grids up to this size are predicted whole, without a surrogate."""
+
+_NUMBERS_AT_ONCE, _TABLES_AT_ONCE = 4096, 16
+"""Parts that wait at an executor; those of a stream hold their compositions, 16 MB each."""
 
 LARGEST = 50_000_000
 """Largest grid that is screened without raising `limit`."""
@@ -61,6 +82,8 @@ def screen(
     tolerance: float | None = None,
     seed: int = 0,
     progress: bool = True,
+    executor: Executor | None = None,
+    checkpoint: str | Path | None = None,
 ) -> DesignResult:
     """Rank compositions by the probability that all wishes hold.
 
@@ -89,6 +112,12 @@ def screen(
         Of the sample from which the first pass learns.
     progress : bool
         Show a progress bar, with the size of the grid.
+    executor : concurrent.futures.Executor, optional
+        What screens the parts of the grid or of the stream, as Dask's ``client.get_executor()``;
+        by default this process. The result is the same for any number of workers.
+    checkpoint : path, optional
+        Folder in which the progress over a grid is kept: the same call goes on from there, whatever
+        ended it. For workers on other computers, a folder that they see too.
 
     Returns
     -------
@@ -100,129 +129,155 @@ def screen(
     ------
     ConstraintError
         For a grid above the limit, or where no composition satisfies every constraint.
+    CheckpointError
+        Where a worker does not see the folder of the model, or what is kept there is damaged.
+    ExecutorError
+        Where workers end again and again.
     """
     check_count(n, seed)
     of_grid = candidates is None
-    problem = Problem.of(
-        ensemble,
-        targets,
-        constraints,
-        step=step if of_grid else 1e-3,
-        minimum=minimum if of_grid else 0,
-        novelty=NOVELTY if of_grid else 0.0,
-        conditions=conditions,
-        min_elements=min_elements if of_grid or min_elements else 1,
-        tolerance=tolerance,
-    )
-    if candidates is None:
-        grid = _grid_of(problem, limit)
-        blocks, total = _of_grid(grid, problem), grid.size
-        sample = _sample_of_grid(grid, problem, seed)
-    else:
-        blocks, total = _of_stream(candidates, ensemble), None
-        first = list(itertools.islice(blocks, 1))
-        blocks = itertools.chain(first, blocks)
-        sample = _shuffled(first[0][0], seed) if first else np.zeros((0, len(ensemble.elements)))
-    two_passes = not exhaustive and _use_surrogate(total, sample)
-    surrogate = Surrogate.fit(problem, sample, seed) if two_passes else None
-    best, scores = np.zeros((0, len(ensemble.elements))), np.zeros(0)
-    screened = predicted = 0
-    with tqdm(total=total, disable=not progress, desc="screening", unit="alloy") as bar:
-        for block, size in blocks:
-            chosen = block if surrogate is None else block[surrogate.promising(block)]
-            chosen = chosen[problem.satisfied(chosen)]
-            if len(chosen):
-                q = problem.probability(chosen).mean(0)
-                best, scores = np.concatenate([best, chosen]), np.concatenate([scores, q])
-                rows = first_of_each(best)
-                order = rows[np.argsort(-scores[rows], kind="stable")][:n]
-                best, scores = best[order], scores[order]
-            screened, predicted = screened + size, predicted + len(chosen)
-            bar.update(size)
-    if not len(best):
-        raise ConstraintError(f"none of {screened} compositions satisfies every constraint")
+    if not of_grid and checkpoint is not None:
+        raise DataError(
+            "checkpoint= keeps the progress over a grid, whose compositions have numbers; "
+            "candidates are a stream: screen them in several calls instead"
+        )
+    settings = {
+        "step": step if of_grid else 1e-3,
+        "minimum": minimum if of_grid else 0,
+        "novelty": NOVELTY if of_grid else 0.0,
+        "conditions": conditions,
+        "min_elements": min_elements if of_grid or min_elements else 1,
+        "tolerance": tolerance,
+    }
+    question = Question(dict(targets), tuple(constraints), settings, n, seed, exhaustive)
+    problem = question.problem(ensemble)
+    with _folder(checkpoint, question, ensemble) as folder:
+        source = _grid(problem, limit) if candidates is None else _stream(candidates, ensemble)
+        surrogate = read_surrogate(problem, folder)
+        if surrogate is None and not exhaustive:
+            surrogate = _first_pass(problem, source, seed)
+        screening = Screening(problem, surrogate, n)
+        asked: Screening | Shipped = screening
+        if executor is not None or checkpoint is not None:
+            shipped = Shipped.written(screening, question, folder)
+            asked = screening if executor is None else shipped
+        done = Progress(n, len(ensemble.elements), folder if checkpoint else None)
+        done.read(screening)
+        tasks = ((i, partial(source.work, asked, *p)) for i, p in done.left(source.parts))
+        with (
+            tqdm(total=source.total, disable=not progress, desc="screening", unit="alloy") as bar,
+            done,
+        ):
+            bar.update(done.best.screened)
+            for part, best in run_tasks(tasks, executor, at_once=source.at_once):
+                done.add(part, best)
+                bar.update(best.screened)
+    best = done.best
+    if not len(best.number):
+        raise ConstraintError(f"none of {best.screened} compositions satisfies every constraint")
     attributes = {
         "inference": "screen",
         "seed": seed,
-        "candidates": screened,
-        "predicted": predicted / max(screened, 1),
+        "candidates": best.screened,
+        "predicted": best.predicted / max(best.screened, 1),
         "recall": 1.0 if surrogate is None else surrogate.recall,
     }
-    result = gather(problem, best, attributes)
+    result = gather(problem, best.fractions, attributes)
     return likely_enough(result, min_probability, warning=of_grid)
 
 
-def _grid_of(problem: Problem, limit: int) -> Grid:
-    region, units = problem.region, round(1 / problem.step)
-    allowed = np.flatnonzero(region.upper > 0)
-    fewest, _ = region.amounts(problem.minimum, problem.step)
-    grid = Grid(
-        tuple(region.elements[i] for i in allowed),
-        tuple(int(fewest[i]) if region.must[i] else 0 for i in allowed),
-        units,
-    )
+@contextmanager
+def _folder(
+    checkpoint: str | Path | None, question: Question, ensemble: Ensemble
+) -> Iterator[Path]:
+    """A folder of this question and model alone: in that of checkpoints, or one that is deleted."""
+    if checkpoint is None:
+        with TemporaryDirectory(prefix="pyro_hea-") as temporary:
+            yield Path(temporary)
+        return
+    folder = Path(checkpoint) / f"screen-{question.key(ensemble)[:16]}"
+    with locked(folder, "screen"):
+        yield folder
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Where compositions come from.
+
+    Attributes
+    ----------
+    work : callable
+        Screens a part, of which it takes the numbers.
+    parts : iterator of tuple
+    total : int or None
+        Compositions, where that is known.
+    sample : callable
+        Gives compositions from all over, (N, E), for a seed.
+    at_once : int
+        Parts that wait at an executor at a time.
+    """
+
+    work: Callable[..., Best]
+    parts: Iterator[tuple[int, Any]]
+    total: int | None
+    sample: Callable[[int], NDArray[np.float64]]
+    at_once: int
+
+
+def _grid(problem: Problem, limit: int) -> _Source:
+    grid = grid_of(problem)
     if grid.size > limit:
         raise ConstraintError(
-            f"a grid of {len(allowed)} elements in steps of {problem.step:g} has {grid.size:,} "
-            f"compositions, above the limit of {limit:,}. Allow fewer elements, take larger "
-            "steps, or raise the limit"
+            f"a grid of {len(grid.elements)} elements in steps of {problem.step:g} has "
+            f"{grid.size:,} compositions, above the limit of {limit:,}. Allow fewer elements, take "
+            "larger steps, or raise the limit"
         )
-    return grid
-
-
-def _columns(grid: Grid, problem: Problem) -> list[int]:
-    return [problem.region.index(element) for element in grid.elements]
-
-
-def _of_grid(grid: Grid, problem: Problem) -> Iterator[tuple[NDArray[np.float64], int]]:
-    columns = _columns(grid, problem)
-    for start in range(0, grid.size, _BLOCK):
-        amounts = grid.block(start, _BLOCK)
-        yield _within(amounts, columns, problem), len(amounts)
-
-
-def _within(
-    amounts: NDArray[np.float64], columns: list[int], problem: Problem
-) -> NDArray[np.float64]:
-    """The compositions that the bounds on elements and on their number leave, (N, E)."""
-    region = problem.region
-    number = (amounts > 0).sum(1)
-    low, high = region.lower[columns] - 1e-9, region.upper[columns] + 1e-9
-    kept = (number >= region.min_elements) & (number <= region.max_elements)
-    kept &= ((amounts >= low) & (amounts <= high)).all(1)
-    kept &= ((amounts == 0) | (amounts >= problem.minimum - 1e-9)).all(1)
-    fractions = np.zeros((int(kept.sum()), len(region.elements)))
-    fractions[:, columns] = amounts[kept]
-    return fractions
+    sample = partial(_sample_of_grid, grid, problem)
+    return _Source(best_of_grid, parts(grid.size), grid.size, sample, _NUMBERS_AT_ONCE)
 
 
 def _sample_of_grid(grid: Grid, problem: Problem, seed: int) -> NDArray[np.float64]:
     """Compositions drawn from all over the grid."""
-    rng = np.random.default_rng(seed)
-    columns, found = _columns(grid, problem), []
+    rng, found = np.random.default_rng(seed), []
     for _ in range(20):
         starts = rng.integers(0, max(grid.size, 1), 2048)
-        drawn = np.concatenate([grid.block(int(start), 16) for start in starts])
-        found.append(_within(drawn, columns, problem))
+        number = (starts[:, None] + np.arange(16)).ravel()
+        found.append(within(grid, problem, number[number < grid.size])[1])
         if sum(map(len, found)) >= 2 * _SAMPLE:
             break
     return _shuffled(np.unique(np.concatenate(found), axis=0), seed)
+
+
+def _stream(candidates: Iterable[Alloy], ensemble: Ensemble) -> _Source:
+    if isinstance(candidates, str | Mapping):
+        raise DataError("candidates are many alloys: give a list, or any iterable of them")
+    tables = _tables(iter(candidates), ensemble)
+    first = next(tables, (0, np.zeros((0, len(ensemble.elements)))))
+    return _Source(
+        best_of_table,
+        itertools.chain([first], tables),
+        None,
+        partial(_shuffled, first[1]),
+        _TABLES_AT_ONCE,
+    )
+
+
+def _tables(
+    stream: Iterator[Alloy], ensemble: Ensemble
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Place of the first alloy and fractions (N, E) of each block of a stream."""
+    place = 0
+    while block := list(itertools.islice(stream, blocks.BLOCK)):
+        yield place, ensemble.fractions(fraction_table(block)).to_numpy(float)
+        place += len(block)
 
 
 def _shuffled(rows: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return np.asarray(np.random.default_rng(seed).permutation(rows)[: 2 * _SAMPLE])
 
 
-def _of_stream(
-    candidates: Iterable[Alloy], ensemble: Ensemble
-) -> Iterator[tuple[NDArray[np.float64], int]]:
-    if isinstance(candidates, str | Mapping):
-        raise DataError("candidates are many alloys: give a list, or any iterable of them")
-    stream = iter(candidates)
-    while block := list(itertools.islice(stream, _BLOCK)):
-        table = ensemble.fractions(fraction_table(block)).to_numpy(float)
-        yield table, len(table)
-
-
-def _use_surrogate(total: int | None, sample: NDArray[np.float64]) -> bool:
-    return len(sample) >= _SAMPLE and (total is None or total > _SMALL)
+def _first_pass(problem: Problem, source: _Source, seed: int) -> Surrogate | None:
+    if source.total is not None and source.total <= _SMALL:
+        return None
+    sample = source.sample(seed)
+    return Surrogate.fit(problem, sample, seed) if len(sample) >= _SAMPLE else None

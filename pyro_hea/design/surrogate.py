@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +66,17 @@ class Surrogate(nn.Module):
     def promising(self, fractions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which compositions the whole ensemble should see."""
         return np.asarray(self(torch.tensor(fractions)).numpy() >= self.threshold)
+
+    @classmethod
+    def of(
+        cls, problem: Problem, weights: Mapping[str, Tensor], threshold: float, recall: float
+    ) -> Surrogate:
+        """With the weights, the threshold and the recall that another one learnt."""
+        with seeded(0):  # the weights that it draws are replaced
+            surrogate = cls(problem)
+        surrogate.load_state_dict(weights)
+        surrogate.threshold, surrogate.recall = threshold, recall
+        return surrogate.requires_grad_(False)
 
     @classmethod
     def fit(cls, problem: Problem, sample: NDArray[np.float64], seed: int) -> Surrogate:

@@ -25,6 +25,8 @@ from pyro_hea.errors import EngineWarning, UnknownElementError, warn
 from pyro_hea.materials.alloys.amounts import parse_composition
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import ArrayLike
 
     from pyro_hea.disorder.engines import Engine
@@ -92,7 +94,7 @@ def alloy_disorder(
     budget: int = 500,
     surroundings: int = 100,
     seed: int = 0,
-    jobs: int = 1,
+    executor: Executor | None = None,
     file: str | Path | None = "default",
     effort: Effort | None = None,
     progress: bool = False,
@@ -113,7 +115,7 @@ def alloy_disorder(
         Energies of the cell.
     surroundings : int
         Of vacancies, with two energies each.
-    seed, jobs, file, effort, progress
+    seed, executor, file, effort, progress
         As of `partition_function`.
 
     Returns
@@ -138,10 +140,12 @@ def alloy_disorder(
         size = fitting_size(composition, lattice)
     if constant is None:
         store = EnergyStore(energy_file(file))
-        constant = lattice_constant(engine, composition, lattice, store=store, jobs=jobs, seed=seed)
+        constant = lattice_constant(
+            engine, composition, lattice, store=store, executor=executor, seed=seed
+        )
     system = System(alloy_sites(lattice, constant, size), counts, engine)
     bulk = partition_function(
-        system, at, budget, seed, jobs=jobs, file=file, effort=effort, progress=progress
+        system, at, budget, seed, executor=executor, file=file, effort=effort, progress=progress
     )
     vacancies = vacancy(
         counts,
@@ -151,7 +155,7 @@ def alloy_disorder(
         constant=constant,
         budget=surroundings,
         seed=seed,
-        jobs=jobs,
+        executor=executor,
         file=file,
         effort=effort,
         progress=progress,
@@ -175,7 +179,7 @@ def disorder_table(
         In K.
     engine : Engine
     **how
-        Further arguments of `alloy_disorder`, such as `budget` and `jobs`. Energies are kept on
+        Further arguments of `alloy_disorder`, such as `budget` and `executor`. Energies are kept on
         the disk: `alloy_disorder` of one of the alloys then pays for none again.
 
     Returns

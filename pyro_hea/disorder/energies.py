@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +14,11 @@ from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.store import EnergyStore, content_key
 from pyro_hea.disorder.symmetry import canonical
 from pyro_hea.errors import EngineError, EngineWarning, PyroHEAError, listing, warn
+from pyro_hea.executors import run_tasks
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
 
     from pyro_hea.disorder.engines import Engine
@@ -42,8 +43,8 @@ class Energies:
         Energies that may be asked for in all; one that is known from an earlier run counts too,
         so that a run that is resumed gives what it would have given.
     store : EnergyStore
-    jobs : int
-        Processes at a time; with 1 all is done in this one.
+    executor : concurrent.futures.Executor, optional
+        What computes them; by default this process.
     failures : dict
         Why there is no energy, by configuration.
     paid : int
@@ -55,7 +56,7 @@ class Energies:
     species: tuple[str, ...]
     budget: int
     store: EnergyStore = field(default_factory=lambda: EnergyStore(None))
-    jobs: int = 1
+    executor: Executor | None = None
     failures: dict[str, str] = field(default_factory=dict)
     paid: int = 0
     _known: dict[bytes, float] = field(default_factory=dict)
@@ -142,35 +143,13 @@ class Energies:
     def _computed(
         self, wanted: Configurations, missing: list[int]
     ) -> Iterator[tuple[int, float | None, str | None]]:
-        if self.jobs == 1 or len(missing) < 2:
-            for i in missing:
-                energy, why_not = one_energy(self.engine, wanted.take([i]))
-                yield i, energy, why_not
-            return
-        left = set(missing)
-        try:
-            for found in self._in_processes(wanted, missing, self.jobs):
-                left.discard(found[0])
-                yield found
-        except BrokenProcessPool:
-            for i in sorted(left):  # each in a process of its own, to find which one ends it
-                try:
-                    yield from self._in_processes(wanted, [i], 1)
-                except BrokenProcessPool:
-                    yield i, None, "the engine's process ended"
+        tasks = ((i, partial(one_energy, self.engine, wanted.take([i]))) for i in missing)
+        for i, (energy, why_not) in run_tasks(tasks, self.executor, ended=_ended):
+            yield i, energy, why_not
 
-    def _in_processes(
-        self, wanted: Configurations, rows: list[int], jobs: int
-    ) -> Iterator[tuple[int, float | None, str | None]]:
-        # a fresh interpreter each: a fork of a process that has used torch may hang
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            asked = {pool.submit(one_energy, self.engine, wanted.take([i])): i for i in rows}
-            try:
-                for future in as_completed(asked):
-                    yield (asked[future], *future.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+
+def _ended(row: int) -> tuple[None, str]:
+    return None, "the engine's process ended"
 
 
 def one_energy(engine: Engine, wanted: Configurations) -> tuple[float | None, str | None]:

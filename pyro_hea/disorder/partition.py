@@ -24,6 +24,8 @@ from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.errors import DataError, UnknownElementError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import ArrayLike, NDArray
 
     from pyro_hea.disorder.engines import Engine
@@ -118,7 +120,7 @@ def partition_function(
     budget: int = 1000,
     seed: int = 0,
     *,
-    jobs: int = 1,
+    executor: Executor | None = None,
     file: str | Path | None = "default",
     effort: Effort | None = None,
     progress: bool = False,
@@ -139,8 +141,9 @@ def partition_function(
         Energies that the engine is asked for at most. Configurations that symmetry makes equal
         count once.
     seed : int
-    jobs : int
-        Processes that compute energies at a time.
+    executor : concurrent.futures.Executor, optional
+        What computes energies, as Dask's ``client.get_executor()`` or
+        ``pyro_hea.executors.Processes(4)``; by default this process.
     file : path or None
         SQLite file in which energies are kept, so that a run that was ended goes on where it was
         and none is paid for twice. By default `energies.sqlite` in the user's cache folder; None
@@ -180,7 +183,7 @@ def partition_function(
     True
     """
     at = check_temperatures(temperatures)
-    energies = system_energies(system, budget, jobs, file)
+    energies = system_energies(system, budget, executor, file)
     features = PairFeatures(system.sites, system.ideal.species)
     with reporter(progress) as say:
         outcome = run(
@@ -196,10 +199,12 @@ def partition_function(
     return Disorder.of(system.sites, system.ideal, at, outcome, energies, about)
 
 
-def system_energies(system: System, budget: int, jobs: int, file: str | Path | None) -> Energies:
+def system_energies(
+    system: System, budget: int, executor: Executor | None, file: str | Path | None
+) -> Energies:
     """The energies of a system, kept in a file unless they are cheaper to compute than to read."""
     store = EnergyStore(None if isinstance(system.engine, PairEngine) else energy_file(file))
-    return Energies(system.engine, system.sites, system.ideal.species, budget, store, jobs)
+    return Energies(system.engine, system.sites, system.ideal.species, budget, store, executor)
 
 
 def energy_file(file: str | Path | None) -> str | Path | None:

@@ -15,6 +15,8 @@ from pyro_hea.errors import EngineError
 from pyro_hea.materials.alloys.element_tables import load_tables
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from pyro_hea.disorder.engines import Engine
     from pyro_hea.disorder.lattices import Lattice
     from pyro_hea.disorder.store import EnergyStore
@@ -47,7 +49,7 @@ def lattice_constant(
     lattice: Lattice,
     *,
     store: EnergyStore,
-    jobs: int = 1,
+    executor: Executor | None = None,
     seed: int = 0,
 ) -> float:
     """Lattice constant in Å at which the energy of a random cell is least.
@@ -73,7 +75,7 @@ def lattice_constant(
             ideal = IdealSolution.of(composition, len(positions))
             x = np.repeat(np.arange(len(ideal.species)), ideal.counts).astype(np.int8)
             x = np.random.default_rng(seed).permutation(x)[None]
-            energies = Energies(engine, sites, ideal.species, 10, store, jobs)
+            energies = Energies(engine, sites, ideal.species, 10, store, executor)
             found.append(float(energies(x)[0]))
         curve = np.polynomial.Polynomial.fit(tried, found, 3).convert()
         fine = np.linspace(tried[0], tried[-1], 1001)

@@ -32,6 +32,8 @@ from pyro_hea.errors import DataError
 from pyro_hea.materials.alloys.amounts import parse_composition
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -104,7 +106,7 @@ def vacancy(
     vibrational_entropy: float = 0.0,
     budget: int = 200,
     seed: int = 0,
-    jobs: int = 1,
+    executor: Executor | None = None,
     file: str | Path | None = "default",
     effort: Effort | None = None,
     progress: bool = False,
@@ -144,7 +146,7 @@ def vacancy(
         Of formation, in k.
     budget : int
         Surroundings that are paid for at most, with two energies each.
-    seed, jobs, file, effort, progress
+    seed, executor, file, effort, progress
         As of `partition_function`.
 
     Returns
@@ -169,20 +171,22 @@ def vacancy(
     store = EnergyStore(energy_file(file))
     lattice = lattice or usual_lattice(around)
     if constant is None:
-        constant = lattice_constant(engine, around, lattice, store=store, jobs=jobs, seed=seed)
+        constant = lattice_constant(
+            engine, around, lattice, store=store, executor=executor, seed=seed
+        )
     whole, vacant = shell_sites(
         lattice, constant, size, shell, matrix=around, centre=centre, seed=seed
     )
     plain = System(whole, composition, engine, fixed=False)
     if chemical_potentials is None:
         chemical_potentials = _chemical_potentials(
-            plain.ideal, whole, around, centre, engine, store, jobs, seed
+            plain.ideal, whole, around, centre, engine, store, executor, seed
         )
     missing = ({centre} if centre else set(composition)) - set(chemical_potentials)
     if missing:
         raise DataError(f"there is no chemical potential of {', '.join(sorted(missing))}")
     formation = VacancyEngine(engine, vacant, centre, dict(chemical_potentials))
-    energies = Energies(formation, whole, plain.ideal.species, budget, store, jobs)
+    energies = Energies(formation, whole, plain.ideal.species, budget, store, executor)
     with reporter(progress) as say:
         outcome = run(
             energies,
@@ -233,12 +237,12 @@ def _chemical_potentials(
     centre: str | None,
     engine: Engine,
     store: EnergyStore,
-    jobs: int,
+    executor: Executor | None,
     seed: int,
 ) -> dict[str, float]:
     """See `vacancy`."""
     species = ideal.species if centre is None else (centre, *ideal.species)
-    energies = Energies(engine, whole, species, 10_000, store, jobs)
+    energies = Energies(engine, whole, species, 10_000, store, executor)
     atoms = len(whole) + len(whole.matrix)
     if centre is not None:
         if set(around) != {centre}:

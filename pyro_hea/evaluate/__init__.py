@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyro_hea.evaluate.experts import expert_priors as expert_priors
     from pyro_hea.evaluate.judge import Judge as Judge
     from pyro_hea.evaluate.judge import embedded_judge as embedded_judge
+    from pyro_hea.evaluate.parameter_sweep import sweep as sweep
     from pyro_hea.evaluate.protocols import PublishedRun as PublishedRun
     from pyro_hea.evaluate.protocols import headline as headline
     from pyro_hea.evaluate.protocols import measure as measure
@@ -52,6 +53,7 @@ _HOMES = {
     "published_run": "protocols",
     "rank_data": "simulation",
     "simulation_ranks": "simulation",
+    "sweep": "parameter_sweep",
     "uniformity": "simulation",
 }
 

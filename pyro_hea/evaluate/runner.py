@@ -1,25 +1,25 @@
-"""Run the tasks of a protocol: each once, in several processes, with its result cached."""
+"""Run the tasks of a protocol: each once, here or by an executor, with its result cached."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm.auto import tqdm
 
 from pyro_hea.errors import CheckpointError
+from pyro_hea.executors import run_tasks
 from pyro_hea.files import write_text
 from pyro_hea.spec import ModelSpec
 
 Task = Callable[[], Any]
-"""Takes nothing and returns what JSON can hold; for several jobs a partial of a named function."""
+"""Takes nothing and returns what JSON can hold; for an executor a partial of a named function."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Runner:
     folder : path, optional
         Where the result of each task is cached; a cached task is not run again.
     device : str
-    jobs : int
-        Processes at a time, each of one thread. With 1 all is done in this process.
+    executor : concurrent.futures.Executor, optional
+        What runs the tasks, as Dask's ``client.get_executor()`` or `pyro_hea.executors.Processes`;
+        by default this process. Workers on other computers have to see the folder.
     progress : bool
         Show a progress bar.
     """
@@ -42,7 +43,7 @@ class Runner:
     spec: ModelSpec = field(default_factory=ModelSpec)
     folder: Path | None = None
     device: str = "auto"
-    jobs: int = 1
+    executor: Executor | None = None
     progress: bool = True
 
     def run(self, tasks: Mapping[str, Task], *, alone: bool = False) -> dict[str, Any]:
@@ -53,8 +54,8 @@ class Runner:
         tasks : mapping of str to Task
             By the name of the file in which the result is cached.
         alone : bool
-            Run each in a fresh process with all threads, one after the other, whatever `jobs`
-            is: for tasks that measure time or memory.
+            Run each in a fresh process of this computer with all threads, one after the other,
+            whatever the executor: for tasks that measure time or memory.
 
         Raises
         ------
@@ -78,17 +79,11 @@ class Runner:
         return {name: done[name] for name in tasks}
 
     def _run_missing(self, tasks: Mapping[str, Task], alone: bool) -> Iterator[tuple[str, Any]]:
-        if self.jobs == 1 and not alone:
-            for name, task in tasks.items():
-                yield name, task()
+        if not alone:
+            yield from run_tasks(tasks.items(), self.executor)
             return
         # a fresh interpreter each: a fork of a process that has used torch may hang
-        how: dict[str, Any] = {"mp_context": get_context("spawn")}
-        if alone:
-            how |= {"max_workers": 1, "max_tasks_per_child": 1}
-        else:
-            how |= {"max_workers": self.jobs, "initializer": _one_thread}
-        with ProcessPoolExecutor(**how) as pool:
+        with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
             pending = {pool.submit(task): name for name, task in tasks.items()}
             try:
                 for future in as_completed(pending):
@@ -120,7 +115,3 @@ class Runner:
         for _, path in self._paths([name]):
             write_text(path, text + "\n", make_folder=True)
         return json.loads(text)["result"]
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

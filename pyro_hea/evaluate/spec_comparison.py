@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,15 @@ from tqdm.auto import tqdm
 from pyro_hea.errors import DataError, SpecError
 from pyro_hea.evaluate.folds import assign_folds
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
+from pyro_hea.executors import run_tasks
 from pyro_hea.posterior.psis import K_HAT_LIMIT
 from pyro_hea.posterior.traces import COMPOSITION
 from pyro_hea.spec import Categorical, Continuous, Hurdle, ModelSpec, Multinomial, Ordinal
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
 
     from pyro_hea.materials.alloys.dataset import AlloyDataset
@@ -77,6 +81,7 @@ def compare_specs(
     draws: int = _DRAWS,
     device: str = "auto",
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> SpecComparison:
     """Refit each spec on the same folds; measure what it says of the alloys left out.
 
@@ -98,6 +103,9 @@ def compare_specs(
         As of `fit`.
     progress : bool
         Show a progress bar.
+    executor : concurrent.futures.Executor, optional
+        What fits the specs, each fold of each spec on its own, as Dask's
+        ``client.get_executor()``; by default this process.
 
     Returns
     -------
@@ -130,31 +138,79 @@ def compare_specs(
     _check(specs, folds, compositions)
     targets = _common_targets(specs)
     fold_of = assign_folds(data, targets, folds, seed=seed)
+    tasks = {
+        (fold, name): partial(
+            _densities,
+            spec,
+            data.take(fold_of != fold),
+            data.take(fold_of == fold),
+            targets=[target.name for target in targets],
+            draws=draws if compositions else None,
+            seed=seed,
+            device=device,
+        )
+        for fold in range(folds)
+        for name, spec in specs.items()
+    }
+    done: dict[tuple[int, str], _Densities] = {}
+    with tqdm(total=len(tasks), disable=not progress, desc="fits", unit="fit") as bar:
+        for unit, densities in run_tasks(tasks.items(), executor):
+            done[unit] = densities
+            bar.update()
     parts: list[pd.DataFrame] = []
     k_hats: list[pd.DataFrame] = []
     left_out: list[str] = []
-    with tqdm(total=folds * len(specs), disable=not progress, desc="fits", unit="fit") as bar:
-        for fold in range(folds):
-            train, test = data.take(fold_of != fold), data.take(fold_of == fold)
-            fitted = {}
-            for name, spec in specs.items():
-                vae = DisentangledVAE(spec)
-                fitted[name] = vae.fit(train, seed=seed, device=device, progress=False).ensemble
-                bar.update()
-            known = _known(test, list(fitted.values()))
-            left_out += test.take(~known).formulas
-            test = test.take(known)
-            for target in targets:
-                columns = {n: label_density(e, test, target.name) for n, e in fitted.items()}
-                parts.append(_rows(target.name, fold, pd.DataFrame(columns)))
-            if compositions:
-                measured = {n: composition_density(e, test, draws, seed) for n, e in fitted.items()}
-                densities = pd.DataFrame({n: t["density"] for n, t in measured.items()})
-                parts.append(_rows(COMPOSITION, fold, densities))
-                k_hats.append(pd.DataFrame({n: t["k_hat"] for n, t in measured.items()}))
+    for fold in range(folds):
+        of_fold = {name: done[fold, name] for name in specs}
+        left_out += of_fold[next(iter(specs))].left_out
+        for target in targets:
+            columns = {name: d.labels[target.name] for name, d in of_fold.items()}
+            parts.append(_rows(target.name, fold, pd.DataFrame(columns)))
+        measured = {n: d.compositions for n, d in of_fold.items() if d.compositions is not None}
+        if measured:
+            densities = pd.DataFrame({name: table["density"] for name, table in measured.items()})
+            parts.append(_rows(COMPOSITION, fold, densities))
+            k_hats.append(pd.DataFrame({n: table["k_hat"] for n, table in measured.items()}))
     pointwise = pd.concat(parts).sort_index(level="about", sort_remaining=False, kind="stable")
     k_hat = pd.concat(k_hats) if k_hats else pd.DataFrame(columns=list(specs))
     return SpecComparison(_table(pointwise, k_hat, list(specs)), pointwise, k_hat, tuple(left_out))
+
+
+@dataclass(frozen=True, eq=False)
+class _Densities:
+    """What a spec, fitted to a fold's training part, says of its test part.
+
+    Attributes
+    ----------
+    labels : dict of target to Series
+    compositions : DataFrame or None
+    left_out : list of str
+        Alloys with an element that the training part lacks.
+    """
+
+    labels: dict[str, pd.Series]
+    compositions: pd.DataFrame | None
+    left_out: list[str]
+
+
+def _densities(
+    spec: ModelSpec,
+    train: AlloyDataset,
+    test: AlloyDataset,
+    *,
+    targets: list[str],
+    draws: int | None,
+    seed: int,
+    device: str,
+) -> _Densities:
+    ensemble = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False).ensemble
+    known = _known(test, ensemble)
+    some = test.take(known)
+    return _Densities(
+        {target: label_density(ensemble, some, target) for target in targets},
+        None if draws is None else composition_density(ensemble, some, draws, seed),
+        test.take(~known).formulas,
+    )
 
 
 def _check(specs: Mapping[str, ModelSpec], folds: int, compositions: bool) -> None:
@@ -204,10 +260,9 @@ def _values(target: Target) -> tuple[str, ...]:
     return (target.kind, *target.classes) if isinstance(target, Categorical | Ordinal) else ("0/1",)
 
 
-def _known(alloys: AlloyDataset, ensembles: Sequence[Ensemble]) -> NDArray[np.bool_]:
-    """Alloys all of whose elements every ensemble was trained on."""
-    common = set.intersection(*(set(ensemble.elements) for ensemble in ensembles))
-    foreign = [element for element in alloys.elements if element not in common]
+def _known(alloys: AlloyDataset, ensemble: Ensemble) -> NDArray[np.bool_]:
+    """Alloys all of whose elements the ensemble was trained on, whatever its spec."""
+    foreign = [element for element in alloys.elements if element not in ensemble.elements]
     return ~(alloys.fractions[foreign] > 0).any(axis=1).to_numpy()
 
 

@@ -18,6 +18,7 @@ from pyro_hea.design import (
     MinElements,
     Novel,
     RequiredElements,
+    blocks,
     invert,
     nearest_alloy,
     sample_designs,
@@ -86,7 +87,7 @@ class TestScreen:
 
     def test_blocks_change_nothing(self, vae, monkeypatch):
         whole = screen(vae.ensemble, WISH, self.four, step=0.05, n=20, progress=False)
-        monkeypatch.setattr(screening, "_BLOCK", 100)
+        monkeypatch.setattr(blocks, "BLOCK", 100)
         parts = screen(vae.ensemble, WISH, self.four, step=0.05, n=20, progress=False)
         pd.testing.assert_frame_equal(whole.table, parts.table)
 

@@ -37,8 +37,8 @@ class Counting:
         return np.array([np.nan if number in self.nan else float(number)])
 
 
-def of(engine, file=None, budget=100, jobs=1):
-    return Energies(engine, SITES, ("A", "B"), budget, EnergyStore(file), jobs)
+def of(engine, file=None, budget=100, executor=None):
+    return Energies(engine, SITES, ("A", "B"), budget, EnergyStore(file), executor)
 
 
 def rows(*counts):
@@ -52,6 +52,14 @@ def test_equal_configurations_are_paid_for_once():
     shifted = x[:, SITES.permutations[5]]
     assert energies(np.vstack([x, shifted, x])).tolist() == [1, 4, 1, 4, 1, 4]
     assert (engine.calls, energies.used, energies.left) == ([1, 4], 2, 98)
+
+
+def test_an_executor_gives_the_same_energies(shuffled):
+    engine = Counting(fails=(3,))
+    with pytest.warns(EngineWarning, match="A6B3"):
+        found = of(engine, executor=shuffled)(rows(1, 2, 3, 4))
+    np.testing.assert_array_equal(found, [1, 2, np.nan, 4])
+    assert shuffled.ran == 4
 
 
 def test_a_budget_is_kept():
@@ -166,6 +174,7 @@ import numpy as np
 from pyro_hea.disorder import square_lattice
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.store import EnergyStore
+from pyro_hea.executors import Processes
 
 class Ending:
     key, elements = "ending", None
@@ -177,8 +186,10 @@ class Ending:
 
 if __name__ == "__main__":
     x = (np.arange(9) < np.array([1, 2, 3])[:, None]).astype(np.int8)
-    energies = Energies(Ending(), square_lattice(3), ("A", "B"), 100, EnergyStore(None), 2)
-    print(energies(x).tolist())
+    with Processes(2) as executor:
+        store = EnergyStore(None)
+        energies = Energies(Ending(), square_lattice(3), ("A", "B"), 100, store, executor)
+        print(energies(x).tolist())
 """
 
 

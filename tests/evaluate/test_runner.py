@@ -41,12 +41,12 @@ def test_results_of_another_spec_are_not_taken_for_ones_own(tmp_path):
         other.run({"one": partial(doubled, 1)})
 
 
-def test_several_jobs_give_the_same_results_in_the_same_order(tmp_path):
+def test_an_executor_gives_the_same_results_in_the_same_order(tmp_path, shuffled):
     tasks = {f"unit{i}": partial(operator.mul, i, 2) for i in range(3)}
     alone = Runner(progress=False).run(tasks)
-    runner = Runner(folder=tmp_path, jobs=2, progress=False)
+    runner = Runner(folder=tmp_path, executor=shuffled, progress=False)
     assert list(runner.run(tasks).items()) == list(alone.items())
-    assert runner.run({"process": os.getpid})["process"] != os.getpid()
+    assert shuffled.ran == 3
     assert json.loads((tmp_path / "unit2.json").read_text())["result"] == 4
 
 

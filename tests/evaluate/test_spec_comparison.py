@@ -8,7 +8,7 @@ from small import small_spec
 
 from pyro_hea import AlloyDataset, DisentangledVAE
 from pyro_hea.errors import DataError, SpecError
-from pyro_hea.evaluate import compare_specs
+from pyro_hea.evaluate import compare_specs, sweep
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.plots import comparison_panels
@@ -215,3 +215,22 @@ class TestRefusals:
         other = TWO.with_(targets__hardness__unit="GPa")
         with pytest.raises(SpecError, match=r"'hardness'.*HV.*GPa"):
             compare_specs({"HV": TWO, "GPa": other}, alloys)
+
+
+def test_a_sweep_compares_every_combination_the_same_with_an_executor(shuffled):
+    settings = {"latent__dim": [1, 2], "training__batch_size": [2]}
+    ask = {"folds": 2, "compositions": False, "progress": False}
+    serial = sweep(FLAT, settings, binary_alloys(), **ask)
+    names = [f"latent__dim={dim}, training__batch_size=2" for dim in (1, 2)]
+    assert sorted(serial.table.loc["single_phase"].index) == names
+    found = sweep(FLAT, settings, binary_alloys(), executor=shuffled, **ask)
+    pd.testing.assert_frame_equal(found.table, serial.table, check_exact=True)
+    pd.testing.assert_frame_equal(found.pointwise, serial.pointwise, check_exact=True)
+    assert found.left_out == serial.left_out
+    assert shuffled.ran == 4
+
+
+@pytest.mark.parametrize("values", ["48", 4, []])
+def test_a_setting_without_values_is_named(values):
+    with pytest.raises(DataError, match="'latent__dim' has the values"):
+        sweep(FLAT, {"latent__dim": values}, binary_alloys())

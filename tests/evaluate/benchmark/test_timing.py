@@ -49,6 +49,8 @@ def test_a_small_run_times_everything(tmp_path, monkeypatch):
         "speed-train8-seed0",
         "speed-answers",
         "speed-screen-few",
+        "speed-workers1",
+        "speed-workers2",
         "speed-profile1",
         "speed-profile8",
         "speed-targets1",
