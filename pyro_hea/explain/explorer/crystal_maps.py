@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from pyro_hea.materials.crystals import CrystalDataset, WyckoffStructure
     from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
-    from pyro_hea.program.crystal_batch import CrystalInputs
 
     Floats = NDArray[np.float64]
 
@@ -117,7 +116,7 @@ class CrystalMaps:
         z_c, z_s = self._z["composition"][composition], self._z["structure"][structure].copy()
         if moved is not None:
             z_s += (moved - self.places["structure"][structure]) @ self._axes["structure"]
-        given = cast("CrystalInputs", self._inputs.take(torch.tensor([composition])))
+        given = self._inputs.take(torch.tensor([composition]))
         z = (torch.tensor(each, dtype=torch.float32)[None, None] for each in (z_c, z_s))
         (crystal,) = decode_crystals(self._single, *z, given)
         predicted = predict_crystals(self.ensemble, dataset_of_crystals([crystal]))
