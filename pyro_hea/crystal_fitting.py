@@ -140,7 +140,4 @@ def _hold_out(
     validation = inputs.take(rows).replaced(
         targets={name: inputs.targets[name][rows] for name in theirs}, labelled=theirs
     )
-    return (
-        cast("CrystalInputs", inputs.replaced(labelled=labelled)),
-        cast("CrystalInputs", validation),
-    )
+    return inputs.replaced(labelled=labelled), validation

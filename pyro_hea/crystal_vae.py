@@ -37,6 +37,8 @@ from pyro_hea.trained import TrainedModel
 if TYPE_CHECKING:
     import arviz as az
 
+    from pyro_hea.explain.explorer import CrystalExplorer
+
 
 class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     """A variational autoencoder of crystals with a latent of composition and one of structure.
@@ -245,6 +247,31 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     ) -> az.InferenceData:
         """Draw targets and latents of crystals from the guide; `chain` is the member."""
         return crystal_posterior(self.ensemble, dataset_of(crystals), draws, seed)
+
+    def explore(self, crystals: Structures, member: int = 0) -> CrystalExplorer:
+        """Walk through one member's two latent spaces in a notebook.
+
+        Parameters
+        ----------
+        crystals : CrystalDataset or pymatgen structures
+            To show on the maps.
+        member : int
+
+        Returns
+        -------
+        CrystalExplorer
+            Displays itself as widgets; without them `at` answers from Python. Its `picked` is a
+            DataFrame of the crystals that were kept.
+
+        Raises
+        ------
+        MissingExtraError
+            Without plotly.
+        """
+        from pyro_hea.explain.explorer import CrystalExplorer  # plotly is needed for nothing else
+
+        data, ensemble = dataset_of(crystals), self.ensemble
+        return CrystalExplorer(ensemble, data, ensemble.check_member(member))
 
     # Files.
 

@@ -16,6 +16,7 @@ PACKAGE = "pyro_hea"
 FLOORS = {
     "foundations": ("errors", "files", "devices", "executors", "evaluate.measures"),
     "materials": (
+        "materials.tensor_rows",
         "materials.alloys.formula",
         "materials.alloys.element_tables",
         "materials.alloys.amounts",

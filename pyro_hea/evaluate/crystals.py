@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from pyro_hea.crystal_vae import CrystalVAE
     from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
-    from pyro_hea.program.crystal_batch import CrystalInputs
 
 WISHES: Mapping[str, Mapping[str, Any]] = {
     "A": {"acoustic_debye_temperature": ("<", 60), "gap": (0.5, 1.5)},
@@ -242,7 +241,7 @@ def swaps(vae: CrystalVAE, test: CrystalDataset, most: int, seed: int) -> dict[s
         pairs = pairs.sample(most, random_state=seed)
     rows, place = np.unique(pairs[["first", "second"]].to_numpy(), return_inverse=True)
     every, at = ensemble.inputs(test.take(rows)), torch.tensor(place.reshape(-1, 2))
-    first, second = (cast("CrystalInputs", every.take(at[:, k])) for k in (0, 1))
+    first, second = (every.take(at[:, k]) for k in (0, 1))
     made = decode_crystals(ensemble, ensemble.encode(first)[0], ensemble.encode(second)[1], first)
     wanted = [test.crystals[i] for i in pairs["second"]]
     return {

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from matplotlib.figure import Figure
 
+from pyro_hea.materials.crystals import atoms_to_draw
 from pyro_hea.plots._style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, house_style
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLOURS = (ORANGE, BLUE, VERMILION, GREEN, PURPLE, SKY, YELLOW)
-_EDGE = 1e-3
 
 
 def unit_cell(
@@ -43,7 +43,7 @@ def unit_cell(
     with house_style():
         if ax is None:
             ax = cast("Any", Figure(figsize=(4, 4))).add_subplot(projection="3d")
-        shown, names = _repeated(np.asarray(positions, float) % 1, elements)
+        shown, names = atoms_to_draw(positions, elements)
         for k, name in enumerate(dict.fromkeys(elements)):
             at = shown[[n == name for n in names]] @ lattice
             ax.scatter(
@@ -63,17 +63,3 @@ def unit_cell(
         ax.set_axis_off()
         ax.legend(loc="upper left")
     return ax
-
-
-def _repeated(
-    positions: NDArray[np.float64], elements: Sequence[str]
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Atoms of the cell, those at 0 along an axis at 1 too."""
-    shown, names = [], []
-    for position, name in zip(positions, elements, strict=True):
-        position = np.where(position > 1 - _EDGE, 0.0, position)
-        shifts = [(0.0, 1.0) if x < _EDGE else (0.0,) for x in position]
-        for shift in product(*shifts):
-            shown.append(position + shift)
-            names.append(name)
-    return np.array(shown), names

@@ -86,7 +86,6 @@ def _drawn(ensemble: CrystalEnsemble, n: int) -> list[WyckoffStructure]:
     parts: list[WyckoffStructure] = []
     rows, place = torch.randint(len(ensemble.known), (number,)).unique(return_inverse=True)
     known = ensemble.inputs(ensemble.known.take(rows.numpy())).take(place)
-    assert isinstance(known, CrystalInputs)
     for k in range(ensemble.members):
         single, model = ensemble.of_member(k), ensemble.model.member(k)
         y, s = single.most_probable(known), known.formula_type

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -49,17 +49,6 @@ class CrystalInputs(AlloyBatch):
     shape_mask: Tensor
     coordinates: Tensor
     coordinate_mask: Tensor
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> CrystalInputs:
-        """Apply a function to every tensor."""
-        changed: dict[str, Any] = {}
-        for part in fields(self):
-            value = getattr(self, part.name)
-            if isinstance(value, Mapping):
-                changed[part.name] = {name: function(tensor) for name, tensor in value.items()}
-            elif value is not None:
-                changed[part.name] = function(value)
-        return replace(self, **changed)
 
 
 def inputs_of(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pyro_hea.errors import DataError, nearest
 from pyro_hea.explain.explorer.decoding import decode_alloys
+from pyro_hea.explain.explorer.map_parts import COMPONENTS, nearest_rows, principal_axes
 from pyro_hea.explain.explorer.target_display import colour_columns
 from pyro_hea.posterior import encode, predict
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from pyro_hea.posterior import Ensemble
 
     Floats = NDArray[np.float64]
-
-COMPONENTS = ("latent 1", "latent 2")
-"""First and second principal component of z, as coordinates of a map."""
 
 _NEIGHBOURS = 3
 
@@ -75,7 +73,7 @@ class AlloyMap:
         self.ensemble, self.data, self.member = ensemble, data, member
         self.fractions = ensemble.fractions(data)
         self._z = encode(ensemble, data, member).to_numpy(float)
-        self._axes = _principal_axes(self._z)
+        self._axes = principal_axes(self._z)
         scores = (self._z - self._z.mean(0)) @ self._axes.T
         self.coordinates = pd.concat(
             [pd.DataFrame(scores, data.fractions.index, list(COMPONENTS)), data.features], axis=1
@@ -165,8 +163,7 @@ class AlloyMap:
         shown = self.coordinates[[self.check_coordinate(x), self.check_coordinate(y)]].to_numpy(
             float
         )
-        scale = np.where(shown.std(0) > 0, shown.std(0), 1.0)
-        return np.square((points[:, None] - shown) / scale).sum(-1).argmin(1)
+        return nearest_rows(shown, points)
 
     def _nearest_known(self, fractions: Floats) -> pd.DataFrame:
         distance = np.abs(self.fractions.to_numpy() - fractions).sum(1) / 2
@@ -184,11 +181,3 @@ class AlloyMap:
                 f"{' or '.join(map(repr, COMPONENTS))} or a feature"
             )
         return name
-
-
-def _principal_axes(z: Floats) -> Floats:
-    """First two principal directions, (2, d), each pointing to its largest weight."""
-    padded = np.pad(z - z.mean(0), ((0, 2), (0, max(0, 2 - z.shape[1]))))
-    axes = np.linalg.svd(padded, full_matrices=False)[2][:2, : z.shape[1]]
-    strongest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
-    return axes * np.where(strongest < 0, -1, 1)

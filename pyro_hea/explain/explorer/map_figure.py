@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from pyro_hea.errors import DataError, missing_extra
-from pyro_hea.explain.explorer.alloy_map import COMPONENTS, AlloyMap, Selection
+from pyro_hea.errors import DataError
+from pyro_hea.explain.explorer.alloy_map import AlloyMap, Selection
+from pyro_hea.explain.explorer.map_parts import COMPONENTS, CURSOR, colour_bar, plotly
 from pyro_hea.explain.explorer.target_display import background_column, default_value
 from pyro_hea.materials.alloys.features import FEATURES
 
@@ -27,17 +27,6 @@ _MARGIN = 0.08
 
 _HEIGHT, _WIDTH = 460, 620
 """Pixels of the map, which fits a notebook in a window of 1000."""
-
-_CURSOR = {
-    "type": "circle",
-    "xsizemode": "pixel",
-    "ysizemode": "pixel",
-    "xanchor": 0,
-    "yanchor": 0,
-    **{"x0": -9, "x1": 9, "y0": -9, "y1": 9},
-    "line": {"width": 3, "color": "#D55E00"},
-}
-"""A ring around the cursor. A shape moves without a new drawing of the alloys, unlike a trace."""
 
 
 class MapFigure:
@@ -61,7 +50,7 @@ class MapFigure:
     def __init__(
         self, ensemble: Ensemble, data: AlloyDataset, member: int = 0, *, live: bool = False
     ) -> None:
-        self._go = _plotly()
+        self._go = plotly()
         self._map = AlloyMap(ensemble, data, member)
         self._x, self._y = COMPONENTS
         self._colours = self._map.colours()
@@ -194,7 +183,7 @@ class MapFigure:
             **self._titles(),
             dragmode=False,  # a drag decodes
             modebar={"remove": ["pan", "zoom", "select", "lasso"]},
-            shapes=[_CURSOR],
+            shapes=[CURSOR],
         )
         return figure
 
@@ -223,7 +212,7 @@ class MapFigure:
             "colorscale": "Greys",
             "reversescale": False,
             "opacity": 0.45,
-            "colorbar": _bar(f"{title}, decoded here", 1.22),
+            "colorbar": colour_bar(f"{title}, decoded here", 1.22),
             "hovertemplate": "%{z:.3g}<extra>decoded here</extra>",
         }
 
@@ -241,7 +230,7 @@ class MapFigure:
                 "size": 7,
                 "symbol": colour.map({0.0: "circle-open"}).fillna("circle").tolist(),
                 "line": {"width": 1},
-                "colorbar": _bar(self._colour, 1.02),
+                "colorbar": colour_bar(self._colour, 1.02),
             },
         }
 
@@ -249,14 +238,3 @@ class MapFigure:
 def _unit(coordinate: str) -> str:
     unit = FEATURES[coordinate].unit if coordinate in FEATURES else "1"
     return "no unit" if unit == "1" else unit
-
-
-def _bar(title: str, x: float) -> dict[str, Any]:
-    return {"title": {"text": title, "side": "right"}, "x": x, "thickness": 12}
-
-
-def _plotly() -> Any:
-    try:
-        return import_module("plotly.graph_objects")
-    except ImportError as error:
-        raise missing_extra("plotly", "notebooks") from error

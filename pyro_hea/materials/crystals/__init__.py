@@ -22,6 +22,7 @@ from pyro_hea.materials.crystals.checks import (
     write_cif,
 )
 from pyro_hea.materials.crystals.dataset import TARGET_UNITS, CrystalDataset, Structures
+from pyro_hea.materials.crystals.drawing import atoms_to_draw, cell_to_draw
 from pyro_hea.materials.crystals.elements import (
     PROPERTY_UNITS,
     electronegativity_order,
@@ -57,6 +58,8 @@ __all__ = [
     "WyckoffStructure",
     "align",
     "assignments",
+    "atoms_to_draw",
+    "cell_to_draw",
     "check_crystals",
     "compare_to_known",
     "composition_batch",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -22,10 +21,11 @@ from pyro_hea.materials.crystals.prototypes import (
     shape_mask,
 )
 from pyro_hea.materials.crystals.vocabulary import CrystalVocabulary
+from pyro_hea.materials.tensor_rows import TensorRows
 
 
 @dataclass(frozen=True)
-class CrystalBatch:
+class CrystalBatch(TensorRows):
     """Crystals as tensors on one device; what is not known is a placeholder under a mask.
 
     Attributes
@@ -97,32 +97,13 @@ class CrystalBatch:
         """Roles that each crystal has, (N, R)."""
         return self.counts > 0
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> CrystalBatch:
-        """Apply a function to every tensor."""
-        changed: dict[str, Any] = {}
-        for part in fields(self):
-            value = getattr(self, part.name)
-            if isinstance(value, Mapping):
-                changed[part.name] = {name: function(tensor) for name, tensor in value.items()}
-            elif value is not None:
-                changed[part.name] = function(value)
-        return replace(self, **changed)
-
-    def take(self, rows: Tensor) -> CrystalBatch:
-        """The crystals at `rows`."""
-        return self.map(lambda tensor: tensor[rows])
-
     def to(self, device: str | torch.device) -> CrystalBatch:
         """The same on another device."""
         return self.map(lambda tensor: tensor.to(device))
 
-    def replaced(self, **parts: Any) -> CrystalBatch:
-        """The same with other parts."""
-        return replace(self, **parts)
-
     def without_labels(self) -> CrystalBatch:
         """The same crystals, nothing known of their targets."""
-        return replace(self, targets={}, labelled={})
+        return self.replaced(targets={}, labelled={})
 
 
 def composition_batch(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Self
 
 import pandas as pd
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from pyro_hea.errors import DataError
 from pyro_hea.materials.alloys.features import FeatureMap
+from pyro_hea.materials.tensor_rows import TensorRows
 
 
 @dataclass(frozen=True)
-class AlloyBatch:
+class AlloyBatch(TensorRows):
     """Alloys as tensors on one device: what model and guide read.
 
     Attributes
@@ -70,34 +71,9 @@ class AlloyBatch:
         everything = self.features.new_ones(len(self), dtype=torch.bool)
         return everything if target in self.targets else ~everything
 
-    def tensors(self) -> list[Tensor]:
-        """Every tensor, always in the same order."""
-        found: list[Tensor] = []
-        self.map(found.append)
-        return found
-
-    def map(self, function: Any) -> AlloyBatch:
-        """Apply a function to every tensor."""
-        changed: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, Mapping):
-                changed[item.name] = {name: function(tensor) for name, tensor in value.items()}
-            elif value is not None:
-                changed[item.name] = function(value)
-        return replace(self, **changed)
-
-    def take(self, rows: Tensor) -> AlloyBatch:
-        """The alloys at `rows`."""
-        return self.map(lambda tensor: tensor[rows])
-
-    def replaced(self, **changes: Any) -> AlloyBatch:
-        """The same batch with some attributes changed, such as `fractions` or `targets`."""
-        return replace(self, **changes)
-
-    def without_labels(self) -> AlloyBatch:
+    def without_labels(self) -> Self:
         """The same alloys without labels or reports."""
-        return replace(self, targets={}, labelled={}, reports={})
+        return self.replaced(targets={}, labelled={}, reports={})
 
 
 def to_batch(
