@@ -94,6 +94,15 @@ def test_all_were_executed_from_one_commit_of_this_release():
     assert re.fullmatch("[0-9a-f]{12}", dict(recorded)["commit"])
 
 
+def test_an_alloy_has_the_same_number_in_all_notebooks_of_the_same_model():
+    found = {
+        name: re.findall(r"^CoCrFeMnNi +(0\.\d+)", "\n".join(texts(read(name))), re.MULTILINE)
+        for name in ("01_quickstart.ipynb", "03_uncertainty.ipynb")
+    }
+    first, second = (float(numbers[0]) for numbers in found.values())
+    assert first == second
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 class TestCommitted:
     def test_is_a_valid_notebook_below_a_megabyte(self, name):

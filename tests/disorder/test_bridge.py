@@ -36,9 +36,7 @@ class Rough(PairEngine):
 @pytest.fixture(scope="module")
 def rough(three):
     engine = Rough(THREE.interactions, THREE.fields)
-    system = System(
-        three.system.sites, three.system.composition, engine, fixed=three.system.fixed
-    )
+    system = System(three.system.sites, three.system.composition, engine, fixed=three.system.fixed)
     return Exact(system)
 
 
