@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
     from pyro_hea.evaluate.runner import Runner
+    from pyro_hea.program.sites import Expert
     from pyro_hea.spec import ModelSpec
 
 RULE = HumeRothery()
@@ -106,11 +107,11 @@ def _predicted(name: str, count: int, seed: int, spec: ModelSpec, device: str) -
     }
     if name == next(iter(EXPERTS)):
         for expert, prior in ALONE.items():
-            ensemble = new_ensemble(
-                spec.with_prior(TARGET, prior), train, seed, torch.device("cpu")
-            )
+            declared = spec.with_prior(TARGET, prior)
+            ensemble = new_ensemble(declared, train, seed, torch.device("cpu"))
+            features = ensemble.batch(test).features
             with seeded(seed):
-                odds = ensemble.model.experts[TARGET].prior_log_odds(ensemble.batch(test).features)
+                odds = cast("Expert", ensemble.model.experts[TARGET]).prior_log_odds(features)
             table[expert] = odds.sigmoid().numpy()
         known = train.labels[TARGET].notna().to_numpy()
         x, y = train.features[known], train.labels[TARGET][known]

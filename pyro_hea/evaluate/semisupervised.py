@@ -95,7 +95,7 @@ def training_alloys(count: int, share: int, seed: int) -> AlloyDataset:
     --------
     >>> few, more = (training_alloys(25, share, 0) for share in (0, 50))
     >>> len(few), int(more.labels["single_phase"].notna().sum()), len(more)
-    (25, 25, 590)
+    (25, 25, 591)
     """
     parts = load_alloys("zeng2024").split("published")
     labelled = keep_labels(parts["labelled"], TARGET, count, seed)

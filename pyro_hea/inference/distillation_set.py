@@ -150,10 +150,8 @@ def distillation_set(
                 expert = cast("Expert", model.experts[name])
                 with seeded(seed):
                     odds = expert.prior_log_odds(torch.cat([read, features])).double().cpu().numpy()
-                opinion, of_new = odds[: len(read)], odds[len(read) :]
-                held_out = teacher.held_out(rng)
-                trust = trust_in_opinion(opinion[held_out.rows], *held_out[1:])
-                predicted = shifted(predicted, trust * of_new)
+                of_labelled, of_new = np.split(odds, [len(read)])
+                predicted = shifted(predicted, teacher.trust_in(of_labelled, rng) * of_new)
             probabilities[name] = torch.tensor(predicted).to(like)
     compositions = torch.tensor(fractions).to(like)
     alloys = AlloyBatch(compositions, features, {}, {}, conditions)
@@ -256,6 +254,11 @@ class Teacher:
         mean[..., regression.classes_] += regression_share * regression.predict_proba(features)
         mean **= 1 + _SHARPENING * (1 - few)
         return mean / mean.sum(-1, keepdims=True)
+
+    def trust_in(self, opinion: Floats, rng: np.random.Generator) -> float:
+        """The weight of an expert's log odds at the labelled alloys, by `trust_in_opinion`."""
+        held_out = self.held_out(rng)
+        return trust_in_opinion(opinion[held_out.rows], held_out.probability, held_out.label)
 
     def held_out(self, rng: np.random.Generator) -> HeldOut:
         """Each label by the teacher of the others; none where a class has one label."""

@@ -185,7 +185,7 @@ def _king_phi(alloys: _Alloys) -> Tensor:
 def _ye_phi(alloys: _Alloys) -> Tensor:
     radii = alloys.property("atomic_radius")
     excess = [hard_sphere_entropy(alloys.c, radii, packing) for packing in _PACKINGS]
-    size = -GAS_CONSTANT * sum(excess) / len(excess)
+    size = -GAS_CONSTANT * torch.stack(excess).mean(0)
     enthalpy = 1000 * alloys.mixing_enthalpy().abs() / alloys.mean("melting_temperature")
     return (alloys.entropy() - enthalpy) / size.clamp_min(_SMALLEST_EXCESS)
 
