@@ -31,7 +31,7 @@ MODELS = (MODEL, PUBLISHED, TREES, PUBLISHED_TREES, MAJORITY, NOISE)
 ALL = "all sources"
 """Labels that are the majority of all reports."""
 
-SIZE = {"training__members": 4, "training__epochs": 100, "training__wake_sleep": 0.0}
+SIZE = {"training__members": 2, "training__epochs": 60, "training__wake_sleep": 0.0}
 """Of the two models without a teacher, which differ by the noise channel alone. Wake-sleep comes
 after the heads and does not move them."""
 

@@ -60,7 +60,8 @@ class Recorded(Runner):
         return found
 
 
-def test_each_source_judges_the_alloys_that_it_labels():
+def test_each_source_judges_the_alloys_that_it_labels(monkeypatch):
+    monkeypatch.setattr("pyro_hea.evaluate.comparison._DRAWS", 100)
     result = sources(Recorded(progress=False), 1)
     left_out = result.content["left_out"]
     assert [*left_out["source"]] == ["borg2020", "ideaslab_hardness", "ideaslab_phase"]
