@@ -99,10 +99,9 @@ def with_middles(data: AlloyDataset, share: float, seed: int) -> AlloyDataset:
     first = rng.choice(paired, count)
     second = [rng.choice(np.flatnonzero(alike[row])) for row in first]
     made = pd.DataFrame((x[first] + x[second]) / 2, columns=data.fractions.columns)
-    rows = made.to_dict("records")
-    made.index = pd.Index(
-        [format_formula({e: a for e, a in row.items() if a}) for row in rows], name="formula"
-    )
+    elements = [str(e) for e in made.columns]
+    rows = (dict(zip(elements, row, strict=True)) for row in made.to_numpy().tolist())
+    made.index = pd.Index([format_formula(row) for row in rows], name="formula")
     known = {*composition_keys(data.fractions)}
     new = [key not in known for key in composition_keys(made)]
     made = made[np.array(new) & ~made.index.duplicated() & ~made.index.isin(data.fractions.index)]

@@ -137,7 +137,7 @@ class AlloyAtlas:
         from pyro_hea import plots
 
         table = self._table(alloys)
-        return plots.alloy_families(table, self.families(alloys).to_numpy(), ax)
+        return plots.alloy_families(table, [*self.families(alloys)], ax)
 
     # Inverse design.
 

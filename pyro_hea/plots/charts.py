@@ -150,13 +150,16 @@ def alloy_families(
         others = np.isin(code, found[order[_NAMED:]])
         if others.any():
             about = f"{len(order) - _NAMED} other families ({others.sum()})"
-            ax.scatter(*place[others].T, s=6, color=LIGHT_GREY, label=about)
+            x, y = place[others].T
+            ax.scatter(x, y, s=6, color=LIGHT_GREY, label=about)
         for k, one in enumerate(order[:_NAMED]):
             rows = code == found[one]
             held = (fractions[rows] > 0).mean()
             name = " ".join(map(str, held.index[held > 0.5])) or "of various elements"
+            x, y = place[rows].T
             ax.scatter(
-                *place[rows].T,
+                x,
+                y,
                 s=12,
                 color=_COLOURS[k % len(_COLOURS)],
                 marker=MARKERS[k % len(MARKERS)],

@@ -63,7 +63,8 @@ def test_the_protocol_measures_each_toy_once_a_seed_and_alloys(tmp_path, monkeyp
     monkeypatch.setattr(charts, "STEPS", dict.fromkeys(charts.STARTS, 3))
     monkeypatch.setattr(charts, "_DESIGNS", 2)
     monkeypatch.setattr(charts, "SAMPLES", {})
-    monkeypatch.setattr(deblurring, "_SPEC", deblurring._SPEC.with_(**quick))
+    monkeypatch.setattr(charts, "CHAINS", 2)
+    monkeypatch.setattr(deblurring, "_SPEC", deblurring._SPEC.with_(**quick, seeding__steps=0))
     monkeypatch.setattr(deblurring, "IMAGES", 300)
     monkeypatch.setattr(deblurring, "_TESTED", 3)
     monkeypatch.setattr(deblurring, "_STEPS", 3)
@@ -97,4 +98,4 @@ def test_an_atlas_of_the_circles_has_their_topology_minimum_and_posterior():
     assert found["arrived"] == 4
     assert found["rose"] == 0
     assert found["posterior, learnt prior"]["largest difference"] < 0.03
-    assert found["posterior, even prior"]["largest difference"] < 0.015
+    assert found["posterior, even prior"]["largest difference"] < 0.02
