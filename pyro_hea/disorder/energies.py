@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ class Energies:
     failures: dict[str, str] = field(default_factory=dict)
     paid: int = 0
     _known: dict[bytes, float] = field(default_factory=dict)
+    _pool: ProcessPoolExecutor | None = None
 
     @property
     def used(self) -> int:
@@ -158,19 +159,30 @@ class Energies:
                     yield from self._in_processes(wanted, [i], 1)
                 except BrokenProcessPool:
                     yield i, None, "the engine's process ended"
+            self.close()  # one at a time no more
 
     def _in_processes(
         self, wanted: Configurations, rows: list[int], jobs: int
     ) -> Iterator[tuple[int, float | None, str | None]]:
-        # a fresh interpreter each: a fork of a process that has used torch may hang
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            asked = {pool.submit(one_energy, self.engine, wanted.take([i])): i for i in rows}
-            try:
-                for future in as_completed(asked):
-                    yield (asked[future], *future.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        if self._pool is None:
+            # a fresh interpreter each: a fork of a process that has used torch may hang
+            self._pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+        # what symmetry does is not needed there, and large
+        sites = replace(wanted.sites, permutations=np.arange(len(wanted.sites))[None])
+        light = replace(wanted, sites=sites)
+        try:
+            asked = {self._pool.submit(one_energy, self.engine, light.take([i])): i for i in rows}
+            for future in as_completed(asked):
+                yield (asked[future], *future.result())
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the processes; they are started again where more energies are asked for."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def one_energy(engine: Engine, wanted: Configurations) -> tuple[float | None, str | None]:

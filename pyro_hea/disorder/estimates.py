@@ -205,9 +205,7 @@ def with_bridge(
     return Estimate(weight, log_z, moments, averages, again, share, k_hat)
 
 
-def _log_mean(
-    log_weight: NDArray[np.float64], counts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _log_mean(log_weight: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of the mean of weights (n,), each counted so often, (R, n)."""
     largest = log_weight.max()
     total = counts @ np.exp(log_weight - largest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -182,7 +182,7 @@ def partition_function(
     at = check_temperatures(temperatures)
     energies = system_energies(system, budget, jobs, file)
     features = PairFeatures(system.sites, system.ideal.species)
-    with reporter(progress) as say:
+    with closing(energies), reporter(progress) as say:
         outcome = run(
             energies,
             system.ideal,

@@ -184,9 +184,7 @@ _UNITS = {
 _Quantity = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 
-def is_trusted(
-    first: Estimate, second: Estimate, missed: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def is_trusted(first: Estimate, second: Estimate, missed: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether two independent estimates of ln Z agree, k-hat is small and little missed, (K,)."""
     error = np.hypot(first.log_z_sd, second.log_z_sd)
     apart = np.abs(first.log_z - second.log_z)

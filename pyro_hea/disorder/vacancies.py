@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -183,7 +184,7 @@ def vacancy(
         raise DataError(f"there is no chemical potential of {', '.join(sorted(missing))}")
     formation = VacancyEngine(engine, vacant, centre, dict(chemical_potentials))
     energies = Energies(formation, whole, plain.ideal.species, budget, store, jobs)
-    with reporter(progress) as say:
+    with closing(energies), reporter(progress) as say:
         outcome = run(
             energies,
             plain.ideal,
@@ -251,7 +252,8 @@ def _chemical_potentials(
     x = ideal.sample(_SURROUNDINGS, np.random.default_rng(seed))
     every = np.repeat(x, len(species), 0)
     every[:, 0] = np.tile(np.arange(len(species)), len(x))
-    found = energies(every).reshape(len(x), len(species))
+    with closing(energies):
+        found = energies(every).reshape(len(x), len(species))
     mean = np.nanmean(found, 0)
     cell = float(ideal.fractions @ mean)
     return {name: cell / atoms + float(m) - cell for name, m in zip(species, mean, strict=True)}
