@@ -257,7 +257,7 @@ class _Draws:
                 known.append(0.0)
         share = counts / counts.sum()
         # the known means are the pool's, which has an error too
-        error = len(counts) / (pool.share.mean() * pool_weight.shape[1])
+        error = len(counts) / pool.effective.mean()
         adjusted = share
         if controls:
             change = _calibration(np.array(controls), np.array(known), share, error)
