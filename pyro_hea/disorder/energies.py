@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -143,7 +143,10 @@ class Energies:
     def _computed(
         self, wanted: Configurations, missing: list[int]
     ) -> Iterator[tuple[int, float | None, str | None]]:
-        tasks = ((i, partial(one_energy, self.engine, wanted.take([i]))) for i in missing)
+        # what symmetry does is not needed there, and large
+        sites = replace(wanted.sites, permutations=np.arange(len(wanted.sites))[None])
+        light = replace(wanted, sites=sites)
+        tasks = ((i, partial(one_energy, self.engine, light.take([i]))) for i in missing)
         for i, (energy, why_not) in run_tasks(tasks, self.executor, ended=_ended):
             yield i, energy, why_not
 

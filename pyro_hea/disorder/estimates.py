@@ -205,9 +205,7 @@ def with_bridge(
     return Estimate(weight, log_z, moments, averages, again, share, k_hat)
 
 
-def _log_mean(
-    log_weight: NDArray[np.float64], counts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _log_mean(log_weight: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of the mean of weights (n,), each counted so often, (R, n)."""
     largest = log_weight.max()
     total = counts @ np.exp(log_weight - largest)
@@ -259,7 +257,7 @@ class _Draws:
                 known.append(0.0)
         share = counts / counts.sum()
         # the known means are the pool's, which has an error too
-        error = len(counts) / (pool.share.mean() * pool_weight.shape[1])
+        error = len(counts) / pool.effective.mean()
         adjusted = share
         if controls:
             change = _calibration(np.array(controls), np.array(known), share, error)

@@ -50,7 +50,8 @@ class Pool:
     energies : ndarray, shape (K, L)
         By the surrogate, in eV.
     log_weight : ndarray, shape (K, L)
-        The mean of the weights is the surrogate's Z, relative to the ideal solution.
+        The mean of the weights is the surrogate's Z, relative to the ideal solution. Where there
+        are fewer draws at a temperature, those that are missing have -inf.
     """
 
     occupations: NDArray[np.int8]
@@ -65,8 +66,13 @@ class Pool:
     @property
     def share(self) -> NDArray[np.float64]:
         """Effective share of the draws, (K,)."""
+        return self.effective / np.isfinite(self.log_weight).sum(1)
+
+    @property
+    def effective(self) -> NDArray[np.float64]:
+        """Effective number of draws, (K,)."""
         weight = np.exp(self.log_weight - self.log_weight.max(1, keepdims=True))
-        return weight.sum(1) ** 2 / (weight**2).sum(1) / weight.shape[1]
+        return np.asarray(weight.sum(1) ** 2 / (weight**2).sum(1))
 
     @property
     def k_hat(self) -> NDArray[np.float64]:
@@ -91,6 +97,7 @@ def tail_shape(log_weight: NDArray[np.float64]) -> float:
     >>> tail_shape(np.zeros(100))
     0.0
     """
+    log_weight = log_weight[np.isfinite(log_weight)]
     if log_weight.max() < np.log(_TAIL) + logsumexp(log_weight) - np.log(len(log_weight)):
         return 0.0
     return float(psis(log_weight[:, None])[1][0])
@@ -320,6 +327,58 @@ def annealed_pool(
         start = ideal.sample(chains, rng)
         found[value] = (start, surrogate.energies(start), np.zeros(chains))
     return Pool(*(np.stack([found[b][part] for b in beta]) for part in range(3)))
+
+
+def annealed_on(
+    pool: Pool,
+    good: NDArray[np.bool_],
+    surrogate: Surrogate,
+    ideal: IdealSolution,
+    beta: NDArray[np.float64],
+    *,
+    chains: int,
+    sweeps: int,
+    rng: np.random.Generator,
+) -> Pool:
+    """Make what the generator makes badly from what it makes well at a higher temperature.
+
+    Its draws of the lowest temperature that is good and higher are annealed on.
+
+    Parameters
+    ----------
+    pool : Pool
+        Of the generator.
+    good : ndarray of bool, shape (K,)
+        Temperatures that are left as they are.
+    surrogate : Surrogate
+    ideal : IdealSolution
+    beta : ndarray, shape (K,)
+        1 / kT in 1/eV.
+    chains : int
+        Of at most as many as the pool has draws.
+    sweeps : int
+        Of every site, for each temperature that is made.
+    rng : Generator
+    """
+    occupations, energies = pool.occupations.copy(), pool.energies.copy()
+    log_weight = pool.log_weight.copy()
+    draws = log_weight.shape[1]
+    chains = min(chains, draws)
+    move = Sweep(surrogate, ideal, rng)
+    for row in np.flatnonzero(~good):
+        hotter = np.flatnonzero(good & (beta < beta[row]))
+        if not len(hotter):
+            continue
+        start = hotter[beta[hotter].argmax()]
+        x = pool.resample(chains, rng)[start]
+        log_w = np.full(chains, pool.log_z[start] + np.log(draws / chains))
+        for before, after in pairwise(np.linspace(beta[start], beta[row], sweeps + 1)):
+            log_w -= (after - before) * surrogate.energies(x)
+            x = move(x, after)
+        log_weight[row] = -np.inf
+        log_weight[row, :chains], occupations[row, :chains] = log_w, x
+        energies[row, :chains] = surrogate.energies(x)
+    return Pool(occupations, energies, log_weight)
 
 
 class Sweep:

@@ -14,6 +14,7 @@ from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.factors import energy_factors
 from pyro_hea.disorder.features import PairFeatures
+from pyro_hea.disorder.sampling import MOST_MISSED
 from pyro_hea.errors import EstimateWarning, listing, warn
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.psis import K_HAT_LIMIT
@@ -34,9 +35,6 @@ LEVEL = 0.94
 
 DISAGREEMENT = 4.0
 """Standard errors by which the two estimates of ln Z may differ."""
-
-MOST_MISSED = 0.03
-"""Share of the ensemble that the generator may hardly make."""
 
 _ROUNDING = 0.01
 """Difference of ln Z that is never called a disagreement."""
@@ -184,9 +182,7 @@ _UNITS = {
 _Quantity = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 
-def is_trusted(
-    first: Estimate, second: Estimate, missed: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def is_trusted(first: Estimate, second: Estimate, missed: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether two independent estimates of ln Z agree, k-hat is small and little missed, (K,)."""
     error = np.hypot(first.log_z_sd, second.log_z_sd)
     apart = np.abs(first.log_z - second.log_z)
@@ -279,8 +275,7 @@ def _warn(table: pd.DataFrame) -> None:
     bad = table[~table["trusted"]]
     if len(bad):
         said = [
-            f"{row.temperature_K:g} K: ln Z {row.ln_Z:.2f} and {row.ln_Z_second:.2f}, "
-            f"k-hat {row.k_hat:.2f}, missed {row.missed:.2f}"
+            f"{row.temperature_K:g} K: k-hat {row.k_hat:.2f}, missed {row.missed:.2f}"
             for row in bad.itertuples()
         ]
         warn(

@@ -18,6 +18,7 @@ from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGener
 from pyro_hea.disorder.pools import (
     Pool,
     Variant,
+    annealed_on,
     annealed_pool,
     generated_pool,
     missed_share,
@@ -51,6 +52,9 @@ _LEARNT_PER_COUNT = 12
 
 _MOST_BEFORE = 500
 """Energies of the first estimate, after which it is seen which temperatures need a bridge."""
+
+MOST_MISSED = 0.03
+"""Share of the ensemble that the generator may hardly make."""
 
 _HARD = 0.5
 """K-hat above which a temperature needs a bridge from the surrogate to the engine."""
@@ -215,6 +219,21 @@ def run(
         annealed = annealed_pool(
             surrogate, ideal, beta, chains=effort.chains, sweeps=effort.sweeps, rng=rng
         )
+        missed = trainer.missed(pool, annealed)
+        good = (pool.k_hat <= _HARD) & (missed <= MOST_MISSED)
+        if good.any() and not good.all():
+            say("annealing what is made badly")
+            pool = annealed_on(
+                pool,
+                good,
+                surrogate,
+                ideal,
+                beta,
+                chains=effort.chains,
+                sweeps=effort.sweeps,
+                rng=rng,
+            )
+            missed = np.where(good | (beta < beta[good].min()), missed, missed[good].max())
 
     final = FinalDraws(energies, ideal, beta, quantities, surrogate, rng)
     most = min(round(0.1 * budget), _MOST_CHECKED)
@@ -238,7 +257,7 @@ def run(
         checked.estimate,
         pool,
         annealed,
-        trainer.missed(pool, annealed),
+        missed,
         surrogate,
         trainer.known,
         (drawn.occupations, drawn.energies),

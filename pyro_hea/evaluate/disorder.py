@@ -160,9 +160,7 @@ class PlaquetteEngine:
         return -BOLTZMANN * squares.sum((1, 2))
 
 
-def many_body_error(
-    coupling: float, budgets: tuple[int, ...], seeds: int
-) -> list[dict[str, Any]]:
+def many_body_error(coupling: float, budgets: tuple[int, ...], seeds: int) -> list[dict[str, Any]]:
     """Root mean square error of ln Z of 4 × 4 spins that interact by fours, beside random draws."""
     of_pairs = ising_system(4)
     system = System(of_pairs.sites, of_pairs.composition, PlaquetteEngine(), fixed=False)

@@ -48,7 +48,8 @@ def replayed(
     Returns
     -------
     dict
-        `error` of ln Z, `effective_share`, `k_hat`, `energies`, `second_error`, `missed` and `trusted`.
+        `error` of ln Z, its `standard_error`, `effective_share`, `k_hat`, `energies`,
+        `second_error`, `missed` and `trusted`.
     """
     system, beta = ising_system(4), np.array([coupling / BOLTZMANN])
     ideal, rng = system.ideal, np.random.default_rng(seed)
@@ -99,6 +100,7 @@ def replayed(
     exact = log_partition_of_square_ising(4, coupling) - ideal.entropy
     return {
         "error": log_z - exact,
+        "standard_error": float(first.log_z_sd[0]),
         "effective_share": float(share),
         "k_hat": float(first.k_hat[0]),
         "energies": (rounds + 1) * draws,

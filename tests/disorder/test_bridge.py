@@ -1,17 +1,20 @@
 """Bridges from a surrogate to an engine that it does not know, against exact sums."""
 
+import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pyro_hea.disorder import Effort, PairEngine, System, partition_function
+from pyro_hea.disorder import Effort, PairEngine, System, partition_function, square_lattice
 from pyro_hea.disorder.bridge import bridge
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.estimates import estimate, with_bridge
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.pools import Pool, Sweep
 from pyro_hea.disorder.surrogate import fit_surrogate
+from pyro_hea.errors import EstimateWarning
 
 from .conftest import THREE, Exact
 
@@ -143,3 +146,41 @@ def test_what_has_no_energy_is_left_out(three, start):
     assert np.isfinite(found.energies).all()
     assert (found.occupations[:, 0] != 0).all()
     assert found.log_weight == pytest.approx(0, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def rougher():
+    """An engine of which pairs explain little: 3.5 kT are left at the lower temperature."""
+    engine = Rough(THREE.interactions, THREE.fields)
+    object.__setattr__(engine, "spread", 0.15)
+    one = np.arange(9)[None]  # what each configuration has of its own, no symmetry leaves as it is
+    sites = replace(square_lattice(3), permutations=one)
+    return Exact(System(sites, {"A": 4, "B": 3, "C": 2}, engine, fixed=False))
+
+
+@pytest.fixture(scope="module")
+def found(rougher):
+    effort = Effort(steps=60, draws=64, pool=2000, chains=300, sweeps=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimateWarning)
+        return partition_function(rougher.system, TEMPERATURES, 1200, effort=effort)
+
+
+class TestFromEndToEnd:
+    def test_few_draws_would_have_the_weight(self, found):
+        """So it is seen that direct draws do not suffice, and a bridge is made."""
+        unlike = found.weights[found.weights["weight_1500_K"] == 0]
+        assert unlike["weight_500_K"].sum() == pytest.approx(1)
+        assert len(unlike) >= 40
+
+    def test_ln_z_and_energies_are_the_exact_ones(self, found, rougher):
+        for row, temperature in enumerate(TEMPERATURES):
+            t = found.table.iloc[row]
+            exact = rougher.log_z(temperature) + rougher.system.ideal.entropy
+            assert t["ln_Z"] == pytest.approx(exact, abs=1.5 * (t["ln_Z_high"] - t["ln_Z_low"]))
+            mean = rougher.mean(rougher.energies, temperature) / len(rougher.system.sites)
+            width = t["internal_energy_high"] - t["internal_energy_low"]
+            assert t["internal_energy"] == pytest.approx(mean, abs=1.5 * width)
+
+    def test_all_of_the_budget_is_kept(self, found):
+        assert found.table["energies"].max() <= 1200

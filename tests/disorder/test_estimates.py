@@ -8,7 +8,14 @@ from pyro_hea.disorder import Configurations, square_lattice
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.estimates import draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
-from pyro_hea.disorder.pools import annealed_pool, generated_pool, tail_shape, variants
+from pyro_hea.disorder.pools import (
+    Pool,
+    annealed_on,
+    annealed_pool,
+    generated_pool,
+    tail_shape,
+    variants,
+)
 from pyro_hea.disorder.program import InverseVAE
 from pyro_hea.disorder.result import is_trusted
 from pyro_hea.disorder.sampling import Effort, ladder, make_generator
@@ -52,6 +59,29 @@ class TestPools:
         if three.system.ideal.fixed:
             counts = [(pool.occupations == c).sum(-1) for c in range(3)]
             assert (np.stack(counts, -1) == three.system.ideal.counts).all()
+
+
+def test_what_is_made_badly_is_made_from_what_is_hotter(pool, three, surrogate, rng):
+    """The lower temperature, as if its own draws were of no use."""
+    lost = Pool(pool.occupations, pool.energies, pool.log_weight + np.array([[50.0], [0.0]]))
+    made = annealed_on(
+        lost,
+        np.array([False, True]),
+        surrogate,
+        three.system.ideal,
+        BETA,
+        chains=1500,
+        sweeps=60,
+        rng=rng,
+    )
+    assert made.log_z[0] == pytest.approx(three.log_z(TEMPERATURES[0]), abs=0.15)
+    assert (made.log_weight[1] == pool.log_weight[1]).all()
+    assert made.effective[0] == pytest.approx(1500 * made.share[0])
+    drawn = made.resample(4000, rng)[0]
+    exact = three.mean((three.x == 1).sum(1), TEMPERATURES[0])
+    assert (drawn == 1).sum(1).mean() == pytest.approx(exact, abs=0.2)
+    energies = surrogate.energies(drawn).mean()
+    assert energies == pytest.approx(three.mean(three.energies, TEMPERATURES[0]), abs=0.01)
 
 
 def test_no_energy_is_where_annealing_starts(three, surrogate, rng):

@@ -116,6 +116,7 @@ def test_a_seed_gives_one_result(ising, numpy_state):
     assert numpy_state() == before
 
 
+@pytest.mark.filterwarnings("ignore::pyro_hea.errors.EstimateWarning")
 def test_a_run_is_resumed_to_the_same_result(tmp_path, effort):
     """Whatever is known already is not paid for, and changes nothing."""
 

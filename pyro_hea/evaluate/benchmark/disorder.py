@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pyro_hea.disorder.result import MOST_MISSED
+from pyro_hea.disorder.sampling import MOST_MISSED
 from pyro_hea.evaluate import disorder as measured
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.enumerated import disorder_tables
