@@ -20,7 +20,18 @@ import pyro
 import pytest
 import torch
 
-from pyro_hea import DisentangledVAE, ModelSpec, explain, plots
+from pyro_hea import (
+    Atlas,
+    AtlasSpec,
+    CrystalSpec,
+    CrystalVAE,
+    DisentangledVAE,
+    ModelSpec,
+    explain,
+    load_crystals,
+    plots,
+)
+from pyro_hea.disorder import Effort, IsingEngine, System, partition_function, square_lattice
 from pyro_hea.errors import TorchSettingsError
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.PyroHEAWarning")
@@ -37,6 +48,7 @@ CALLS = {
     "label_evidence": lambda vae: vae.label_evidence(ALLOYS),
     "reconstruct": lambda vae: vae.reconstruct(ALLOYS),
     "design": lambda vae: vae.design({"single_phase": 1}, n=2).table,
+    "element_moves": lambda vae: explain.element_moves(vae, ALLOYS[0]),
 }
 
 
@@ -227,3 +239,81 @@ def test_the_process_is_left_as_it_was(vae, alloys, name):
         CALLS[name](vae)
     after = state_of_the_process()
     assert {key for key in before if before[key] != after[key]} == set()
+
+
+@pytest.fixture(scope="module")
+def answers():
+    spec = CrystalSpec.from_mapping(
+        {
+            "targets": {"metal": {}},
+            "composition": {"dim": 4, "flow": None},
+            "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [8]}},
+            "head": {"hidden": [8]},
+            "encoder": {"hidden": [8]},
+            "decoder": {"hidden": [8]},
+            "training": {"members": 1, "epochs": 1, "distillation": None, "mixup": 0.0},
+        }
+    )
+    crystals = load_crystals().take(slice(0, 200)).of_size(6)
+    vae = CrystalVAE(spec).fit(crystals, progress=False)
+    charts = AtlasSpec.from_mapping(
+        {
+            "charts": 2,
+            "dim": 1,
+            "decoder": {"couplings": 1, "hidden": [4]},
+            "seeding": {"steps": 5},
+            "training": {"epochs": 2, "stretch_epochs": 1},
+            "overlap": {"epochs": 1},
+        }
+    )
+    x = np.linspace(-1, 1, 60)
+    points = np.c_[x, x**2]
+    atlas = Atlas(charts).fit(points, progress=False)
+
+    def fitted():
+        return Atlas(charts).fit(points, progress=False).project(points[:3])
+
+    def trained():
+        return values(CrystalVAE(spec).fit(crystals, progress=False).predict(crystals.take([0])))
+
+    def disordered():
+        ising = System(square_lattice(4), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
+        effort = Effort(steps=10, pool=500, draws=32, chains=50, sweeps=5)
+        return values(partition_function(ising, [5.0], budget=100, effort=effort).table)
+
+    return {
+        "disorder": disordered,
+        "crystals": lambda: values(vae.predict(crystals.take([0]))),
+        "crystals, trained": trained,
+        "atlas": lambda: atlas.project(points[:3]),
+        "atlas, fitted": fitted,
+        "atlas, descent": lambda: atlas.minimize(lambda x: x[:, 0], points[:2], steps=3).points,
+    }
+
+
+class TestOtherModels:
+    """Crystals and atlases, under the same settings."""
+
+    def test_answer_in_inference_mode_and_refuse_other_settings(self, answers):
+        for name, ask in answers.items():
+            alone = ask()
+            with torch.inference_mode():
+                np.testing.assert_allclose(ask(), alone, rtol=1e-5, atol=1e-6, err_msg=name)
+            torch.set_default_dtype(torch.float64)
+            try:
+                with pytest.raises(TorchSettingsError, match="default dtype"):
+                    ask()
+            finally:
+                torch.set_default_dtype(torch.float32)
+            with torch.device("meta"), pytest.raises(TorchSettingsError, match="default device"):
+                ask()
+
+    def test_give_threads_what_they_give_one(self, answers):
+        names = ["crystals", "atlas", "atlas, descent", "disorder"] * 4
+        alone = {name: answers[name]() for name in names}
+        state = torch.get_rng_state()
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda name: answers[name](), names))
+        for name, answer in zip(names, found, strict=True):
+            np.testing.assert_array_equal(answer, alone[name], err_msg=name)
+        assert torch.equal(torch.get_rng_state(), state)

@@ -44,6 +44,7 @@ NO_CLUSTER = "none"
 """What an alloy is called that is in no cluster."""
 
 
+@torch.inference_mode(False)
 def separate(
     vae: DisentangledVAE,
     clusters: str | Mapping[str, Rule | Iterable[str]],
