@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt --editable
 SETTINGS := pyproject.toml setup.py setup.cfg constraints.txt
 
 .NOTPARALLEL:  # two installs into one .venv would collide
-.PHONY: help run test test-all test-newest fuzz lint docs benchmark benchmark-more data notebooks kill clean
+.PHONY: help run test test-all test-newest fuzz lint docs benchmark benchmark-more data notebooks kill wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "%-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,14 @@ KILLS ?= 300
 
 kill: $(VENV)/.extra-test  ## kill saves at each file operation, and KILLS trainings at random instants
 	OMP_NUM_THREADS=1 KILLS=$(KILLS) $(BIN)/pytest tests/kill
+
+# The time of the files, their modes and the time zone would get into the wheel otherwise.
+DIST ?= dist
+wheel: $(VENV)/.extra-test  ## the wheel of the last commit, into DIST: of the same commit the same bytes
+	rm -rf build/source && mkdir -p build/source
+	umask 022; git -c tar.umask=0022 archive HEAD | tar -x -C build/source
+	umask 022; SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) TZ=UTC \
+		$(BIN)/python -m build --wheel --no-isolation --outdir $(DIST) build/source
 
 data: $(VENV)/.extra-build-data  ## build the packaged tables again
 	$(BIN)/python data/build.py

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from pyro_hea.devices import seeded
+from pyro_hea.devices import check_torch_settings, seeded
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import Trainer
@@ -55,6 +55,7 @@ def prepare_crystals(
     MissingFileError, CheckpointError
         Where nothing, or another training, is there to be resumed.
     """
+    check_torch_settings()
     _check(spec, data)
     vocabulary = CrystalVocabulary.of(data)
     batch = crystal_batch(data, vocabulary, targets=list(spec.target_names))

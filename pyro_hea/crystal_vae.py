@@ -77,6 +77,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
 
     # Training.
 
+    @torch.inference_mode(False)
     def fit(
         self,
         data: CrystalDataset,
@@ -280,6 +281,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         save_crystals(self.ensemble, directory)
 
     @classmethod
+    @torch.inference_mode(False)
     def load(cls, directory: str | Path) -> Self:
         """Read a saved model, after checking that it is whole and fits this release.
 

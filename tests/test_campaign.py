@@ -1,5 +1,6 @@
 """A campaign: what it suggests, records, remembers, and gives again after it was saved."""
 
+import gc
 import hashlib
 import json
 import os
@@ -345,3 +346,20 @@ def test_alloys_without_formulas_cannot_be_saved(alloys, tmp_path):
     campaign = Campaign(named, ModelSpec.from_mapping(TINY), WISH)
     with pytest.raises(DataError, match="'mine' is no formula of its fractions"):
         campaign.save(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_a_week_of_records_leaves_memory_flat(started, tmp_path):
+    folder, sizes = tmp_path / "week", []
+    shutil.copytree(started, folder)
+    for hour in range(7 * 24):
+        campaign = Campaign.load(folder)
+        measured = {"formula": [f"Co{hour + 1}Ni{200 - hour}Fe7"], "single_phase": [hour % 2]}
+        campaign.record(pd.DataFrame(measured))
+        campaign.save(folder)
+        if hour % 24 == 23:
+            gc.collect()
+            sizes.append(int(Path("/proc/self/statm").read_text().split()[1]))  # pages
+    assert len(Campaign.load(folder).history) == 3 + 7 * 24
+    assert sizes[-1] < 1.05 * sizes[0]  # after a day everything has been imported and cached

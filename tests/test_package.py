@@ -1,4 +1,5 @@
 import ast
+import hashlib
 import json
 import os
 import shutil
@@ -122,3 +123,23 @@ print(json.dumps([pyro_hea.__file__, pyro_hea.__version__, tables]))
     kept = [t for kind in ("*.csv*", "*.json") for t in (repo_root / "data").glob(kind)]
     assert found == {home / "data" / t.name for t in kept}
     assert home / "data" / "alloys.csv" in found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_one_commit_gives_one_wheel_to_the_byte(repo_root, tmp_path):
+    if not (repo_root / ".git").exists():
+        pytest.skip("needs the repository")
+    digests = set()
+    for umask, zone, seed in [(0o022, "UTC", "0"), (0o077, "Asia/Tokyo", "1")]:
+        dist = tmp_path / zone.replace("/", "-")
+        before = os.umask(umask)
+        try:
+            # what is installed is not looked at
+            made = ("make", "wheel", f"DIST={dist}", "--assume-old=.venv/.extra-test")
+            run(*made, cwd=repo_root, TZ=zone, PYTHONHASHSEED=seed)
+        finally:
+            os.umask(before)
+        (wheel,) = dist.glob("*.whl")
+        digests.add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert len(digests) == 1

@@ -1,17 +1,40 @@
 """One fitted model in several threads, processes and settings of torch."""
 
+import copy
+import locale
+import multiprocessing
 import os
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+import random
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from operator import methodcaller
 
+import joblib
+import matplotlib
 import numpy as np
 import pandas as pd
+import pyro
 import pytest
 import torch
 from small import small_spec
 
-from pyro_hea import DisentangledVAE
+from pyro_hea import (
+    Atlas,
+    AtlasSpec,
+    CrystalSpec,
+    CrystalVAE,
+    DisentangledVAE,
+    explain,
+    load_crystals,
+    plots,
+)
+from pyro_hea.disorder import Effort, IsingEngine, System, partition_function, square_lattice
 from pyro_hea.errors import TorchSettingsError
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.PyroHEAWarning")
 
 ALLOYS = ["Ag20Al20Au20Co40", "Cr20Cu20Fe20Ni40", "Mo25Nb25Ta25W25"]
 CALLS = {
@@ -25,6 +48,7 @@ CALLS = {
     "label_evidence": lambda vae: vae.label_evidence(ALLOYS),
     "reconstruct": lambda vae: vae.reconstruct(ALLOYS),
     "design": lambda vae: vae.design({"single_phase": 1}, n=2).table,
+    "element_moves": lambda vae: explain.element_moves(vae, ALLOYS[0]),
 }
 
 
@@ -39,7 +63,6 @@ def alone(vae):
     return {name: values(call(vae)) for name, call in CALLS.items()}
 
 
-@pytest.mark.filterwarnings("ignore::pyro_hea.errors.PyroHEAWarning")
 class TestOneModel:
     def test_gives_eight_threads_what_it_gives_one(self, vae, alone):
         state = torch.get_rng_state()
@@ -126,3 +149,160 @@ def test_training_refuses_settings_of_torch_that_it_cannot_train_under(alloys):
         torch.set_default_dtype(torch.float32)
     with torch.device("meta"), pytest.raises(TorchSettingsError, match="default device"):
         vae.fit(alloys, progress=False)
+
+
+class TestCopies:
+    @pytest.mark.parametrize("tool", ["pickle", "copy", "joblib", "cloudpickle"])
+    def test_answer_alike(self, vae, alone, tool, tmp_path):
+        if tool == "copy":
+            again = copy.deepcopy(vae)
+        elif tool == "joblib":
+            joblib.dump(vae, tmp_path / "vae")
+            again = joblib.load(tmp_path / "vae")
+        else:
+            again = pickle.loads(pytest.importorskip(tool).dumps(vae))
+        for name in ("predict", "encode"):
+            np.testing.assert_array_equal(values(CALLS[name](again)), alone[name])
+
+    def test_answer_alike_in_a_spawned_process(self, vae, alone):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            answer = pool.submit(methodcaller("predict", ALLOYS), vae).result(timeout=120)
+        np.testing.assert_array_equal(values(answer), alone["predict"])
+
+
+ELSEWHERE = """
+import locale, sys
+from contextlib import suppress
+with suppress(locale.Error):
+    locale.setlocale(locale.LC_ALL, "")
+from pyro_hea import DisentangledVAE
+table = DisentangledVAE.load(sys.argv[1]).predict(sys.argv[2:])
+table.to_csv(sys.stdout, lineterminator="\\n")
+"""
+
+
+def test_answers_depend_on_no_locale_no_hash_seed_and_no_folder(vae, tmp_path):
+    vae.save(tmp_path / "a model é")
+    command = [sys.executable, "-c", ELSEWHERE, tmp_path / "a model é", *ALLOYS]
+    found = set()
+    for language, seed, folder in [("C", "0", "/"), ("tr_TR.UTF-8", "1", tmp_path)]:
+        settings = {"LC_ALL": language, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, cwd=folder, env=os.environ | settings, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
+
+
+def state_of_the_process():
+    """What a library has no business to change."""
+    rng = np.random.get_bit_generator().state["state"]
+    return {
+        "numpy": (rng["key"].tolist(), rng["pos"]),
+        "torch": torch.get_rng_state().tolist(),
+        "random": random.getstate(),
+        "warnings": list(warnings.filters),
+        "rcParams": dict(matplotlib.rcParams),
+        "torch settings": (
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.get_num_threads(),
+            torch.distributions.Distribution._validate_args,
+        ),
+        "pyro": (list(pyro.get_param_store().keys()), list(pyro.poutine.runtime._PYRO_STACK)),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+    }
+
+
+@pytest.mark.parametrize("name", [*CALLS, "explain", "plot"])
+def test_the_process_is_left_as_it_was(vae, alloys, name):
+    before = state_of_the_process()
+    if name == "explain":
+        explain.attribute(vae, ALLOYS[:1], background=alloys.take(range(8)))
+    elif name == "plot":
+        plots.predictions_forest(vae.predict(ALLOYS), "single_phase")
+    else:
+        CALLS[name](vae)
+    after = state_of_the_process()
+    assert {key for key in before if before[key] != after[key]} == set()
+
+
+@pytest.fixture(scope="module")
+def answers():
+    spec = CrystalSpec.from_mapping(
+        {
+            "targets": {"metal": {}},
+            "composition": {"dim": 4, "flow": None},
+            "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [8]}},
+            "head": {"hidden": [8]},
+            "encoder": {"hidden": [8]},
+            "decoder": {"hidden": [8]},
+            "training": {"members": 1, "epochs": 1, "distillation": None, "mixup": 0.0},
+        }
+    )
+    crystals = load_crystals().take(slice(0, 200)).of_size(6)
+    vae = CrystalVAE(spec).fit(crystals, progress=False)
+    charts = AtlasSpec.from_mapping(
+        {
+            "charts": 2,
+            "dim": 1,
+            "decoder": {"couplings": 1, "hidden": [4]},
+            "seeding": {"steps": 5},
+            "training": {"epochs": 2, "stretch_epochs": 1},
+            "overlap": {"epochs": 1},
+        }
+    )
+    x = np.linspace(-1, 1, 60)
+    points = np.c_[x, x**2]
+    atlas = Atlas(charts).fit(points, progress=False)
+
+    def fitted():
+        return Atlas(charts).fit(points, progress=False).project(points[:3])
+
+    def trained():
+        return values(CrystalVAE(spec).fit(crystals, progress=False).predict(crystals.take([0])))
+
+    def disordered():
+        ising = System(square_lattice(4), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
+        effort = Effort(steps=10, pool=500, draws=32, chains=50, sweeps=5)
+        return values(partition_function(ising, [5.0], budget=100, effort=effort).table)
+
+    return {
+        "disorder": disordered,
+        "crystals": lambda: values(vae.predict(crystals.take([0]))),
+        "crystals, trained": trained,
+        "atlas": lambda: atlas.project(points[:3]),
+        "atlas, fitted": fitted,
+        "atlas, descent": lambda: atlas.minimize(lambda x: x[:, 0], points[:2], steps=3).points,
+    }
+
+
+class TestOtherModels:
+    """Crystals and atlases, under the same settings."""
+
+    def test_answer_in_inference_mode_and_refuse_other_settings(self, answers):
+        for name, ask in answers.items():
+            alone = ask()
+            with torch.inference_mode():
+                np.testing.assert_allclose(ask(), alone, rtol=1e-5, atol=1e-6, err_msg=name)
+            torch.set_default_dtype(torch.float64)
+            try:
+                with pytest.raises(TorchSettingsError, match="default dtype"):
+                    ask()
+            finally:
+                torch.set_default_dtype(torch.float32)
+            with torch.device("meta"), pytest.raises(TorchSettingsError, match="default device"):
+                ask()
+
+    def test_give_threads_what_they_give_one(self, answers):
+        names = ["crystals", "atlas", "atlas, descent", "disorder"] * 4
+        alone = {name: answers[name]() for name in names}
+        state = torch.get_rng_state()
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda name: answers[name](), names))
+        for name, answer in zip(names, found, strict=True):
+            np.testing.assert_array_equal(answer, alone[name], err_msg=name)
+        assert torch.equal(torch.get_rng_state(), state)

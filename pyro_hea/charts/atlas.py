@@ -18,7 +18,7 @@ from pyro_hea.charts.inverse import PointPrior, posterior_draws
 from pyro_hea.charts.objectives import Objective
 from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor
 from pyro_hea.charts.projection import project
-from pyro_hea.devices import seeded
+from pyro_hea.devices import check_torch_settings, seeded
 from pyro_hea.errors import ChartWarning, DataError, NotFittedError, warn
 from pyro_hea.spec import AtlasSpec
 
@@ -107,10 +107,12 @@ class Atlas:
     def _fitted(self) -> SavedAtlas:
         if self._saved is None:
             raise NotFittedError("this atlas is not fitted yet: call fit(points) or load(folder)")
+        check_torch_settings()
         return self._saved
 
     # Training.
 
+    @torch.inference_mode(False)
     def fit(
         self,
         points: Points,
@@ -263,6 +265,7 @@ class Atlas:
 
     # Inverse problems.
 
+    @torch.inference_mode(False)
     def minimize(
         self,
         objective: Objective,
@@ -401,6 +404,7 @@ class Atlas:
         save_atlas(self._fitted, directory)
 
     @classmethod
+    @torch.inference_mode(False)
     def load(cls, directory: str | Path) -> Self:
         """Read a saved atlas, after checking that it is whole and fits this release.
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pyro_hea.charts.objectives import Objective, evaluated, gradient
 from pyro_hea.charts.projection import project
+from pyro_hea.devices import exclusive
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Descent:
 def jacobian(model: AtlasModel, z: Tensor) -> Tensor:
     """J of each decoder at coordinates (K, M, d), (K, M, n, d)."""
     columns = []
-    with warnings.catch_warnings():
+    with exclusive(), warnings.catch_warnings():  # one forward derivative in a process at a time
         # torch, on its first derivative of this kind, of a function of its own
         warnings.simplefilter("ignore", DeprecationWarning)
         for axis in range(z.shape[-1]):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pyro_hea.devices import seeded, unvalidated
+from pyro_hea.devices import check_torch_settings, seeded, unvalidated
 from pyro_hea.disorder.estimates import Estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.final_draws import FinalDraws, Quantities
@@ -182,6 +182,7 @@ def ladder(beta: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([beta, between])[:4]
 
 
+@torch.inference_mode(False)
 def run(
     energies: Energies,
     ideal: IdealSolution,
@@ -203,7 +204,10 @@ def run(
     ------
     EngineError
         For a budget too small to learn from.
+    TorchSettingsError
+        For another default dtype or device of torch.
     """
+    check_torch_settings()
     budget = energies.left
     if budget < _FEWEST:
         raise EngineError(f"a budget of {budget} energies is too small: give at least {_FEWEST}")

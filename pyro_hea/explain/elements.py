@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from torch.autograd import forward_ad
 
+from pyro_hea.devices import exclusive
 from pyro_hea.explain._members import summary
 from pyro_hea.explain._quantity import quantity
 from pyro_hea.explain.groups import warn_of_unseen
@@ -47,6 +48,7 @@ _ROWS = 4096
 """Moves worked out at a time, which bounds the memory."""
 
 
+@torch.inference_mode(False)
 def element_moves(
     vae: DisentangledVAE,
     alloys: AlloyDataset | Alloys,
@@ -150,7 +152,7 @@ class _Head:
 
     def slope(self, x: Tensor, direction: Tensor) -> Tensor:
         """Derivative along a direction, (K, N), per unit of fraction."""
-        with forward_ad.dual_level():
+        with exclusive(), forward_ad.dual_level():  # of which a process has one at a time
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # torch of its own torch.jit
                 dual = forward_ad.make_dual(x, direction)

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec, Target
 
 
-_MODE_SEARCH_ROWS = 8192
-"""Alloys encoded at a time, over members."""
+_MODE_SEARCH_ROWS = 1024
+"""Alloys encoded at a time, over members: each has many searches."""
 
 _PRIOR_DRAWS = 4000
 """Draws from which the moments of a prior of z are estimated."""
@@ -200,8 +200,9 @@ class Ensemble(Members):
     def encode(self, batch: AlloyBatch) -> Tensor:
         """Latent of each alloy in each member, (K, N, d): the mode of w given it, pushed to z.
 
-        The guide is one network for all alloys; the mode search starts at its centre. It is in
-        double precision, so that an alloy has the same latent alone and among others.
+        The guide is one network for all alloys; the search starts at its centre and around it, and
+        is in double precision, so that an alloy has the same latent alone and among others. See
+        `pyro_hea.posterior.modes`.
         """
         some = torch.arange(len(batch)).split(max(1, _MODE_SEARCH_ROWS // self.members))
         with unvalidated():

@@ -24,18 +24,13 @@ if TYPE_CHECKING:
 
     Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-_EVALUATIONS = 300
-"""Of each function, at most."""
+_ROUNDS = ((32, 12), (10, 25), (3, 150))
+"""Searches that go on in each round, and evaluations of each at most."""
 
 _ARMIJO, _WOLFE = 1e-4, 0.5
 
-_CONVERGED, _SHORTEST = 1e-8, 1e-10
+_CONVERGED, _SHORTEST = 1e-12, 1e-10
 """Expected gain, and length of a step, at which a function is at its minimum."""
-
-
-_PROBES, _PROBE_SIZES, _GAIN = 3, (0.1, 0.3, 1.0), 0.01
-"""Rounds of looking for a higher mode nearby, distances in standard deviations of the guide, and
-the gain in nats for which it is gone to."""
 
 
 class Minima:
@@ -122,6 +117,10 @@ class Minima:
 def find_modes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
     """Z at the mode of w of each alloy in each member, (K, N, d).
 
+    The posterior has several modes, and the guide's centre leads to the highest one only by chance.
+    So the search starts at many points, the same for every alloy in the guide's units; after each
+    of a few rounds those that have come highest go on.
+
     Parameters
     ----------
     model : AlloyModel
@@ -131,26 +130,33 @@ def find_modes(model: AlloyModel, batch: AlloyBatch) -> Tensor:
         With compositions and a value of every target.
     """
     guide = LocalPosterior.of_guide(model.latent_posterior(batch.composition, batch.targets))
-    u = _minimise(model, batch, torch.zeros_like(guide.loc))
-    for _ in range(_PROBES):
-        with model.cached_flow(), torch.no_grad():
-            guide = LocalPosterior.of_guide(
-                model.latent_posterior(batch.composition, batch.targets)
-            )
-            better, improved = _probe(guide, model, batch, u)
-        rows = improved.any(0).nonzero()[:, 0]
-        if not len(rows):
-            break
-        u[:, rows] = _minimise(model, _take(batch, rows), better[:, rows])
+    starts = _starts(_ROUNDS[0][0], guide.loc.shape[-1]).to(guide.loc)
+    u = starts[:, None, None].expand(-1, *guide.loc.shape)
+    for count, evaluations in _ROUNDS:
+        u, value = _descend(model, batch, u[:count], evaluations)
+        order = value.argsort(0)
+        u = u.take_along_dim(order.unsqueeze(-1), 0)
     with torch.no_grad():
-        return guide.latent(u)[0]
+        return guide.latent(u[0])[0]
 
 
-def _minimise(model: AlloyModel, batch: AlloyBatch, start: Tensor) -> Tensor:
-    """Local modes from u (K, N, d); alloys that are there leave the batch."""
-    rows, found = torch.arange(len(batch), device=start.device), start.clone()
+def _starts(count: int, dim: int) -> Tensor:
+    """The guide's centre, and points of its normal that fill it evenly, (count, d)."""
+    even = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0).draw(count - 1)
+    normal = torch.special.ndtri(even.double().clamp(1e-6, 1 - 1e-6))
+    return torch.cat([torch.zeros(1, dim), normal])
+
+
+def _descend(
+    model: AlloyModel, batch: AlloyBatch, start: Tensor, evaluations: int
+) -> tuple[Tensor, Tensor]:
+    """Where searches from u (S, K, N, d) come, and minus the log density there, (S, K, N).
+
+    Alloys all of whose searches have ended leave the batch.
+    """
+    rows = torch.arange(len(batch), device=start.device)
+    found, value = start.clone(), start.new_empty(start.shape[:-1])
     minima: Minima | None = None
-    evaluations = 0
     while len(rows):
         with model.cached_flow():
             guide = LocalPosterior.of_guide(
@@ -158,36 +164,18 @@ def _minimise(model: AlloyModel, batch: AlloyBatch, start: Tensor) -> Tensor:
             )
             function = _potential(guide, model, batch)
             minima = minima or Minima(function, start)
-            left = minima.active.any(0)
-            while left.sum() > len(left) / 2 and evaluations < _EVALUATIONS:
+            left = minima.active.any(0).any(0)
+            while left.sum() > len(left) / 2 and evaluations > 0:
                 minima.step(function)
-                evaluations += 1
-                left = minima.active.any(0)
-        found[:, rows] = minima.u
-        if evaluations >= _EVALUATIONS:
+                evaluations -= 1
+                left = minima.active.any(0).any(0)
+        found[:, :, rows], value[..., rows] = minima.u, minima.value
+        if evaluations <= 0:
             break
         left = left.nonzero()[:, 0]
         rows, batch = rows[left], _take(batch, left)
         minima.take(left)
-    return found
-
-
-def _probe(
-    guide: LocalPosterior, model: AlloyModel, batch: AlloyBatch, u: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The best point along the axes around u (K, N, d), and whether it is better, (K, N).
-
-    A neighbouring mode may lie behind a low barrier.
-    """
-    axes = torch.eye(u.shape[-1]).to(u)
-    steps = torch.cat([sign * size * axes for size in _PROBE_SIZES for sign in (1, -1)])
-    value = guide.joint(u.unsqueeze(0), model, batch)[1][0]
-    best, at = value, u
-    for step in steps:
-        there = guide.joint((u + step).unsqueeze(0), model, batch)[1][0]
-        higher = there > best
-        best, at = there.where(higher, best), (u + step).where(higher.unsqueeze(-1), at)
-    return at, best > value + _GAIN
+    return found, value
 
 
 def _take(batch: AlloyBatch, rows: Tensor) -> AlloyBatch:
@@ -197,12 +185,12 @@ def _take(batch: AlloyBatch, rows: Tensor) -> AlloyBatch:
 
 
 def _potential(guide: LocalPosterior, model: AlloyModel, batch: AlloyBatch) -> Function:
-    """Minus the log joint density of u (K, N, d) and its gradient."""
+    """Minus the log joint density of u (S, K, N, d) and its gradient."""
 
     @torch.enable_grad()
     def function(u: Tensor) -> tuple[Tensor, Tensor]:
         u = u.detach().requires_grad_()
-        value = -guide.joint(u.unsqueeze(0), model, batch)[1][0]
+        value = -guide.joint(u, model, batch)[1]
         (gradient,) = torch.autograd.grad(value.sum(), u)
         return value.detach(), gradient
 

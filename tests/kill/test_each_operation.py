@@ -1,14 +1,19 @@
 """A save that is killed at any of its file operations leaves the old state or the new one."""
 
 import os
+import shutil
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
+from pyro_hea import Campaign, DisentangledVAE, ModelSpec, load_alloys
 from pyro_hea.errors import MissingFileError
 from pyro_hea.files import locked, write_text
 from pyro_hea.inference import checkpoint
 
+SAVED = Path(__file__).parents[1] / "data" / "schema_4"
 OLD, NEW = {"a": torch.zeros(3)}, {"a": torch.ones(3)}
 
 
@@ -56,3 +61,27 @@ def test_a_file(killed, tmp_path):
         number += 1
     assert set(contents) == {"old", "new"}
     assert contents == sorted(contents, reverse=True)
+
+
+@pytest.mark.slow
+def test_a_save_of_a_campaign(killed, tmp_path):
+    campaign = Campaign(load_alloys().take(range(0, 300, 10)), ModelSpec(), {"single_phase": 1})
+    campaign._vae = DisentangledVAE.load(SAVED)
+    campaign.spec = campaign._vae.spec
+    campaign.save(tmp_path / "old")
+    later = Campaign.load(tmp_path / "old")
+    later.record(pd.DataFrame({"formula": ["CoNi"], "single_phase": [1]}))
+    lengths, number = [], 1
+    while True:
+        folder = tmp_path / "killed"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "old", folder)
+        if not killed.at(number, lambda folder=folder: later.save(folder)):
+            break
+        lengths.append(len(Campaign.load(folder).history))
+        later.save(folder)  # nothing that is left stands in the way
+        assert len(list(folder.glob("*"))) == 4  # manifest, data, model, history
+        number += 1
+    assert len(lengths) >= 20
+    assert lengths == sorted(lengths)
+    assert set(lengths) == {0, 1}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 from pyro_hea.explain.separable.clusters import read_clusters
 from pyro_hea.explain.separable.member_latent import MemberLatent
 from pyro_hea.explain.separable.separable import SeparableLatent
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pyro_hea.vae import DisentangledVAE
 
 
+@torch.inference_mode(False)
 def separate(
     vae: DisentangledVAE,
     clusters: str | Mapping[str, Rule | Iterable[str]],
