@@ -107,6 +107,11 @@ def take(batch: AlloyBatch, known: Known, rows: Tensor) -> tuple[AlloyBatch, Kno
     return batch.take(on_device), {name: mask[rows] for name, mask in known.items()}
 
 
+def _labelled(batch: AlloyBatch, known: Known, name: str) -> Tensor:
+    """Which alloys have a label of a target, on the CPU, (N,)."""
+    return known[name] if name in known else torch.full((len(batch),), name in batch.targets)
+
+
 @torch.no_grad()
 def split_by_class(model: TargetModel, batch: AlloyBatch, known: Known) -> SplitAlloys:
     """Replace each alloy of unknown class by one alloy of each class, weighted by q(class).
@@ -116,8 +121,7 @@ def split_by_class(model: TargetModel, batch: AlloyBatch, known: Known) -> Split
     """
     counts = None
     for name in _split_targets(model):
-        every = torch.full((len(batch),), name in batch.targets)
-        labelled = known.get(name, every)
+        labelled = _labelled(batch, known, name)
         unknown, rest = (~labelled).nonzero()[:, 0], labelled.nonzero()[:, 0]
         if not len(unknown):
             continue
@@ -202,8 +206,14 @@ class KnownValues(NamedTuple):
 
 
 @torch.no_grad()
-def known_values(model: TargetModel, batch: AlloyBatch, name: str) -> KnownValues:
-    """The `KnownValues` of a target's ancestors; empty where it has none."""
+def known_values(
+    model: TargetModel, batch: AlloyBatch, name: str, labels: Known | None = None
+) -> KnownValues:
+    """The `KnownValues` of a target's ancestors; empty where it has none.
+
+    `labels` are the known ones, where the CPU has them.
+    """
+    labels = known_labels(batch) if labels is None else labels
     given = KnownValues({}, {})
     for parent in model.ancestors(name):
         site = model.site(parent)
@@ -212,8 +222,9 @@ def known_values(model: TargetModel, batch: AlloyBatch, name: str) -> KnownValue
         if parent in batch.targets:
             values = torch.where(known, batch.targets[parent], values)
         contexts = site.encode(torch.where(known, values, site.placeholder))
-        if not known.all():
-            unknown = ~known
+        unknown = (~_labelled(batch, labels, parent)).nonzero()[:, 0]
+        if len(unknown):
+            unknown = unknown.to(known.device, non_blocking=True)
             contexts = contexts.repeat(model.members, 1, 1)
             contexts[:, unknown] = _expected(model, batch.take(unknown), parent, given, unknown)
         given.contexts[parent], given.values[parent] = contexts, values

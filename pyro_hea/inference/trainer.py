@@ -40,7 +40,7 @@ from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
-    from pyro_hea.inference.objective import Measurements
+    from pyro_hea.inference.objective import Known, Measurements
     from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
@@ -211,8 +211,9 @@ class Trainer:
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
                 )
                 batch = self._jittered(self.data.take(on_device[step]))
-                loss = self._elbo_loss(batch, rows) / len(batch)
-                loss = loss + self.settings.label_weight * self.head_loss(batch)
+                known = {name: mask[rows] for name, mask in self._known.items()}
+                loss = self._elbo_loss(batch, known, self._patterns[rows]) / len(batch)
+                loss = loss + self.settings.label_weight * self.head_loss(batch, known)
                 if checked and not loss.isfinite():
                     raise self._diverged(_faulty_site(self.model, batch))
                 self._optimizer.zero_grad()
@@ -236,10 +237,8 @@ class Trainer:
         place = int(torch.randint(len(others) + 1, ()))
         return torch.cat([others[:place], few, others[place:]])
 
-    def _elbo_loss(self, batch: AlloyBatch, rows: Tensor) -> Tensor:
-        """Negative ELBO of a batch with these rows, summed over the patterns of known labels."""
-        pattern = self._patterns[rows]
-        known = {name: mask[rows] for name, mask in self._known.items()}
+    def _elbo_loss(self, batch: AlloyBatch, known: Known, pattern: Tensor) -> Tensor:
+        """Negative ELBO of a batch, summed over the patterns of known labels."""
         present = pattern.unique()
         loss = torch.zeros((), device=self.device)
         for one in present:
