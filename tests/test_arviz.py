@@ -193,6 +193,18 @@ def test_netcdf_gives_back_what_was_drawn_to_either_arviz(results, method, read,
         assert back[group].attrs == dataset.attrs
 
 
+def test_a_file_of_either_arviz_is_read_by_the_other(repo_root):
+    """Draws of one alloy from one model, written beside ArviZ 0.23 and beside ArviZ 1.3."""
+    read = [
+        groups_of(az.from_netcdf(str(repo_root / f"tests/data/draws_arviz_{line}.nc")))
+        for line in (0, 1)
+    ]
+    assert read[0]["posterior"].sizes["draw"] == 2
+    assert set(read[0]) == set(read[1])
+    for group, dataset in read[0].items():
+        xr.testing.assert_allclose(dataset, read[1][group])
+
+
 def test_designs_are_draws_that_arviz_plots(vae):
     idata = vae.design({"single_phase": 1}, n=8, seed=0, min_probability=0).idata
     assert idata["posterior"]["composition"].dims == ("chain", "draw", "element")
