@@ -22,49 +22,52 @@ if TYPE_CHECKING:
     from pyro_hea.program.sites import Reliability
     from pyro_hea.program.targets import TargetModel
 
+ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
+"""Unlabelled discrete targets are summed out. A batch may have none, which is no mistake."""
 
-class _ELBO(TraceEnum_ELBO):
-    """Asks nothing of the device where nothing is enumerated.
 
-    `TraceEnum_ELBO` looks at each loss and each gradient for NaN, which the trainer does once an
-    epoch, and at every term for probabilities of 0, which come of enumeration alone.
+def _negative_elbo(
+    model: Callable[..., Any], guide: Callable[..., Any], batch: AlloyBatch
+) -> Tensor:
+    """`ELBO.differentiable_loss`, which asks nothing of the device where nothing is enumerated.
+
+    Pyro's looks at each loss and each gradient for NaN, which the trainer does once an epoch, and
+    at every term for probabilities of 0, which come of enumeration alone.
     """
-
-    def differentiable_loss(
-        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Tensor:
-        ((program, posterior),) = self._get_traces(model, guide, args, kwargs)
-        elbo = _compute_dice_elbo if _enumerated(program, posterior) else _sum_of_terms
-        return -elbo(program, posterior)
+    ((program, posterior),) = ELBO._get_traces(model, guide, (batch,), {})
+    elbo = _compute_dice_elbo if _enumerated(program, posterior) else _sum_of_terms
+    return -elbo(program, posterior)
 
 
 def _enumerated(program: Trace, posterior: Trace) -> bool:
     """Whether a site has branches, or a draw without a gradient."""
-    drawn = [site for site in posterior.nodes.values() if site["type"] == "sample"]
-    every = [*drawn, *(site for site in program.nodes.values() if site["type"] == "sample")]
+    drawn = _samples(posterior)
+    every = [*drawn, *_samples(program)]
     return any(site["infer"].get("_enumerate_dim") is not None for site in every) or not all(
         site["fn"].has_rsample for site in drawn
     )
+
+
+def _samples(trace: Trace) -> list[dict[str, Any]]:
+    """The sites of a trace that are drawn or observed."""
+    nodes: dict[str, Any] = dict(trace.nodes)
+    return [site for site in nodes.values() if site["type"] == "sample"]
 
 
 def _sum_of_terms(program: Trace, posterior: Trace) -> Tensor:
     """Log p - log q of draws with a gradient, plate by plate as `TraceEnum_ELBO` adds them up."""
     terms: dict[frozenset[str], list[Tensor]] = {}
     for trace, sign in ((program, 1), (posterior, -1)):
-        for site in trace.nodes.values():
-            if site["type"] == "sample":
-                plates = frozenset(f.name for f in site["cond_indep_stack"] if f.vectorized)
-                term = site["packed"]["log_prob"]
-                terms.setdefault(plates, []).append(term if sign == 1 else -term)
+        for site in _samples(trace):
+            plates = frozenset(f.name for f in site["cond_indep_stack"] if f.vectorized)
+            term = site["packed"]["log_prob"]
+            terms.setdefault(plates, []).append(term if sign == 1 else -term)
     every = [term for of_plates in terms.values() for term in of_plates]
     # products with 1, not sums, which round otherwise
     return sum(
         (torch.tensordot(t, torch.ones_like(t), dims=t.dim()) for t in every), torch.zeros(())
     )
 
-
-ELBO = _ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
-"""Unlabelled discrete targets are summed out. A batch may have none, which is no mistake."""
 
 _FEWEST_FOLDS, LABEL_FOLDS = 4, 10
 """Least and greatest number of folds of the labels of a number, see `count_label_folds`."""
@@ -80,9 +83,9 @@ def elbo_loss(model: TargetModel, batch: AlloyBatch, counts: Tensor | None = Non
     """
     with model.cached_flow():
         if counts is None:
-            return ELBO.differentiable_loss(model.model, model.guide, batch)
-        program = (poutine.scale(part, scale=counts) for part in (model.model, model.guide))
-        return ELBO.differentiable_loss(*program, batch) + xlogy(counts, counts).sum()
+            return _negative_elbo(model.model, model.guide, batch)
+        program, guide = (poutine.scale(part, scale=counts) for part in (model.model, model.guide))
+        return _negative_elbo(program, guide, batch) + xlogy(counts, counts).sum()
 
 
 class SplitAlloys(NamedTuple):

@@ -33,6 +33,7 @@ class Expert(nn.Module):
     members : int
     """
 
+    at: Tensor
     centre: Tensor
     spread: Tensor
 
