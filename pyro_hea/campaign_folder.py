@@ -140,7 +140,7 @@ def _dataset_from_json(state: Mapping[str, Any]) -> AlloyDataset:
 def _frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
     """A table with every digit; None stands for a blank."""
     blank = frame.isna().to_numpy()
-    cells = frame.astype(object).to_numpy()
+    cells = frame.astype(object).to_numpy(copy=True)  # pandas 3 gives a view that is read-only
     cells[blank] = None
     return {
         "columns": [str(c) for c in frame],
