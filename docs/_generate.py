@@ -39,6 +39,7 @@ _PAGES = {
     "pyro_hea.program.model": "The Pyro program",
     "pyro_hea.program.separable": "The Pyro program of separable latents",
     "pyro_hea.inference": "Inference",
+    "pyro_hea.executors": "Executors",
     "pyro_hea.errors": "Errors and warnings",
 }
 """Title of each page; its names are the public ones of the module."""

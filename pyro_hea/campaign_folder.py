@@ -266,7 +266,7 @@ def _dataset_to_json(data: AlloyDataset) -> dict[str, Any]:
 
 def _frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
     blank = frame.isna().to_numpy()
-    cells = frame.astype(object).to_numpy()
+    cells = frame.astype(object).to_numpy(copy=True)  # pandas 3 gives a view that is read-only
     cells[blank] = None
     return {
         "columns": [str(c) for c in frame],

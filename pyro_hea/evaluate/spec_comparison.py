@@ -154,8 +154,8 @@ def compare_specs(
     }
     done: dict[tuple[int, str], _Densities] = {}
     with tqdm(total=len(tasks), disable=not progress, desc="fits", unit="fit") as bar:
-        for unit, densities in run_tasks(tasks.items(), executor):
-            done[unit] = densities
+        for unit, found in run_tasks(tasks.items(), executor):
+            done[unit] = found
             bar.update()
     parts: list[pd.DataFrame] = []
     k_hats: list[pd.DataFrame] = []

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from pyro_hea.inference.objective import (
+    Known,
     Measurements,
     at_measurements,
     has_label,
     head_loss,
+    known_labels,
     known_values,
+    take,
 )
 from pyro_hea.program.sites import ContinuousSite
 
@@ -48,36 +51,45 @@ class HeadLoss:
         names = [
             name for name in model.spec.target_names if name not in model.spec.distilled_targets
         ]
-        labelled = {name: has_label(data, name).nonzero()[:, 0] for name in names}
+        labelled = {name: has_label(data, name).cpu().nonzero()[:, 0] for name in names}
         self._labelled = {name: rows for name, rows in labelled.items() if len(rows)}
+        self._known = known_labels(data)
+        self._measured = {name: every.rows.cpu() for name, every in measurements.items()}
 
-    def __call__(self, batch: AlloyBatch) -> Tensor:
-        """Sum over the targets that have labels or measurements."""
+    def __call__(self, batch: AlloyBatch, known: Known | None = None) -> Tensor:
+        """Sum over the targets that have labels or measurements.
+
+        `known` are the labels of the batch, where the CPU has them.
+        """
+        known = known_labels(batch) if known is None else known
         loss = torch.zeros((), device=batch.features.device)
         for name in self._labelled:
             if name in self.measurements:
                 loss = loss + self.of_measurements(batch, name)
             else:
-                loss = loss + self.of_labels(batch, name)
+                loss = loss + self.of_labels(batch, known, name)
         return loss
 
-    def of_labels(self, batch: AlloyBatch, name: str) -> Tensor:
+    def of_labels(self, batch: AlloyBatch, labels: Known, name: str) -> Tensor:
         """Log loss on the labelled alloys of a batch, mixed with others."""
         model, rows, mixup = self.model, self._labelled[name], self.settings.mixup
         size = len(batch)
         if model.ancestors(name):  # spares the expectations of alloys without a label
-            batch = batch.take(has_label(batch, name))
-        features, known = model.head_inputs(batch), known_values(model, batch, name)
+            labelled = has_label(batch, name).cpu() if name in batch.reports else labels.get(name)
+            if labelled is not None:
+                batch, labels = take(batch, labels, labelled.nonzero()[:, 0])
+        features, known = model.head_inputs(batch), known_values(model, batch, name, labels)
         context = model.conditioned(name, known.contexts, batch)
         if not mixup or isinstance(model.site(name), ContinuousSite):
             loss = head_loss(model, batch, name, model.head(name, features, context), known.values)
         else:
             # The log loss is linear in the label: that of mixed labels is the mixed log loss.
-            picked = torch.randint(len(rows), (len(batch),), device=rows.device)
-            other = self.data.take(rows[picked])
+            picked = torch.randint(len(rows), (len(batch),))
+            other, of_other = take(self.data, self._known, rows[picked])
             share = torch.distributions.Beta(mixup, mixup).sample((len(batch), 1))
-            share = share.to(features.embedded)
-            other_features, other_known = model.head_inputs(other), known_values(model, other, name)
+            share = share.to(features.embedded, non_blocking=True)
+            other_features = model.head_inputs(other)
+            other_known = known_values(model, other, name, of_other)
             other_context = model.conditioned(name, other_known.contexts, other)
             if context is not None and other_context is not None:
                 context = torch.lerp(context, other_context, share)
@@ -92,9 +104,12 @@ class HeadLoss:
     def of_measurements(self, batch: AlloyBatch, name: str) -> Tensor:
         """Mean log loss on as many random measurements as a batch has alloys."""
         every = self.measurements[name]
-        picked = torch.randint(len(every.rows), (len(batch),), device=batch.features.device)
+        picked = torch.randint(len(every.rows), (len(batch),))
+        rows = self._measured[name][picked]
+        labels = {n: mask[rows] for n, mask in self._known.items() if n != name}
+        picked = picked.to(batch.features.device, non_blocking=True)
         some = at_measurements(self.data, name, Measurements(*(part[picked] for part in every)))
         model = self.model
-        features, known = model.head_inputs(some), known_values(model, some, name)
+        features, known = model.head_inputs(some), known_values(model, some, name, labels)
         outputs = model.head(name, features, model.conditioned(name, known.contexts, some))
         return head_loss(model, some, name, outputs, known.values).mean(-1).sum()

@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
+from pyro.infer.traceenum_elbo import _compute_dice_elbo
 from torch import Tensor
 from torch.special import xlogy
 
 from pyro_hea.program.sites import UNKNOWN, BinarySite, CategoricalSite, ContinuousSite
 
 if TYPE_CHECKING:
+    from pyro.poutine import Trace
+
     from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.sites import Reliability
     from pyro_hea.program.targets import TargetModel
 
 ELBO = TraceEnum_ELBO(max_plate_nesting=2, strict_enumeration_warning=False)
 """Unlabelled discrete targets are summed out. A batch may have none, which is no mistake."""
+
+
+def _negative_elbo(
+    model: Callable[..., Any], guide: Callable[..., Any], batch: AlloyBatch
+) -> Tensor:
+    """`ELBO.differentiable_loss`, which asks nothing of the device where nothing is enumerated.
+
+    Pyro's looks at each loss and each gradient for NaN, which the trainer does once an epoch, and
+    at every term for probabilities of 0, which come of enumeration alone.
+    """
+    ((program, posterior),) = ELBO._get_traces(model, guide, (batch,), {})
+    elbo = _compute_dice_elbo if _enumerated(program, posterior) else _sum_of_terms
+    return -elbo(program, posterior)
+
+
+def _enumerated(program: Trace, posterior: Trace) -> bool:
+    """Whether a site has branches, or a draw without a gradient."""
+    drawn = _samples(posterior)
+    every = [*drawn, *_samples(program)]
+    return any(site["infer"].get("_enumerate_dim") is not None for site in every) or not all(
+        site["fn"].has_rsample for site in drawn
+    )
+
+
+def _samples(trace: Trace) -> list[dict[str, Any]]:
+    """The sites of a trace that are drawn or observed."""
+    nodes: dict[str, Any] = dict(trace.nodes)
+    return [site for site in nodes.values() if site["type"] == "sample"]
+
+
+def _sum_of_terms(program: Trace, posterior: Trace) -> Tensor:
+    """Log p - log q of draws with a gradient, plate by plate as `TraceEnum_ELBO` adds them up."""
+    terms: dict[frozenset[str], list[Tensor]] = {}
+    for trace, sign in ((program, 1), (posterior, -1)):
+        for site in _samples(trace):
+            plates = frozenset(f.name for f in site["cond_indep_stack"] if f.vectorized)
+            term = site["packed"]["log_prob"]
+            terms.setdefault(plates, []).append(term if sign == 1 else -term)
+    every = [term for of_plates in terms.values() for term in of_plates]
+    # products with 1, not sums, which round otherwise
+    return sum(
+        (torch.tensordot(t, torch.ones_like(t), dims=t.dim()) for t in every), torch.zeros(())
+    )
+
 
 _FEWEST_FOLDS, LABEL_FOLDS = 4, 10
 """Least and greatest number of folds of the labels of a number, see `count_label_folds`."""
@@ -36,9 +83,9 @@ def elbo_loss(model: TargetModel, batch: AlloyBatch, counts: Tensor | None = Non
     """
     with model.cached_flow():
         if counts is None:
-            return ELBO.differentiable_loss(model.model, model.guide, batch)
-        program = (poutine.scale(part, scale=counts) for part in (model.model, model.guide))
-        return ELBO.differentiable_loss(*program, batch) + xlogy(counts, counts).sum()
+            return _negative_elbo(model.model, model.guide, batch)
+        program, guide = (poutine.scale(part, scale=counts) for part in (model.model, model.guide))
+        return _negative_elbo(program, guide, batch) + xlogy(counts, counts).sum()
 
 
 class SplitAlloys(NamedTuple):
@@ -48,8 +95,28 @@ class SplitAlloys(NamedTuple):
     counts: Tensor | None
 
 
+Known = Mapping[str, Tensor]
+"""Which alloys have a label (N,), by target, on the CPU: asked there, it makes no device wait."""
+
+
+def known_labels(batch: AlloyBatch) -> Known:
+    """The `Known` of a batch: of each target that some alloys may lack."""
+    return {name: known.cpu() for name, known in batch.labelled.items()}
+
+
+def take(batch: AlloyBatch, known: Known, rows: Tensor) -> tuple[AlloyBatch, Known]:
+    """Rows of the CPU of a batch, and of what is known of it."""
+    on_device = rows.to(batch.features.device, non_blocking=True)
+    return batch.take(on_device), {name: mask[rows] for name, mask in known.items()}
+
+
+def _labelled(batch: AlloyBatch, known: Known, name: str) -> Tensor:
+    """Which alloys have a label of a target, on the CPU, (N,)."""
+    return known[name] if name in known else torch.full((len(batch),), name in batch.targets)
+
+
 @torch.no_grad()
-def split_by_class(model: TargetModel, batch: AlloyBatch) -> SplitAlloys:
+def split_by_class(model: TargetModel, batch: AlloyBatch, known: Known) -> SplitAlloys:
     """Replace each alloy of unknown class by one alloy of each class, weighted by q(class).
 
     Where q has no gradient, as of heads with a teacher, the ELBO is the same as with enumeration,
@@ -57,23 +124,24 @@ def split_by_class(model: TargetModel, batch: AlloyBatch) -> SplitAlloys:
     """
     counts = None
     for name in _split_targets(model):
-        known = batch.known(name)
-        if known.all():
+        labelled = _labelled(batch, known, name)
+        unknown, rest = (~labelled).nonzero()[:, 0], labelled.nonzero()[:, 0]
+        if not len(unknown):
             continue
-        unknown = (~known).nonzero()[:, 0]
-        some = batch.take(unknown)
+        some, _ = take(batch, {}, unknown)
         outputs = model.head(name, model.head_inputs(some), model.conditioned(name, {}, some))
         log_q = cast("BinarySite | CategoricalSite", model.site(name)).log_classes(outputs, {})
-        classes = torch.arange(log_q.shape[-1], device=unknown.device)
-        of_unknown = classes.repeat_interleave(len(unknown)).to(outputs)
-        rows = torch.cat([known.nonzero()[:, 0], unknown.repeat(len(classes))])
+        classes = torch.arange(log_q.shape[-1], device=outputs.device)
+        values = classes.repeat_interleave(len(unknown)).to(outputs)
         if counts is None:
             counts = batch.features.new_ones(model.members, len(batch))
-        counts = counts[:, rows]
-        counts[:, -len(of_unknown) :] *= log_q.mT.flatten(1).exp()
+        rows = torch.cat([rest, unknown.repeat(len(classes))])
+        counts = counts[:, rows.to(outputs.device, non_blocking=True)]
+        counts[:, -len(values) :] *= log_q.mT.flatten(1).exp()
         labels = {n: y for n, y in batch.labelled.items() if n != name}
-        values = torch.cat([batch.targets[name][known], of_unknown]) if known.any() else of_unknown
-        batch = batch.replaced(labelled=labels).take(rows)
+        batch, known = take(batch.replaced(labelled=labels), known, rows)
+        if len(rest):
+            values = torch.cat([batch.targets[name][: len(rest)], values])
         batch = batch.replaced(targets={**batch.targets, name: values})
     return SplitAlloys(batch, counts)
 
@@ -112,13 +180,13 @@ def count_unknown_classes(model: TargetModel, batch: AlloyBatch) -> Tensor:
     return torch.stack(unknown).sum(0) if unknown else torch.zeros(len(batch), dtype=torch.int64)
 
 
-def without_masks(batch: AlloyBatch) -> AlloyBatch:
+def without_masks(batch: AlloyBatch, known: Known) -> AlloyBatch:
     """The same alloys, without masks and placeholders of targets known for all or for none."""
     targets, labelled = dict(batch.targets), dict(batch.labelled)
-    for name, known in batch.labelled.items():
-        if known.all():
+    for name, mask in known.items():
+        if mask.all():
             del labelled[name]
-        elif not known.any():
+        elif not mask.any():
             del labelled[name], targets[name]
     return batch.replaced(targets=targets, labelled=labelled)
 
@@ -141,8 +209,14 @@ class KnownValues(NamedTuple):
 
 
 @torch.no_grad()
-def known_values(model: TargetModel, batch: AlloyBatch, name: str) -> KnownValues:
-    """The `KnownValues` of a target's ancestors; empty where it has none."""
+def known_values(
+    model: TargetModel, batch: AlloyBatch, name: str, labels: Known | None = None
+) -> KnownValues:
+    """The `KnownValues` of a target's ancestors; empty where it has none.
+
+    `labels` are the known ones, where the CPU has them.
+    """
+    labels = known_labels(batch) if labels is None else labels
     given = KnownValues({}, {})
     for parent in model.ancestors(name):
         site = model.site(parent)
@@ -151,8 +225,9 @@ def known_values(model: TargetModel, batch: AlloyBatch, name: str) -> KnownValue
         if parent in batch.targets:
             values = torch.where(known, batch.targets[parent], values)
         contexts = site.encode(torch.where(known, values, site.placeholder))
-        if not known.all():
-            unknown = ~known
+        unknown = (~_labelled(batch, labels, parent)).nonzero()[:, 0]
+        if len(unknown):
+            unknown = unknown.to(known.device, non_blocking=True)
             contexts = contexts.repeat(model.members, 1, 1)
             contexts[:, unknown] = _expected(model, batch.take(unknown), parent, given, unknown)
         given.contexts[parent], given.values[parent] = contexts, values

@@ -27,10 +27,12 @@ from pyro_hea.inference.objective import (
     count_unknown_classes,
     elbo_loss,
     held_out,
+    known_labels,
     label_loss,
     label_patterns,
     number_loss,
     split_by_class,
+    take,
     without_masks,
 )
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
@@ -38,7 +40,7 @@ from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import MEMBERS_DIM
 
 if TYPE_CHECKING:
-    from pyro_hea.inference.objective import Measurements
+    from pyro_hea.inference.objective import Known, Measurements
     from pyro_hea.materials.alloys.dataset import AlloyBatch
     from pyro_hea.program.targets import TargetModel
     from pyro_hea.spec import Training
@@ -132,7 +134,7 @@ class Trainer:
             fused=True,
         )
         model.population = len(data)
-        self._patterns = label_patterns(model, data)
+        self._patterns, self._known = label_patterns(model, data), known_labels(data)
         several = count_unknown_classes(model, data) > 1
         few = several.sum() <= _GATHERED * self.settings.batch_size
         self._together = several & few
@@ -203,14 +205,15 @@ class Trainer:
         self.model.train()
         with self._own_randomness(), unvalidated():
             order = self._order()
-            on_device = order.to(self.device).tensor_split(steps)
+            on_device = order.to(self.device, non_blocking=True).tensor_split(steps)
             for step, rows in enumerate(order.tensor_split(steps)):
                 self._set_learning_rate(
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
                 )
                 batch = self._jittered(self.data.take(on_device[step]))
-                loss = self._elbo_loss(batch, self._patterns[rows]) / len(batch)
-                loss = loss + self.settings.label_weight * self.head_loss(batch)
+                known = {name: mask[rows] for name, mask in self._known.items()}
+                loss = self._elbo_loss(batch, known, self._patterns[rows]) / len(batch)
+                loss = loss + self.settings.label_weight * self.head_loss(batch, known)
                 if checked and not loss.isfinite():
                     raise self._diverged(_faulty_site(self.model, batch))
                 self._optimizer.zero_grad()
@@ -234,15 +237,16 @@ class Trainer:
         place = int(torch.randint(len(others) + 1, ()))
         return torch.cat([others[:place], few, others[place:]])
 
-    def _elbo_loss(self, batch: AlloyBatch, pattern: Tensor) -> Tensor:
+    def _elbo_loss(self, batch: AlloyBatch, known: Known, pattern: Tensor) -> Tensor:
         """Negative ELBO of a batch, summed over the patterns of known labels."""
         present = pattern.unique()
         loss = torch.zeros((), device=self.device)
         for one in present:
-            some = batch
+            some, of_some = batch, known
             if len(present) > 1:
-                some = batch.take((pattern == one).nonzero()[:, 0].to(self.device))
-            loss = loss + elbo_loss(self.model, *split_by_class(self.model, without_masks(some)))
+                some, of_some = take(batch, known, (pattern == one).nonzero()[:, 0])
+            some = without_masks(some, of_some)
+            loss = loss + elbo_loss(self.model, *split_by_class(self.model, some, of_some))
         return loss
 
     def _diverged(self, what: str) -> TrainingDivergedError:

@@ -218,7 +218,9 @@ class FakeCuda(TorchDispatchMode):
         if base in ("_to_copy", "copy"):
             source = args[1] if base == "copy" else args[0]
             target = isinstance(args[0], DeviceTensor) if base == "copy" else here
-            if isinstance(source, DeviceTensor) != target:
+            # from the host, CUDA stages what it sends and goes on, if it is told to
+            staged = target and (kwargs.get("non_blocking") or args[2:3] == (True,))
+            if isinstance(source, DeviceTensor) != target and not staged:
                 self._wait(name)
         else:
             self._refuse(base, args, kwargs, tensors, ours)

@@ -186,7 +186,7 @@ class Ending:
 
 if __name__ == "__main__":
     x = (np.arange(9) < np.array([1, 2, 3])[:, None]).astype(np.int8)
-    with Processes(2) as executor:
+    with Processes(1) as executor:
         store = EnergyStore(None)
         energies = Energies(Ending(), square_lattice(3), ("A", "B"), 100, store, executor)
         print(energies(x).tolist())

@@ -141,7 +141,7 @@ class TestMeasures:
         expected = labels.reindex(table["formula"]).to_numpy()
         np.testing.assert_array_equal(table[f"{TARGET}_label"], expected)
         assert (
-            table["number_of_elements"] == (run.parts["test"].fractions > 0).sum(1).values
+            table["number_of_elements"] == (run.parts["test"].fractions > 0).sum(axis=1).values
         ).all()
         predicted = run.vae.predict(run.parts["test"])
         pd.testing.assert_frame_equal(table.set_index("formula")[list(predicted)], predicted)

@@ -269,7 +269,7 @@ def test_the_evidence_for_each_class_sums_to_one(plain, alloys):
         np.testing.assert_allclose(total, 1.0, rtol=1e-5)
     several = table["phase_model[several]"]
     np.testing.assert_allclose(several, 1 - table["single_phase_model"], atol=1e-9)
-    label = measured.labels["phase"].astype(object)
+    label = measured.labels["phase"].astype(table["phase_label"].dtype)
     pd.testing.assert_series_equal(table["phase_label"], label, check_names=False)
     assert table["single_phase_label"].isna().all()  # reports are no labels
     assert not any(column.startswith("hardness") for column in table)

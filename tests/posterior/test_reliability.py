@@ -140,7 +140,7 @@ def test_sources_in_another_order_get_the_same_answers(run):
     doubted = [
         doubted_reports(e, DATA).set_index(["formula", "source"]) for e in (ensemble, permuted)
     ]
-    both = doubted[0].join(doubted[1], rsuffix="_permuted", how="inner")
+    both = doubted[0].join(doubted[1].add_suffix("_permuted"), how="inner")
     assert len(both) > 0.98 * max(map(len, doubted))
     assert both["probability_permuted"].to_numpy() == pytest.approx(both["probability"], abs=0.03)
 

@@ -13,7 +13,12 @@ from pyro import poutine
 from scipy import special, stats
 
 from pyro_hea.inference import elbo_loss
-from pyro_hea.inference.objective import label_patterns, split_by_class, without_masks
+from pyro_hea.inference.objective import (
+    known_labels,
+    label_patterns,
+    split_by_class,
+    without_masks,
+)
 from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.sites import site_of
@@ -614,7 +619,7 @@ def test_the_sum_over_patterns_of_labels_is_the_loss_of_the_whole_batch():
     assert sum(len(part) for part in parts) == N
     total = 0.0
     for part in parts:
-        compact = without_masks(part)
+        compact = without_masks(part, known_labels(part))
         for name in ("single_phase", "phase", "rating"):
             assert name not in compact.labelled
             known = part.known(name)
@@ -628,7 +633,8 @@ def test_the_sum_over_patterns_is_the_loss_of_the_whole_batch_on_average():
     model, batch = model_of(spec), labelled_batch(spec, MIXED)
     model.decoder[0].weight.data[:, :D] *= 0.02  # z matters a little
     pattern = label_patterns(model, batch)
-    parts = [without_masks(batch.take(pattern == one)) for one in pattern.unique()]
+    parts = [batch.take(pattern == one) for one in pattern.unique()]
+    parts = [without_masks(part, known_labels(part)) for part in parts]
     whole = [loss_of(model, batch, seed) for seed in range(15)]
     split = [sum(loss_of(model, part, seed) for part in parts) for seed in range(15)]
     error = math.hypot(np.std(whole), np.std(split)) / 15**0.5
@@ -645,7 +651,7 @@ def test_alloys_in_each_class_have_the_bound_and_the_gradient_of_an_enumeration(
     alone = {"given": [], "only": {}}
     spec = spec_of(kinds("single_phase", "phase", "hardness", phase=alone), training=TAUGHT)
     model, batch = model_of(spec).eval(), labelled_batch(spec, LABELS[labels])
-    counted = split_by_class(model, batch)
+    counted = split_by_class(model, batch, known_labels(batch))
     assert not ({"single_phase", "phase"} & counted.alloys.labelled.keys())
     rows = {"mixed": 1 + 1 + 3 + 3 * 6, "labelled": N, "left out": 6 * N}
     assert len(counted.alloys) == rows[labels]
@@ -671,7 +677,7 @@ def test_alloys_in_each_class_have_the_bound_and_the_gradient_of_an_enumeration(
 def test_what_is_not_summed_by_rows_stays_as_it_is(targets):
     spec = spec_of(targets, training=TAUGHT)
     batch = labelled_batch(spec, MIXED)
-    alloys, counts = split_by_class(model_of(spec), batch)
+    alloys, counts = split_by_class(model_of(spec), batch, known_labels(batch))
     assert alloys is batch
     assert counts is None
 

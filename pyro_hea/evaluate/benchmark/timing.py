@@ -233,7 +233,7 @@ def _workers(spec: ModelSpec, device: str, folder: Path | None, workers: int) ->
     """A grid screened by processes that have read the model."""
     vae = cached_vae(0, spec, device, folder)
     elements = next(iter(_SCREENED.values()))
-    ask = partial(vae.screen, {TARGET: 1}, progress=False, exhaustive=True)
+    ask = partial(vae.screen, {TARGET: 1}, min_probability=0, progress=False, exhaustive=True)
     with Processes(workers) as executor:
         ask([AllowedElements(*elements[:4])], step=0.02, executor=executor)  # warms up
         start = time.perf_counter()

@@ -39,6 +39,7 @@ class Expert(nn.Module):
     members : int
     """
 
+    at: Tensor
     centre: Tensor
     spread: Tensor
 
@@ -53,9 +54,10 @@ class Expert(nn.Module):
     ) -> None:
         super().__init__()
         self.declared = prior
-        self._at = [columns.index(feature) for feature in prior.features]
-        self.register_buffer("centre", centre[self._at], persistent=False)
-        self.register_buffer("spread", spread[self._at], persistent=False)
+        at = torch.tensor([columns.index(feature) for feature in prior.features])
+        self.register_buffer("at", at, persistent=False)  # a list would be sent at each step
+        self.register_buffer("centre", centre[at], persistent=False)
+        self.register_buffer("spread", spread[at], persistent=False)
         self.coefficients = prior.coefficients if isinstance(prior, Logistic) else {}
         self.sites = {feature: f"{name}_{feature}" for feature in self.coefficients}
         if self.coefficients:
@@ -99,7 +101,7 @@ class Expert(nn.Module):
         -------
         Tensor, shape (..., N) of a rule, (..., K, N) of coefficients
         """
-        values = features[..., self._at]
+        values = features[..., self.at]
         if isinstance(self.declared, Rule):
             columns = zip(self.declared.features, values.unbind(-1), strict=True)
             return self.declared.log_odds(dict(columns))

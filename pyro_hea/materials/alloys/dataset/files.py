@@ -127,7 +127,9 @@ def _read_excel(path: Path) -> Iterable[Sequence[object]]:
     try:
         with pd.ExcelFile(path, engine="openpyxl") as book:
             sheets = [str(name) for name in book.sheet_names]
-            frame = book.parse(0, header=None, dtype=object, keep_default_na=False, na_values=[""])
+            frame = pd.read_excel(
+                book, header=None, dtype=object, keep_default_na=False, na_values=[""]
+            )
     except ImportError as error:
         raise missing_extra("openpyxl", "excel") from error
     except Exception as error:  # whatever a parser of damaged files raises
