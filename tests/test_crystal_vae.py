@@ -26,6 +26,7 @@ from pyro_hea.errors import (
     DesignWarning,
     FormulaError,
     NotFittedError,
+    StructureError,
     UnknownTargetError,
 )
 from pyro_hea.materials.crystals import CrystalDataset
@@ -255,6 +256,23 @@ class TestBadInput:
             vae.design({"metal": 0}, [RequiredElements("O"), ForbiddenElements("O")])
         with pytest.raises(ConstraintError, match="features of alloys"):
             vae.design({"metal": 0}, [FeatureBounds("valence_electron_concentration", 4, 5)])
+
+    def test_a_structure_among_several_is_named(self, vae, crystals):
+        structures = list(crystals.take(np.arange(3)).structures)
+        structures[1] = structures[1].copy()
+        structures[1].replace(0, {"Na": 0.5, "K": 0.5})
+        with pytest.raises(StructureError, match=r"structure 2 of 3: .*partly occupied"):
+            vae.predict(structures)
+        with pytest.raises(StructureError, match=r"^(?!structure).*partly occupied"):
+            vae.predict(structures[1])
+        with pytest.raises(DataError, match="no structure here"):
+            vae.encode([])
+
+    def test_a_space_group_that_so_many_elements_cannot_have(self, vae):
+        number = vae.ensemble.known.crystals[0].number
+        wish = [SpaceGroups(number), RequiredElements("Na", "K", "Cl")]
+        with pytest.raises(ConstraintError, match=rf"no crystal was found .*numbers=\({number},\)"):
+            vae.design({"metal": 0}, wish)
 
     def test_formulas_that_are_none(self, vae):
         with pytest.raises(FormulaError, match="no element 'Xy'"):
