@@ -49,6 +49,7 @@ SMALL = {
     "head": {"hidden": [16]},
     "encoder": {"hidden": [16]},
     "decoder": {"hidden": [16]},
+    "head_epochs": 30,
     "training": {"members": 2, "epochs": 6, "batch_size": 32, "distillation": None, "mixup": 0.0},
 }
 
@@ -294,6 +295,24 @@ class TestBadInput:
             CrystalVAE(spec).fit(CrystalDataset(crystals.text, blank))
         with pytest.raises(DataError, match="too few"):
             CrystalVAE(spec).fit(crystals.take(np.arange(3)))
+
+
+def test_draws_of_the_model_keep_what_is_asked_for(vae, monkeypatch):
+    from pyro_hea.posterior import crystal_decoding
+
+    every = vae.sample(12, shortest_distance=0, seed=3)
+    kept = vae.sample(12, seed=3)
+    assert len(every) == len(kept) == 12
+    assert (kept.table["distance_over_radii"] >= 0.75).all()
+    fine = every.table["distance_over_radii"] >= 0.75
+    assert set(every.table["formula"][fine]) <= set(kept.table["formula"])
+    monkeypatch.setattr(crystal_decoding, "is_neutral", lambda counts: min(counts) < "M")
+    assert not all(min(crystal.counts) < "M" for crystal in every.crystals)
+    neutral = vae.sample(12, neutral=True, seed=3).crystals
+    assert all(min(crystal.counts) < "M" for crystal in neutral)
+    monkeypatch.setattr(crystal_decoding, "is_neutral", lambda counts: False)
+    with pytest.warns(DesignWarning, match="0 crystals were drawn, not 2: .* or charges"):
+        crystal_decoding.draw_crystals(vae.ensemble, 2, neutral=True)
 
 
 def test_draws_of_the_posterior_have_names(vae, crystals):

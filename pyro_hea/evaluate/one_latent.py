@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _CONCENTRATION = 200.0
 """κ of free coordinates."""
 
-_EPOCHS = 60
-
 
 class OneLatentVAE(nn.Module):
     """A variational autoencoder of crystals whose one latent is as wide as both of a spec.
@@ -43,7 +41,7 @@ class OneLatentVAE(nn.Module):
     Parameters
     ----------
     spec : CrystalSpec
-        Its widths, its `composition.count`, batch size and learning rate are taken.
+        Its widths, its `composition.count` and its training are taken.
     tables : CrystalTables
     """
 
@@ -137,10 +135,10 @@ def fit_one_latent(model: OneLatentVAE, data: CrystalInputs, seed: int) -> OneLa
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
     steps = steps_per_epoch(len(data), settings)
     with seeded(seed), unvalidated():
-        for epoch in range(_EPOCHS):
+        for epoch in range(settings.epochs):
             for step, rows in enumerate(torch.randperm(len(data)).tensor_split(steps)):
-                share = (epoch * steps + step) / (_EPOCHS * steps)
-                optimizer.param_groups[0]["lr"] = settings.learning_rate / 2 * one_cycle(share)
+                share = (epoch * steps + step) / (settings.epochs * steps)
+                optimizer.param_groups[0]["lr"] = settings.learning_rate * one_cycle(share)
                 batch = data.take(rows)
                 loss = Trace_ELBO().differentiable_loss(model.model, model.guide, batch)
                 optimizer.zero_grad()

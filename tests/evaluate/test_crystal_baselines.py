@@ -6,7 +6,6 @@ import torch
 
 from pyro_hea import CrystalSpec, CrystalVAE, load_crystals
 from pyro_hea.evaluate import crystal_baselines as baselines
-from pyro_hea.evaluate import one_latent
 from pyro_hea.evaluate.benchmark.crystals import of_runs
 from pyro_hea.evaluate.one_latent import OneLatentVAE, decode_one_latent, fit_one_latent
 from pyro_hea.materials.crystals import formula_type
@@ -18,7 +17,7 @@ SMALL = {
     "encoder": {"hidden": [32]},
     "decoder": {"hidden": [32]},
     "head_epochs": 3,
-    "training": {"members": 1, "epochs": 1},
+    "training": {"members": 1, "epochs": 25},
 }
 
 
@@ -32,13 +31,6 @@ def parts():
 @pytest.fixture(scope="module")
 def vae(parts):
     return CrystalVAE(CrystalSpec().with_(**SMALL)).fit(parts[0], seed=0, progress=False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_epochs():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(one_latent, "_EPOCHS", 25)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +91,7 @@ def test_few_labels_are_left_of_each_target(parts):
     np.testing.assert_array_equal(few.targets[both].stack(), parts[0].targets[both].stack())
 
 
+@pytest.mark.slow
 def test_models_and_baselines_have_the_same_few_labels(vae, one, parts):
     found = baselines.few_labels(vae, one, *parts, seed=0, n=25)
     assert set(found) == set(vae.spec.target_names) - {"metal"}
