@@ -223,7 +223,12 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         return designing.design_crystals(self.ensemble, targets, constraints, n=n, seed=seed)
 
     def sample(
-        self, n: int = 100, *, shortest_distance: float = SHORTEST, seed: int = 0
+        self,
+        n: int = 100,
+        *,
+        shortest_distance: float = SHORTEST,
+        neutral: bool = False,
+        seed: int = 0,
     ) -> CrystalDesigns:
         """Draw crystals from the model, with nothing wished for.
 
@@ -233,14 +238,21 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         shortest_distance : float
             Share of the sum of two covalent radii; crystals whose atoms are nearer are drawn anew.
             With 0 everything is kept.
+        neutral : bool
+            Draw anew what has no oxidation states that add up to no charge, by SMACT, which the
+            extra `crystals` installs.
         seed : int
+
+        Raises
+        ------
+        MissingExtraError
 
         Warns
         -----
         DesignWarning
             Where fewer than `n` are left.
         """
-        drawn = draw_crystals(self.ensemble, n, seed, shortest_distance)
+        drawn = draw_crystals(self.ensemble, n, seed, shortest_distance, neutral)
         return designs_of(self.ensemble, drawn)
 
     def posterior(

@@ -26,6 +26,7 @@ from pyro_hea.errors import (
     DesignWarning,
     FormulaError,
     NotFittedError,
+    StructureError,
     UnknownTargetError,
 )
 from pyro_hea.materials.crystals import CrystalDataset
@@ -48,6 +49,7 @@ SMALL = {
     "head": {"hidden": [16]},
     "encoder": {"hidden": [16]},
     "decoder": {"hidden": [16]},
+    "head_epochs": 30,
     "training": {"members": 2, "epochs": 6, "batch_size": 32, "distillation": None, "mixup": 0.0},
 }
 
@@ -256,6 +258,23 @@ class TestBadInput:
         with pytest.raises(ConstraintError, match="features of alloys"):
             vae.design({"metal": 0}, [FeatureBounds("valence_electron_concentration", 4, 5)])
 
+    def test_a_structure_among_several_is_named(self, vae, crystals):
+        structures = list(crystals.take(np.arange(3)).structures)
+        structures[1] = structures[1].copy()
+        structures[1].replace(0, {"Na": 0.5, "K": 0.5})
+        with pytest.raises(StructureError, match=r"structure 2 of 3: .*partly occupied"):
+            vae.predict(structures)
+        with pytest.raises(StructureError, match=r"^(?!structure).*partly occupied"):
+            vae.predict(structures[1])
+        with pytest.raises(DataError, match="no structure here"):
+            vae.encode([])
+
+    def test_a_space_group_that_so_many_elements_cannot_have(self, vae):
+        number = vae.ensemble.known.crystals[0].number
+        wish = [SpaceGroups(number), RequiredElements("Na", "K", "Cl")]
+        with pytest.raises(ConstraintError, match=rf"no crystal was found .*numbers=\({number},\)"):
+            vae.design({"metal": 0}, wish)
+
     def test_formulas_that_are_none(self, vae):
         with pytest.raises(FormulaError, match="no element 'Xy'"):
             vae.predict("Xy2")
@@ -276,6 +295,24 @@ class TestBadInput:
             CrystalVAE(spec).fit(CrystalDataset(crystals.text, blank))
         with pytest.raises(DataError, match="too few"):
             CrystalVAE(spec).fit(crystals.take(np.arange(3)))
+
+
+def test_draws_of_the_model_keep_what_is_asked_for(vae, monkeypatch):
+    from pyro_hea.posterior import crystal_decoding
+
+    every = vae.sample(12, shortest_distance=0, seed=3)
+    kept = vae.sample(12, seed=3)
+    assert len(every) == len(kept) == 12
+    assert (kept.table["distance_over_radii"] >= 0.75).all()
+    fine = every.table["distance_over_radii"] >= 0.75
+    assert set(every.table["formula"][fine]) <= set(kept.table["formula"])
+    monkeypatch.setattr(crystal_decoding, "is_neutral", lambda counts: min(counts) < "M")
+    assert not all(min(crystal.counts) < "M" for crystal in every.crystals)
+    neutral = vae.sample(12, neutral=True, seed=3).crystals
+    assert all(min(crystal.counts) < "M" for crystal in neutral)
+    monkeypatch.setattr(crystal_decoding, "is_neutral", lambda counts: False)
+    with pytest.warns(DesignWarning, match="0 crystals were drawn, not 2: .* or charges"):
+        crystal_decoding.draw_crystals(vae.ensemble, 2, neutral=True)
 
 
 def test_draws_of_the_posterior_have_names(vae, crystals):

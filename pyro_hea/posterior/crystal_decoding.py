@@ -8,7 +8,7 @@ from torch import Tensor
 from pyro_hea.devices import seeded
 from pyro_hea.errors import DesignWarning, warn
 from pyro_hea.materials.crystals import WyckoffStructure
-from pyro_hea.materials.crystals.checks import shortest_distance
+from pyro_hea.materials.crystals.checks import is_neutral, shortest_distance
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
 from pyro_hea.program.crystal_batch import CrystalInputs
 from pyro_hea.program.crystal_distributions import ElementsOnRoles
@@ -43,14 +43,18 @@ def likeliest_elements(likelihood: ElementsOnRoles) -> Tensor:
 
 
 def draw_crystals(
-    ensemble: CrystalEnsemble, n: int, seed: int = 0, shortest: float = SHORTEST
+    ensemble: CrystalEnsemble,
+    n: int,
+    seed: int = 0,
+    shortest: float = SHORTEST,
+    neutral: bool = False,
 ) -> list[WyckoffStructure]:
     """Crystals drawn from the model: formula type, both latents, elements and prototype.
 
     Targets are drawn together, as a training crystal has them; what has no label is as the heads
     find it most probable. Of shapes, volumes and coordinates the centres are taken, of assignments
     the most probable one. What has two atoms nearer than `shortest` of the sum of their covalent
-    radii is drawn anew.
+    radii, or is not `neutral`, is drawn anew.
 
     Parameters
     ----------
@@ -59,22 +63,31 @@ def draw_crystals(
     seed : int
     shortest : float
         0 keeps everything.
+    neutral : bool
+        Keep only what SMACT finds neutral; see `is_neutral`.
+
+    Raises
+    ------
+    MissingExtraError
+        With `neutral`, without SMACT.
 
     Warns
     -----
     DesignWarning
-        Where so many are too dense that fewer than `n` crystals are left.
+        Where so many are drawn anew that fewer than `n` crystals are left.
     """
     kept: list[WyckoffStructure] = []
     with seeded(seed), torch.no_grad():
         for _ in range(_ROUNDS):
             made = _drawn(ensemble, n - len(kept))
-            kept += [c for c in made if shortest <= 0 or shortest_distance(c)[1] >= shortest]
+            if shortest > 0:
+                made = [c for c in made if shortest_distance(c)[1] >= shortest]
+            kept += [c for c in made if not neutral or is_neutral(c.counts)]
             if len(kept) == n:
                 return kept
     warn(
         f"{len(kept)} crystals were drawn, not {n}: in the others atoms are nearer than {shortest} "
-        "of the sum of their covalent radii; lower that",
+        f"of the sum of their covalent radii{' or charges do not balance' * neutral}; lower that",
         DesignWarning,
     )
     return kept

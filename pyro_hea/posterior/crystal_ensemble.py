@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.errors import DataError, FormulaError
+from pyro_hea.errors import DataError, FormulaError, StructureError
 from pyro_hea.materials.crystals import (
     CrystalDataset,
     CrystalVocabulary,
@@ -265,6 +265,7 @@ def dataset_of(structures: Structures) -> CrystalDataset:
     ------
     StructureError
         For a structure that cannot be read: no atoms, partial occupancies, atoms on each other.
+        Which of several it is stands in the message.
     """
     from pymatgen.core import Structure
 
@@ -273,7 +274,14 @@ def dataset_of(structures: Structures) -> CrystalDataset:
     several = [structures] if isinstance(structures, Structure) else list(structures)
     if not several:
         raise DataError("there is no structure here; give at least one")
-    text = [WyckoffStructure.from_structure(structure).text for structure in several]
+    text = []
+    for number, structure in enumerate(several, 1):
+        try:
+            text.append(WyckoffStructure.from_structure(structure).text)
+        except StructureError as error:
+            if len(several) == 1:
+                raise
+            raise StructureError(f"structure {number} of {len(several)}: {error}") from error
     index = pd.Index([f"crystal-{i}" for i in range(len(text))], name="id")
     return CrystalDataset(pd.Series(text, index), pd.DataFrame(index=index))
 

@@ -198,10 +198,14 @@ class CrystalDataset:
 
     def without_labels(self) -> Self:
         """The same crystals, nothing known of their targets."""
-        bare = type(self)(self.text, self.targets.mask(self.targets.notna()), self.sources)
+        return self.with_targets(self.targets.mask(self.targets.notna()))
+
+    def with_targets(self, targets: pd.DataFrame) -> Self:
+        """The same crystals with other targets, by id."""
+        other = type(self)(self.text, targets, self.sources)
         made = {"crystals", "info", "features"} & self.__dict__.keys()
-        bare.__dict__.update({name: self.__dict__[name] for name in made})
-        return bare
+        other.__dict__.update({name: self.__dict__[name] for name in made})
+        return other
 
     def split_by_chemical_system(
         self, folds: int = 5, seed: int = 0
