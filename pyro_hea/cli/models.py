@@ -160,7 +160,7 @@ def predict(
     vae = load_model(model, [name.strip() for name in (targets or "").split(",") if name.strip()])
     predictions = vae.predict(alloys, conditions=conditions).reset_index()
     if out is None:
-        show("Predictions (mean, spread over members, 94 % interval)", predictions)
+        show("Predictions (of a number the median), their spread and 94 % interval", predictions)
     else:
         write_table(predictions, out)
         click.echo(f"Wrote {len(predictions)} predictions to {out}")

@@ -77,7 +77,7 @@ class Objective:
         batch = batch_at(ensemble, features, self.conditions)
         marginal = marginals(ensemble.model, batch, [self.name])[self.name]
         binary = isinstance(ensemble.spec.target(self.name), Binary)
-        value = marginal.probabilities()[..., 1] if binary else marginal.moments()[0]
+        value = marginal.probabilities()[..., 1] if binary else marginal.medians()
         return np.asarray(value.double().cpu().numpy())
 
     def scores(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ PROBABILITY = "probability"
 
 @dataclass(frozen=True)
 class Quantity:
-    """The probability of a class, or the mean of a number; other targets are summed out.
+    """The probability of a class, or the median of a number; other targets are summed out.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Quantity:
     unit : str
         "probability", or the unit of the number.
     position : int or None
-        Of the class; None for the mean of a number.
+        Of the class; None for the median of a number.
     """
 
     target: str
@@ -45,7 +45,7 @@ class Quantity:
         batch = AlloyBatch(None, features, {}, {})
         marginal = marginals(model, batch, [self.target])[self.target]
         if self.position is None:
-            return marginal.moments()[0]
+            return marginal.medians()
         return marginal.probabilities()[..., self.position]
 
 
@@ -59,7 +59,7 @@ def quantity(ensemble: Ensemble, target: str | None = None, value: str | None = 
         The first one by default.
     value : str, optional
         The class whose probability is meant: needed for a target of several classes, 1 for a
-        binary one, and none for a number, whose mean is meant.
+        binary one, and none for a number, whose median is meant.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def quantity(ensemble: Ensemble, target: str | None = None, value: str | None = 
     if isinstance(declared, Continuous):
         if value is not None:
             raise DataError(
-                f"value={value!r}: '{name}' is a number, whose mean is explained; leave value out"
+                f"value={value!r}: '{name}' is a number, whose median is explained; leave value out"
             )
         return Quantity(name, name, declared.unit or "no unit", None)
     if isinstance(declared, Binary):

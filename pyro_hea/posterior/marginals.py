@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -94,13 +94,25 @@ class Marginal(NamedTuple):
         branch = self.log_weight.exp() / len(self.outputs[0])
         level = self.outputs.new_tensor(list(levels)).view(-1, 1)
         each = site.standardised(self.outputs, torch.special.ndtri(level[..., None, None]))
-        low, high = each.amin((1, 2)), each.amax((1, 2))  # a mixture's lies between its parts'
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            deviations = site.deviations(self.outputs, middle[:, None, None])
-            below = (torch.special.ndtr(deviations) * branch).sum((1, 2)) < level
-            low, high = low.where(~below, middle), high.where(below, middle)
-        return _finite(site.natural((low + high) / 2))
+
+        def probability(at: Tensor) -> Tensor:
+            deviations = site.deviations(self.outputs, at[:, None, None])
+            return (torch.special.ndtr(deviations) * branch).sum((1, 2))
+
+        found = _bisected(each.amin((1, 2)), each.amax((1, 2)), probability, level)
+        return _finite(site.natural(found))
+
+    @torch.no_grad()
+    def medians(self) -> Tensor:
+        """Median of a number by each member, over its branches, (K, N)."""
+        site = self._continuous_site()
+        each, branch = site.normal(self.outputs).loc, self.log_weight.exp()
+
+        def probability(at: Tensor) -> Tensor:
+            return (torch.special.ndtr(site.deviations(self.outputs, at)) * branch).sum(0)
+
+        found = _bisected(each.amin(0), each.amax(0), probability, each.new_tensor(0.5))
+        return _finite(site.natural(found))
 
     def log_probability(self, event: Event) -> Tensor:
         """Of an event in each branch, (B, K, N)."""
@@ -158,6 +170,17 @@ class Marginal(NamedTuple):
 def _finite(values: Tensor) -> Tensor:
     """Values of a spread so wide that they are no numbers in single precision, cut."""
     return values.clamp(-LARGEST, LARGEST)
+
+
+def _bisected(
+    low: Tensor, high: Tensor, probability: Callable[[Tensor], Tensor], level: Tensor
+) -> Tensor:
+    """Where a probability rises to a level; a mixture's quantile lies between its parts'."""
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        below = probability(middle) < level
+        low, high = low.where(~below, middle), high.where(below, middle)
+    return (low + high) / 2
 
 
 def _clamped(site: ContinuousSite, value: Tensor) -> Tensor:

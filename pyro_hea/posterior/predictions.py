@@ -76,9 +76,9 @@ def predict(
           members), `t_low` and `t_high` (interval of a beta matched to both), `t_epistemic` and
           `t_aleatoric` (see `decompose`);
         - categorical and ordinal: `t` (most probable class) and `t[class]`, its probability;
-        - continuous: `t` (mean), `t_sd`, `t_low` and `t_high` (interval of the mixture of all
-          members), `t_epistemic` (spread of the members' means) and `t_aleatoric`, all in the
-          target's unit.
+        - continuous: `t` (mean of the members' medians), `t_sd`, `t_low` and `t_high` (interval of
+          the mixture of all members), `t_epistemic` (spread of the members' means) and
+          `t_aleatoric`, all in the target's unit.
 
         With `conditions` the first columns hold these, and there is a row for each alloy and
         combination, the alloys of one combination together. `attrs["units"]` has the unit of each
@@ -227,6 +227,7 @@ def _predict_classes(classes: tuple[str, ...], marginal: Marginal, share: Floats
 def _predict_continuous(marginal: Marginal, share: Floats, interval: float) -> dict[str, Any]:
     site = cast("ContinuousSite", marginal.site)
     means, variances = (m.double().cpu().numpy() for m in marginal.moments())
+    medians = marginal.medians().double().cpu().numpy()
     tails = ((1 - interval) / 2, 1 - (1 - interval) / 2)
     low, high = marginal.quantiles(tails).double().cpu().numpy()
     with seeded(0):
@@ -242,7 +243,7 @@ def _predict_continuous(marginal: Marginal, share: Floats, interval: float) -> d
     aleatoric = np.sqrt(scatter.mean(0))
     epistemic = np.sqrt(np.maximum(sd**2 - aleatoric**2, epistemic**2))
     return {
-        "": mean,
+        "": medians.mean(0),  # a mean of logarithmic numbers follows a tail that few labels tell
         "_sd": sd,
         "_low": low,
         "_high": high,

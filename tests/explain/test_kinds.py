@@ -103,7 +103,7 @@ def test_what_cannot_be_explained_is_said(vae_of_kinds, alloys_of_kinds):
         element_moves(vae_of_kinds, some, "phase")
     with pytest.raises(DataError, match="value='hcp' is no class of 'phase'"):
         element_moves(vae_of_kinds, some, "phase", value="hcp")
-    with pytest.raises(DataError, match="'hardness' is a number, whose mean is explained"):
+    with pytest.raises(DataError, match="'hardness' is a number, whose median is explained"):
         element_moves(vae_of_kinds, some, "hardness", value="1")
     with pytest.raises(DataError, match="of 'single_phase' the probability of 1"):
         element_moves(vae_of_kinds, some, value="0")

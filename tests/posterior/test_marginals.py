@@ -172,6 +172,15 @@ def test_mean_and_variance_of_a_number_are_those_of_the_mixture_of_log_normals()
         assert float(variance[k, n]) == pytest.approx(second - first**2, rel=1e-7)
 
 
+def test_the_median_of_each_member_halves_its_mixture():
+    marginal = marginals(model_of("single_phase", "phase", "hardness"), batch_of())["hardness"]
+    median = marginal.medians()
+    for k, n in itertools.product(range(K), range(N)):
+        weight, loc, scale = mixture_of(marginal, n, k)
+        below = weight @ stats.norm.cdf((np.log(float(median[k, n])) - loc) / scale)
+        assert below == pytest.approx(0.5, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", ["hardness", "modulus"])
 def test_quantiles_and_cumulative_probabilities_are_those_of_the_mixture(name):
     marginal = marginals(model_of("single_phase", "phase", name), batch_of())[name]
