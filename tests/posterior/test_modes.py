@@ -35,7 +35,7 @@ def test_no_point_of_a_grid_is_higher(asked):
         highest = torch.cat([guide.joint(g, model, batch)[1] for g in grid.split(100)]).amax(0)
     short = (highest - found).numpy()
     assert short.shape == (3, 20)
-    assert (short > 0.05).mean() <= 0.01
+    assert (short > 0.05).sum() <= 1
 
 
 def test_an_alloy_has_its_mode_whatever_else_is_asked(asked):
