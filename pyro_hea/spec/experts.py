@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import (
@@ -45,7 +45,8 @@ class Rule(Declaration, ABC):
         Log odds of an alloy that meets every criterion; any other has `-strength`.
     """
 
-    strength: float = 2.0
+    if TYPE_CHECKING:  # each rule declares it, after the keys of its own
+        strength: float
 
     @property
     @abstractmethod
@@ -111,6 +112,7 @@ class HumeRothery(Rule):
     mixing_enthalpy: tuple[float, float] = (-15.0, 5.0)
     mixing_entropy: tuple[float, float] | None = None
     omega_min: Positive | None = None
+    strength: float = 2.0
 
     @field_validator("mixing_enthalpy", "mixing_entropy")
     @classmethod
@@ -162,6 +164,7 @@ class PhaseRule(Rule):
     """
 
     rule: Annotated[Literal["king", "singh", "wang", "ye"], BeforeValidator(_check_rule)]
+    strength: float = 2.0
 
     @property
     def criteria(self) -> dict[str, tuple[float, float]]:
