@@ -125,7 +125,7 @@ def alloy_disorder(
     nearest : bool
         Take the nearest composition that fits a cell instead of refusing one that fits none.
     budget : int
-        Energies of the cell. The default is for a potential of 0.1 s an energy, and for room
+        Energies of the cell. The default is for potentials of 0.1 s an energy, and for room
         temperature; where it is hot, or the potential slow, 500 may do.
     surroundings : int
         Of vacancies, with two energies each.
