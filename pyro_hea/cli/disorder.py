@@ -20,18 +20,6 @@ from pyro_hea.cli.options import (
 if TYPE_CHECKING:
     from pyro_hea.disorder import Engine
 
-_SHOWN = (
-    "temperature_K",
-    "free_energy",
-    "internal_energy",
-    "heat_capacity",
-    "entropy",
-    "E_eff",
-    "concentration",
-    "trusted",
-    "vacancies_trusted",
-)
-
 
 def _temperatures(context: click.Context, option: click.Parameter, text: str) -> list[float]:
     """A list of temperatures, or five from the lowest to the highest."""
@@ -63,8 +51,8 @@ def _temperatures(context: click.Context, option: click.Parameter, text: str) ->
 )
 @click.option("--lattice", type=click.Choice(["fcc", "bcc"]), help="By default by valence.")
 @click.option("--nearest", is_flag=True, help="Take the nearest composition that fits a cell.")
-@click.option("--budget", default=500, show_default=True, help="Energies of the cell.")
-@click.option("--surroundings", default=100, show_default=True, help="Of vacancies.")
+@click.option("--budget", default=5000, show_default=True, help="Energies of the cell.")
+@click.option("--surroundings", default=500, show_default=True, help="Of vacancies.")
 @jobs_option
 @click.option("--file", type=click.Path(path_type=Path), help="Where energies are kept.")
 @seed_option
@@ -85,6 +73,7 @@ def disorder(
     Each energy is kept as soon as it is known: a run that was ended goes on where it was.
     """
     from pyro_hea.disorder import alloy_disorder
+    from pyro_hea.disorder.alloys import SHOWN
     from pyro_hea.executors import local_processes
 
     with local_processes(jobs) as executor:
@@ -97,7 +86,7 @@ def disorder(
             progress=not quiet,
             **how,
         )
-    table = found.table[list(_SHOWN)]
+    table = found.table[list(SHOWN)]
     table = table.assign(concentration=table["concentration"].map("{:.2e}".format))
     show(f"{found.formula} as {found.cell}, eV and k a site", table)
     first = found.bulk.order[found.bulk.order["shell"] == 1]

@@ -37,6 +37,19 @@ if TYPE_CHECKING:
 
 _VACANCY_COLUMNS = ("E_eff", "concentration")
 
+SHOWN = (
+    "temperature_K",
+    "free_energy",
+    "internal_energy",
+    "heat_capacity",
+    "entropy",
+    "E_eff",
+    "concentration",
+    "trusted",
+    "vacancies_trusted",
+)
+"""Columns that are shown where all would be too many; intervals are left out."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AlloyDisorder:
@@ -79,8 +92,10 @@ class AlloyDisorder:
         return f"AlloyDisorder({self.formula} as {self.cell}; {self.bulk!r}; {self.vacancies!r})"
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(index=False, float_format="{:.4g}".format)
-        return f"<p>{escape(repr(self))}</p>{table}"
+        shown = self.table[list(SHOWN)]
+        table = shown.to_html(index=False, float_format="{:.5g}".format)
+        note = "eV and k a site; <code>.table</code> has the intervals"
+        return f"<p>{escape(repr(self))}</p>{table}<p>{note}</p>"
 
 
 def alloy_disorder(
@@ -91,8 +106,8 @@ def alloy_disorder(
     lattice: Lattice | None = None,
     constant: float | None = None,
     nearest: bool = False,
-    budget: int = 500,
-    surroundings: int = 100,
+    budget: int = 5000,
+    surroundings: int = 500,
     seed: int = 0,
     executor: Executor | None = None,
     file: str | Path | None = "default",
@@ -112,7 +127,8 @@ def alloy_disorder(
     nearest : bool
         Take the nearest composition that fits a cell instead of refusing one that fits none.
     budget : int
-        Energies of the cell.
+        Energies of the cell. The default is for potentials of 0.1 s an energy, and for room
+        temperature; where it is hot, or the potential slow, 500 may do.
     surroundings : int
         Of vacancies, with two energies each.
     seed, executor, file, effort, progress

@@ -95,7 +95,11 @@ def formation_energy(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = _against_temperature(table, "E_eff", label, ax, trusted, "effective, 94 % interval")
     with styled_axes(ax, (0, 0)) as ax:
         ax.plot(
-            table["temperature_K"], table["mean"], LINES[1], color=VERMILION, label="mean of those"
+            table["temperature_K"],
+            table["mean"],
+            LINES[1],
+            color=VERMILION,
+            label="mean of the vacancies",
         )
         legend_right(ax)
     return ax

@@ -69,4 +69,4 @@ def test_formation_energy_beside_its_mean():
     rows = rows.assign(E_eff_low=1.6, E_eff_high=1.7, trusted=True)
     ax = plots.formation_energy(rows)
     drawn = {line.get_label(): line.get_ydata().tolist() for line in ax.lines}
-    assert drawn["mean of those"] == [1.7, 1.7]
+    assert drawn["mean of the vacancies"] == [1.7, 1.7]
