@@ -80,7 +80,7 @@ def with_few_labels(data: CrystalDataset, n: int, seed: int) -> CrystalDataset:
     rng, targets = np.random.default_rng(seed), data.targets.copy()
     for name in targets:
         known = np.flatnonzero(targets[name].notna())
-        targets.iloc[rng.permutation(known)[n:], targets.columns.get_loc(name)] = np.nan
+        targets.loc[targets.index[rng.permutation(known)[n:]], name] = np.nan
     return data.with_targets(targets)
 
 
@@ -129,7 +129,7 @@ def few_labels(
         there, here = of_labels(vae, few, target.name), of_labels(vae, test, target.name)
         past = unbounded(target, few.targets[target.name][there])
         y = unbounded(target, test.targets[target.name][here])
-        row = {"n": int(here.sum()), "labels": int(there.sum())}
+        row: dict[str, float] = {"n": int(here.sum()), "labels": int(there.sum())}
         for label, of in answers.items():
             median = of[target.name].quantiles([0.5]).double().numpy()[0]
             predicted = unbounded(target, median[here])

@@ -102,7 +102,7 @@ def predictions(
         y = unbounded(target, test.targets[name][here])
         predicted = unbounded(target, quantiles.T)
         past = unbounded(target, train.targets[name][there])
-        row = {"n": int(here.sum()), **scores(y, predicted[:, 1])}
+        row: dict[str, Any] = {"n": int(here.sum()), **scores(y, predicted[:, 1])}
         row["coverage"] = float(((y >= predicted[:, 0]) & (y <= predicted[:, 2])).mean())
         for label, structure in (("trees", True), ("trees, composition", False)):
             trees = ExtraTreesRegressor(TREES, max_features=0.4, random_state=seed)

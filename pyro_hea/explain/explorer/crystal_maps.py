@@ -117,8 +117,8 @@ class CrystalMaps:
         if moved is not None:
             z_s += (moved - self.places["structure"][structure]) @ self._axes["structure"]
         given = self._inputs.take(torch.tensor([composition]))
-        z = (torch.tensor(each, dtype=torch.float32)[None, None] for each in (z_c, z_s))
-        (crystal,) = decode_crystals(self._single, *z, given)
+        c, s = (torch.tensor(each, dtype=torch.float32)[None, None] for each in (z_c, z_s))
+        (crystal,) = decode_crystals(self._single, c, s, given)
         predicted = predict_crystals(self.ensemble, dataset_of_crystals([crystal]))
         table = check_crystals([crystal]).join(predicted.reset_index(drop=True))
         ids = self.data.ids
