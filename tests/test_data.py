@@ -240,7 +240,7 @@ class TestReports:
         }
         assert reports["test_temperature_C"].dropna().between(-273.15, 2000).all()
         assert reports["year"].dropna().between(2004, 2024).all()
-        first = reports["source"].isin(["zeng2024", "borg2020"])
+        first = reports["source"].isin(["zeng2024", "borg2020", "wen2019"])
         assert reports["doi"].notna().equals(first)
         assert reports.loc[first, "doi"].str.startswith("10.").all()
 

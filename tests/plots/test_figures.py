@@ -97,6 +97,12 @@ def designed():
     }
 
 
+def three_elements():
+    """Fractions of twelve alloys of three elements."""
+    parts = np.random.default_rng(6).dirichlet(np.ones(3), 12)
+    return pd.DataFrame(parts, columns=["Co", "Fe", "Ni"])
+
+
 def of_charts():
     """Figures of an atlas over a curve, and of descents on it."""
     angle = np.linspace(0, 2 * np.pi, 40)
@@ -106,7 +112,9 @@ def of_charts():
     trail = pd.DataFrame(points[:8], columns=names).assign(
         start=[0, 1] * 4, step=np.arange(8) // 2, value=np.linspace(2, 1, 8)
     )
+    parts = three_elements()
     return {
+        "alloy_families": plots.alloy_families(parts, np.arange(12) % 3).figure,
         "atlas_charts": plots.atlas_charts(points, shares, names).figure,
         "atlas_responsibilities": plots.atlas_responsibilities(points, shares, names)[0].figure,
         "descent_trail": plots.descent_trail(trail, points, names).figure,

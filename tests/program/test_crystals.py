@@ -11,7 +11,7 @@ from pyro import poutine
 from scipy import stats
 
 from pyro_hea.inference import elbo_loss
-from pyro_hea.inference.objective import without_masks
+from pyro_hea.inference.objective import known_labels, without_masks
 from pyro_hea.materials.alloys.dataset import Statistics
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables
 from pyro_hea.program.crystal_distributions import AroundPrototypes, ElementsOnRoles
@@ -256,7 +256,7 @@ def test_an_unknown_assignment_is_enumerated_in_the_model(tables, batch):
 
 def test_a_class_known_throughout_needs_no_branch(tables, batch):
     known = replace(batch, labelled={"metal": torch.ones(N, dtype=torch.bool)})
-    nodes = drawn(model_of(tables), double(without_masks(known)))
+    nodes = drawn(model_of(tables), double(without_masks(known, known_labels(known))))
     assert "metal" not in nodes
     assert "metal_unobserved" not in nodes
 

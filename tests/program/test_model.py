@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from torch.nn import functional as F
 
 from pyro_hea.inference import elbo_loss
-from pyro_hea.inference.objective import without_masks
+from pyro_hea.inference.objective import known_labels, without_masks
 from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.program.networks import ConditionedFlow
@@ -223,7 +223,8 @@ def test_a_pass_maps_each_latent_once_and_changes_neither_bound_nor_gradient(cas
         value.backward()
         return value, [p.grad for p in model.parameters() if p.grad is not None]
 
-    model, batch = model_of(), without_masks(batch_of(case))
+    model, whole = model_of(), batch_of(case)
+    batch = without_masks(whole, known_labels(whole))
     plain, gradients = bound()
     maps = []
     forwards = ConditionedFlow._call
