@@ -14,7 +14,7 @@ from pyro_hea.errors import OutputError
 try:
     import fcntl
 except ImportError:  # Windows, where nothing is locked
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module to mypy, or nothing
 
 
 @contextmanager

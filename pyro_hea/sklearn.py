@@ -123,8 +123,7 @@ class _AlloyEstimator:
         return first, False
 
 
-# scikit-learn has no types: its bases are Any to mypy.
-class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
     """Predict a number from compositions.
 
     Parameters
@@ -162,7 +161,7 @@ class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: i
         return (mean, table[f"{_TARGET}_sd"].to_numpy()) if return_std else mean
 
 
-class AlloyClassifier(_AlloyEstimator, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class AlloyClassifier(_AlloyEstimator, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
     """Predict a class from compositions.
 
     Parameters and attributes are those of `AlloyRegressor`; `classes_` are the classes.

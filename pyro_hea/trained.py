@@ -74,6 +74,6 @@ def asks(workflow: Callable[Concatenate[Ensemble, P], T]) -> Callable[Concatenat
     signature = inspect.signature(workflow)
     of_ensemble, *others = signature.parameters.values()
     parameters = [of_ensemble.replace(name="self", annotation=inspect.Parameter.empty), *others]
-    method.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    method.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # `inspect` reads it
     method.__doc__ = re.sub(r" *ensemble : Ensemble\n", "", workflow.__doc__ or "", count=1)
     return method

@@ -80,7 +80,7 @@ def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()  # raises where a cell does
     assert noise(notebook) == []
     assert {path.name for path in folder.iterdir()} == {*before, name}  # it leaves nothing behind

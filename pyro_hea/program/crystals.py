@@ -352,8 +352,9 @@ class CrystalModel(TargetModel):
     def _centre_by_features(self, features: Tensor) -> Tensor:
         return cast("Tensor", self.centre_of(features.clamp(-FARTHEST, FARTHEST)))
 
-    # Each program reads batches of its own kind.
-    def head_inputs(self, batch: CrystalInputs) -> HeadInputs:  # type: ignore[override]
+    def head_inputs(  # type: ignore[override]  # each program reads batches of its own kind
+        self, batch: CrystalInputs
+    ) -> HeadInputs:
         """What the heads read; in training not every structure, so that they know formulas too."""
         known = batch.structure_known
         if self.training and self.spec.structure_dropout:

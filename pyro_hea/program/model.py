@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pyro
 import pyro.distributions as dist
@@ -134,6 +134,10 @@ class AlloyModel(TargetModel):
                 yield
             finally:
                 self._flows = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what another thread may be caching while this one copies the model."""
+        return self.__dict__ | {"_flows": None}
 
     def _flow_at(self, y: Values, context: Tensor) -> Transform:
         """The flow at values of the targets; within `cached_flow` the same object again."""

@@ -6,8 +6,7 @@ import pytest
 from pyro_hea.errors import ConstraintError, DataError, ExtrapolationWarning
 from pyro_hea.materials.alloys.composition import format_formula
 
-# pytest finds a fixture by its name in the module, which no line uses.
-from ..posterior.test_conditions import vae as vae_at_conditions  # noqa: F401
+from ..posterior.test_conditions import vae as vae_at_conditions  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
 
@@ -16,7 +15,7 @@ HOT = {"temperature_C": 800}
 
 
 @pytest.fixture
-def vae(vae_at_conditions):  # noqa: F811
+def vae(vae_at_conditions):  # noqa: F811 (pytest passes it by name)
     return vae_at_conditions
 
 

@@ -108,14 +108,15 @@ def campaign(tmp_path_factory):
 
 
 def refuse_or_answer(ask):
-    start = time.process_time()
+    start, refusal = time.perf_counter(), ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyroHEAWarning)
         try:
             ask()
         except PyroHEAError as error:
-            assert len(str(error)) < 20_000  # noqa: PT017
-    assert time.process_time() - start < SECONDS
+            refusal = str(error)
+    assert len(refusal) < 20_000
+    assert time.perf_counter() - start < SECONDS
 
 
 @often

@@ -83,7 +83,7 @@ def mutated(draw):
 
 def read(path: Path) -> AlloyDataset | None:
     """The alloys of a file, None where it is refused by name; both in no time."""
-    start = time.process_time()
+    start = time.perf_counter()
     data = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyroHEAWarning)
@@ -91,7 +91,7 @@ def read(path: Path) -> AlloyDataset | None:
             data = read_alloys(path)
         except PyroHEAError as error:
             assert len(str(error)) < 1000 + len(str(path))  # noqa: PT017
-    assert time.process_time() - start < SECONDS
+    assert time.perf_counter() - start < SECONDS
     return data
 
 

@@ -1,6 +1,7 @@
 import itertools
 import math
 import warnings
+from copy import deepcopy
 
 import pyro
 import pytest
@@ -236,6 +237,15 @@ def test_a_pass_maps_each_latent_once_and_changes_neither_bound_nor_gradient(cas
     torch.testing.assert_close(same, gradients)
     torch.testing.assert_close(bound()[0], plain)
     assert maps
+
+
+def test_a_model_is_copied_while_flows_are_cached():
+    model, batch = model_of(), batch_of(LABELLED)
+    with model.cached_flow():
+        model.latent_posterior(batch.composition, batch.targets)
+        assert model._flows
+        copied = deepcopy(model)
+    assert copied._flows is None
 
 
 @pytest.mark.parametrize("name", PRIORS)
