@@ -5,7 +5,6 @@ A few cases run with the tests; `CASES=100000 pytest tests/fuzz/test_specs.py` r
 
 import copy
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,8 @@ from pyro_hea.design.serialization import (
 )
 from pyro_hea.errors import ConstraintError, SpecError
 from pyro_hea.spec import ModelSpec
+
+from .limits import in_time
 
 CASES = int(os.environ.get("CASES", "150"))
 SECONDS = 1.0
@@ -113,12 +114,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.FormerKeyWarnin
 
 def read_or_refused(read, given, error, where=""):
     """What was read in time, None where it was refused in a message of bounded length."""
-    start, refusal = time.perf_counter(), ""
-    try:
-        found = read(given)
-    except error as fault:
-        found, refusal = None, str(fault)
-    assert time.perf_counter() - start < SECONDS
+    found, refusal = in_time(lambda: read(given), error, SECONDS)
     assert found is not None or where in refusal
     assert len(refusal) < 20_000
     return found
