@@ -10,8 +10,10 @@ Examples
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NoReturn
 
 import numpy as np
@@ -110,29 +112,28 @@ def fraction_table(
         alloys = [alloys]
     elif not isinstance(alloys, Iterable):
         parse_composition(alloys)  # raises, and says what an alloy is
+    position = _positions(elements or [])
+    read = lru_cache(maxsize=10_000)(parse_composition)  # a table repeats formulas
     formulas: list[str] = []
-    parsed: list[dict[str, float]] = []
-    known: dict[str, dict[str, float]] = {}  # a table repeats formulas
-    for row, alloy in enumerate(alloys, start=1):
-        fractions = known.get(alloy) if isinstance(alloy, str) else None
-        if fractions is None:
-            try:
-                fractions = parse_composition(alloy, unit)
-            except FormulaError as error:
-                raise type(error)(f"Row {row}: {error}", error.position) from None
-        if isinstance(alloy, str):
-            known[alloy] = fractions
-        parsed.append(fractions)
-        formulas.append(alloy if isinstance(alloy, str) else format_formula(fractions))
-    columns = list(elements) if elements is not None else sorted(set().union(*parsed))
-    position = _positions(columns)
-    values = np.zeros((len(parsed), len(columns)))
-    for row, fractions in enumerate(parsed):
-        for element, fraction in fractions.items():
-            if element not in position:
-                _refuse_outside(row, formulas[row], element, columns)
-            values[row, position[element]] = fraction
-    return pd.DataFrame(values, index=pd.Index(formulas, name="formula"), columns=columns)
+    rows, columns, values = array("q"), array("q"), array("d")  # a dict a row would be large
+    for row, alloy in enumerate(alloys):
+        try:
+            parsed = (read if isinstance(alloy, str) else parse_composition)(alloy, unit)
+        except FormulaError as error:
+            raise type(error)(f"Row {row + 1}: {error}", error.position) from None
+        formulas.append(alloy if isinstance(alloy, str) else format_formula(parsed))
+        for element, fraction in parsed.items():
+            if elements is not None and element not in position:
+                _refuse_outside(row, formulas[row], element, elements)
+            rows.append(row)
+            columns.append(position.setdefault(element, len(position)))
+            values.append(fraction)
+    names = list(elements) if elements is not None else sorted(position)
+    place = np.array([names.index(element) for element in position], dtype=int)
+    table = np.zeros((len(formulas), len(names)))
+    table[rows, place[columns]] = values
+    return pd.DataFrame(table, index=pd.Index(formulas, name="formula"), columns=names)
+
 
 
 def _format(fractions: Mapping[str, float]) -> tuple[str, dict[str, float]]:
