@@ -49,6 +49,7 @@ FLOORS = {
     "answers": (
         "posterior",
         "training_data",
+        "saved_training",
         "fitting",
         "cache",
         "model_card",
@@ -97,6 +98,7 @@ NEVER = {
     "inference": ("pandas", "matplotlib"),
     "inference.checkpoint": PICKLES,
     "training_data": ("matplotlib", "click"),
+    "saved_training": ("matplotlib", "click"),
     "fitting": ("matplotlib", "click"),
     "vae": ("matplotlib", "click"),
     "campaign": ("matplotlib", "click"),
