@@ -68,12 +68,12 @@ def prepare_crystals(
     inputs = labelled_inputs(batch_inputs(ensemble, batch), spec)
     trainer = Trainer(model, *_hold_out(inputs, data, spec, seed), seed)
     where = None if folder is None else Path(folder)
-    run = TrainingRun(cast("Ensemble", ensemble), trainer, [], where)
-    with run._locked():
-        if not (resume and run._resume()):
-            run._save(distilled=False)  # an interrupt can be resumed from the first step on
+    run = TrainingRun(trainer, [], where, cast("Ensemble", ensemble))
+    with run.locked():
+        if not (resume and run.resume()):
+            run.save(distilled=False)  # an interrupt can be resumed from the first step on
             train_heads(model, trainer.data, epochs=spec.head_epochs, seed=seed, progress=progress)
-            run._save()
+            run.save()
     return run
 
 

@@ -117,11 +117,15 @@ def random_states(device: torch.device) -> dict[str, torch.Tensor]:
     return states
 
 
-def set_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Set what `random_states` gave."""
-    torch.set_rng_state(states["rng"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda_rng.0"], device)
+@contextmanager
+def drawing_with(states: dict[str, torch.Tensor], device: torch.device) -> Iterator[None]:
+    """Draw from `random_states`, which go on; the global ones are left as they were found."""
+    with fork_rng():
+        torch.set_rng_state(states["rng"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda_rng.0"], device)
+        yield
+        states.update(random_states(device))
 
 
 def synchronize() -> None:

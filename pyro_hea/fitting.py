@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import TypeAdapter, ValidationError
-from tqdm.auto import tqdm
+from pydantic import TypeAdapter
 
-from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, UnknownElementError, warn
-from pyro_hea.files import locked
+from pyro_hea.errors import DataError, UnknownElementError
 from pyro_hea.inference import (
     EpochRecord,
     Measurements,
@@ -32,6 +29,7 @@ from pyro_hea.materials.alloys.dataset import (
 )
 from pyro_hea.posterior import Ensemble, calibrate, new_ensemble
 from pyro_hea.program.model import AlloyModel
+from pyro_hea.saved_training import SavedTraining
 from pyro_hea.training_data import (
     check_labels,
     hold_out,
@@ -44,38 +42,31 @@ from pyro_hea.training_data import (
 if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
 
-_NAME = "training"
-
-_RECORD = TypeAdapter(EpochRecord)
-
 _UPDATE_RATE = 0.2
 """Factor on the learning rates in further training of a trained model."""
-
-_SAVE_EVERY = 25
-"""Epochs between saves."""
 
 _HISTORY = ("epoch", "member", "loss", "validation_elbo_loss", "validation_log_loss", "best")
 
 
 @dataclass(frozen=True)
-class TrainingRun:
+class TrainingRun(SavedTraining):
     """A training that is prepared, under way or done.
 
     Attributes
     ----------
-    ensemble : Ensemble
-        With the weights as they are.
     trainer : Trainer
     records : list of EpochRecord
-        Of the epochs so far.
     folder : path or None
-        Where the state is saved.
+    ensemble : Ensemble
+        With the weights as they are.
     """
 
-    ensemble: Ensemble
     trainer: Trainer
-    records: list[EpochRecord]
-    folder: Path | None
+    ensemble: Ensemble
+
+    name = "training"
+    record = TypeAdapter(EpochRecord)
+    save_every = 25
 
     @classmethod
     @torch.inference_mode(False)
@@ -140,13 +131,13 @@ class TrainingRun:
             seed,
             measured_tensors(ensemble, data),
         )
-        run = cls(ensemble, trainer, [], None if folder is None else Path(folder))
-        with run._locked():
-            if not (resume and run._resume()):
-                run._save(distilled=False)  # an interrupt can be resumed from the first step on
+        run = cls(trainer, [], None if folder is None else Path(folder), ensemble)
+        with run.locked():
+            if not (resume and run.resume()):
+                run.save(distilled=False)  # an interrupt can be resumed from the first step on
                 batches = [batch, stopping if held_out else None]
                 _distil(ensemble, batches, trainer.head_loss.measurements, seed, progress)
-                run._save()
+                run.save()
         return run
 
     @classmethod
@@ -181,17 +172,17 @@ class TrainingRun:
         share = min(1.0, epochs / training.epochs)
         _distil(copied, [batch], measured, seed, progress, share, _UPDATE_RATE)
         trainer = Trainer(copied.model, batch, None, seed, measured, settings)
-        return cls(copied, trainer, [], None)
+        return cls(trainer, [], None, copied)
 
     @torch.inference_mode(False)
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt too keeps the best weights and saves the state."""
         trainer = self.trainer
-        with self._locked():
+        with self.locked():
             try:
-                self._train_epochs(progress)
+                self.train_epochs(progress)
             except KeyboardInterrupt:
-                self._save()
+                self.save()
                 raise
             finally:
                 trainer.keep_best()
@@ -205,30 +196,16 @@ class TrainingRun:
             if isinstance(trainer.model, AlloyModel):
                 train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
 
-    def _train_epochs(self, progress: bool) -> None:
-        with tqdm(
-            total=self.trainer.settings.epochs,
-            initial=self.trainer.epoch,
-            disable=not progress,
-            desc="training",
-            unit="epoch",
-        ) as bar:
-            for record in self.trainer.epochs():
-                self.records.append(record)
-                bar.update()
-                if record.elbo_loss is not None and record.log_loss is not None:
-                    bar.set_postfix_str(
-                        f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
-                        f"log loss {np.mean(record.log_loss):.3f}"
-                    )
-                if record.epoch % _SAVE_EVERY == 0:
-                    self._save()
+    def told(self, record: EpochRecord) -> str:
+        """What the progress bar says of an epoch."""
+        if record.elbo_loss is None or record.log_loss is None:
+            return ""
+        return (
+            f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
+            f"log loss {np.mean(record.log_loss):.3f}"
+        )
 
-    def _locked(self) -> AbstractContextManager[None]:
-        """Be the only process that trains into the folder."""
-        return nullcontext() if self.folder is None else locked(self.folder, _NAME)
-
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What tells one training from another."""
         batches = (self.trainer.data, self.trainer.validation)
         return {
@@ -236,41 +213,6 @@ class TrainingRun:
             "seed": self.ensemble.seed,
             "data": [checkpoint.hash_of_tensors(b.tensors()) if b else None for b in batches],
         }
-
-    def _save(self, distilled: bool = True) -> None:
-        if self.folder is not None:
-            records = [record._asdict() for record in self.records]
-            more = {"distilled": distilled, "records": records}
-            checkpoint.write(self.folder, _NAME, self.trainer.state(), self._identity() | more)
-
-    def _resume(self) -> bool:
-        """Continue from the saved state; False where there is none from which to continue."""
-        if self.folder is None:
-            raise DataError("resume needs the folder of the training: pass checkpoint=...")
-        if not checkpoint.exists(self.folder, _NAME):
-            warn(
-                f"there is no training to resume in '{self.folder}'; a new one starts",
-                ResumeWarning,
-            )
-            return False
-        tensors, manifest = checkpoint.read(self.folder, _NAME)
-        for key, now in self._identity().items():
-            if manifest.get(key) != now:
-                raise CheckpointError(
-                    f"the training in '{self.folder}' was started with another {key}: continue "
-                    "with the same, or start anew without resume"
-                )
-        if not manifest.get("distilled"):
-            return False
-        try:
-            records = [_RECORD.validate_python(record) for record in manifest["records"]]
-        except (KeyError, TypeError, ValidationError) as error:
-            raise CheckpointError(
-                f"the training in '{self.folder}' has records that cannot be read: {error}"
-            ) from None
-        self.trainer.restore(tensors)
-        self.records.extend(records)
-        return True
 
 
 def history_table(records: list[EpochRecord], members: int) -> pd.DataFrame:

@@ -317,7 +317,7 @@ def test_a_model_of_every_kind_is_resumed_saved_and_loaded_to_the_bit(latent, tm
             resume=False,
         )
         run.records.extend(islice(run.trainer.epochs(), epochs))
-        run._save()
+        run.save()
 
     stop_after(4)
     resumed = DisentangledVAE(spec).fit(

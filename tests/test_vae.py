@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting
+from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting, saved_training
 from pyro_hea.errors import (
     CheckpointError,
     DataError,
@@ -682,10 +682,10 @@ def interrupt(monkeypatch, where: str, call: int) -> None:
 
     if where == "progress":
 
-        class Bar(fitting.tqdm):
-            update = counted(fitting.tqdm.update)
+        class Bar(saved_training.tqdm):
+            update = counted(saved_training.tqdm.update)
 
-        monkeypatch.setattr(fitting, "tqdm", Bar)
+        monkeypatch.setattr(saved_training, "tqdm", Bar)
     else:
         monkeypatch.setattr(inference, where, counted(getattr(inference, where)))
 
@@ -721,7 +721,7 @@ def test_an_interrupted_fit_is_saved_and_resumes_to_the_same_bits(
 
 
 def test_the_state_is_saved_as_training_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(fitting.TrainingRun, "save_every", 2)
     saved = []
     write = checkpoint.write
 

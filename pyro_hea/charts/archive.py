@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
-from pyro_hea.errors import CheckpointError
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
-from pyro_hea.posterior.manifest import AllocationLimit, check_tensor
+from pyro_hea.posterior.manifest import AllocationLimit, checked, load_weights
 from pyro_hea.program.charts import AtlasModel
 from pyro_hea.spec import AtlasSpec
-from pyro_hea.spec.declaration import Count, Declaration, Positive, spec_error
+from pyro_hea.spec.declaration import Count, Declaration, Positive
 
 _NAME = "atlas"
 
@@ -127,16 +126,9 @@ def load_atlas(directory: str | Path) -> SavedAtlas:
     MissingFileError, CheckpointError
     """
     tensors, content = checkpoint.read(directory, _NAME)
-    where = f"{directory}/{_NAME}.json"
-    try:
+    with checked(directory, _NAME, AtlasManifest, content) as where:
         del content["schema_version"], content["tensors_sha256"]
         return _atlas(AtlasManifest.model_validate(content), tensors, where)
-    except ValidationError as error:
-        raise CheckpointError(str(spec_error(error, where, AtlasManifest, content))) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
-    except (RuntimeError, MemoryError) as error:  # of torch; and of recursion
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
 
 
 def _atlas(manifest: AtlasManifest, tensors: dict[str, Tensor], where: str) -> SavedAtlas:
@@ -149,17 +141,12 @@ def _atlas(manifest: AtlasManifest, tensors: dict[str, Tensor], where: str) -> S
         _check_support(support, spec, len(columns))
     with AllocationLimit(sum(value.numel() for value in weights.values())):
         model = AtlasModel(spec, len(columns), support).double()
-    now = model.state_dict()
-    for name, value in now.items():
-        check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
-    if extra := tensors.keys() - {f"weights.{name}" for name in now}:
-        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the atlas")
+    load_weights(model, tensors)
     if abs(float(weights["log_alpha"].logsumexp(0))) > _TOLERANCE:
         raise ValueError("the weights of the charts do not sum to one")
     frame = weights["frame"]
     if not torch.allclose(frame @ frame.mT, torch.eye(len(frame[0])).to(frame), atol=_TOLERANCE):
         raise ValueError("the frames of the charts are not orthonormal")
-    model.load_state_dict(weights)
     return SavedAtlas(
         model.requires_grad_(False),
         columns,

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from pyro_hea.devices import check_torch_settings, seeded
-from pyro_hea.errors import CheckpointError, DataError, ResumeWarning, warn
-from pyro_hea.files import locked
+from pyro_hea.errors import DataError
 from pyro_hea.inference import checkpoint
 from pyro_hea.inference.atlas_trainer import AtlasRecord, AtlasTrainer
 from pyro_hea.program.charts import AtlasModel
+from pyro_hea.saved_training import SavedTraining
 
 if TYPE_CHECKING:
     from pyro_hea.spec import AtlasSpec
 
-_NAME = "atlas_training"
-
-_RECORD = TypeAdapter(AtlasRecord)
-
-_SAVE_EVERY = 10
-"""Epochs between saves."""
-
 
 @dataclass(frozen=True)
-class AtlasRun:
+class AtlasRun(SavedTraining):
     """A training that is prepared, under way or done.
 
     Attributes
@@ -39,17 +30,18 @@ class AtlasRun:
     trainer : AtlasTrainer
     records : list of AtlasRecord
     folder : path or None
-        Where the state is saved.
     seed : int
     given : tuple of Tensor
         Supports and seeds that were given with the points.
     """
 
     trainer: AtlasTrainer
-    records: list[AtlasRecord]
-    folder: Path | None
     seed: int
     given: tuple[Tensor, ...] = ()
+
+    name = "atlas_training"
+    record = TypeAdapter(AtlasRecord)
+    save_every = 10
 
     @classmethod
     def prepare(
@@ -102,78 +94,32 @@ class AtlasRun:
         given = tuple(t for t in (supports, seeds) if t is not None)
         run = cls(trainer, [], None if folder is None else Path(folder), seed, given)
         if resume:
-            run._resume()
+            run.resume()
         return run
 
     @torch.inference_mode(False)
     def train(self, progress: bool) -> None:
         """Train to the end; an interrupt saves the state."""
-        with self._locked():
-            self._save()
+        with self.locked():
+            self.save()
             try:
-                self._train_epochs(progress)
+                self.train_epochs(progress)
             except KeyboardInterrupt:
-                self._save()
+                self.save()
                 raise
-            self._save()
+            self.save()
 
-    def _train_epochs(self, progress: bool) -> None:
-        trainer = self.trainer
-        with tqdm(
-            total=trainer.total,
-            initial=trainer.epoch,
-            disable=not progress,
-            desc="training",
-            unit="epoch",
-        ) as bar:
-            for record in trainer.epochs():
-                self.records.append(record)
-                bar.update()
-                bar.set_postfix_str(f"{record.phase}: {record.loss:.2f} nats/point")
-                if record.epoch % _SAVE_EVERY == 0:
-                    self._save()
+    def told(self, record: AtlasRecord) -> str:
+        """What the progress bar says of an epoch."""
+        return f"{record.phase}: {record.loss:.2f} nats/point"
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.folder is None else locked(self.folder, _NAME)
-
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What tells one training from another."""
         return {
             "spec": self.trainer.model.spec.to_mapping(),
             "seed": self.seed,
             "points": checkpoint.hash_of_tensors([self.trainer.points, *self.given]),
         }
-
-    def _save(self) -> None:
-        if self.folder is not None:
-            records = [record._asdict() for record in self.records]
-            manifest = self._identity() | {"records": records}
-            checkpoint.write(self.folder, _NAME, self.trainer.state(), manifest)
-
-    def _resume(self) -> None:
-        if self.folder is None:
-            raise DataError("resume needs the folder of the training: pass checkpoint=...")
-        if not checkpoint.exists(self.folder, _NAME):
-            warn(
-                f"there is no training to resume in '{self.folder}'; a new one starts",
-                ResumeWarning,
-            )
-            return
-        tensors, manifest = checkpoint.read(self.folder, _NAME)
-        for key, now in self._identity().items():
-            if manifest.get(key) != now:
-                raise CheckpointError(
-                    f"the training in '{self.folder}' was started with another {key}: continue "
-                    "with the same, or start anew without resume"
-                )
-        try:
-            records = [_RECORD.validate_python(record) for record in manifest["records"]]
-        except (KeyError, TypeError, ValidationError) as error:
-            raise CheckpointError(
-                f"the training in '{self.folder}' has records that cannot be read: {error}"
-            ) from None
-        self.trainer.restore(tensors)
-        self.records.extend(records)
 
 
 def _check_rows(name: str, given: Tensor | None, charts: int, below: int) -> None:

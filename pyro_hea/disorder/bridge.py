@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pyro_hea.disorder.pools import Sweep
+    from pyro_hea.disorder.annealing import Sweep
 
 ByConfiguration = Callable[[NDArray[np.int8]], NDArray[np.float64]]
 """From configurations (S, N) to energies in eV, (S,)."""

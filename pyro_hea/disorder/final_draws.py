@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_hea.disorder.annealing import Sweep
 from pyro_hea.disorder.bridge import bridge
 from pyro_hea.disorder.estimates import (
     Estimate,
@@ -17,7 +18,6 @@ from pyro_hea.disorder.estimates import (
     spread_in_kt,
     with_bridge,
 )
-from pyro_hea.disorder.pools import Sweep
 
 if TYPE_CHECKING:
     from pyro_hea.disorder.energies import Energies

@@ -11,22 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from pyro_hea.devices import check_torch_settings, seeded, unvalidated
+from pyro_hea.disorder.annealing import Annealing
 from pyro_hea.disorder.estimates import Estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.final_draws import FinalDraws, Quantities
 from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGenerator
-from pyro_hea.disorder.pools import (
-    Pool,
-    Variant,
-    annealed_on,
-    annealed_pool,
-    generated_pool,
-    missed_share,
-    variants,
-    weights_as_made,
-)
+from pyro_hea.disorder.pools import Pool, generated_pool, missed_share, weights_as_made
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
+from pyro_hea.disorder.symmetry import Variant, variants
 from pyro_hea.errors import EngineError
 
 if TYPE_CHECKING:
@@ -220,23 +213,13 @@ def run(
         surrogate = trainer.surrogate
         say("fresh draws")
         pool = trainer.pool(effort.pool)
-        annealed = annealed_pool(
-            surrogate, ideal, beta, chains=effort.chains, sweeps=effort.sweeps, rng=rng
-        )
+        annealing = Annealing(surrogate, ideal, beta, effort.chains, effort.sweeps, rng)
+        annealed = annealing.from_ideal()
         missed = trainer.missed(pool, annealed)
         good = (pool.k_hat <= _HARD) & (missed <= MOST_MISSED)
         if good.any() and not good.all():
             say("annealing what is made badly")
-            pool = annealed_on(
-                pool,
-                good,
-                surrogate,
-                ideal,
-                beta,
-                chains=effort.chains,
-                sweeps=effort.sweeps,
-                rng=rng,
-            )
+            pool = annealing.from_hotter(pool, good)
             missed = np.where(good | (beta < beta[good].min()), missed, missed[good].max())
 
     final = FinalDraws(energies, ideal, beta, quantities, surrogate, rng)

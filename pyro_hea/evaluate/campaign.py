@@ -6,7 +6,7 @@ again. What counts is how many single-phase alloys it has made after so many rou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,53 +60,6 @@ def affordable(spec: ModelSpec) -> ModelSpec:
     return type(spec).from_mapping(given)
 
 
-def simulate_campaign(
-    pool: AlloyDataset | None = None,
-    strategies: Sequence[str] = (),
-    *,
-    start: int = START,
-    rounds: int = ROUNDS,
-    picks: int = PICKS,
-    seeds: int = 3,
-    spec: ModelSpec | None = None,
-) -> pd.DataFrame:
-    """Play the loop of picking, making and learning with several strategies.
-
-    All strategies of a seed start from the same labels. Compositions of the pool are known from
-    the start, as candidates are; only their labels are held back.
-
-    Parameters
-    ----------
-    pool : AlloyDataset, optional
-        Labelled alloys; by default those of at least four elements.
-    strategies : sequence of str
-        Names out of `STRATEGIES`, all by default.
-    start, rounds, picks : int
-        Labels to start from, rounds, and alloys made in each.
-    seeds : int
-        Seeds 0, 1, … of the start and of the models.
-    spec : ModelSpec, optional
-        Of the library's own model, trained anew in each round; the default one, `affordable`.
-
-    Returns
-    -------
-    DataFrame
-        One row per seed, strategy and round: `labels` known after it, `hits` among the picks of
-        the round, `found` in all rounds so far.
-
-    Raises
-    ------
-    DataError
-        For a strategy that does not exist, or a pool too small.
-    """
-    played = [
-        play_strategy(name, seed, pool, start=start, rounds=rounds, picks=picks, spec=spec)
-        for seed in range(seeds)
-        for name in strategies or STRATEGIES
-    ]
-    return pd.concat(played, ignore_index=True)
-
-
 def play_strategy(
     name: str,
     seed: int,
@@ -117,7 +70,34 @@ def play_strategy(
     picks: int = PICKS,
     spec: ModelSpec | None = None,
 ) -> pd.DataFrame:
-    """One strategy with one seed; what is given and returned is as in `simulate_campaign`."""
+    """Play the loop of picking, making and learning by one strategy with one seed.
+
+    All strategies of a seed start from the same labels. Compositions of the pool are known from
+    the start, as candidates are; only their labels are held back.
+
+    Parameters
+    ----------
+    name : str
+        Out of `STRATEGIES`.
+    seed : int
+        Of the start and of the models.
+    pool : AlloyDataset, optional
+        Labelled alloys; by default those of at least four elements.
+    start, rounds, picks : int
+        Labels to start from, rounds, and alloys made in each.
+    spec : ModelSpec, optional
+        Of the library's own model, trained anew in each round; the default one, `affordable`.
+
+    Returns
+    -------
+    DataFrame
+        One row per round: `labels` known after it, `hits` among its picks, `found` so far.
+
+    Raises
+    ------
+    DataError
+        For a strategy that does not exist, or a pool too small.
+    """
     if name not in STRATEGIES:
         raise DataError(f"there is no strategy '{name}'; allowed: {', '.join(STRATEGIES)}")
     pool = _labelled(pool)

@@ -6,21 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.ensemble import ExtraTreesRegressor
 
-from pyro_hea.evaluate.crystals import (
-    TREES,
-    features_of,
-    of_labels,
-    polymorph_pairs,
-    scores,
-    shares,
-    unbounded,
-    with_known_prototype,
-)
+from pyro_hea.evaluate.crystal_structures import polymorph_pairs, shares, with_known_prototype
+from pyro_hea.evaluate.crystal_targets import features_of, numbers, scores, trees, unbounded
 from pyro_hea.evaluate.one_latent import OneLatentVAE, decode_one_latent, fit_one_latent
 from pyro_hea.posterior.marginals import marginals
-from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,12 +113,7 @@ def few_labels(
         )
     z, z_new = (latent_of(one, vae.ensemble, data) for data in (train, test))
     found = {}
-    for target in spec.targets:
-        if not isinstance(target, Continuous):
-            continue
-        there, here = of_labels(vae, few, target.name), of_labels(vae, test, target.name)
-        past = unbounded(target, few.targets[target.name][there])
-        y = unbounded(target, test.targets[target.name][here])
+    for target, there, past, here, y in numbers(vae, few, test):
         row: dict[str, float] = {"n": int(here.sum()), "labels": int(there.sum())}
         for label, of in answers.items():
             median = of[target.name].quantiles([0.5]).double().numpy()[0]
@@ -138,8 +123,6 @@ def few_labels(
             ("one latent", z, z_new),
             ("trees", features_of(train), features_of(test)),
         ):
-            trees = ExtraTreesRegressor(TREES, max_features=0.4, random_state=seed)
-            trees.fit(x[there], past)
-            row[label] = scores(y, trees.predict(new[here]))["R2"]
+            row[label] = scores(y, trees(x[there], past, seed).predict(new[here]))["R2"]
         found[target.name] = row
     return found

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
 
 from pyro_hea.design import Constraint, LargestFraction, MinElements
 from pyro_hea.errors import ConstraintError
@@ -151,20 +150,6 @@ def judged_changes(
         }
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def share_interval(hits: int, of: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share by its beta posterior under a flat prior.
-
-    Examples
-    --------
-    >>> low, high = share_interval(9, 10)
-    >>> round(low, 2), round(high, 2)
-    (0.59, 0.98)
-    """
-    tail = (1 - level) / 2
-    low, high = beta.ppf([tail, 1 - tail], hits + 1, of - hits + 1)
-    return float(low), float(high)
 
 
 def summary_of_changes(changes: Sequence[pd.DataFrame]) -> dict[str, float]:

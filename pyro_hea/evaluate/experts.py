@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import pandas as pd
 import torch
 
 from pyro_hea.devices import seeded
-from pyro_hea.evaluate.baselines import fit_predict
+from pyro_hea.evaluate.comparison import predictions
 from pyro_hea.evaluate.folds import keep_labels
-from pyro_hea.evaluate.paired import FEW, LEARNT_ALONE, TREES, paired_scores
+from pyro_hea.evaluate.paired import FEW, LEARNT_ALONE, TREES, scores_by_labels
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.posterior import new_ensemble
@@ -67,28 +64,16 @@ def expert_priors(runner: Runner, *, seeds: int, budgets: Sequence[int] = FEW) -
         `budgets`: by number of labels what `paired_scores` gives of the priors, of the experts
         without labels and of the baselines; `differences` are to the flat prior.
     """
-    tasks = {
-        f"expert-{name}{count}-seed{seed}": partial(
-            _predicted, name, count, seed, runner.spec, runner.device
-        )
-        for count in budgets
-        for seed in range(seeds)
-        for name in EXPERTS
-    }
-    done = runner.run(tasks)
-    first, *others = EXPERTS
-    found = {}
-    for count in budgets:
-        runs = []
-        for seed in range(seeds):
-            of_prior = {n: pd.DataFrame(done[f"expert-{n}{count}-seed{seed}"]) for n in EXPERTS}
-            columns = {name: part["probability"] for name, part in of_prior.items()}
-            runs.append(of_prior[first].drop(columns="probability").assign(**columns))
-        found[str(count)] = paired_scores(
-            runs,
-            [*EXPERTS, *ALONE, *TREES],
-            [(name, first) for name in others] + [(first, name) for name in TREES],
-        )
+    found = scores_by_labels(
+        runner,
+        _predicted,
+        "expert-{variant}{count}-seed{seed}",
+        {name: name for name in EXPERTS},
+        seeds=seeds,
+        budgets=budgets,
+        beside_trees=next(iter(EXPERTS)),
+        alone=ALONE,
+    )
     return {"protocol": "experts", "seeds": seeds, "budgets": found}
 
 
@@ -100,21 +85,14 @@ def _predicted(name: str, count: int, seed: int, spec: ModelSpec, device: str) -
     train = train.without(test)
     spec = spec.with_(**LEARNT_ALONE).with_prior(TARGET, EXPERTS[name])
     vae = DisentangledVAE(spec).fit(train, seed=seed, device=device, progress=False)
-    table = {
-        "number_of_elements": test.number_of_elements.to_numpy(),
-        "label": test.labels[TARGET].to_numpy(),
-        "probability": vae.predict(test)[TARGET].to_numpy(np.float64),
-    }
-    if name == next(iter(EXPERTS)):
+    first = name == next(iter(EXPERTS))
+    table = predictions(vae, train, test, seed=seed, baselines=TREES if first else ())
+    if first:
         for expert, prior in ALONE.items():
             declared = spec.with_prior(TARGET, prior)
             ensemble = new_ensemble(declared, train, seed, torch.device("cpu"))
             features = ensemble.batch(test).features
             with seeded(seed):
                 odds = cast("Expert", ensemble.model.experts[TARGET]).prior_log_odds(features)
-            table[expert] = odds.sigmoid().numpy()
-        known = train.labels[TARGET].notna().to_numpy()
-        x, y = train.features[known], train.labels[TARGET][known]
-        for baseline in TREES:
-            table[baseline] = fit_predict(baseline, x, y, test.features, seed)
-    return {key: np.asarray(values).tolist() for key, values in table.items()}
+            table[expert] = odds.sigmoid().tolist()
+    return table

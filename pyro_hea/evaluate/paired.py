@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from sklearn.metrics import log_loss, roc_auc_score
 
+from pyro_hea.evaluate.comparison import MODEL
 from pyro_hea.evaluate.measures.intervals import bootstrap_interval, paired_difference
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pyro_hea.evaluate.runner import Runner
 
 FEW = (25, 50, 100, 200)
 """Numbers of labels, half of each class."""
@@ -30,6 +33,62 @@ LEARNT_ALONE = {
 and are not moved by it, so that the rest of the model is hardly trained changes no prediction."""
 
 _GROUPS = {"all": 0, "≥ 4 elements": 4}
+
+
+def scores_by_labels(
+    runner: Runner,
+    predicted: Callable[..., Mapping[str, Any]],
+    task_name: str,
+    variants: Mapping[str, Any],
+    *,
+    seeds: int,
+    budgets: Sequence[int],
+    beside_trees: str,
+    alone: Iterable[str] = (),
+) -> dict[str, Any]:
+    """By number of labels what `paired_scores` gives of variants of the model and of `TREES`.
+
+    Parameters
+    ----------
+    runner : Runner
+    predicted : callable
+        From a variant, a number of labels, a seed, a spec and a device to what
+        `comparison.predictions` gives; for the first variant with `alone` and `TREES`.
+    task_name : str
+        With ``{variant}``, ``{count}`` and ``{seed}``.
+    variants : mapping of str to object
+        What is varied, by the name of the model. Differences are to the first.
+    seeds : int
+    budgets : sequence of int
+        Numbers of labels.
+    beside_trees : str
+        The variant that each of `TREES` is compared with.
+    alone : iterable of str
+        Models that learn from no label.
+    """
+    tasks = {
+        task_name.format(variant=variant, count=count, seed=seed): partial(
+            predicted, variant, count, seed, runner.spec, runner.device
+        )
+        for count in budgets
+        for seed in range(seeds)
+        for variant in variants.values()
+    }
+    done = runner.run(tasks)
+    first, *others = variants
+    pairs = [(name, first) for name in others] + [(beside_trees, name) for name in TREES]
+    found = {}
+    for count in budgets:
+        runs = []
+        for seed in range(seeds):
+            parts = {
+                name: done[task_name.format(variant=variant, count=count, seed=seed)]
+                for name, variant in variants.items()
+            }
+            columns = {name: part[MODEL] for name, part in parts.items()}
+            runs.append(pd.DataFrame(parts[first]).assign(**columns))
+        found[str(count)] = paired_scores(runs, [*variants, *alone, *TREES], pairs)
+    return found
 
 
 def paired_scores(
@@ -52,7 +111,6 @@ def paired_scores(
 
     Examples
     --------
-    >>> import pandas as pd
     >>> run = pd.DataFrame({"label": [0, 1, 0, 1], "number_of_elements": [4, 4, 5, 5]})
     >>> run = run.assign(a=[0.2, 0.8, 0.3, 0.9], b=[0.2, 0.8, 0.9, 0.3])
     >>> found = paired_scores([run, run], ["a", "b"], [("a", "b")])

@@ -9,12 +9,13 @@ import torch
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.disorder import IsingEngine, System, square_lattice
+from pyro_hea.disorder.annealing import Annealing
 from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.engines import BOLTZMANN, log_partition_of_square_ising
 from pyro_hea.disorder.estimates import Estimate, draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.generators import MixtureGenerator
-from pyro_hea.disorder.pools import annealed_pool, missed_share, tail_shape
+from pyro_hea.disorder.pools import missed_share, tail_shape
 from pyro_hea.disorder.result import is_trusted
 from pyro_hea.disorder.surrogate import fit_surrogate
 
@@ -89,7 +90,7 @@ def replayed(
     )
     learnt = torch.cat(seen).numpy().astype(np.int8)
     surrogate = fit_surrogate(PairFeatures(system.sites, ideal.species), learnt, energies(learnt))
-    pool = annealed_pool(surrogate, ideal, beta, chains=500, sweeps=100, rng=rng)
+    pool = Annealing(surrogate, ideal, beta, chains=500, sweeps=100, rng=rng).from_ideal()
     with seeded(seed), unvalidated():
         _, made = _own_draws(generator, _CHEAP, surrogate.energies, beta)
     as_made = _log_weight(generator, pool.occupations[0], surrogate.energies, beta)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from pyro_hea.errors import UnseenElementWarning
-from pyro_hea.evaluate.baselines import fit_predict
+from pyro_hea.evaluate.comparison import predictions
 from pyro_hea.evaluate.folds import keep_labels
-from pyro_hea.evaluate.paired import LEARNT_ALONE, TREES, paired_scores
+from pyro_hea.evaluate.paired import LEARNT_ALONE, TREES, scores_by_labels
 from pyro_hea.evaluate.protocols import TARGET
 from pyro_hea.materials.alloys.dataset import load_alloys
 from pyro_hea.vae import DisentangledVAE
@@ -55,28 +53,16 @@ def semisupervised_benchmark(
         `budgets`: by number of labels what `paired_scores` gives of the model with each share and
         of the baselines, which read labels alone; `differences` are to no unlabelled alloys.
     """
-    tasks = {
-        f"semisupervised{count}-share{share}-seed{seed}": partial(
-            _predicted, count, share, seed, runner.spec, runner.device
-        )
-        for count in budgets
-        for seed in range(seeds)
-        for share in SHARES
-    }
-    done = runner.run(tasks)
-    first, *others = (share_name(share) for share in SHARES)
-    found = {}
-    for count in budgets:
-        runs = []
-        for seed in range(seeds):
-            parts = {
-                share_name(s): pd.DataFrame(done[f"semisupervised{count}-share{s}-seed{seed}"])
-                for s in SHARES
-            }
-            columns = {name: part["probability"] for name, part in parts.items()}
-            runs.append(parts[first].drop(columns="probability").assign(**columns))
-        pairs = [(name, first) for name in others] + [(others[-1], name) for name in TREES]
-        found[str(count)] = paired_scores(runs, [first, *others, *TREES], pairs)
+    variants = {share_name(share): share for share in SHARES}
+    found = scores_by_labels(
+        runner,
+        _predicted,
+        "semisupervised{count}-share{variant}-seed{seed}",
+        variants,
+        seeds=seeds,
+        budgets=budgets,
+        beside_trees=[*variants][-1],
+    )
     return {"protocol": "semisupervised", "seeds": seeds, "budgets": found}
 
 
@@ -107,24 +93,13 @@ def training_alloys(count: int, share: int, seed: int) -> AlloyDataset:
     return labelled.take(np.arange(count)).without(parts["test"]) + others.take(kept)
 
 
-def _predicted(count: int, share: int, seed: int, spec: ModelSpec, device: str) -> dict[str, Any]:
+def _predicted(share: int, count: int, seed: int, spec: ModelSpec, device: str) -> dict[str, Any]:
     """Labels of the test part and what the model says; without unlabelled alloys, baselines too."""
     train = training_alloys(count, share, seed)
     test = load_alloys("zeng2024").split("published")["test"]
-    test = test.take(test.labels[TARGET].notna().to_numpy())
     vae = DisentangledVAE(spec.with_(**LEARNT_ALONE))
     vae.fit(train, seed=seed, device=device, progress=False)
+    baselines = TREES if share == SHARES[0] else ()
     with warnings.catch_warnings():  # few alloys do not hold every element; that is the question
         warnings.simplefilter("ignore", UnseenElementWarning)
-        probability = vae.predict(test)[TARGET].to_numpy(np.float64)
-    table = {
-        "number_of_elements": test.number_of_elements.to_numpy(),
-        "label": test.labels[TARGET].to_numpy(),
-        "probability": probability,
-    }
-    if share == SHARES[0]:
-        known = train.labels[TARGET].notna().to_numpy()
-        x, y = train.features[known], train.labels[TARGET][known]
-        for baseline in TREES:
-            table[baseline] = fit_predict(baseline, x, y, test.features, seed)
-    return {key: np.asarray(values).tolist() for key, values in table.items()}
+        return predictions(vae, train, test, seed=seed, baselines=baselines)

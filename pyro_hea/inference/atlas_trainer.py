@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pyro_hea.devices import (
-    exclusive,
-    fork_rng,
-    random_states,
-    seeded,
-    set_random_states,
-    unvalidated,
-)
+from pyro_hea.devices import drawing_with, random_states, seeded, unvalidated
 from pyro_hea.errors import CheckpointError, TrainingDivergedError
+from pyro_hea.inference.checkpoint import check_state
 from pyro_hea.inference.schedule import clip_member_gradients, one_cycle
 
 if TYPE_CHECKING:
@@ -108,7 +101,7 @@ class AtlasTrainer:
 
     def _epoch(self) -> AtlasRecord:
         phase = self._phase()
-        with exclusive(), self._own_randomness(), unvalidated():
+        with drawing_with(self._random_states, self.points.device), unvalidated():
             if self.epoch == self._first_epoch(phase):
                 self._optimizer = self._new_optimizer()
                 if phase == "overlap":
@@ -229,15 +222,6 @@ class AtlasTrainer:
         rate = spec.seeding.learning_rate if seeding else spec.training.learning_rate
         return torch.optim.Adam(self.model.parameters(), rate, fused=True)
 
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Draw with the trainer's own random state and save it afterwards."""
-        device = self.points.device
-        with fork_rng():
-            set_random_states(self._random_states, device)
-            yield
-            self._random_states = random_states(device)
-
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to continue, as named tensors."""
         tensors = {f"weights.{n}": value.detach() for n, value in self.model.state_dict().items()}
@@ -264,18 +248,7 @@ class AtlasTrainer:
                     expected[f"optimizer.{key}.{name}"] = like
         if "fixed" in tensors and len(tensors["fixed"]):
             expected["fixed"] = self.points.new_zeros(len(self.points), self.model.charts)
-        for name in sorted(expected.keys() ^ tensors.keys()):
-            kind = "no" if name in expected else "an unknown"
-            raise CheckpointError(f"the training state has {kind} tensor '{name}'")
-        for name, like in expected.items():
-            value = tensors[name]
-            if value.shape != like.shape or value.dtype != like.dtype:
-                raise CheckpointError(
-                    f"the training state has '{name}' as {value.dtype} of shape "
-                    f"{tuple(value.shape)}; here it is {like.dtype} of shape {tuple(like.shape)}"
-                )
-            if not value.isfinite().all():
-                raise CheckpointError(f"'{name}' of the training state is not finite")
+        check_state(tensors, expected)
         if not 0 <= int(tensors["epoch"]) <= self.total:
             raise CheckpointError("the training state counts epochs that this training has not")
         self._set(tensors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,41 @@ def _tensor_file(name: str, version: int, digest: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise CheckpointError(f"tensors_sha256 of '{name}.json' is no SHA-256: {digest[:80]!r}")
     return f"{name}-{digest[:16]}.safetensors"
+
+
+def check_state(
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    may_lack: Collection[str] = (),
+    infinite: Collection[str] = (),
+) -> None:
+    """Compare each tensor of a state of a training with what is expected there.
+
+    Parameters
+    ----------
+    tensors, expected : mapping of str to Tensor
+    may_lack : collection of str
+        What only one of the two may have.
+    infinite : collection of str
+        What need not be finite.
+
+    Raises
+    ------
+    CheckpointError
+        For a tensor that is missing, unknown, not finite, or of another shape or type.
+    """
+    for name in sorted((expected.keys() ^ tensors.keys()) - set(may_lack)):
+        kind = "no" if name in expected else "an unknown"
+        raise CheckpointError(f"the training state has {kind} tensor '{name}'")
+    for name in sorted(expected.keys() & tensors.keys()):
+        value, like = tensors[name], expected[name]
+        if value.shape != like.shape or value.dtype != like.dtype:
+            raise CheckpointError(
+                f"the training state has '{name}' as {value.dtype} of shape "
+                f"{tuple(value.shape)}; here it is {like.dtype} of shape {tuple(like.shape)}"
+            )
+        if name not in infinite and not value.isfinite().all():
+            raise CheckpointError(f"'{name}' of the training state is not finite")
 
 
 def read_contents(path: Path, largest: float = float("inf")) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,14 +12,15 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_hea.devices import (
+    drawing_with,
     exclusive,
     fork_rng,
     random_states,
     seeded,
-    set_random_states,
     unvalidated,
 )
 from pyro_hea.errors import CheckpointError, TrainingDivergedError
+from pyro_hea.inference.checkpoint import check_state
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
     ELBO,
@@ -113,6 +113,7 @@ class Trainer:
             data = data.replaced(report_half=half.to(data.features.device))
         self.model, self.data, self.validation = model, data, validation
         self.settings = settings or model.spec.training
+        self.total = self.settings.epochs
         self.device = data.features.device
         self.epoch = 0
         distilled = tuple(
@@ -203,7 +204,7 @@ class Trainer:
         steps = steps_per_epoch(len(self.data), self.settings)
         total = torch.zeros((), device=self.device)
         self.model.train()
-        with self._own_randomness(), unvalidated():
+        with drawing_with(self._random_states, self.device), unvalidated():
             order = self._order()
             on_device = order.to(self.device, non_blocking=True).tensor_split(steps)
             for step, rows in enumerate(order.tensor_split(steps)):
@@ -317,14 +318,6 @@ class Trainer:
 
     # Randomness and state.
 
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Draw with the trainer's own random state and save it afterwards."""
-        with fork_rng():
-            set_random_states(self._random_states, self.device)
-            yield
-            self._random_states = random_states(self.device)
-
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to continue, as named tensors."""
         tensors = {f"weights.{n}": p.detach() for n, p in self.model.named_parameters()}
@@ -380,18 +373,7 @@ class Trainer:
         expected = {n: t for n, t in self.state().items() if not n.startswith("optimizer.")}
         expected |= moments
         of_a_device = {"cuda_rng.0"}  # a state may come from another one
-        for name in sorted((expected.keys() ^ tensors.keys()) - of_a_device):
-            kind = "no" if name in expected else "an unknown"
-            raise CheckpointError(f"the training state has {kind} tensor '{name}'")
-        for name in sorted(expected.keys() & tensors.keys()):
-            value, like = tensors[name], expected[name]
-            if value.shape != like.shape or value.dtype != like.dtype:
-                raise CheckpointError(
-                    f"the training state has '{name}' as {value.dtype} of shape "
-                    f"{tuple(value.shape)}; here it is {like.dtype} of shape {tuple(like.shape)}"
-                )
-            if name != "best_loss" and not value.isfinite().all():
-                raise CheckpointError(f"'{name}' of the training state is not finite")
+        check_state(tensors, expected, of_a_device, infinite={"best_loss"})
         if not 0 <= tensors["epoch"] <= self.settings.epochs or (tensors["stale"] < 0).any():
             raise CheckpointError("the training state counts epochs that this training has not")
         try:

@@ -41,10 +41,6 @@ def importance_bars(
     unit : str
         Of what is explained.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Examples
     --------
     >>> table = pd.DataFrame({"mean": [0.2], "low": [0.1], "high": [0.3]}, index=["omega"])
@@ -92,10 +88,6 @@ def beeswarm(
         Where to draw.
     unit : str
         Of what is explained.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
 
     Examples
     --------

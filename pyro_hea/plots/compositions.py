@@ -96,11 +96,6 @@ def composition_bars(
         interval from the columns of the same name that end in ``_low`` and ``_high`` if they are
         there. Its rows are those of `fractions`.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Examples
     --------
     >>> designs = pd.DataFrame({"Co": [0.5, 0.2], "Ni": [0.5, 0.8]}, index=["CoNi", "CoNi4"])

@@ -45,10 +45,6 @@ def condition_curve(
     unit : str
         Of the target.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Examples
     --------
     >>> rows = {"test_temperature_C": [25, 800], "hardness": [520.0, 310.0]}

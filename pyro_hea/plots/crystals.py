@@ -35,10 +35,6 @@ def unit_cell(
     elements : sequence of str, length N
     ax : Axes3D, optional
         Axes with projection "3d"; a figure of their own by default.
-
-    Returns
-    -------
-    Axes3D
     """
     with house_style():
         if ax is None:

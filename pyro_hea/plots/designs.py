@@ -49,11 +49,6 @@ def design_trail(trail: pd.DataFrame, elements: list[str], ax: Axes | None = Non
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Examples
     --------
     >>> trail = pd.DataFrame({"step": [0, 1], "Co": [0.5, 0.2], "Ni": [0.5, 0.8]})
@@ -102,11 +97,6 @@ def design_novelty(table: pd.DataFrame, ax: Axes | None = None, target: str = "a
     target : str
         The column of the probability.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Examples
     --------
     >>> table = pd.DataFrame({"novelty": [0.1], "all_wishes": [0.9]})
@@ -153,11 +143,6 @@ def design_pareto(
         The Pareto set.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
 
     Examples
     --------
@@ -215,11 +200,6 @@ def design_judgement(
     bins : int
         Groups of equal size by prediction, of which the means are drawn.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Raises
     ------
     DataError
@@ -270,11 +250,6 @@ def design_chains(
         have mixed (Vehtari et al., Bayesian Analysis 16 (2021) 667); or draw by draw.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
 
     Raises
     ------

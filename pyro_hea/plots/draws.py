@@ -222,11 +222,6 @@ def k_hat_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Examples
     --------
     >>> table = pd.DataFrame({"k_hat": [0.4, 1.2], "evidence_k_hat": [0.1, 0.3]})

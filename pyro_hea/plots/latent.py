@@ -55,11 +55,6 @@ def latent_map(latent: pd.DataFrame, colour: str, ax: Axes | None = None) -> Axe
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Examples
     --------
     >>> latent = pd.DataFrame({"z0": [0.0, 1, 2], "z1": [0.0, 0, 0], "label": [0, 1, np.nan]})

@@ -29,11 +29,6 @@ def predictions_forest(
     unit : str
         The target's unit, for the label. The axis of a "probability" goes from 0 to 1.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes drawn on.
-
     Examples
     --------
     >>> table = pd.DataFrame({"hardness": [210.0, 640.0], "hardness_low": [150.0, 500.0],

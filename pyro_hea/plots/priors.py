@@ -49,10 +49,6 @@ def prior(
     seed : int
         Of the weights and of the draws.
 
-    Returns
-    -------
-    Panels
-
     Examples
     --------
     >>> from pyro_hea import ModelSpec, plots

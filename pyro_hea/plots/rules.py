@@ -28,10 +28,6 @@ def rules_plot(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Examples
     --------
     >>> table = pd.DataFrame({"balanced_accuracy": [0.6], "fidelity": [0.7]}, index=["Ω > 1.1"])

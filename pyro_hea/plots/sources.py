@@ -23,10 +23,6 @@ def source_reliability(table: pd.DataFrame, target: str, ax: Axes | None = None)
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Examples
     --------
     >>> table = pd.DataFrame({"target": "single_phase", "source": ["a", "a"], "true": ["0", "1"],

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from pyro_hea.errors import CheckpointError
@@ -24,12 +23,13 @@ from pyro_hea.posterior.manifest import (
     Manifest,
     check_manifest,
     check_tensor,
+    checked,
     classes_of,
+    load_weights,
     stands_for,
 )
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
-from pyro_hea.spec.declaration import spec_error
 
 _NAME = "model"
 
@@ -86,21 +86,15 @@ def load_ensemble(directory: str | Path, device: torch.device) -> Ensemble:
     MissingFileError, CheckpointError
     """
     tensors, content = checkpoint.read(directory, _NAME, OLDEST)
-    where = f"{directory}/{_NAME}.json"
-    try:
+    with checked(directory, _NAME, Manifest, content) as where:
         schema = content.pop("schema_version")
         del content["tensors_sha256"]
         if schema < checkpoint.SCHEMA_VERSION:
-            tensors, content = upgraded(schema, tensors, content)
+            tensors, new = upgraded(schema, tensors, content)
+            content |= new
         content["spec"] = completed(content["spec"])
         manifest = Manifest.model_validate(content)
         ensemble = _ensemble(manifest, tensors, where)
-    except ValidationError as error:
-        raise CheckpointError(str(spec_error(error, where, Manifest, content))) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
-    except (RuntimeError, MemoryError) as error:  # of torch; and of recursion
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
     now = checkpoint.hash_of_tables(ensemble.tables), ensemble.feature_map.names
     if (manifest.tables_sha256, manifest.features) != (now[0], tuple(now[1])):
         raise CheckpointError(
@@ -144,13 +138,8 @@ def _ensemble(manifest: Manifest, tensors: dict[str, Tensor], where: str) -> Ens
     )
     with AllocationLimit(sum(t.numel() for t in weights.values())):
         model = AlloyModel(spec, elements, statistics)
-    now = model.state_dict()
-    for name, value in now.items():
-        check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
-    if extra := tensors.keys() - expected.keys() - {f"weights.{name}" for name in now}:
-        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the model")
+    load_weights(model, tensors, expected)
     model.population = manifest.alloys
-    model.load_state_dict(weights)
     known = pd.DataFrame(
         tensors["known"].numpy(), pd.Index(manifest.known, name="formula"), list(manifest.elements)
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from pyro_hea.errors import CheckpointError
@@ -23,11 +22,10 @@ from pyro_hea.posterior.crystal_manifest import (
     checked_vocabulary,
     hash_of_elements,
 )
-from pyro_hea.posterior.manifest import AllocationLimit, check_tensor
+from pyro_hea.posterior.manifest import AllocationLimit, checked, load_weights
 from pyro_hea.program.crystal_batch import CrystalTables
 from pyro_hea.program.crystals import CrystalModel
 from pyro_hea.spec import CrystalSpec
-from pyro_hea.spec.declaration import spec_error
 
 _NAME = "crystals"
 
@@ -71,8 +69,7 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
     MissingFileError, CheckpointError
     """
     tensors, content = checkpoint.read(directory, _NAME)
-    where = f"{directory}/{_NAME}.json"
-    try:
+    with checked(directory, _NAME, CrystalManifest, content) as where:
         del content["schema_version"], content["tensors_sha256"]
         manifest = CrystalManifest.model_validate(content)
         if manifest.elements_sha256 != hash_of_elements():
@@ -82,14 +79,6 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
                 f"{manifest.versions.get('pymatgen', '')}, or train again"
             )
         return _ensemble(manifest, tensors, where)
-    except ValidationError as error:
-        raise CheckpointError(str(spec_error(error, where, CrystalManifest, content))) from None
-    except CheckpointError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
-    except (RuntimeError, MemoryError) as error:  # of torch; and of recursion
-        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
 
 
 def _ensemble(manifest: CrystalManifest, tensors: dict[str, Tensor], where: str) -> CrystalEnsemble:
@@ -119,11 +108,6 @@ def _ensemble(manifest: CrystalManifest, tensors: dict[str, Tensor], where: str)
             CrystalTables(len(vocabulary.elements), (first, second, third), **tables),
             statistics,
         )
-    now = model.state_dict()
-    for name, value in now.items():
-        check_tensor(f"weights.{name}", weights.get(name), tuple(value.shape), value.dtype)
-    if extra := tensors.keys() - {"known"} - {f"weights.{name}" for name in now}:
-        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the model")
+    load_weights(model, tensors, ["known"])
     model.population = manifest.population
-    model.load_state_dict(weights)
     return CrystalEnsemble(model.eval(), vocabulary, known, manifest.seed)

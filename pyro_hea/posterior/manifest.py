@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
-from torch import Tensor
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pyro_hea.errors import FormulaError
+from pyro_hea.errors import CheckpointError, FormulaError
 from pyro_hea.materials.alloys.amounts import parse_composition
 from pyro_hea.materials.alloys.dataset import references
 from pyro_hea.materials.alloys.element_tables import load_tables
 from pyro_hea.spec import Continuous, ModelSpec
-from pyro_hea.spec.declaration import Declaration, Positive
+from pyro_hea.spec.declaration import Declaration, Positive, spec_error
 
 _TOLERANCE = 2e-5
 """Between the fractions of a training alloy and those that its formula stands for."""
@@ -108,6 +110,53 @@ def check_tensor(
         )
     if not value.isfinite().all():
         raise ValueError(f"'{name}' is not finite")
+
+
+def load_weights(
+    model: nn.Module, tensors: Mapping[str, Tensor], others: Collection[str] = ()
+) -> None:
+    """Give a model its saved weights; `others` are tensors that are none.
+
+    Raises
+    ------
+    ValueError
+        For a tensor that is missing, has no place, is not finite, or of another shape or type.
+    """
+    now = {f"weights.{name}": value for name, value in model.state_dict().items()}
+    for name, value in now.items():
+        check_tensor(name, tensors.get(name), tuple(value.shape), value.dtype)
+    if extra := tensors.keys() - set(others) - now.keys():
+        raise ValueError(f"there is no place for {', '.join(sorted(extra)[:5])} in the model")
+    model.load_state_dict({name.removeprefix("weights."): tensors[name] for name in now})
+
+
+@contextmanager
+def checked(
+    directory: str | Path, name: str, declared: type[Declaration], content: dict[str, Any]
+) -> Iterator[str]:
+    """Give the place of a manifest; errors within say that the model does not fit it.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    where = f"{directory}/{name}.json"
+    try:
+        yield where
+    except ValidationError as error:
+        raise CheckpointError(str(spec_error(error, where, declared, content))) from None
+    except CheckpointError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,  # of torch, and of recursion
+        MemoryError,
+    ) as error:
+        raise CheckpointError(f"'{directory}' does not fit its manifest: {error}") from error
 
 
 class AllocationLimit(TorchFunctionMode):

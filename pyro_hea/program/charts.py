@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import relu
 
-from pyro_hea.program.networks import CouplingFlow
+from pyro_hea.program.flows import CouplingFlow
 
 if TYPE_CHECKING:
     from pyro_hea.spec import AtlasSpec

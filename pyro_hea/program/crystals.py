@@ -41,8 +41,9 @@ from pyro_hea.program.crystal_networks import (
     CrystalFeatures,
     ElementVectors,
 )
+from pyro_hea.program.flows import CouplingFlow
 from pyro_hea.program.latents import normal_of
-from pyro_hea.program.networks import MLP, CouplingFlow, MemberLinear
+from pyro_hea.program.networks import MLP, MemberLinear
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
 from pyro_hea.spec.crystals import PrototypeMixture

@@ -11,7 +11,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyro_hea.program.networks import CouplingFlow
+from pyro_hea.program.flows import CouplingFlow
 from pyro_hea.spec import FlowPrior, Mixture, VampPrior
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from torch import Tensor
 from torch.distributions import Transform
 
 from pyro_hea.devices import exclusive
+from pyro_hea.program.flows import CouplingFlow
 from pyro_hea.program.latents import latent_prior_of, normal_of, normal_outputs
 from pyro_hea.program.likelihoods import composition_likelihood, decoder_outputs
-from pyro_hea.program.networks import MLP, CouplingFlow, NoEmbedding, PiecewiseLinear
+from pyro_hea.program.networks import MLP, NoEmbedding, PiecewiseLinear
 from pyro_hea.program.targets import TargetModel, Values, join
 
 if TYPE_CHECKING:

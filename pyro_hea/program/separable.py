@@ -18,7 +18,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_hea.program.networks import ConditionedFlow, CouplingFlow
+from pyro_hea.program.flows import ConditionedFlow, CouplingFlow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

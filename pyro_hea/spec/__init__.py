@@ -1,5 +1,6 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
+from pyro_hea.spec.any_target import Counts, Reports
 from pyro_hea.spec.charts import AtlasSpec
 from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.distributions import register_distribution
@@ -17,16 +18,7 @@ from pyro_hea.spec.settings import (
     Network,
     Training,
 )
-from pyro_hea.spec.targets import (
-    Binary,
-    Categorical,
-    Continuous,
-    Counts,
-    Ordinal,
-    Reports,
-    Target,
-    in_order,
-)
+from pyro_hea.spec.targets import Binary, Categorical, Continuous, Ordinal, Target, in_order
 
 __all__ = [
     "AtlasSpec",

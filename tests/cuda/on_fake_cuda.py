@@ -146,7 +146,7 @@ def test_a_training_is_resumed_on_any_device(gpu, some, tmp_path, first, second)
     options = {"seed": 0, "folder": tmp_path, "progress": False}
     run = TrainingRun.prepare(spec, some, None, device=torch.device(first), resume=False, **options)
     run.records.extend(islice(run.trainer.epochs(), 2))
-    run._save()
+    run.save()
     resumed = TrainingRun.prepare(
         spec, some, None, device=torch.device(second), resume=True, **options
     )

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pyro_hea.disorder import Effort, PairEngine, System, partition_function, square_lattice
+from pyro_hea.disorder.annealing import Sweep
 from pyro_hea.disorder.bridge import bridge
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.estimates import estimate, with_bridge
 from pyro_hea.disorder.features import PairFeatures
-from pyro_hea.disorder.pools import Pool, Sweep
+from pyro_hea.disorder.pools import Pool
 from pyro_hea.disorder.surrogate import fit_surrogate
 from pyro_hea.errors import EstimateWarning
 

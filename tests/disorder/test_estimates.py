@@ -5,21 +5,20 @@ import pytest
 import torch
 
 from pyro_hea.disorder import Configurations, square_lattice
+from pyro_hea.disorder.annealing import Annealing
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.estimates import draw_from_pool, estimate
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.pools import (
     Pool,
-    annealed_on,
-    annealed_pool,
     generated_pool,
     tail_shape,
-    variants,
 )
 from pyro_hea.disorder.program import InverseVAE
 from pyro_hea.disorder.result import is_trusted
 from pyro_hea.disorder.sampling import Effort, ladder, make_generator
 from pyro_hea.disorder.surrogate import fit_surrogate
+from pyro_hea.disorder.symmetry import variants
 from pyro_hea.evaluate.replay import replayed
 
 TEMPERATURES = np.array([600.0, 1500.0])
@@ -38,7 +37,7 @@ def pool(request, three, surrogate):
     ideal = three.system.ideal
     if request.param == "annealed":
         rng = np.random.default_rng(0)
-        return annealed_pool(surrogate, ideal, BETA, chains=2000, sweeps=60, rng=rng)
+        return Annealing(surrogate, ideal, BETA, chains=2000, sweeps=60, rng=rng).from_ideal()
     torch.manual_seed(0)
     generator = make_generator(three.system.sites, ideal, 2, Effort(bits=3))
     return generated_pool(InverseVAE(generator, surrogate, torch.tensor(BETA)), surrogate, 20_000)
@@ -64,16 +63,8 @@ class TestPools:
 def test_what_is_made_badly_is_made_from_what_is_hotter(pool, three, surrogate, rng):
     """The lower temperature, as if its own draws were of no use."""
     lost = Pool(pool.occupations, pool.energies, pool.log_weight + np.array([[50.0], [0.0]]))
-    made = annealed_on(
-        lost,
-        np.array([False, True]),
-        surrogate,
-        three.system.ideal,
-        BETA,
-        chains=1500,
-        sweeps=60,
-        rng=rng,
-    )
+    annealing = Annealing(surrogate, three.system.ideal, BETA, chains=1500, sweeps=60, rng=rng)
+    made = annealing.from_hotter(lost, np.array([False, True]))
     assert made.log_z[0] == pytest.approx(three.log_z(TEMPERATURES[0]), abs=0.15)
     assert (made.log_weight[1] == pool.log_weight[1]).all()
     assert made.effective[0] == pytest.approx(1500 * made.share[0])
@@ -85,9 +76,8 @@ def test_what_is_made_badly_is_made_from_what_is_hotter(pool, three, surrogate, 
 
 
 def test_no_energy_is_where_annealing_starts(three, surrogate, rng):
-    pool = annealed_pool(
-        surrogate, three.system.ideal, np.array([0.0, 5.0]), chains=50, sweeps=4, rng=rng
-    )
+    beta = np.array([0.0, 5.0])
+    pool = Annealing(surrogate, three.system.ideal, beta, chains=50, sweeps=4, rng=rng).from_ideal()
     assert pool.log_z[0] == 0
 
 
@@ -118,7 +108,7 @@ def test_heavy_tails_have_a_large_k_hat(rng):
 
 def test_a_surrogate_that_is_off_costs_no_bias(three, surrogate, rng):
     ideal, shift = three.system.ideal, 0.02
-    pool = annealed_pool(surrogate, ideal, BETA, chains=3000, sweeps=60, rng=rng)
+    pool = Annealing(surrogate, ideal, BETA, chains=3000, sweeps=60, rng=rng).from_ideal()
     drawn = draw_from_pool(pool, ideal.sample(3000, rng), 3000, rng)
     of = {x.tobytes(): e for x, e in zip(three.x, three.energies, strict=True)}
     true = np.array([of[row.tobytes()] for row in drawn])
@@ -151,7 +141,7 @@ def test_two_estimates_that_are_the_same_agree(three, surrogate, rng):
     made = []
     for seed in range(2):
         rng = np.random.default_rng(seed)
-        pool = annealed_pool(surrogate, ideal, BETA, chains=500, sweeps=40, rng=rng)
+        pool = Annealing(surrogate, ideal, BETA, chains=500, sweeps=40, rng=rng).from_ideal()
         drawn = draw_from_pool(pool, ideal.sample(400, rng), 400, rng)
         energies = surrogate.energies(drawn)
         made.append(estimate(pool, BETA, energies, energies, drawn == 0, rng))

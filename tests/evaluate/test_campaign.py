@@ -8,7 +8,7 @@ from small import small_spec
 from pyro_hea import AlloyDataset, DisentangledVAE, load_alloys
 from pyro_hea.errors import DataError
 from pyro_hea.evaluate import campaign
-from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, simulate_campaign
+from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, play_strategy
 from pyro_hea.materials.alloys.composition import fraction_table
 
 TINY = small_spec(16, training__epochs=4)
@@ -23,14 +23,13 @@ def pool():
 
 def test_every_strategy_plays_from_the_same_start_and_counts_its_hits(pool):
     few = pool.take(np.arange(120))
-    table = simulate_campaign(few, start=40, rounds=2, picks=10, seeds=1, spec=TINY)
-    assert set(table["strategy"]) == set(STRATEGIES)
+    short = {"start": 40, "rounds": 2, "picks": 10, "spec": TINY}
+    table = pd.concat(play_strategy(name, 0, few, **short) for name in STRATEGIES)
     assert (table["labels"] == 40 + 10 * table["round"]).all()
     for _, part in table.groupby("strategy"):
         assert (part["hits"].cumsum() == part["found"]).all()
-    again = simulate_campaign(few, ["batch"], start=40, rounds=2, picks=10, seeds=1, spec=TINY)
-    mine = table[table["strategy"] == "batch"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(again, mine)
+    again = play_strategy("batch", 0, few, **short)
+    pd.testing.assert_frame_equal(again, table[table["strategy"] == "batch"])
 
 
 def test_labels_that_are_held_back_are_not_seen(pool, monkeypatch):
@@ -42,7 +41,7 @@ def test_labels_that_are_held_back_are_not_seen(pool, monkeypatch):
 
     first = Strategy(surrogate, lambda members, fractions, picks, rng: np.arange(picks))
     monkeypatch.setitem(STRATEGIES, "first", first)
-    table = simulate_campaign(pool, ["first"], start=30, rounds=3, picks=5, seeds=1)
+    table = play_strategy("first", 0, pool, start=30, rounds=3, picks=5)
     assert [int(known.sum()) for known, _ in seen] == [30, 35, 40]
     for known, reported in seen:
         assert reported <= set(known[known].index)
@@ -53,7 +52,8 @@ def test_a_perfect_strategy_hits_every_time_and_chance_the_base_rate(pool, monke
     single = pool.labels["single_phase"].to_numpy()
     perfect = Strategy(lambda data, spec, seed: single[None], campaign._greedy)
     monkeypatch.setitem(STRATEGIES, "perfect", perfect)
-    table = simulate_campaign(pool, ["perfect", "random"], seeds=10)
+    played = [play_strategy(n, seed, pool) for n in ("perfect", "random") for seed in range(10)]
+    table = pd.concat(played)
     last = campaign_summary(table).set_index(["strategy", "round"])["mean"]
     assert last["perfect", 5] == 100
     assert last["random", 5] == pytest.approx(100 * single.mean(), abs=8)
@@ -69,9 +69,9 @@ def test_expected_improvement_prefers_the_uncertain_of_two_alike():
 
 def test_what_cannot_be_played_is_refused(pool):
     with pytest.raises(DataError, match="no strategy 'luck'"):
-        simulate_campaign(pool, ["luck"])
+        play_strategy("luck", 0, pool)
     with pytest.raises(DataError, match="too small"):
-        simulate_campaign(pool.take(np.arange(60)), ["random"])
+        play_strategy("random", 0, pool.take(np.arange(60)))
 
 
 def test_elements_of_candidates_alone_are_no_obstacle():

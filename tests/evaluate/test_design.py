@@ -10,7 +10,6 @@ from pyro_hea.evaluate import rediscovery
 from pyro_hea.evaluate.design import (
     judged_changes,
     judged_designs,
-    share_interval,
     summary_of_changes,
     summary_of_designs,
 )
@@ -113,8 +112,3 @@ def test_a_ratio_to_uniform_compositions_has_an_interval_around_it():
     times = rediscovery_summary(pd.DataFrame(rows))["times uniform"]
     assert times["mean"] == pytest.approx(rows["designs"].mean() / 0.05)
     assert 4 < times["low"] < times["mean"] < times["high"] < 8
-
-
-def test_an_interval_narrows_around_the_share():
-    low, high = share_interval(900, 1000)
-    assert 0.87 < low < 0.9 < high < 0.93

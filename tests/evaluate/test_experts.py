@@ -3,27 +3,14 @@
 import numpy as np
 import pytest
 
-from pyro_hea import ModelSpec, load_alloys
-from pyro_hea.evaluate import Runner, expert_priors, experts
+from pyro_hea import load_alloys
+from pyro_hea.evaluate import expert_priors, experts
 from pyro_hea.spec import Logistic
-
-TINY = ModelSpec().with_(
-    head__hidden=[8], encoder__hidden=[8], decoder__hidden=[8], latent={"dim": 2, "flow": None}
-)
-QUICK = {
-    "training__members": 1,
-    "training__epochs": 1,
-    "training__wake_sleep": 0.0,
-    "training__distillation": {"trees": 4, "synthetic_alloys": 100, "steps": 5},
-}
 
 
 @pytest.fixture(scope="module")
-def found():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experts, "LEARNT_ALONE", QUICK)
-        patch.setattr(experts, "TREES", ("logistic_regression",))
-        return expert_priors(Runner(TINY, progress=False), seeds=2, budgets=[10])
+def found(few_labels_runner):
+    return expert_priors(few_labels_runner, seeds=2, budgets=[10])
 
 
 def test_every_prior_is_measured_and_the_experts_without_labels(found):

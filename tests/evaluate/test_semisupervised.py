@@ -4,28 +4,16 @@ from itertools import pairwise
 
 import pytest
 
-from pyro_hea import ModelSpec, load_alloys
-from pyro_hea.evaluate import Runner, benchmark, semisupervised
+from pyro_hea import load_alloys
+from pyro_hea.evaluate import benchmark, semisupervised
 from pyro_hea.evaluate.semisupervised import SHARES, training_alloys
-
-TINY = ModelSpec().with_(
-    head__hidden=[8], encoder__hidden=[8], decoder__hidden=[8], latent={"dim": 2, "flow": None}
-)
-QUICK = {
-    "training__members": 1,
-    "training__epochs": 1,
-    "training__wake_sleep": 0.0,
-    "training__distillation": {"trees": 4, "synthetic_alloys": 100, "steps": 5},
-}
 
 
 @pytest.fixture(scope="module")
-def result():
+def result(few_labels_runner):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(semisupervised, "LEARNT_ALONE", QUICK)
-        patch.setattr(semisupervised, "TREES", ("logistic_regression",))
         patch.setattr(semisupervised.semisupervised_benchmark, "__kwdefaults__", {"budgets": [10]})
-        return benchmark.semisupervised(Runner(TINY, progress=False), 2)
+        return benchmark.semisupervised(few_labels_runner, 2)
 
 
 @pytest.mark.parametrize("seed", [0, 3])

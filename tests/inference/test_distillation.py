@@ -312,7 +312,7 @@ def test_training_is_continued_to_the_same_bits(alloys, tmp_path):
     run = TrainingRun.prepare(spec_of(epochs=4), alloys, None, **options, resume=False)
     epochs = run.trainer.epochs()
     run.records.extend(next(epochs) for _ in range(2))
-    run._save()
+    run.save()
     continued = TrainingRun.prepare(spec_of(epochs=4), alloys, None, **options, resume=True)
     continued.train(progress=False)
     assert continued.ensemble.model.state_dict().keys() == whole.ensemble.model.state_dict().keys()

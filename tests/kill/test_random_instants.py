@@ -35,7 +35,7 @@ import os, sys, time, warnings
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys, fitting
 from pyro_hea.inference import checkpoint
 warnings.simplefilter("ignore")
-fitting._SAVE_EVERY = 1
+fitting.TrainingRun.save_every = 1
 spec, data = ModelSpec.from_yaml(sys.argv[1]), load_alloys().take(range(0, 1200, 10))
 
 def train(out):

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from pyro_hea.inference import elbo_loss
 from pyro_hea.inference.objective import known_labels, without_masks
 from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
+from pyro_hea.program.flows import ConditionedFlow
 from pyro_hea.program.model import AlloyModel
-from pyro_hea.program.networks import ConditionedFlow
 from pyro_hea.program.targets import ALLOYS_DIM, MEMBERS_DIM
 from pyro_hea.spec import ModelSpec
 

@@ -6,14 +6,8 @@ import torch
 from pyro.distributions.transforms.spline import _monotonic_rational_spline
 from torch.nn import functional as F
 
-from pyro_hea.program.networks import (
-    MLP,
-    CouplingFlow,
-    Dropout,
-    MemberLinear,
-    PiecewiseLinear,
-    rational_spline,
-)
+from pyro_hea.program.flows import CouplingFlow, rational_spline
+from pyro_hea.program.networks import MLP, Dropout, MemberLinear, PiecewiseLinear
 
 K, N, D, CONTEXT = 3, 4, 4, 2
 

@@ -12,7 +12,9 @@ import pandas as pd
 
 from pyro_hea.crystal_vae import CrystalVAE
 from pyro_hea.evaluate import crystal_baselines as baselines
-from pyro_hea.evaluate import crystals as measures
+from pyro_hea.evaluate import crystal_designs as designs
+from pyro_hea.evaluate import crystal_structures as structures
+from pyro_hea.evaluate import crystal_targets as numbers
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
 from pyro_hea.evaluate.measures.intervals import bootstrap_interval
 from pyro_hea.materials.crystals import CrystalDataset, load_crystals
@@ -70,7 +72,7 @@ class Trained:
     def with_prototype(self, often: int, most: int) -> CrystalDataset:
         """Held-out crystals whose prototype so many training crystals have."""
         ensemble = self.vae.ensemble
-        return measures.with_known_prototype(ensemble, self.test, most, self.seed, often)
+        return structures.with_known_prototype(ensemble, self.test, most, self.seed, often)
 
 
 def _about(of: Trained) -> dict[str, float]:
@@ -79,14 +81,14 @@ def _about(of: Trained) -> dict[str, float]:
 
 def _of_compositions(of: Trained) -> dict[str, float]:
     some = of.with_prototype(_COMMON, _MOST)
-    return measures.structure_of_composition(of.vae, of.train, some, of.seed, _MOST // 3)
+    return structures.structure_of_composition(of.vae, of.train, some, of.seed, _MOST // 3)
 
 
 def _designs(of: Trained) -> dict[str, Any]:
-    trees = measures.judge(of.test, of.vae, of.seed)
+    trees = designs.judge(of.test, of.vae, of.seed)
     return {
-        "designs": measures.designs(of.vae, trees, of.train, _MOST // 10, of.seed),
-        "agreement": measures.agreement(of.vae, trees, _MOST // 4, of.seed),
+        "designs": designs.designs(of.vae, trees, of.train, _MOST // 10, of.seed),
+        "agreement": designs.agreement(of.vae, trees, _MOST // 4, of.seed),
     }
 
 
@@ -101,15 +103,17 @@ def _beside(of: Trained) -> dict[str, Any]:
 
 PARTS: Mapping[str, Callable[[Trained], Any]] = {
     "crystals": _about,
-    "predictions": lambda of: measures.predictions(of.vae, of.train, of.test, of.seed),
-    "reconstruction": lambda of: measures.reconstruction(of.vae, of.with_prototype(1, _MOST // 2)),
+    "predictions": lambda of: numbers.predictions(of.vae, of.train, of.test, of.seed),
+    "reconstruction": lambda of: structures.reconstruction(
+        of.vae, of.with_prototype(1, _MOST // 2)
+    ),
     "structure of a composition": _of_compositions,
-    "swaps": lambda of: measures.swaps(of.vae, of.test, _MOST // 3, of.seed),
-    "drawn": lambda of: measures.drawn(of.vae, 5 * _MOST // 2, of.seed),
-    "leaks": lambda of: measures.leaks(of.vae, of.train, of.test, of.seed),
+    "swaps": lambda of: structures.swaps(of.vae, of.test, _MOST // 3, of.seed),
+    "drawn": lambda of: structures.drawn(of.vae, 5 * _MOST // 2, of.seed),
+    "leaks": lambda of: numbers.leaks(of.vae, of.train, of.test, of.seed),
     "judged": _designs,
     "beside": _beside,
-    "polymorph ranking": lambda of: measures.polymorph_ranking(
+    "polymorph ranking": lambda of: numbers.polymorph_ranking(
         of.vae, of.train, of.test, _RANKED, _MOST // 4, of.seed
     ),
 }

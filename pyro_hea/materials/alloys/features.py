@@ -1,8 +1,6 @@
 """Features of alloys, each with its name, unit, formula, sign convention and source.
 
-Every formula reads the quantities of `_Alloys`: the largest fractions, the properties of their
-elements and the enthalpies of their pairs. An alloy holds a few of the seventy elements, so only
-those are gathered.
+Every formula reads `AlloyQuantities`.
 
 Examples
 --------
@@ -25,19 +23,18 @@ import torch
 from torch import Tensor
 
 from pyro_hea.errors import SpecError, UnknownElementError, nearest
+from pyro_hea.materials.alloys.alloy_quantities import (
+    GAS_CONSTANT,
+    AlloyQuantities,
+    RelaxedAlloys,
+)
 from pyro_hea.materials.alloys.hard_spheres import hard_sphere_entropy
 
 if TYPE_CHECKING:
     from pyro_hea.materials.alloys.element_tables import PropertyTables
 
-GAS_CONSTANT = 8.314
-"""J/(mol K), with the digits of the published features."""
-
 _LOG_OFFSET = 1.19e-7
 """Added inside the logarithm of the entropy by the published code."""
-
-_LEAST_FRACTION = 1e-12
-"""Added inside logarithms of fractions that may be 0 and have a gradient."""
 
 _SMALLEST_ENTHALPY = 0.1
 """kJ/mol; least |ΔHmix| in Ω, which would be infinite for an ideal solution."""
@@ -55,134 +52,19 @@ _INTERMETALLIC_ENTROPY = 0.6
 """Entropy of a compound as a share of that of the solid solution, κ2 of Senkov and Miracle."""
 
 
-class _Alloys:
-    """Quantities that the formulas read, for alloys of at most `k` elements each."""
-
-    def __init__(self, fractions: Tensor, properties: dict[str, Tensor], enthalpy: Tensor, k: int):
-        self.c, index = fractions.topk(k, dim=-1)
-        self.present = self.c > 0
-        self._index = index
-        self._properties = properties
-        self._enthalpy = enthalpy
-
-    def property(self, name: str) -> Tensor:
-        """Property `name` of each alloy's elements, (..., k)."""
-        return self._properties[name][self._index]
-
-    def fraction(self, rank: int) -> Tensor:
-        """The fraction of that rank, from 0 for the largest; 0 where there are fewer elements."""
-        return self.c[..., rank] if rank < self.c.shape[-1] else torch.zeros_like(self.c[..., 0])
-
-    def mean(self, name: str) -> Tensor:
-        return (self.c * self.property(name)).sum(-1)
-
-    def spread(self, name: str, relative: bool = False) -> Tensor:
-        values, mean = self.property(name), self.mean(name)[..., None]
-        deviation = 1 - values / mean if relative else values - mean
-        return _sqrt((self.c * deviation.square()).sum(-1))
-
-    def extreme(self, name: str, sign: float) -> Tensor:
-        """The largest value of a property for sign 1, the smallest for sign -1."""
-        return sign * self._largest(sign * self.property(name), self.present)
-
-    def range(self, name: str) -> Tensor:
-        return self.extreme(name, 1.0) - self.extreme(name, -1.0)
-
-    def entropy(self, offset: float = 0.0) -> Tensor:
-        logs = torch.where(self.present, self.c, 1.0).add(offset).log()
-        return -GAS_CONSTANT * (self.c * logs).sum(-1)
-
-    def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Enthalpy, weight c_i c_j (summing to 1) and presence of the pairs, (..., k (k-1) / 2)."""
-        i, j = torch.triu_indices(self.c.shape[-1], self.c.shape[-1], 1, device=self.c.device)
-        enthalpy = self._enthalpy[self._index[..., i], self._index[..., j]]
-        weight = self.c[..., i] * self.c[..., j]
-        total = weight.sum(-1, keepdim=True)
-        return enthalpy, weight / total.where(total > 0, 1.0), weight > 0
-
-    def mixing_enthalpy(self) -> Tensor:
-        paired = self._enthalpy[self._index[..., :, None], self._index[..., None, :]]
-        return 2 * torch.einsum("...i,...ij,...j->...", self.c, paired, self.c)
-
-    def pair_extreme(self, sign: float) -> Tensor:
-        enthalpy, _, present = self.pairs()
-        return sign * self._largest(sign * enthalpy, present)
-
-    def pair_spread(self) -> Tensor:
-        enthalpy, weight, _ = self.pairs()
-        mean = (weight * enthalpy).sum(-1, keepdim=True)
-        return _sqrt((weight * (enthalpy - mean).square()).sum(-1))
-
-    @staticmethod
-    def _largest(values: Tensor, present: Tensor) -> Tensor:
-        """Largest of the values that are present; 0 where none is (a pure element has no pair)."""
-        if values.shape[-1] == 0:
-            return values.sum(-1)
-        largest = values.where(present, -torch.inf).amax(-1)
-        return largest.where(present.any(-1), 0.0)
-
-
-class _RelaxedAlloys(_Alloys):
-    """Alloys whose elements are present to a degree, so that every feature is continuous.
-
-    In an extreme over the elements, each counts by its presence, measured from the other end of
-    the element table.
-    """
-
-    def __init__(
-        self,
-        fractions: Tensor,
-        presence: Tensor,
-        properties: dict[str, Tensor],
-        enthalpy: Tensor,
-        k: int,
-    ):
-        super().__init__(fractions, properties, enthalpy, k)
-        self.present = presence.gather(-1, self._index)
-        self._at = {name: values[self._index] for name, values in properties.items()}
-
-    def property(self, name: str) -> Tensor:
-        return self._at[name]
-
-    def extreme(self, name: str, sign: float) -> Tensor:
-        least = (sign * self._properties[name]).amin()
-        return sign * _relaxed_largest(sign * self.property(name), self.present, least)
-
-    def entropy(self, offset: float = 0.0) -> Tensor:
-        return -GAS_CONSTANT * (self.c * (self.c + max(offset, _LEAST_FRACTION)).log()).sum(-1)
-
-    def pair_extreme(self, sign: float) -> Tensor:
-        i, j = torch.triu_indices(self.c.shape[-1], self.c.shape[-1], 1, device=self.c.device)
-        if not len(i):
-            return self.c.new_zeros(self.c.shape[:-1])
-        enthalpy = sign * self._enthalpy[self._index[..., i], self._index[..., j]]
-        presence = self.present[..., i] * self.present[..., j]
-        return sign * _relaxed_largest(enthalpy, presence, (sign * self._enthalpy).amin())
-
-
-def _relaxed_largest(values: Tensor, presence: Tensor, least: Tensor) -> Tensor:
-    return (least + presence * (values - least)).amax(-1)
-
-
-def _sqrt(variance: Tensor) -> Tensor:
-    """Square root with a gradient of 0 at 0, where a pure element sits."""
-    positive = variance > 0
-    return torch.where(positive, variance.where(positive, 1.0).sqrt(), 0.0)
-
-
-def _senkov_miracle_kappa(alloys: _Alloys) -> Tensor:
+def _senkov_miracle_kappa(alloys: AlloyQuantities) -> Tensor:
     entropy = (1 - _INTERMETALLIC_ENTROPY) * alloys.entropy() / 1000
     attraction = (-alloys.mixing_enthalpy()).clamp_min(_SMALLEST_ENTHALPY)
     return 1 + alloys.mean("melting_temperature") * entropy / attraction
 
 
-def _king_phi(alloys: _Alloys) -> Tensor:
+def _king_phi(alloys: AlloyQuantities) -> Tensor:
     gain = alloys.mean("melting_temperature") * alloys.entropy() / 1000 - alloys.mixing_enthalpy()
     pair = alloys.pair_extreme(1.0).maximum(-alloys.pair_extreme(-1.0))
     return gain / pair.clamp_min(_SMALLEST_ENTHALPY)
 
 
-def _ye_phi(alloys: _Alloys) -> Tensor:
+def _ye_phi(alloys: AlloyQuantities) -> Tensor:
     radii = alloys.property("atomic_radius")
     excess = [hard_sphere_entropy(alloys.c, radii, packing) for packing in _PACKINGS]
     size = -GAS_CONSTANT * torch.stack(excess).mean(0)
@@ -190,12 +72,12 @@ def _ye_phi(alloys: _Alloys) -> Tensor:
     return (alloys.entropy() - enthalpy) / size.clamp_min(_SMALLEST_EXCESS)
 
 
-def _singh_lambda(alloys: _Alloys) -> Tensor:
+def _singh_lambda(alloys: AlloyQuantities) -> Tensor:
     difference = 100 * alloys.spread("atomic_radius", relative=True)
     return alloys.entropy() / difference.clamp_min(_SMALLEST_DIFFERENCE).square()
 
 
-def _wang_gamma(alloys: _Alloys) -> Tensor:
+def _wang_gamma(alloys: AlloyQuantities) -> Tensor:
     mean = alloys.mean("atomic_radius")
     small, large = (alloys.extreme("atomic_radius", sign) + mean for sign in (-1.0, 1.0))
     angles = [1 - (1 - (mean / reach).square()).sqrt() for reach in (small, large)]
@@ -218,7 +100,7 @@ class Feature:
     unit: str
     formula: str
     source: str
-    compute: Callable[[_Alloys], Tensor]
+    compute: Callable[[AlloyQuantities], Tensor]
 
 
 _PROPERTIES = {
@@ -252,7 +134,7 @@ def _catalogue() -> dict[str, Feature]:
             "kJ/mol",
             "Σ_{i<j} 4 H_ij c_i c_j, negative where unlike atoms attract",
             "Takeuchi and Inoue, Mater. Trans. 46 (2005) 2817",
-            _Alloys.mixing_enthalpy,
+            AlloyQuantities.mixing_enthalpy,
         ),
         Feature(
             "atomic_size_difference",
@@ -306,7 +188,7 @@ def _catalogue() -> dict[str, Feature]:
             "kJ/mol",
             "standard deviation of H_ij, pairs weighted by c_i c_j",
             "pair table",
-            _Alloys.pair_spread,
+            AlloyQuantities.pair_spread,
         ),
     ]
     for rank, nth in enumerate(("second", "third", "fourth", "fifth"), start=1):
@@ -481,7 +363,7 @@ class FeatureMap:
         k = min(max(max_elements, 1), rows.shape[-1])
         columns = []
         for part in rows.split(chunk):
-            alloys = _Alloys(part, properties, enthalpy, k)
+            alloys = AlloyQuantities(part, properties, enthalpy, k)
             columns.append(torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1))
         return torch.cat(columns).reshape(*fractions.shape[:-1], len(self.names))
 
@@ -503,5 +385,5 @@ class FeatureMap:
         """
         properties = {p: v.to(fractions) for p, v in self._properties.items()}
         k = min(max_elements, fractions.shape[-1])
-        alloys = _RelaxedAlloys(fractions, presence, properties, self._enthalpy.to(fractions), k)
+        alloys = RelaxedAlloys(fractions, presence, properties, self._enthalpy.to(fractions), k)
         return torch.stack([FEATURES[n].compute(alloys) for n in self.names], -1)

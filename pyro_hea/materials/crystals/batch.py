@@ -15,11 +15,7 @@ from pyro_hea.materials.crystals.alignment import align, prototype_like
 from pyro_hea.materials.crystals.dataset import CrystalDataset
 from pyro_hea.materials.crystals.elements import electronegativity_order
 from pyro_hea.materials.crystals.features import composition_features, fraction_matrix, roles_of
-from pyro_hea.materials.crystals.prototypes import (
-    assignments,
-    formula_type,
-    shape_mask,
-)
+from pyro_hea.materials.crystals.prototypes import formula_type, shape_mask
 from pyro_hea.materials.crystals.vocabulary import CrystalVocabulary
 from pyro_hea.materials.tensor_rows import TensorRows
 
@@ -48,17 +44,12 @@ class CrystalBatch(TensorRows):
         those of the crystal by itself, and no `coordinate_mask` is set.
     assignment : Tensor of int, shape (N,)
         Which role is on which kind of atom, a place in `assignments`.
-    space_group : Tensor of int, shape (N,)
     log_volume : Tensor, shape (N,)
         Logarithm of the volume per atom in Å³.
     shape, shape_mask : Tensor, shape (N, 5)
         log b/a, log c/a, α, β, γ (radians) of the standard cell, and which of them are free.
     coordinates, coordinate_mask : Tensor, shape (N, K)
         Free coordinates in [0, 1), aligned to the prototype's reference.
-    orbit_letter, orbit_role, orbit_mask : Tensor, shape (N, O)
-        Place of the letter in its space group, and role, of each orbit, by role and letter.
-    orbit_coordinates : Tensor, shape (N, O, 3)
-        Free coordinates of each orbit, 0 beyond them.
     structure_features, both_features : Tensor, shape (N, F)
         Standardised.
     targets : mapping of str to Tensor of shape (N,)
@@ -74,16 +65,11 @@ class CrystalBatch(TensorRows):
     prototype: Tensor | None = None
     prototype_known: Tensor | None = None
     assignment: Tensor | None = None
-    space_group: Tensor | None = None
     log_volume: Tensor | None = None
     shape: Tensor | None = None
     shape_mask: Tensor | None = None
     coordinates: Tensor | None = None
     coordinate_mask: Tensor | None = None
-    orbit_letter: Tensor | None = None
-    orbit_role: Tensor | None = None
-    orbit_mask: Tensor | None = None
-    orbit_coordinates: Tensor | None = None
     structure_features: Tensor | None = None
     both_features: Tensor | None = None
     targets: Mapping[str, Tensor] = field(default_factory=dict)
@@ -91,11 +77,6 @@ class CrystalBatch(TensorRows):
 
     def __len__(self) -> int:
         return len(self.formula_type)
-
-    @property
-    def role_mask(self) -> Tensor:
-        """Roles that each crystal has, (N, R)."""
-        return self.counts > 0
 
     def to(self, device: str | torch.device) -> CrystalBatch:
         """The same on another device."""
@@ -170,55 +151,37 @@ def crystal_batch(
         `labelled` is False.
     """
     width = vocabulary.coordinate_mask.shape[1]
-    orbits = max([vocabulary.orbit_letter.shape[1], *(len(c.orbits) for c in dataset.crystals)])
     n = len(dataset)
-    whole = {name: np.zeros(n, int) for name in ("prototype", "assignment", "space_group")}
-    known = np.zeros(n, bool)
+    place, assignment, known = np.zeros(n, int), np.zeros(n, int), np.zeros(n, bool)
     volume, shape, shape_free = np.zeros(n), np.zeros((n, 5)), np.zeros((n, 5), bool)
-    coordinates, letters = np.zeros((n, width)), np.full((n, orbits), -1)
-    roles, points = np.full((n, orbits), -1), np.zeros((n, orbits, 3))
+    coordinates = np.zeros((n, width))
     for row, (crystal, label) in enumerate(
         zip(dataset.crystals, dataset.info["prototype"], strict=True)
     ):
         known[row] = label in vocabulary.prototype_index
         if known[row]:
-            whole["prototype"][row] = vocabulary.prototype_index[label]
-            prototype = vocabulary.prototypes[whole["prototype"][row]]
+            place[row] = vocabulary.prototype_index[label]
+            prototype = vocabulary.prototypes[place[row]]
             aligned = align(crystal, prototype)
             coordinates[row, : prototype.free] = aligned.coordinates
         else:
-            prototype, aligned = prototype_like(crystal)
-        whole["assignment"][row] = aligned.assignment
-        whole["space_group"][row] = crystal.number
+            _, aligned = prototype_like(crystal)
+        assignment[row] = aligned.assignment
         volume[row], shape[row] = aligned.log_volume, aligned.shape
         shape_free[row] = shape_mask(crystal.group)
-        role_of = assignments(prototype.formula_type)[aligned.assignment]
-        place = {letter: k for k, letter in enumerate(crystal.group.positions)}
-        found = sorted(
-            (role_of[kind], place[letter], aligned.coordinates[part].tolist())
-            for (letter, kind), part in zip(prototype.orbits, prototype.slices, strict=True)
-        )
-        for k, (role, letter_place, free) in enumerate(found):
-            letters[row, k], roles[row, k] = letter_place, role
-            points[row, k, : len(free)] = free
     batch = composition_batch([crystal.counts for crystal in dataset.crystals], vocabulary, dtype)
     chosen = dataset.targets if targets is None else dataset.targets[list(targets)]
     values = torch.tensor(chosen.to_numpy(float), dtype=dtype)
-    prototype_of_row, recognised = torch.tensor(whole["prototype"]), torch.tensor(known)
+    prototype_of_row, recognised = torch.tensor(place), torch.tensor(known)
     return batch.replaced(
         prototype=prototype_of_row,
         prototype_known=recognised,
-        assignment=torch.tensor(whole["assignment"]),
-        space_group=torch.tensor(whole["space_group"]),
+        assignment=torch.tensor(assignment),
         log_volume=torch.tensor(volume, dtype=dtype),
         shape=torch.tensor(shape, dtype=dtype),
         shape_mask=torch.tensor(shape_free),
         coordinates=torch.tensor(coordinates, dtype=dtype),
         coordinate_mask=vocabulary.coordinate_mask[prototype_of_row] & recognised[:, None],
-        orbit_letter=torch.tensor(letters),
-        orbit_role=torch.tensor(roles),
-        orbit_mask=torch.tensor(roles) >= 0,
-        orbit_coordinates=torch.tensor(points, dtype=dtype),
         structure_features=_standardised(
             dataset.features["structure"], vocabulary, "structure", dtype
         ),

@@ -119,11 +119,6 @@ class CrystalVocabulary:
         """Atoms of each role in a formula unit, (S, R), 0 beyond the last role."""
         return _padded(self.formula_types)
 
-    @property
-    def role_mask(self) -> Tensor:
-        """Roles that a formula type has, (S, R)."""
-        return self.role_counts > 0
-
     @cached_property
     def follows(self) -> Tensor:
         """Whether a role has as many atoms as the one before it, (S, R).
@@ -138,21 +133,6 @@ class CrystalVocabulary:
     def prototype_formula_type(self) -> Tensor:
         """Formula type of each prototype, (P,)."""
         return torch.tensor([self.formula_type_index[p.formula_type] for p in self.prototypes])
-
-    @property
-    def prototype_mask(self) -> Tensor:
-        """Prototypes of each formula type, (S, P)."""
-        return torch.arange(len(self.formula_types))[:, None] == self.prototype_formula_type
-
-    @cached_property
-    def prototype_space_group(self) -> Tensor:
-        """Space group of each prototype, (P,)."""
-        return torch.tensor([p.group.number for p in self.prototypes])
-
-    @cached_property
-    def prototype_members(self) -> Tensor:
-        """Crystals of each prototype, (P,)."""
-        return torch.tensor([p.members for p in self.prototypes])
 
     @cached_property
     def assignment_roles(self) -> Tensor:
@@ -170,23 +150,6 @@ class CrystalVocabulary:
         for row, prototype in zip(mask, self.prototypes, strict=True):
             row[list(_different(prototype))] = True
         return mask
-
-    @cached_property
-    def orbit_letter(self) -> Tensor:
-        """Place of each orbit's Wyckoff letter in its space group, (P, O), -1 beyond the last."""
-        return _padded([_letter_places(p) for p in self.prototypes], -1)
-
-    @cached_property
-    def orbit_kind(self) -> Tensor:
-        """Kind of atom of each orbit, (P, O), -1 beyond the last."""
-        return _padded([[kind for _, kind in p.orbits] for p in self.prototypes], -1)
-
-    @cached_property
-    def orbit_atoms(self) -> Tensor:
-        """Atoms of each orbit in the primitive cell, (P, O), 0 beyond the last."""
-        return _padded(
-            [[p.group.multiplicity(letter) for letter, _ in p.orbits] for p in self.prototypes]
-        )
 
     @cached_property
     def coordinate_mask(self) -> Tensor:
@@ -272,11 +235,6 @@ def _different(prototype: Prototype) -> set[int]:
         ).assignment
         for k in range(len(ways))
     }
-
-
-def _letter_places(prototype: Prototype) -> list[int]:
-    places = {letter: k for k, letter in enumerate(prototype.group.positions)}
-    return [places[letter] for letter, _ in prototype.orbits]
 
 
 def _scale(table: Any) -> Scale:
