@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -166,24 +167,32 @@ targets_option = click.option(
 )
 
 
-def alloys_options(command: Any) -> Any:
-    """Add the options that say how a table of alloys is read."""
-    joined = click.option(
-        "--with",
-        "joined",
-        type=click.Choice(["embedded"]),
-        help="Join the embedded alloys to the table.",
-    )
-    for option in (
-        set_option,
-        joined,
-        targets_option,
-        unit_option,
-        column_option,
-        formula_column_option,
-    ):
-        command = option(command)
-    return command
+joined_option = click.option(
+    "--with",
+    "joined",
+    type=click.Choice(["embedded"]),
+    help="Join the embedded alloys to the table.",
+)
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """One decorator for several options, in their order."""
+
+    def decorator(command: Any) -> Any:
+        return reduce(lambda found, option: option(found), reversed(options), command)
+
+    return decorator
+
+
+alloys_options = together(
+    formula_column_option,
+    column_option,
+    unit_option,
+    targets_option,
+    joined_option,
+    set_option,
+)
+"""How a table of alloys is read."""
 
 
 def read_spec(path: Path | None) -> ModelSpec | None:

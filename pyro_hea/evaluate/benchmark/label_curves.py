@@ -1,4 +1,4 @@
-"""Tables and a figure of models over the number of labels."""
+"""Models over the number of labels: with unlabelled alloys, and under experts' priors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.experts import ALONE, EXPERTS, expert_priors
+from pyro_hea.evaluate.semisupervised import SHARES, semisupervised_benchmark, share_name
 from pyro_hea.plots import curve_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pyro_hea.evaluate.runner import Runner
+
 _MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
+
+
+def semisupervised(runner: Runner, seeds: int) -> ProtocolResult:
+    """Few labels and a growing share of the other alloys unlabelled: the published test part."""
+    found = semisupervised_benchmark(runner, seeds=seeds)
+    return label_curves("semisupervised", found, [share_name(share) for share in SHARES])
+
+
+def experts(runner: Runner, seeds: int) -> ProtocolResult:
+    """Few labels under a flat prior and three of experts: measured on the published test part."""
+    found = expert_priors(runner, seeds=seeds)
+    return label_curves("experts", found, [*EXPERTS, *ALONE])
 
 
 def label_curves(protocol: str, found: Mapping[str, Any], drawn: Sequence[str]) -> ProtocolResult:
