@@ -352,14 +352,14 @@ def test_a_model_without_flow_and_without_held_out_alloys_trains():
 # Fitting.
 
 
-def test_fit_returns_the_model_itself_and_knows_its_alloys(model):
+def test_fit_returns_the_model_itself_and_knows_its_alloys():
     one = DisentangledVAE(spec_of())
     assert one.fit(DATA, seed=0, progress=False) is one
     assert list(one.ensemble.known.index) == DATA.formulas
     assert one.ensemble.elements == ELEMENTS
 
 
-def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(model, numpy_state):
+def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(numpy_state):
     torch.manual_seed(5)
     before, of_numpy = torch.get_rng_state(), numpy_state()
     first = fitted()
