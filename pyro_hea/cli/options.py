@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from pyro_hea.files import writable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,15 +24,7 @@ TABLE_SUFFIXES = (".csv", ".xlsx", ".parquet")
 
 def _writable(context: click.Context, option: click.Parameter, folder: Path) -> Path:
     """Refuse a folder that cannot be written before anything is computed."""
-    probe = folder / ".probe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise click.ClickException(f"cannot write into '{folder}': {reason}") from error
-    return folder
+    return writable(folder)
 
 
 def _table_name(context: click.Context, option: click.Parameter, out: Path | None) -> Path | None:
