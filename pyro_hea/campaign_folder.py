@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from pyro_hea.errors import CheckpointError, DataError, MissingFileError, OutputError, excerpt
-from pyro_hea.files import locked, replacing, write_text
+from pyro_hea.errors import CheckpointError, DataError, MissingFileError, excerpt
+from pyro_hea.files import locked, replacing, write_text, writing_into
 from pyro_hea.inference.checkpoint import hash_of_json, read_contents
 from pyro_hea.materials.alloys.dataset import AlloyDataset, inert
 from pyro_hea.materials.alloys.dataset.table import PARTS as SPLIT
@@ -144,15 +144,13 @@ def write_campaign(
 
 def _remove_former(folder: Path, data: str, model: str | None) -> None:
     """Delete data and models but those that the manifest names."""
-    try:
+    with writing_into(folder):
         for path in folder.glob("data-*.json"):
             if path.name != data:
                 path.unlink()
         for path in folder.glob("model-*"):
             if path.name != model:
                 shutil.rmtree(path)
-    except OSError as error:
-        raise OutputError(f"cannot write into '{folder}': {error.strerror or error}") from error
 
 
 def read_campaign(folder: str | Path) -> SavedCampaign:

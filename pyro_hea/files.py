@@ -76,6 +76,32 @@ def write_text(path: str | Path, text: str, make_folder: bool = False) -> None:
 
 
 @contextmanager
+def writing_into(folder: str | Path) -> Iterator[None]:
+    """Turn what the system refuses into an `OutputError` that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write into '{folder}': {error.strerror or error}") from error
+
+
+def writable(folder: str | Path) -> Path:
+    """Make a folder where it is missing, and try to write into it.
+
+    Raises
+    ------
+    OutputError
+    """
+    probe = Path(folder) / ".probe"
+    with writing_into(folder):
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    return probe.parent
+
+
+@contextmanager
 def locked(folder: str | Path, name: str) -> Iterator[None]:
     """Hold the lock file `.NAME.lock` of a folder, which is made where it is missing.
 

@@ -57,23 +57,27 @@ class TrainedModel(Generic[Spec, Members]):
         return history_table(self._records, self.spec.training.members)
 
 
-def asks(workflow: Callable[Concatenate[Ensemble, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """A method that asks the members of its model.
+def asks(
+    workflow: Callable[Concatenate[Any, P], T], of: str = "ensemble"
+) -> Callable[Concatenate[Any, P], T]:
+    """A method that asks what a model holds once it is trained.
 
     Parameters
     ----------
     workflow : callable
         Of an ensemble; its other parameters and its docstring are those of the method.
+    of : str
+        The attribute that holds it.
     """
 
     @wraps(workflow)
     def method(model: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with torch.inference_mode(False):  # modes are climbed to by gradients
-            return workflow(model.ensemble, *args, **kwargs)
+            return workflow(getattr(model, of), *args, **kwargs)
 
     signature = inspect.signature(workflow)
-    of_ensemble, *others = signature.parameters.values()
-    parameters = [of_ensemble.replace(name="self", annotation=inspect.Parameter.empty), *others]
+    first, *others = signature.parameters.values()
+    parameters = [first.replace(name="self", annotation=inspect.Parameter.empty), *others]
     method.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # `inspect` reads it
-    method.__doc__ = re.sub(r" *ensemble : Ensemble\n", "", workflow.__doc__ or "", count=1)
+    method.__doc__ = re.sub(rf" *{first.name} : \w+\n", "", workflow.__doc__ or "", count=1)
     return method

@@ -8,26 +8,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from small import SMALL, quaternaries
 
 if TYPE_CHECKING:
     from pyro_hea import AlloyDataset, DisentangledVAE
-
-
-SMALL = {
-    "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},
-    "likelihood": {"total_count": 50},
-    "features": {"bins": 4},
-    "head": {"hidden": [8, 8]},
-    "encoder": {"hidden": [8]},
-    "decoder": {"hidden": [8]},
-    "training": {
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 3,
-        "epochs": 30,
-        "batch_size": 32,
-    },
-}
-"""A model that is trained in seconds."""
 
 
 @pytest.fixture(scope="session")
@@ -53,13 +37,7 @@ def alloys() -> "AlloyDataset":
     from pyro_hea.materials.alloys.composition import fraction_table
 
     elements = ["Ag", "Al", "Au", "Co", "Cr", "Cu", "Fe", "Mo", "Nb", "Ni", "Pd", "Pt", "Ta", "W"]
-    rng = np.random.default_rng(0)
-    formulas: dict[str, None] = {}
-    while len(formulas) < 60:
-        some = sorted(rng.choice(elements, 4, replace=False))
-        parts = zip(some, rng.integers(1, 6, 4), strict=True)
-        formulas["".join(f"{e}{n}" for e, n in parts)] = None
-    fractions = fraction_table(list(formulas), elements)
+    fractions = fraction_table(quaternaries(60, np.random.default_rng(0), elements), elements)
     value = (fractions[["Al", "W", "Nb"]].sum(axis=1) < 0.2).to_numpy(float)
     reports = pd.DataFrame({"formula": fractions.index, "target": "single_phase", "value": value})
     return AlloyDataset.from_reports(fractions, reports, ["single_phase"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from strangers import stranger
 
 from pyro_hea import DisentangledVAE, load_alloys
 from pyro_hea.errors import CheckpointError
@@ -43,21 +43,8 @@ def saved(vae_of_kinds, tmp_path_factory):
     return folder
 
 
-def stranger(saved, folder, edit=lambda manifest: None, change=lambda tensors: None) -> Path:
-    """A copy of a saved model with other content and hashes that fit it."""
-    manifest = json.loads((saved / "model.json").read_text(encoding="utf-8"))
-    (path,) = saved.glob("model-*.safetensors")
-    tensors = load_file(path)
-    for key in ("manifest_sha256", "tensors_sha256", "schema_version"):
-        del manifest[key]
-    change(tensors)
-    edit(manifest)
-    checkpoint.write(folder, "model", tensors, manifest)
-    return folder
-
-
 def test_a_stranger_who_changes_nothing_is_read(saved, tmp_path, vae_of_kinds):
-    loaded = DisentangledVAE.load(stranger(saved, tmp_path))
+    loaded = DisentangledVAE.load(stranger(saved, tmp_path, "model"))
     np.testing.assert_array_equal(
         loaded.predict(["AlCoCrW"])["hardness"], vae_of_kinds.predict(["AlCoCrW"])["hardness"]
     )
@@ -118,7 +105,7 @@ EDITS = {
 def test_a_manifest_that_the_spec_does_not_allow_is_refused(saved, tmp_path, name):
     edit, message = EDITS[name]
     with pytest.raises(CheckpointError, match=message):
-        DisentangledVAE.load(stranger(saved, tmp_path, edit))
+        DisentangledVAE.load(stranger(saved, tmp_path, "model", edit))
 
 
 WEIGHT, EDGES = "weights.encoder.0.weight", "weights.embedding.edges"
@@ -153,7 +140,7 @@ CHANGES = {
 def test_tensors_that_do_not_fit_the_spec_are_refused(saved, tmp_path, name):
     change, message = CHANGES[name]
     with pytest.raises(CheckpointError, match=message):
-        DisentangledVAE.load(stranger(saved, tmp_path, change=change))
+        DisentangledVAE.load(stranger(saved, tmp_path, "model", change=change))
 
 
 def test_no_memory_is_taken_for_a_size_that_the_files_do_not_have(saved, tmp_path):
@@ -161,7 +148,7 @@ def test_no_memory_is_taken_for_a_size_that_the_files_do_not_have(saved, tmp_pat
     from resource import RUSAGE_SELF, getrusage
 
     edit = put("spec", "decoder", "hidden", [4096] * 200)  # 13 GB of weights
-    folder = stranger(saved, tmp_path, edit)
+    folder = stranger(saved, tmp_path, "model", edit)
     before = getrusage(RUSAGE_SELF).ru_maxrss
     tracemalloc.start()
     with pytest.raises(CheckpointError, match=re.escape("larger model than the weights")):

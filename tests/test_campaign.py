@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small import SMALL
 
 from pyro_hea import AlloyDataset, Campaign, ModelSpec
 from pyro_hea.design import MaxElements
@@ -24,8 +25,6 @@ from pyro_hea.errors import (
 from pyro_hea.files import locked
 from pyro_hea.inference.checkpoint import hash_of_json
 from pyro_hea.materials.alloys.composition import fraction_table
-
-from .conftest import SMALL
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not", "ignore:.*were found")
 

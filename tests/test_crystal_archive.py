@@ -1,17 +1,15 @@
 """Saved models of crystals, of strangers who mend the hashes of what they change."""
 
-import json
-
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from small import CRYSTALS
+from strangers import stranger
 
 from pyro_hea import CrystalSpec, CrystalVAE, load_crystals
 from pyro_hea.errors import CheckpointError
-from pyro_hea.inference import checkpoint
 
-SMALL = {
+SMALL = CRYSTALS | {
     "targets": {
         "metal": {},
         "acoustic_debye_temperature": {
@@ -20,12 +18,6 @@ SMALL = {
             "prior": {"dist": "Normal", "loc": 5, "scale": 1},
         },
     },
-    "composition": {"dim": 4, "flow": None},
-    "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [8]}},
-    "head": {"hidden": [8]},
-    "encoder": {"hidden": [8]},
-    "decoder": {"hidden": [8]},
-    "training": {"members": 1, "epochs": 1, "distillation": None, "mixup": 0.0},
 }
 
 
@@ -42,22 +34,9 @@ def saved(crystals, tmp_path_factory):
     return folder
 
 
-def stranger(saved, folder, edit=lambda manifest: None, change=lambda tensors: None):
-    """A copy of a saved model with other content and hashes that fit it."""
-    manifest = json.loads((saved / "crystals.json").read_text(encoding="utf-8"))
-    (path,) = saved.glob("crystals-*.safetensors")
-    tensors = load_file(path)
-    for key in ("manifest_sha256", "tensors_sha256", "schema_version"):
-        del manifest[key]
-    change(tensors)
-    edit(manifest)
-    checkpoint.write(folder, "crystals", tensors, manifest)
-    return folder
-
-
 def test_what_nobody_changed_is_read(saved, crystals, tmp_path):
     some = crystals.take([0, 1])
-    again = CrystalVAE.load(stranger(saved, tmp_path))
+    again = CrystalVAE.load(stranger(saved, tmp_path, "crystals"))
     pd.testing.assert_frame_equal(again.predict(some), CrystalVAE.load(saved).predict(some))
 
 
@@ -103,7 +82,7 @@ EDITS = {
 def test_a_manifest_that_does_not_fit_is_refused(what, saved, tmp_path):
     edit, message = EDITS[what]
     with pytest.raises(CheckpointError, match=message):
-        CrystalVAE.load(stranger(saved, tmp_path, edit))
+        CrystalVAE.load(stranger(saved, tmp_path, "crystals", edit))
 
 
 def changed(name, function):
@@ -136,4 +115,4 @@ CHANGES = {
 def test_tensors_that_do_not_fit_are_refused(what, saved, tmp_path):
     change, message = CHANGES[what]
     with pytest.raises(CheckpointError, match=message):
-        CrystalVAE.load(stranger(saved, tmp_path, change=change))
+        CrystalVAE.load(stranger(saved, tmp_path, "crystals", change=change))

@@ -268,7 +268,7 @@ class TestSources:
         hot = data.reports.query("source == 'metallor_rhea'")["test_temperature_C"]
         assert hot.max() == 1600
 
-    def test_more_sources_change_nothing_of_the_first(self, reports, alloys):
+    def test_more_sources_change_nothing_of_the_first(self, reports):
         """Formulas, splits and reports of zeng2024 and borg2020 are those of before."""
         two = load_alloys(["zeng2024", "borg2020"])
         assert (len(two), len(two.reports)) == (1495, 5788)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import small_spec
+from small import SMALL, quaternaries, small_spec
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
@@ -15,8 +15,6 @@ from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference.objective import known_labels
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.training_data import hold_out, with_middles
-
-from .conftest import SMALL
 
 TARGETS = {
     "single_phase": {
@@ -69,14 +67,7 @@ def spec_of(targets=None, latent=None, epochs: int = 6) -> ModelSpec:
 
 
 def rows_of(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rng = np.random.default_rng(0)
-    elements = np.array(["Al", "Co", "Cr", "Cu", "Fe", "Ni"])
-    formulas: dict[str, None] = {}
-    while len(formulas) < count:
-        some = rng.choice(elements, 4, replace=False)
-        amounts = zip(sorted(some), rng.integers(1, 5, 4), strict=True)
-        formulas["".join(f"{e}{n}" for e, n in amounts)] = None
-    fractions = fraction_table(list(formulas))
+    fractions = fraction_table(quaternaries(count, np.random.default_rng(0), most=4))
     al = fractions["Al"].to_numpy()
     phase = np.where(al < 0.15, np.where(al < 0.05, "fcc", "bcc"), "several")
     rows = [

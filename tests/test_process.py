@@ -19,7 +19,7 @@ import pandas as pd
 import pyro
 import pytest
 import torch
-from small import small_spec
+from small import ATLAS, CRYSTALS, small_spec
 
 from pyro_hea import (
     Atlas,
@@ -230,29 +230,10 @@ def test_the_process_is_left_as_it_was(vae, alloys, name):
 
 @pytest.fixture(scope="module")
 def answers():
-    spec = CrystalSpec.from_mapping(
-        {
-            "targets": {"metal": {}},
-            "composition": {"dim": 4, "flow": None},
-            "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [8]}},
-            "head": {"hidden": [8]},
-            "encoder": {"hidden": [8]},
-            "decoder": {"hidden": [8]},
-            "training": {"members": 1, "epochs": 1, "distillation": None, "mixup": 0.0},
-        }
-    )
+    spec = CrystalSpec.from_mapping(CRYSTALS)
     crystals = load_crystals().take(slice(0, 200)).of_size(6)
     vae = CrystalVAE(spec).fit(crystals, progress=False)
-    charts = AtlasSpec.from_mapping(
-        {
-            "charts": 2,
-            "dim": 1,
-            "decoder": {"couplings": 1, "hidden": [4]},
-            "seeding": {"steps": 5},
-            "training": {"epochs": 2, "stretch_epochs": 1},
-            "overlap": {"epochs": 1},
-        }
-    )
+    charts = AtlasSpec.from_mapping(ATLAS)
     x = np.linspace(-1, 1, 60)
     points = np.c_[x, x**2]
     atlas = Atlas(charts).fit(points, progress=False)

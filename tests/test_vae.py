@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small import ELEMENTS, quaternaries
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting, saved_training
 from pyro_hea.errors import (
@@ -27,8 +28,6 @@ from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.materials.alloys.dataset import to_batch
 from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.marginals import marginals
-
-ELEMENTS = ["Al", "Co", "Cr", "Cu", "Fe", "Ni"]
 
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
@@ -55,12 +54,7 @@ def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSp
 def alloys_of(count: int, seed: int, labelled: float = 0.7, targets=("single_phase",)):
     """Distinct alloys of six elements; the aluminium decides the label."""
     rng = np.random.default_rng(seed)
-    formulas: dict[str, None] = {}
-    while len(formulas) < count:
-        some = sorted(rng.choice(ELEMENTS, 4, replace=False))
-        amounts = zip(some, rng.integers(1, 6, 4), strict=True)
-        formulas["".join(f"{e}{n}" for e, n in amounts)] = None
-    fractions = fraction_table(list(formulas))
+    fractions = fraction_table(quaternaries(count, rng))
     fractions = fractions[~fractions.round(5).duplicated()]
     reports = [
         pd.DataFrame(
@@ -242,10 +236,10 @@ def test_encode_decode_and_reconstruct_have_the_shapes_of_the_contract(model):
     assert list(z.columns) == ["z0", "z1"]
     assert list(z.index) == DATA.formulas
     x = model.decode(z, {"single_phase": 1})
-    assert list(x.columns) == ELEMENTS
+    assert list(x.columns) == [*ELEMENTS]
     assert len(x) == len(DATA)
     r = model.reconstruct(DATA)
-    assert list(r.columns) == ELEMENTS
+    assert list(r.columns) == [*ELEMENTS]
     assert list(r.index) == DATA.formulas
     for fractions in (x, r):
         assert (fractions >= 0).all(axis=None)
@@ -358,14 +352,14 @@ def test_a_model_without_flow_and_without_held_out_alloys_trains():
 # Fitting.
 
 
-def test_fit_returns_the_model_itself_and_knows_its_alloys(model):
+def test_fit_returns_the_model_itself_and_knows_its_alloys():
     one = DisentangledVAE(spec_of())
     assert one.fit(DATA, seed=0, progress=False) is one
     assert list(one.ensemble.known.index) == DATA.formulas
-    assert one.ensemble.elements == tuple(ELEMENTS)
+    assert one.ensemble.elements == ELEMENTS
 
 
-def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(model, numpy_state):
+def test_fitting_is_the_same_for_a_seed_and_leaves_the_global_state(numpy_state):
     torch.manual_seed(5)
     before, of_numpy = torch.get_rng_state(), numpy_state()
     first = fitted()
@@ -598,7 +592,7 @@ def test_the_manifest_says_what_the_tensors_are(model, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {tensors, "model.json", *cards}
     assert manifest["schema_version"] == checkpoint.SCHEMA_VERSION
     assert ModelSpec.from_mapping(manifest["spec"]) == model.spec
-    assert manifest["elements"] == ELEMENTS
+    assert manifest["elements"] == [*ELEMENTS]
     assert manifest["classes"] == {"single_phase": ["0", "1"]}
     assert manifest["features"] == list(model.ensemble.feature_map.names)
     assert manifest["seed"] == 0

@@ -14,18 +14,16 @@ from torch import Tensor
 from pyro_hea.charts.archive import SavedAtlas, load_atlas, save_atlas
 from pyro_hea.charts.descent import Descent, descend
 from pyro_hea.charts.fitting import AtlasRun
-from pyro_hea.charts.inverse import PointPrior, posterior_draws
+from pyro_hea.charts.inverse import posterior_draws
 from pyro_hea.charts.objectives import Objective
-from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor
+from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor, read_points
 from pyro_hea.charts.projection import project
 from pyro_hea.devices import check_torch_settings, seeded
 from pyro_hea.errors import ChartWarning, DataError, NotFittedError, warn
 from pyro_hea.spec import AtlasSpec
+from pyro_hea.trained import asks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import arviz as az
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -161,7 +159,7 @@ class Atlas:
         ChartWarning
             Where a chart is responsible for next to no point.
         """
-        columns, values = _read(points)
+        columns, values = read_points(points)
         run = AtlasRun.prepare(
             self.spec,
             values,
@@ -325,59 +323,7 @@ class Atlas:
             self._given(last, start, self.columns), values.numpy(), charts.numpy(), trail
         )
 
-    def posterior(
-        self,
-        operator: Callable[[Tensor], Tensor] | ArrayLike,
-        data: ArrayLike,
-        noise: float,
-        *,
-        prior: PointPrior = "learnt",
-        draws: int = 500,
-        chains: int = 4,
-        particles: int = 1000,
-        seed: int = 0,
-    ) -> az.InferenceData:
-        """Draw points of the manifold given data b = A(x) + Normal(0, noise).
-
-        Particles in the coordinates of each chart are tempered from the prior to the posterior, and
-        the charts are weighted by their evidence.
-
-        Parameters
-        ----------
-        operator : matrix of shape (m, n), or callable
-            A. A callable takes points (M, n) and gives (M, m).
-        data : array of shape (m,)
-        noise : float
-            Standard deviation of the data.
-        prior : "learnt" or "even"
-            Of a point before the data: as often as the atlas has learnt that points occur, or
-            evenly, the same for each piece of the manifold of the same length, area or volume. What
-            is learnt is no more exact than the training points are many.
-        draws, chains : int
-            Chains are independent populations.
-        particles : int
-            Of each chart, in each chain.
-        seed : int
-
-        Returns
-        -------
-        InferenceData
-            `posterior` with `chart`, `xi` (coordinates in it) and `x`; `sample_stats` with `lp`,
-            the log likelihood; `observed_data` with the data.
-        """
-        return posterior_draws(
-            self.model,
-            self.columns,
-            operator,
-            data,
-            noise,
-            prior,
-            self._fitted.floor,
-            draws=draws,
-            chains=chains,
-            particles=particles,
-            seed=seed,
-        )
+    posterior = asks(posterior_draws, of="_fitted")
 
     # Figures.
 
@@ -452,15 +398,3 @@ class Atlas:
         start = np.arange(len(x))
         found = {"start": start, "step": step, "chart": charts.numpy(), "value": values.numpy()}
         return pd.DataFrame(found | dict(zip(self.columns, x.numpy().T, strict=True)))
-
-
-def _read(points: Points) -> tuple[tuple[str, ...], Tensor]:
-    """Names of the coordinates, and the points, (N, n)."""
-    if isinstance(points, pd.DataFrame):
-        columns = tuple(str(name) for name in points.columns)
-        return columns, points_tensor(points, columns)
-    values = np.asarray(points, float)
-    if values.ndim != 2:
-        raise DataError(f"points have shape {values.shape}; they have to be (N, n), a row each")
-    columns = tuple(f"x{i}" for i in range(values.shape[1]))
-    return columns, points_tensor(values, columns)

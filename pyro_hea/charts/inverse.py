@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import arviz as az
     from numpy.typing import ArrayLike
 
+    from pyro_hea.charts.archive import SavedAtlas
     from pyro_hea.program.charts import AtlasModel
 
 
@@ -32,20 +33,46 @@ _OFF = -1e4
 
 
 def posterior_draws(
-    model: AtlasModel,
-    columns: Sequence[str],
+    atlas: SavedAtlas,
     operator: Callable[[Tensor], Tensor] | ArrayLike,
     data: ArrayLike,
     noise: float,
-    prior: PointPrior,
-    floor: float,
     *,
-    draws: int,
-    chains: int,
-    particles: int,
-    seed: int,
+    prior: PointPrior = "learnt",
+    draws: int = 500,
+    chains: int = 4,
+    particles: int = 1000,
+    seed: int = 0,
 ) -> az.InferenceData:
-    """See `pyro_hea.charts.Atlas.posterior`."""
+    """Draw points of the manifold given data b = A(x) + Normal(0, noise).
+
+    Particles in the coordinates of each chart are tempered from the prior to the posterior, and
+    the charts are weighted by their evidence.
+
+    Parameters
+    ----------
+    atlas : SavedAtlas
+    operator : matrix of shape (m, n), or callable
+        A. A callable takes points (M, n) and gives (M, m).
+    data : array of shape (m,)
+    noise : float
+        Standard deviation of the data.
+    prior : "learnt" or "even"
+        Of a point before the data: as often as the atlas has learnt that points occur, or
+        evenly, the same for each piece of the manifold of the same length, area or volume. What
+        is learnt is no more exact than the training points are many.
+    draws, chains : int
+        Chains are independent populations.
+    particles : int
+        Of each chart, in each chain.
+    seed : int
+
+    Returns
+    -------
+    InferenceData
+        `posterior` with `chart`, `xi` (coordinates in it) and `x`; `sample_stats` with `lp`,
+        the log likelihood; `observed_data` with the data.
+    """
     if not noise > 0:
         raise DataError(f"noise={noise} is not allowed; it is a standard deviation above 0")
     if prior not in get_args(PointPrior):
@@ -61,8 +88,10 @@ def posterior_draws(
     def log_likelihood(points: Tensor) -> Tensor:
         return -evaluated(squares, points) / (2 * noise**2) - constant
 
-    even_above = None if prior == "learnt" else floor
-    drawn = posterior_chains(model, log_likelihood, even_above, draws, chains, particles, seed)
+    even_above = None if prior == "learnt" else atlas.floor
+    drawn = posterior_chains(
+        atlas.model, log_likelihood, even_above, draws, chains, particles, seed
+    )
     return to_inference_data(
         {
             "posterior": {name: drawn[name].numpy() for name in ("chart", "xi", "x")},
@@ -74,8 +103,8 @@ def posterior_draws(
         data_dims={"data": ["datum"]},
         default_dims=[],
         coords={
-            "coordinate": [f"xi{i}" for i in range(model.spec.dim)],
-            "feature": list(columns),
+            "coordinate": [f"xi{i}" for i in range(atlas.model.spec.dim)],
+            "feature": list(atlas.columns),
             "datum": list(range(measured.numel())),
         },
         attributes={

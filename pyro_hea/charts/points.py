@@ -19,6 +19,23 @@ Points: TypeAlias = "pd.DataFrame | ArrayLike"
 """Points (N, n), as an array or as a table."""
 
 
+def read_points(points: Points) -> tuple[tuple[str, ...], Tensor]:
+    """Names of the coordinates, and the points, (N, n).
+
+    Raises
+    ------
+    DataError
+    """
+    if isinstance(points, pd.DataFrame):
+        columns = tuple(str(name) for name in points.columns)
+        return columns, points_tensor(points, columns)
+    values = np.asarray(points, float)
+    if values.ndim != 2:
+        raise DataError(f"points have shape {values.shape}; they have to be (N, n), a row each")
+    columns = tuple(f"x{i}" for i in range(values.shape[1]))
+    return columns, points_tensor(values, columns)
+
+
 def points_tensor(points: Points, columns: Sequence[str], what: str = "points") -> Tensor:
     """Points as a tensor (N, n) in double precision.
 

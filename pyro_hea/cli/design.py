@@ -18,6 +18,7 @@ from pyro_hea.cli.options import (
     seed_option,
     show,
     table_out_option,
+    together,
     write_table,
 )
 from pyro_hea.cli.questions import (
@@ -37,30 +38,33 @@ if TYPE_CHECKING:
     from pyro_hea.spec import ModelSpec
     from pyro_hea.vae import DisentangledVAE
 
-report_option = click.option(
-    "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
+design_options = together(
+    model_option,
+    question_options,
+    request_options,
+    table_out_option,
+    click.option(
+        "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
+    ),
 )
-
-
-@main.command()
-@model_option
-@question_options
-@request_options
-@table_out_option
-@report_option
-@click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
-@click.option("--batch", type=int, help="Keep this many designs, diverse and informative.")
-@click.option(
-    "--agreement", default=5.0, show_default=True, help="Exponent κ of the predicted probability."
-)
-@click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
-@click.option(
+minimum_option = click.option(
     "--min-fraction",
     "minimum",
     default=0.01,
     show_default=True,
     help="Smallest fraction of an element.",
 )
+
+
+@main.command()
+@design_options
+@click.option("-n", "count", default=20, show_default=True, help="Number of designs.")
+@click.option("--batch", type=int, help="Keep this many designs, diverse and informative.")
+@click.option(
+    "--agreement", default=5.0, show_default=True, help="Exponent κ of the predicted probability."
+)
+@click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
+@minimum_option
 @click.option(
     "--method",
     type=click.Choice(["importance", "nuts", "svi"]),
@@ -92,19 +96,9 @@ def design(
 
 
 @main.command()
-@model_option
-@question_options
-@request_options
-@table_out_option
-@report_option
+@design_options
 @click.option("--step", default=0.05, show_default=True, help="Step of the grid, as a fraction.")
-@click.option(
-    "--min-fraction",
-    "minimum",
-    default=0.01,
-    show_default=True,
-    help="Smallest fraction of an element.",
-)
+@minimum_option
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table to rank, not a grid.")
 @formula_column_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")

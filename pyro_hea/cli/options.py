@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
+
+from pyro_hea.files import writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,15 +24,7 @@ TABLE_SUFFIXES = (".csv", ".xlsx", ".parquet")
 
 def _writable(context: click.Context, option: click.Parameter, folder: Path) -> Path:
     """Refuse a folder that cannot be written before anything is computed."""
-    probe = folder / ".probe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise click.ClickException(f"cannot write into '{folder}': {reason}") from error
-    return folder
+    return writable(folder)
 
 
 def _table_name(context: click.Context, option: click.Parameter, out: Path | None) -> Path | None:
@@ -166,24 +161,32 @@ targets_option = click.option(
 )
 
 
-def alloys_options(command: Any) -> Any:
-    """Add the options that say how a table of alloys is read."""
-    joined = click.option(
-        "--with",
-        "joined",
-        type=click.Choice(["embedded"]),
-        help="Join the embedded alloys to the table.",
-    )
-    for option in (
-        set_option,
-        joined,
-        targets_option,
-        unit_option,
-        column_option,
-        formula_column_option,
-    ):
-        command = option(command)
-    return command
+joined_option = click.option(
+    "--with",
+    "joined",
+    type=click.Choice(["embedded"]),
+    help="Join the embedded alloys to the table.",
+)
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """One decorator for several options, in their order."""
+
+    def decorator(command: Any) -> Any:
+        return reduce(lambda found, option: option(found), reversed(options), command)
+
+    return decorator
+
+
+alloys_options = together(
+    formula_column_option,
+    column_option,
+    unit_option,
+    targets_option,
+    joined_option,
+    set_option,
+)
+"""How a table of alloys is read."""
 
 
 def read_spec(path: Path | None) -> ModelSpec | None:

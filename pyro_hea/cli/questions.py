@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyro_hea.cli.options import condition_option, pair
+from pyro_hea.cli.options import condition_option, pair, together
 
 if TYPE_CHECKING:
     from pyro_hea.design import Constraint, Wish
 
-_OPTIONS = (
+question_options = together(
     click.option(
         "--target",
         multiple=True,
@@ -43,16 +43,10 @@ _OPTIONS = (
         help="YAML file of further constraints.",
     ),
 )
+"""Wishes and constraints."""
 
 
-def question_options(command: Any) -> Any:
-    """Add the options of wishes and constraints to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-_REQUESTS = (
+request_options = together(
     condition_option,
     click.option(
         "--min-probability",
@@ -65,13 +59,7 @@ _REQUESTS = (
         help="Weighing error of a fraction, as 0.005: how probably the wishes hold within it.",
     ),
 )
-
-
-def request_options(command: Any) -> Any:
-    """Add the options of what else is asked of designs to a command."""
-    for option in reversed(_REQUESTS):
-        command = option(command)
-    return command
+"""What else is asked of designs."""
 
 
 def read_requests(options: dict[str, Any]) -> dict[str, Any]:

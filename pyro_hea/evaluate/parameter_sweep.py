@@ -10,8 +10,6 @@ from pyro_hea.errors import DataError
 from pyro_hea.evaluate.spec_comparison import SpecComparison, compare_specs
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.spec import ModelSpec
 
@@ -20,13 +18,7 @@ def sweep(
     spec: ModelSpec,
     settings: Mapping[str, Sequence[Any]],
     data: AlloyDataset,
-    *,
-    folds: int = 5,
-    seed: int = 0,
-    compositions: bool = True,
-    device: str = "auto",
-    progress: bool = True,
-    executor: Executor | None = None,
+    **options: Any,
 ) -> SpecComparison:
     """Compare every combination of settings of a spec by what it says of held-out alloys.
 
@@ -37,8 +29,8 @@ def sweep(
     settings : mapping of str to sequence
         Values by setting, as `ModelSpec.with_` names them: ``{"latent__dim": [4, 8]}``.
     data : AlloyDataset
-    folds, seed, compositions, device, progress, executor
-        As of `compare_specs`.
+    **options
+        Of `compare_specs`: `folds`, `seed`, `compositions`, `device`, `progress`, `executor`.
 
     Returns
     -------
@@ -59,16 +51,7 @@ def sweep(
         found = sweep(ModelSpec(), {"latent__dim": [4, 8]}, load_alloys(), executor=executor)
         found.table
     """
-    return compare_specs(
-        combinations(spec, settings),
-        data,
-        folds=folds,
-        seed=seed,
-        compositions=compositions,
-        device=device,
-        progress=progress,
-        executor=executor,
-    )
+    return compare_specs(combinations(spec, settings), data, **options)
 
 
 def combinations(spec: ModelSpec, settings: Mapping[str, Sequence[Any]]) -> dict[str, ModelSpec]:

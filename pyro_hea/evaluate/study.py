@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from pyro_hea.design import DesignResult, LargestFraction, MinElements
-from pyro_hea.errors import OutputError
 from pyro_hea.evaluate.judge import embedded_judge
 from pyro_hea.evaluate.protocols import TARGET, PublishedRun, published_run
 from pyro_hea.evaluate.report import write_report
-from pyro_hea.files import replacing, write_text
+from pyro_hea.files import replacing, writable, write_text
 from pyro_hea.plots import (
     composition_bars,
     latent_map,
@@ -86,7 +85,7 @@ def run_study(
     OutputError
         Where the folder cannot be made; before anything is trained.
     """
-    folder = _writable(out)
+    folder = writable(out)
     run = published_run(spec, seed=seed, device=device, progress=progress)
     designs = run.vae.design({TARGET: 1}, CONSTRAINTS, n=DESIGNS, seed=seed, min_probability=0)
     judged = _judge(designs)
@@ -147,18 +146,6 @@ _NOTES = {
     "Reliability of the predictions": "Bars are intervals of the observed frequency: with this "
     "many alloys even a perfect predictor strays from the diagonal.",
 }
-
-
-def _writable(out: str | Path) -> Path:
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot write into '{folder}': {error.strerror or error}") from error
-    return folder
 
 
 def _judge(designs: DesignResult) -> pd.DataFrame:

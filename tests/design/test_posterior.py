@@ -45,7 +45,6 @@ from pyro_hea.program.model import AlloyModel
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
 
 WISH = {"single_phase": 1}
-WISHED = ["all_wishes", "all_wishes_sd", "all_wishes_low", "all_wishes_high"]
 PREDICTED = [
     f"single_phase{part}" for part in ("", "_sd", "_low", "_high", "_epistemic", "_aleatoric")
 ]

@@ -174,7 +174,7 @@ class TestCheckpoint:
         assert_same(ask(checkpoint=tmp_path, executor=shuffled), serial)
         assert shuffled.ran - before <= 107 - 40
 
-    def test_another_question_has_a_folder_of_its_own(self, ask, serial, tmp_path):
+    def test_another_question_has_a_folder_of_its_own(self, ask, tmp_path):
         ask(checkpoint=tmp_path)
         assert len(ask(checkpoint=tmp_path, n=3)) == 3
         assert len(list(tmp_path.iterdir())) == 2

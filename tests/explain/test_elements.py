@@ -51,7 +51,7 @@ def test_every_move_from_an_element_that_is_there_has_a_row(vae, alloys):
     assert (found["low"] <= found["high"]).all()
 
 
-def test_there_and_back_along_a_smooth_stretch_is_nothing(vae, moves):
+def test_there_and_back_along_a_smooth_stretch_is_nothing(moves):
     there, back = moves.loc[("Co", "Cr"), "mean"], moves.loc[("Cr", "Co"), "mean"]
     assert there == pytest.approx(-back, abs=2e-3)
 

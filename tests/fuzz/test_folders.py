@@ -18,7 +18,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from small import ATLAS, CRYSTALS
+from strangers import contents
 
 from pyro_hea import (
     Atlas,
@@ -48,23 +49,6 @@ often = settings(
     database=None,
 )
 
-CRYSTALS = {
-    "targets": {"metal": {}},
-    "composition": {"dim": 4, "flow": None},
-    "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [8]}},
-    "head": {"hidden": [8]},
-    "encoder": {"hidden": [8]},
-    "decoder": {"hidden": [8]},
-    "training": {"members": 1, "epochs": 1, "distillation": None, "mixup": 0.0},
-}
-ATLAS = {
-    "charts": 2,
-    "dim": 1,
-    "decoder": {"couplings": 1, "hidden": [4]},
-    "seeding": {"steps": 5},
-    "training": {"epochs": 2, "stretch_epochs": 1},
-    "overlap": {"epochs": 1},
-}
 POINTS = np.c_[np.linspace(-1, 1, 60), np.linspace(-1, 1, 60) ** 2]
 ODD = {
     "other": lambda t: t.float() if t.dtype != torch.float32 else t.double(),
@@ -117,11 +101,7 @@ def refuse_or_answer(ask):
 @often
 @given(data=st.data())
 def test_a_stranger_changes_a_model_or_an_atlas(saved, tmp_path_factory, data):
-    manifest = json.loads((saved.folder / f"{saved.name}.json").read_text(encoding="utf-8"))
-    for key in ("manifest_sha256", "tensors_sha256", "schema_version"):
-        del manifest[key]
-    (path,) = saved.folder.glob("*.safetensors")
-    tensors = load_file(path)
+    tensors, manifest = contents(saved.folder, saved.name)
     if data.draw(st.booleans()):
         name = data.draw(st.sampled_from(sorted(tensors)))
         tensors[name] = ODD[data.draw(st.sampled_from(sorted(ODD)))](tensors[name])

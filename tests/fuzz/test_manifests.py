@@ -4,7 +4,6 @@ What an accident changes is refused. What a stranger changes is refused, or is a
 answers. `CASES=100000` makes a campaign of it.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from strangers import contents
 
 from pyro_hea import DisentangledVAE
 from pyro_hea.errors import CheckpointError, MissingFileError, PyroHEAError
@@ -41,11 +40,8 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def content(saved):
-    manifest = json.loads((saved / "model.json").read_text(encoding="utf-8"))
-    for key in ("manifest_sha256", "tensors_sha256", "schema_version"):
-        del manifest[key]
-    (path,) = saved.glob("*.safetensors")
-    return manifest, load_file(path)
+    tensors, manifest = contents(saved, "model")
+    return manifest, tensors
 
 
 @pytest.fixture(scope="module")

@@ -431,7 +431,7 @@ class TestExperts:
         np.testing.assert_allclose(odds[0], by_hand, atol=0.05)
         assert odds[1].abs().mean() < 0.6 * odds[0].abs().mean()
 
-    def test_labels_are_predicted_by_a_teacher_that_has_not_seen_them(self, alloys):
+    def test_labels_are_predicted_by_a_teacher_that_has_not_seen_them(self):
         """Of labels that are noise, one that had would be sure."""
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=(80, 3)), np.repeat([0, 1], 40)

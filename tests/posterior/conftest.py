@@ -4,39 +4,24 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.distributions import TorchDistribution, constraints
+from small import SMALL, quaternaries
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.posterior import Ensemble
 from pyro_hea.program.model import AlloyModel
 
-SPEC = {
-    "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},
-    "likelihood": {"total_count": 50},
+SPEC = SMALL | {
     "features": {"bins": 3},
     "head": {"hidden": [8]},
-    "encoder": {"hidden": [8]},
-    "decoder": {"hidden": [8]},
-    "training": {
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 3,
-        "epochs": 4,
-        "batch_size": 16,
-    },
+    "training": SMALL["training"] | {"epochs": 4, "batch_size": 16},
 }
 
 
 @pytest.fixture(scope="session")
 def alloys() -> AlloyDataset:
     """Twenty alloys of six elements, fourteen of them labelled."""
-    rng = np.random.default_rng(0)
-    elements = np.array(["Al", "Co", "Cr", "Cu", "Fe", "Ni"])
-    formulas: dict[str, None] = {}
-    while len(formulas) < 20:
-        some = rng.choice(elements, 4, replace=False)
-        amounts = zip(sorted(some), rng.integers(1, 5, 4), strict=True)
-        formulas["".join(f"{e}{n}" for e, n in amounts)] = None
-    fractions = fraction_table(list(formulas))
+    fractions = fraction_table(quaternaries(20, np.random.default_rng(0), most=4))
     labelled = fractions.index[:14]
     value = (fractions.loc[labelled, "Al"] < 0.1).to_numpy(float)
     reports = pd.DataFrame({"formula": labelled, "target": "single_phase", "value": value})

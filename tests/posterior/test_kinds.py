@@ -5,6 +5,7 @@ import pandas as pd
 import pyro
 import pytest
 import torch
+from small import SMALL, quaternaries
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
@@ -14,7 +15,7 @@ from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.traces import log_densities, weighted_draws
 
 PHASES, LEVELS = ["fcc", "bcc", "several"], ["poor", "fair", "good"]
-SPEC = {
+SPEC = SMALL | {
     "targets": {
         "single_phase": {
             "reports": {},
@@ -42,18 +43,9 @@ SPEC = {
             "prior": {"dist": "Normal", "loc": 0.0, "scale": 5.0},
         },
     },
-    "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},
-    "likelihood": {"total_count": 50},
     "features": {"bins": 3},
     "head": {"hidden": [8]},
-    "encoder": {"hidden": [8]},
-    "decoder": {"hidden": [8]},
-    "training": {
-        "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
-        "members": 2,
-        "epochs": 3,
-        "batch_size": 16,
-    },
+    "training": SMALL["training"] | {"members": 2, "epochs": 3, "batch_size": 16},
 }
 NAMES = list(SPEC["targets"])
 
@@ -61,14 +53,7 @@ NAMES = list(SPEC["targets"])
 @pytest.fixture(scope="module")
 def alloys() -> AlloyDataset:
     """Twenty alloys, each target known of some: hardness of the first ten."""
-    rng = np.random.default_rng(0)
-    elements = np.array(["Al", "Co", "Cr", "Cu", "Fe", "Ni"])
-    formulas: dict[str, None] = {}
-    while len(formulas) < 20:
-        some = rng.choice(elements, 4, replace=False)
-        amounts = zip(sorted(some), rng.integers(1, 5, 4), strict=True)
-        formulas["".join(f"{e}{n}" for e, n in amounts)] = None
-    fractions = fraction_table(list(formulas))
+    fractions = fraction_table(quaternaries(20, np.random.default_rng(0), most=4))
     aluminium = fractions["Al"].to_numpy()
     single = aluminium < 0.15
     phase = np.where(single, np.where(aluminium < 0.05, "fcc", "bcc"), "several")

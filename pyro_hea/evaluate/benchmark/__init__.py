@@ -11,12 +11,11 @@ from pyro_hea.evaluate.benchmark.comparisons import budget, grouped, published, 
 from pyro_hea.evaluate.benchmark.crystals import crystals
 from pyro_hea.evaluate.benchmark.designs import design
 from pyro_hea.evaluate.benchmark.disorder import disorder
-from pyro_hea.evaluate.benchmark.experts import experts
 from pyro_hea.evaluate.benchmark.intervals import intervals
+from pyro_hea.evaluate.benchmark.label_curves import experts, semisupervised
 from pyro_hea.evaluate.benchmark.latent import disentanglement
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
 from pyro_hea.evaluate.benchmark.ranks import calibration
-from pyro_hea.evaluate.benchmark.semisupervised import semisupervised
 from pyro_hea.evaluate.benchmark.separable import separable
 from pyro_hea.evaluate.benchmark.sources import sources
 from pyro_hea.evaluate.benchmark.timing import speed

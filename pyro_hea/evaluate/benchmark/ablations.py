@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,8 +20,6 @@ from pyro_hea.spec import ModelSpec
 from pyro_hea.vae import DisentangledVAE
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pyro_hea.evaluate import Runner
 
 MEMBERS = 2
@@ -97,7 +95,7 @@ def ablation(runner: Runner, seeds: int) -> ProtocolResult:
         f"part, {seeds} seeds, {MEMBERS} members, 95 % interval"
     )
     content = {"protocol": "ablation", "seeds": seeds, "members": MEMBERS, **found}
-    figure = cast("Figure", interval_panels(pd.DataFrame(rows), reference=0.0)[0].figure)
+    figure = interval_panels(pd.DataFrame(rows), reference=0.0).figure
     return ProtocolResult("ablation", content, {heading: table}, figure)
 
 

@@ -18,8 +18,6 @@ from pyro_hea.evaluate.rediscovery import (
 from pyro_hea.plots import curve_panels, interval_panels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pyro_hea.evaluate import Runner
     from pyro_hea.spec import ModelSpec
 
@@ -61,8 +59,8 @@ def rediscovery(runner: Runner, seeds: int) -> ProtocolResult:
         "summary": summary,
         "sets": shares.to_dict("records"),
     }
-    figure = interval_panels(intervals)[0].figure
-    return ProtocolResult("rediscovery", content, tables, cast("Figure", figure))
+    figure = interval_panels(intervals).figure
+    return ProtocolResult("rediscovery", content, tables, figure)
 
 
 def campaign(runner: Runner, seeds: int) -> ProtocolResult:
@@ -83,8 +81,8 @@ def campaign(runner: Runner, seeds: int) -> ProtocolResult:
     )
     content = {"protocol": "campaign", "seeds": seeds, "rounds": summary.to_dict("records")}
     tables = {f"Single-phase alloys found in the end, mean over {seeds} seeds, 95 % interval": last}
-    figure = curve_panels(curves)[0].figure
-    return ProtocolResult("campaign", content, tables, cast("Figure", figure))
+    figure = curve_panels(curves).figure
+    return ProtocolResult("campaign", content, tables, figure)
 
 
 def _rediscovered(group: int, seed: int, spec: ModelSpec, device: str) -> list[dict[str, Any]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pyro_hea.evaluate import folds_benchmark, label_budget, published_benchmark
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.benchmark.protocol_result import MEASURES, ProtocolResult, format_interval
 from pyro_hea.plots import curve_panels, interval_panels
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from pyro_hea.evaluate import Runner
     from pyro_hea.evaluate.folds import Kind
-
-_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
 
 
 def published(runner: Runner, seeds: int) -> ProtocolResult:
@@ -44,7 +42,7 @@ def budget(runner: Runner, seeds: int) -> ProtocolResult:
     """Few labels, the other alloys unlabelled: measured on the published test part."""
     found = label_budget(runner, seeds=seeds)
     tables, curves = {}, []
-    for key, measure in _MEASURES.items():
+    for key, measure in MEASURES.items():
         rows = []
         for labels, scores in found["budgets"].items():
             models = scores["models"]
@@ -67,8 +65,8 @@ def budget(runner: Runner, seeds: int) -> ProtocolResult:
     tables["AUC, pyro_hea minus each baseline, paired by seed, 95 % interval"] = pd.DataFrame(
         paired
     )
-    figure = curve_panels(pd.DataFrame(curves))[0].figure
-    return ProtocolResult("budget", found, tables, cast("Figure", figure))
+    figure = curve_panels(pd.DataFrame(curves)).figure
+    return ProtocolResult("budget", found, tables, figure)
 
 
 def _folds(kind: Kind, runner: Runner, seeds: int) -> ProtocolResult:
@@ -100,6 +98,6 @@ def _figure(found: dict[str, Any]) -> Figure:
     for name, differences in found["differences"].items():
         for key, interval in differences.items():
             measure, _, group = key.partition(", ")
-            label = f"{_MEASURES[measure]}, pyro_hea minus baseline"
+            label = f"{MEASURES[measure]}, pyro_hea minus baseline"
             rows.append({"measure": label, "name": name, "group": group, **interval})
-    return cast("Figure", interval_panels(pd.DataFrame(rows), reference=0.0)[0].figure)
+    return interval_panels(pd.DataFrame(rows), reference=0.0).figure

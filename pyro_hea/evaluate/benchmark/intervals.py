@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,8 +12,6 @@ from pyro_hea.evaluate.few_labels import few_label_benchmark
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pyro_hea.evaluate import Runner
 
 _DRAWN = "0.9"
@@ -45,5 +43,5 @@ def intervals(runner: Runner, seeds: int) -> ProtocolResult:
             for number, models in numbers.items()
             for model, scores in models.items()
         )
-    figure = interval_panels(pd.DataFrame(drawn), reference=float(_DRAWN))[0].figure
-    return ProtocolResult("intervals", found, tables, cast("Figure", figure))
+    figure = interval_panels(pd.DataFrame(drawn), reference=float(_DRAWN)).figure
+    return ProtocolResult("intervals", found, tables, figure)

@@ -1,19 +1,31 @@
-"""Tables and a figure of models over the number of labels."""
+"""Models over the number of labels: with unlabelled alloys, and under experts' priors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.benchmark.protocol_result import MEASURES, ProtocolResult, format_interval
+from pyro_hea.evaluate.experts import ALONE, EXPERTS, expert_priors
+from pyro_hea.evaluate.semisupervised import SHARES, semisupervised_benchmark, share_name
 from pyro_hea.plots import curve_panels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from pyro_hea.evaluate.runner import Runner
 
-_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
+
+def semisupervised(runner: Runner, seeds: int) -> ProtocolResult:
+    """Few labels and a growing share of the other alloys unlabelled: the published test part."""
+    found = semisupervised_benchmark(runner, seeds=seeds)
+    return label_curves("semisupervised", found, [share_name(share) for share in SHARES])
+
+
+def experts(runner: Runner, seeds: int) -> ProtocolResult:
+    """Few labels under a flat prior and three of experts: measured on the published test part."""
+    found = expert_priors(runner, seeds=seeds)
+    return label_curves("experts", found, [*EXPERTS, *ALONE])
 
 
 def label_curves(protocol: str, found: Mapping[str, Any], drawn: Sequence[str]) -> ProtocolResult:
@@ -32,7 +44,7 @@ def label_curves(protocol: str, found: Mapping[str, Any], drawn: Sequence[str]) 
     rows = next(iter(budgets.values()))
     for key in rows["models"][drawn[0]]:
         measure, _, group = key.partition(", ")
-        name = _MEASURES[measure] + (f", {group}" if group else "")
+        name = MEASURES[measure] + (f", {group}" if group else "")
         for part, what in (
             ("models", f"mean over {seeds} draws with its 95 % interval"),
             ("differences", "paired by draw, 95 % interval"),
@@ -54,5 +66,5 @@ def label_curves(protocol: str, found: Mapping[str, Any], drawn: Sequence[str]) 
                 for n, budget in budgets.items()
                 for model in drawn
             ]
-    figure = curve_panels(pd.DataFrame(curves))[0].figure
-    return ProtocolResult(protocol, found, tables, cast("Figure", figure))
+    figure = curve_panels(pd.DataFrame(curves)).figure
+    return ProtocolResult(protocol, found, tables, figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,6 @@ from pyro_hea.posterior import encode_and_decode
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from matplotlib.figure import Figure
 
     from pyro_hea.evaluate import Runner
     from pyro_hea.materials.alloys.dataset import AlloyDataset
@@ -76,7 +74,7 @@ def disentanglement(runner: Runner, seeds: int) -> ProtocolResult:
         "Axes of z and families of elements, training alloys (DCI, MIG, SAP)": axes,
     }
     content = {"protocol": "disentanglement", "seeds": seeds, "summary": summary, "runs": runs}
-    figure = cast("Figure", interval_panels(pd.DataFrame(rows))[0].figure)
+    figure = interval_panels(pd.DataFrame(rows)).figure
     return ProtocolResult("disentanglement", content, tables, figure)
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
+"""What most protocols measure."""
+
+
 @dataclass(frozen=True, eq=False)
 class ProtocolResult:
     """The result of a protocol.

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.benchmark.protocol_result import MEASURES, ProtocolResult, format_interval
 from pyro_hea.evaluate.sources import NOISE, PUBLISHED, sources_benchmark
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pyro_hea.evaluate import Runner
-
-_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
 
 
 def sources(runner: Runner, seeds: int) -> ProtocolResult:
@@ -44,10 +40,10 @@ def sources(runner: Runner, seeds: int) -> ProtocolResult:
             for key, interval in each["differences"][PUBLISHED].items():
                 measure, _, group = key.partition(", ")
                 if group == "all":
-                    label = f"{_MEASURES[measure]}, all sources minus published table"
+                    label = f"{MEASURES[measure]}, all sources minus published table"
                     rows.append({"measure": label, "name": source, "group": kind, **interval})
-    figure = interval_panels(pd.DataFrame(rows), reference=0.0)[0].figure
-    return ProtocolResult("sources", found, tables, cast("Figure", figure))
+    figure = interval_panels(pd.DataFrame(rows), reference=0.0).figure
+    return ProtocolResult("sources", found, tables, figure)
 
 
 def _scores(groups: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -55,5 +51,5 @@ def _scores(groups: dict[str, dict[str, Any]]) -> dict[str, float]:
     return {
         label if group == "all" else f"{label}, {group}": scores[key]
         for group, scores in groups.items()
-        for key, label in {"n": "n", **_MEASURES}.items()
+        for key, label in {"n": "n", **MEASURES}.items()
     }

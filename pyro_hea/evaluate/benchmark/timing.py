@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -386,4 +386,4 @@ def _figure(grown: pd.DataFrame) -> Figure:
         of_measure = [other for other in panels if other.get_ylabel() == ax.get_ylabel()]
         bounds = [bound for other in of_measure for bound in other.dataLim.intervaly]
         ax.set_ylim(min(bounds) / 1.5, max(bounds) * 1.5)
-    return cast("Figure", panels[0].figure)
+    return panels.figure

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
+from pyro_hea.evaluate.benchmark.protocol_result import MEASURES, ProtocolResult, format_interval
 from pyro_hea.evaluate.unseen import unseen_benchmark
 from pyro_hea.plots import interval_panels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pyro_hea.evaluate import Runner
-
-_MEASURES = {"auc": "AUC", "log_loss": "log loss (nats)"}
 
 
 def unseen(runner: Runner, seeds: int) -> ProtocolResult:
@@ -49,7 +45,7 @@ def unseen(runner: Runner, seeds: int) -> ProtocolResult:
             for key, interval in of_name.items():
                 measure, _, group = key.partition(", ")
                 if group == "all":
-                    label = f"{_MEASURES[measure]}, pyro_hea minus other"
+                    label = f"{MEASURES[measure]}, pyro_hea minus other"
                     rows.append({"measure": label, "name": name, "group": kind, **interval})
-    figure = interval_panels(pd.DataFrame(rows), reference=0.0)[0].figure
-    return ProtocolResult("unseen", found, tables, cast("Figure", figure))
+    figure = interval_panels(pd.DataFrame(rows), reference=0.0).figure
+    return ProtocolResult("unseen", found, tables, figure)

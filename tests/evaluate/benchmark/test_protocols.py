@@ -27,7 +27,6 @@ from pyro_hea.evaluate.measures import composition_metrics, label_from_latent
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.spec import Separation
 
-_NO_TEACHER = {"teacher off": {"training": {"distillation": None}}}
 SPEC = small_spec(latent__flow={}, training__batch_size=512)
 
 

@@ -155,7 +155,7 @@ def test_the_map_fits_a_notebook_in_a_window_of_1000_pixels(explorer):
     assert beside.layout.flex_flow == "row wrap"  # what is said goes below where there is no room
 
 
-def test_names_of_a_strangers_model_are_no_html(vae_of_kinds, alloys_of_kinds, monkeypatch):
+def test_names_of_a_strangers_model_are_no_html(vae_of_kinds, alloys_of_kinds):
     from pyro_hea.explain.explorer.panel import _selection_html
 
     explorer = vae_of_kinds.explore(alloys_of_kinds)
