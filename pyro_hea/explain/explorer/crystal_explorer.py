@@ -130,7 +130,7 @@ class CrystalExplorer(BaseExplorer):
         with self.cell.batch_update():
             self.cell.data = []
             self.cell.add_traces(self._drawn(self.selection.crystal))
-        self._tell()
+        self._notify()
         return self.selection
 
     @property

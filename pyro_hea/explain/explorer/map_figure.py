@@ -64,7 +64,7 @@ class MapFigure(BaseExplorer):
         """Move the cursor to a place of the map, in its coordinates; the alloy there."""
         self._point = np.array([x, y], float)
         self.selection = self._map.at(self._x, self._y, self._point, self._targets)
-        self._tell()
+        self._notify()
         self.figure.layout.shapes[0].update(xanchor=x, yanchor=y)
         return self.selection
 

@@ -64,7 +64,7 @@ class BaseExplorer:
         """What the dots can be coloured by."""
         return tuple(self._colours)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener(self.selection)
 
