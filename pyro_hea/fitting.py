@@ -196,7 +196,7 @@ class TrainingRun(SavedTraining):
             if isinstance(trainer.model, AlloyModel):
                 train_encoder(trainer.model, trainer.data, trainer.settings, self.ensemble.seed)
 
-    def told(self, record: EpochRecord) -> str:
+    def progress_text(self, record: EpochRecord) -> str:
         """What the progress bar says of an epoch."""
         if record.elbo_loss is None or record.log_loss is None:
             return ""

@@ -45,7 +45,7 @@ class SavedTraining:
         """What tells one training from another."""
         raise NotImplementedError
 
-    def told(self, record: Any) -> str:
+    def progress_text(self, record: Any) -> str:
         """What the progress bar says of an epoch."""
         raise NotImplementedError
 
@@ -65,7 +65,7 @@ class SavedTraining:
             for record in self.trainer.epochs():
                 self.records.append(record)
                 bar.update()
-                if said := self.told(record):
+                if said := self.progress_text(record):
                     bar.set_postfix_str(said)
                 if record.epoch % self.save_every == 0:
                     self.save()

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     import numpy as np
 
     from pyro_hea import ModelSpec
+
+few_labels = pytest.mark.filterwarnings("ignore:few labels")
+"""For modules whose models truly have few labels."""
 
 SMALL: dict[str, Any] = {
     "latent": {"dim": 2, "flow": {"layers": 2, "hidden": 4}},

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import SMALL, quaternaries, small_spec
+from small import SMALL, few_labels, quaternaries, small_spec
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
@@ -15,6 +15,8 @@ from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference.objective import known_labels
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.training_data import hold_out, with_middles
+
+pytestmark = few_labels
 
 TARGETS = {
     "single_phase": {

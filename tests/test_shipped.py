@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small import few_labels
 
 import pyro_hea
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
@@ -16,6 +17,8 @@ from pyro_hea.errors import ConflictingReportsWarning
 from pyro_hea.inference import elbo_loss
 from pyro_hea.posterior import untrained_ensemble
 from pyro_hea.program.likelihoods import composition_likelihood
+
+pytestmark = few_labels
 
 NAMES = sorted(
     file.stem for file in (Path(pyro_hea.__file__).parent / "spec" / "shipped").glob("*.yaml")

@@ -7,10 +7,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
+from small import few_labels
 
 from pyro_hea import ModelSpec
 from pyro_hea.errors import DataError, TableWarning
 from pyro_hea.sklearn import AlloyClassifier, AlloyRegressor
+
+pytestmark = few_labels
 
 TINY = {"hidden": [4]}
 SPEC = ModelSpec(

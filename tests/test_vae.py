@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import ELEMENTS, quaternaries
+from small import ELEMENTS, few_labels, quaternaries
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec, fitting, saved_training
 from pyro_hea.errors import (
@@ -28,6 +28,8 @@ from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.materials.alloys.dataset import to_batch
 from pyro_hea.materials.alloys.features import FeatureMap
 from pyro_hea.posterior.marginals import marginals
+
+pytestmark = few_labels
 
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
-from pyro_hea.posterior.manifest import AllocationLimit, checked, load_weights
+from pyro_hea.posterior.manifest import AllocationLimit, load_weights, manifest_errors
 from pyro_hea.program.charts import AtlasModel
 from pyro_hea.spec import AtlasSpec
 from pyro_hea.spec.declaration import Count, Declaration, Positive
@@ -126,7 +126,7 @@ def load_atlas(directory: str | Path) -> SavedAtlas:
     MissingFileError, CheckpointError
     """
     tensors, content = checkpoint.read(directory, _NAME)
-    with checked(directory, _NAME, AtlasManifest, content) as where:
+    with manifest_errors(directory, _NAME, AtlasManifest, content) as where:
         del content["schema_version"], content["tensors_sha256"]
         return _atlas(AtlasManifest.model_validate(content), tensors, where)
 

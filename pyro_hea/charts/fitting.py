@@ -109,7 +109,7 @@ class AtlasRun(SavedTraining):
                 raise
             self.save()
 
-    def told(self, record: AtlasRecord) -> str:
+    def progress_text(self, record: AtlasRecord) -> str:
         """What the progress bar says of an epoch."""
         return f"{record.phase}: {record.loss:.2f} nats/point"
 

@@ -175,8 +175,8 @@ def leaks(
             ("z_composition", c, c_new),
             ("both latents", np.hstack([c, s]), np.hstack([c_new, s_new])),
         ):
-            told = trees(x[there], past, seed, min_samples_leaf=3).predict(new[here])
-            found[f"R2 of {target.name} from {label}"] = scores(y, told)["R2"]
+            predicted = trees(x[there], past, seed, min_samples_leaf=3).predict(new[here])
+            found[f"R2 of {target.name} from {label}"] = scores(y, predicted)["R2"]
     counts = train.info["prototype"].value_counts()
     often = counts[counts >= OFTEN].index
     rows, asked = (data.info["prototype"].isin(often).to_numpy() for data in (train, test))
@@ -217,13 +217,13 @@ def _in_own_block(
                 past, y = (d.features[table][factor].to_numpy(float) for d in (train, test))
                 centre, spread = past.mean(), past.std()
                 fitted = regressor.set_params(random_state=seed).fit(x, (past - centre) / spread)
-                told = scores((y - centre) / spread, fitted.predict(x_new))["R2"]
+                r2 = scores((y - centre) / spread, fitted.predict(x_new))["R2"]
                 importance = getattr(fitted, "feature_importances_", None)
                 importance = np.abs(fitted.coef_) if importance is None else importance
                 share = np.split(importance, [latents[0].shape[1]])[block].sum() / importance.sum()
                 found[f"own half, {factor}, {label}"] = float(share)
-                found[f"R2 of {factor}, {label}"] = told
-                weights.append(max(told, 0.0))
+                found[f"R2 of {factor}, {label}"] = r2
+                weights.append(max(r2, 0.0))
                 shares.append(share)
         found[f"own half, {label}"] = float(np.average(shares, weights=weights))
     return found

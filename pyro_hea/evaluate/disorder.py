@@ -225,15 +225,15 @@ def canonical(budget: int, seed: int) -> list[dict[str, Any]]:
     unlike = "-".join(about["composition"])
     order = found.order[found.order["pair"] == unlike].set_index(["temperature_K", "shell"])
     rows = []
-    for told, row in zip(about["ensembles"], found.table.to_dict("records"), strict=True):
+    for known, row in zip(about["ensembles"], found.table.to_dict("records"), strict=True):
         rows.append(
             {
-                "temperature": told["temperature_K"],
+                "temperature": known["temperature_K"],
                 "seed": seed,
                 "energy": row["internal_energy"],
-                "mchammer_energy": told["internal_energy_eV"],
-                "warren_cowley": [order.loc[(told["temperature_K"], s), "alpha"] for s in (1, 2)],
-                "mchammer_warren_cowley": told["warren_cowley"],
+                "mchammer_energy": known["internal_energy_eV"],
+                "warren_cowley": [order.loc[(known["temperature_K"], s), "alpha"] for s in (1, 2)],
+                "mchammer_warren_cowley": known["warren_cowley"],
                 "effective_share": row["effective_share"],
                 "trusted": bool(row["trusted"]),
                 "energies": int(row["energies"]),

@@ -12,7 +12,6 @@ import pandas as pd
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from torch.nn.functional import one_hot
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.materials.alloys.dataset import encode_values
@@ -20,7 +19,6 @@ from pyro_hea.posterior import marginals
 from pyro_hea.posterior.local_posterior import LocalPosterior
 from pyro_hea.posterior.psis import psis
 from pyro_hea.posterior.traces import COMPOSITION, vectorized
-from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.spec import Hurdle
 
 if TYPE_CHECKING:
@@ -48,14 +46,8 @@ def label_density(ensemble: Ensemble, alloys: AlloyDataset, target: str) -> pd.S
         return labels
     batch = ensemble.batch(alloys)
     y = batch.features.new_tensor(labels.to_numpy(float))
-    site, log_weight, outputs, parents = marginals(ensemble.model, batch, [target])[target]
-    with torch.no_grad():
-        if isinstance(site, ContinuousSite):
-            branches = site.posterior(outputs, parents).log_prob(y)
-        else:
-            log_q = site.log_classes(outputs, parents)
-            branches = (log_q * one_hot(y.long(), log_q.shape[-1])).sum(-1)
-        density = (branches + log_weight).logsumexp((0, 1)) - np.log(ensemble.members)
+    branches = marginals(ensemble.model, batch, [target])[target].log_prob(y)
+    density = branches.logsumexp((0, 1)) - np.log(ensemble.members)
     return pd.Series(density.double().cpu().numpy(), labels.index)
 
 

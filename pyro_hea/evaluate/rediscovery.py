@@ -75,7 +75,7 @@ def rediscovery_group(
     return rediscovered(vae, alloys, held, seed=training).assign(group=group)
 
 
-def rediscovery_sets(alloys: AlloyDataset, count: int = SETS, seed: int = 0) -> list[str]:
+def rediscovery_sets(alloys: AlloyDataset, count: int = SETS) -> list[str]:
     """Element sets of at least four elements that hold a single-phase alloy, drawn once for all."""
     single = alloys.take((alloys.labels[TARGET] == 1).to_numpy())
     sets = pd.Series(element_sets(single.fractions))
@@ -83,7 +83,7 @@ def rediscovery_sets(alloys: AlloyDataset, count: int = SETS, seed: int = 0) -> 
     names = sorted(set(sets[wide]))
     if len(names) < count:
         raise DataError(f"there are {len(names)} such element sets, not {count}")
-    return sorted(np.random.default_rng(seed).choice(names, count, replace=False).tolist())
+    return sorted(np.random.default_rng(0).choice(names, count, replace=False).tolist())
 
 
 def rediscovered(
@@ -138,7 +138,7 @@ def rediscovered(
     return pd.DataFrame(rows)
 
 
-def rediscovery_summary(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
+def rediscovery_summary(table: pd.DataFrame) -> dict[str, Any]:
     """Means over the sets and their ratio to uniform compositions, with 95 % intervals.
 
     Intervals are of a bootstrap over the sets.
@@ -151,7 +151,7 @@ def rediscovery_summary(table: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
     """
     columns = ["designs", "uniform", "equimolar", "found"]
     values = table[columns].to_numpy(float)
-    rows = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
+    rows = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
     means = values[rows].mean(1)
     summary = {
         name: _interval(float(values[:, i].mean()), means[:, i]) for i, name in enumerate(columns)

@@ -22,6 +22,9 @@ from pyro_hea.disorder.surrogate import fit_surrogate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_COUPLING, _ROUNDS, _DRAWS, _STEPS, _BITS = 0.6, 8, 240, 150, 3
+"""J/kT; rounds of the training, draws of each and its steps; bits of y."""
+
 _CHEAP = 10_000
 """Draws that the surrogate weighs, which cost no energy."""
 
@@ -31,15 +34,7 @@ def ising_system(length: int) -> System:
     return System(square_lattice(length), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
 
 
-def replayed(
-    seed: int,
-    *,
-    coupling: float = 0.6,
-    rounds: int = 8,
-    draws: int = 240,
-    steps: int = 150,
-    bits: int = 3,
-) -> dict[str, Any]:
+def replayed(seed: int) -> dict[str, Any]:
     """A generator of 4 × 4 spins that learns by maximum likelihood from its own weighted draws.
 
     What it never made it never learns to make: the weights of its draws look even, and their mean
@@ -52,28 +47,28 @@ def replayed(
         `error` of ln Z, its `standard_error`, `effective_share`, `k_hat`, `energies`,
         `second_error`, `missed` and `trusted`.
     """
-    system, beta = ising_system(4), np.array([coupling / BOLTZMANN])
+    system, beta = ising_system(4), np.array([_COUPLING / BOLTZMANN])
     ideal, rng = system.ideal, np.random.default_rng(seed)
 
     def energies(x: NDArray[np.int8]) -> NDArray[np.float64]:
         return system.engine.energies(Configurations(system.sites, ideal.species, x))
 
     with seeded(seed), unvalidated():
-        generator = MixtureGenerator(1, ideal, bits)
+        generator = MixtureGenerator(1, ideal, _BITS)
         optimiser = torch.optim.Adam(generator.parameters(), lr=1e-2)
         seen, weights = [], []
-        for _ in range(rounds):
-            x, own = _own_draws(generator, draws, energies, beta)
+        for _ in range(_ROUNDS):
+            x, own = _own_draws(generator, _DRAWS, energies, beta)
             seen.append(x)
             weights.append(own)
             every = torch.cat(seen)[None]
             weight = torch.cat(weights).softmax(0).float()
-            for _ in range(steps):
+            for _ in range(_STEPS):
                 optimiser.zero_grad()
                 loss = -(weight * generator.log_prob(every)[0]).sum()
                 loss.backward()
                 optimiser.step()
-        _, final = _own_draws(generator, draws, energies, beta)
+        _, final = _own_draws(generator, _DRAWS, energies, beta)
     log_weight = final.numpy()
     again = rng.exponential(size=(200, len(log_weight))) @ np.exp(log_weight - log_weight.max())
     log_z = float(np.log(np.exp(log_weight).mean()))
@@ -95,16 +90,16 @@ def replayed(
         _, made = _own_draws(generator, _CHEAP, surrogate.energies, beta)
     as_made = _log_weight(generator, pool.occupations[0], surrogate.energies, beta)
     missed = missed_share(made[None].numpy(), as_made[None].numpy(), pool.log_weight)
-    checked = draw_from_pool(pool, ideal.sample(400, rng), draws // 4, rng)
+    checked = draw_from_pool(pool, ideal.sample(400, rng), _DRAWS // 4, rng)
     paid = energies(checked)
     second = estimate(pool, beta, paid, surrogate.energies(checked), checked == 1, rng)
-    exact = log_partition_of_square_ising(4, coupling) - ideal.entropy
+    exact = log_partition_of_square_ising(4, _COUPLING) - ideal.entropy
     return {
         "error": log_z - exact,
         "standard_error": float(first.log_z_sd[0]),
         "effective_share": float(share),
         "k_hat": float(first.k_hat[0]),
-        "energies": (rounds + 1) * draws,
+        "energies": (_ROUNDS + 1) * _DRAWS,
         "second_error": float(second.log_z[0]) - exact,
         "missed": float(missed[0]),
         "trusted": bool(is_trusted(first, second, missed)[0]),

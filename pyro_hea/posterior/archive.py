@@ -23,9 +23,9 @@ from pyro_hea.posterior.manifest import (
     Manifest,
     check_manifest,
     check_tensor,
-    checked,
     classes_of,
     load_weights,
+    manifest_errors,
     stands_for,
 )
 from pyro_hea.program.model import AlloyModel
@@ -86,7 +86,7 @@ def load_ensemble(directory: str | Path, device: torch.device) -> Ensemble:
     MissingFileError, CheckpointError
     """
     tensors, content = checkpoint.read(directory, _NAME, OLDEST)
-    with checked(directory, _NAME, Manifest, content) as where:
+    with manifest_errors(directory, _NAME, Manifest, content) as where:
         schema = content.pop("schema_version")
         del content["tensors_sha256"]
         if schema < checkpoint.SCHEMA_VERSION:

@@ -22,7 +22,7 @@ from pyro_hea.posterior.crystal_manifest import (
     checked_vocabulary,
     hash_of_elements,
 )
-from pyro_hea.posterior.manifest import AllocationLimit, checked, load_weights
+from pyro_hea.posterior.manifest import AllocationLimit, load_weights, manifest_errors
 from pyro_hea.program.crystal_batch import CrystalTables
 from pyro_hea.program.crystals import CrystalModel
 from pyro_hea.spec import CrystalSpec
@@ -69,7 +69,7 @@ def load_saved_crystals(directory: str | Path) -> CrystalEnsemble:
     MissingFileError, CheckpointError
     """
     tensors, content = checkpoint.read(directory, _NAME)
-    with checked(directory, _NAME, CrystalManifest, content) as where:
+    with manifest_errors(directory, _NAME, CrystalManifest, content) as where:
         del content["schema_version"], content["tensors_sha256"]
         manifest = CrystalManifest.model_validate(content)
         if manifest.elements_sha256 != hash_of_elements():

@@ -32,20 +32,16 @@ _OPTIONS, _UNLIKELY = 8, 0.02
 """Structures of a formula that are asked for, and the probability below which none is."""
 
 
-def predict_crystals(
-    ensemble: CrystalEnsemble, crystals: CrystalDataset, interval: float = INTERVAL
-) -> pd.DataFrame:
+def predict_crystals(ensemble: CrystalEnsemble, crystals: CrystalDataset) -> pd.DataFrame:
     """Every target of crystals of known structure, by id; columns as of `predict`."""
     inputs = ensemble.inputs(crystals, labels=False)
     answers = marginals(ensemble.model, inputs)
     novelty = np.zeros(len(inputs))
     index = pd.Index(crystals.ids, name="id")
-    return prediction_table(ensemble.spec.targets, answers, novelty, interval, index)
+    return prediction_table(ensemble.spec.targets, answers, novelty, INTERVAL, index)
 
 
-def predict_formulas(
-    ensemble: CrystalEnsemble, formulas: Formulas, interval: float = INTERVAL
-) -> pd.DataFrame:
+def predict_formulas(ensemble: CrystalEnsemble, formulas: Formulas) -> pd.DataFrame:
     """Every target of formulas, averaged over the structures that each may have.
 
     Returns
@@ -80,7 +76,7 @@ def predict_formulas(
         },
         index,
     )
-    table = prediction_table(ensemble.spec.targets, mixed, np.zeros(len(index)), interval, index)
+    table = prediction_table(ensemble.spec.targets, mixed, np.zeros(len(index)), INTERVAL, index)
     return likeliest.join(table) if index.is_unique else pd.concat([likeliest, table], axis=1)
 
 

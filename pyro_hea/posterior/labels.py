@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from pyro_hea.posterior.marginals import marginals
 from pyro_hea.program.sites import ContinuousSite
@@ -123,14 +122,8 @@ def label_log_likelihood(model: AlloyModel, batch: AlloyBatch) -> dict[str, Tens
     found = {}
     for name, at in labelled_rows(batch).items():
         labelled = batch.take(at)
-        site, log_weight, outputs, parents = marginals(model, labelled, [name])[name]
-        y = labelled.targets[name]
-        if isinstance(site, ContinuousSite):
-            log_q = site.posterior(outputs, parents).log_prob(y)
-        else:
-            of_class = site.log_classes(outputs, parents)
-            log_q = (of_class * one_hot(y.long(), of_class.shape[-1])).sum(-1)
-        found[name] = (log_q + log_weight).logsumexp(0)
+        marginal = marginals(model, labelled, [name])[name]
+        found[name] = marginal.log_prob(labelled.targets[name]).logsumexp(0)
     return found
 
 

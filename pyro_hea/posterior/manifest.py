@@ -131,7 +131,7 @@ def load_weights(
 
 
 @contextmanager
-def checked(
+def manifest_errors(
     directory: str | Path, name: str, declared: type[Declaration], content: dict[str, Any]
 ) -> Iterator[str]:
     """Give the place of a manifest; errors within say that the model does not fit it.

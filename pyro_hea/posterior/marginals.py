@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from pyro_hea.program.sites import ContinuousSite
 
@@ -61,6 +62,19 @@ class Marginal(NamedTuple):
         assert not isinstance(self.site, ContinuousSite)
         log_q = self.site.log_classes(self.outputs, self.parents)
         return (log_q + self.log_weight.unsqueeze(-1)).logsumexp(0).exp()
+
+    @torch.no_grad()
+    def log_prob(self, y: Tensor) -> Tensor:
+        """Log q of labels y (N,) in each branch and member, with its weight, (B, K, N).
+
+        Of a number the density per unit of the target.
+        """
+        if isinstance(self.site, ContinuousSite):
+            log_q = self.site.posterior(self.outputs, self.parents).log_prob(y)
+        else:
+            of_class = self.site.log_classes(self.outputs, self.parents)
+            log_q = (of_class * one_hot(y.long(), of_class.shape[-1])).sum(-1)
+        return log_q + self.log_weight
 
     @torch.no_grad()
     def cumulative(self, value: Tensor) -> Tensor:

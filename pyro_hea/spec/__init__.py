@@ -1,6 +1,6 @@
 """Declarations of a model: frozen, validated, and the same in YAML and in Python."""
 
-from pyro_hea.spec.any_target import Counts, Reports
+from pyro_hea.spec.base_target import Counts, Reports
 from pyro_hea.spec.charts import AtlasSpec
 from pyro_hea.spec.crystals import CrystalSpec
 from pyro_hea.spec.distributions import register_distribution

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from pyro_hea.errors import SpecError, nearest
-from pyro_hea.spec.any_target import AnyTarget, Reports
+from pyro_hea.spec.base_target import BaseTarget, Reports
 from pyro_hea.spec.declaration import Frozen, FrozenMapping
 from pyro_hea.spec.experts import TargetPrior
 from pyro_hea.spec.names import check_classes, check_text
@@ -19,7 +19,7 @@ _MAX_LOGARITHM = 88.0
 """The exponential of more is no number in single precision."""
 
 
-class Binary(AnyTarget):
+class Binary(BaseTarget):
     """A target that is 0 or 1, such as whether an alloy forms one solid-solution phase.
 
     Attributes
@@ -57,7 +57,7 @@ class Binary(AnyTarget):
         return ("0", "1")
 
 
-class Categorical(AnyTarget):
+class Categorical(BaseTarget):
     """A target that is one of several classes, such as the phase of an alloy.
 
     Attributes
@@ -131,7 +131,7 @@ class Categorical(AnyTarget):
         return self
 
 
-class Ordinal(AnyTarget):
+class Ordinal(BaseTarget):
     """A target with ordered levels, such as a rating of ductility.
 
     Attributes
@@ -170,7 +170,7 @@ class Ordinal(AnyTarget):
         return self.levels
 
 
-class Continuous(AnyTarget):
+class Continuous(BaseTarget):
     """A target that is a number, such as hardness.
 
     Attributes

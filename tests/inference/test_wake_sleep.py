@@ -4,6 +4,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.distributions import TorchDistribution, constraints
+from small import few_labels
 from torch.distributions import kl_divergence
 
 from pyro_hea.errors import TrainingDivergedError
@@ -12,6 +13,8 @@ from pyro_hea.inference.wake_sleep import wake_phase_loss
 from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.spec import ModelSpec
+
+pytestmark = few_labels
 
 E, FEATURES, K, D, N = 4, 3, 2, 2, 256
 NOISE = 0.3

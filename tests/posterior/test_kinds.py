@@ -5,7 +5,7 @@ import pandas as pd
 import pyro
 import pytest
 import torch
-from small import SMALL, quaternaries
+from small import SMALL, few_labels, quaternaries
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
@@ -13,6 +13,8 @@ from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.posterior import importance_posterior, label_evidence
 from pyro_hea.posterior.nuts import nuts_posterior
 from pyro_hea.posterior.traces import log_densities, weighted_draws
+
+pytestmark = few_labels
 
 PHASES, LEVELS = ["fcc", "bcc", "several"], ["poor", "fair", "good"]
 SPEC = SMALL | {

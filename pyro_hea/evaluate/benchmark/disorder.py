@@ -142,16 +142,16 @@ def _canonical(runs: list[list[dict[str, Any]]]) -> pd.DataFrame:
     for of in zip(*runs, strict=True):
         energy, *_ = of[0]["mchammer_energy"]
         apart = [abs(row["energy"] - energy) for row in of]
-        told: dict[str, Any] = {"T (K)": of[0]["temperature"]}
-        told["energy, largest difference (meV a site)"] = 1000 * max(apart)
+        line: dict[str, Any] = {"T (K)": of[0]["temperature"]}
+        line["energy, largest difference (meV a site)"] = 1000 * max(apart)
         for shell in (0, 1):
             known, error = of[0]["mchammer_warren_cowley"][shell]
             off = max(abs(row["warren_cowley"][shell] - known) for row in of)
-            told[f"Warren–Cowley, shell {shell + 1}, mchammer"] = f"{known:.3f} ± {error:.3f}"
-            told[f"shell {shell + 1}, largest difference"] = off
-        told["effective share"] = float(np.mean([row["effective_share"] for row in of]))
-        told["trusted"] = f"{sum(row['trusted'] for row in of)} of {len(of)}"
-        shown.append(told)
+            line[f"Warren–Cowley, shell {shell + 1}, mchammer"] = f"{known:.3f} ± {error:.3f}"
+            line[f"shell {shell + 1}, largest difference"] = off
+        line["effective share"] = float(np.mean([row["effective_share"] for row in of]))
+        line["trusted"] = f"{sum(row['trusted'] for row in of)} of {len(of)}"
+        shown.append(line)
     return pd.DataFrame(shown)
 
 

@@ -6,8 +6,6 @@ the same stoichiometry. Without widgets `CrystalExplorer.at` answers from Python
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ import pandas as pd
 from pyro_hea.errors import DataError
 from pyro_hea.explain.explorer.crystal_maps import HALVES, CrystalMaps, CrystalSelection
 from pyro_hea.explain.explorer.crystal_panel import build_crystal_panel
-from pyro_hea.explain.explorer.map_parts import CURSOR, colour_bar, plotly
+from pyro_hea.explain.explorer.map_parts import CURSOR, BaseExplorer, colour_bar, live, plotly
 from pyro_hea.materials.crystals import cell_to_draw
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ _FAINT = 0.12
 """Opacity of structures that the chosen composition cannot have."""
 
 
-class CrystalExplorer:
+class CrystalExplorer(BaseExplorer):
     """Two maps of crystals and the cell that is decoded; displays itself.
 
     Parameters
@@ -57,17 +55,14 @@ class CrystalExplorer:
 
     def __init__(self, ensemble: CrystalEnsemble, data: CrystalDataset, member: int = 0) -> None:
         self._go = plotly()
-        live = all(find_spec(name) for name in ("ipywidgets", "anywidget"))
         self._maps = CrystalMaps(ensemble, data, member)
-        self._colours = self._maps.colours()
+        super().__init__(self._maps.colours())
         self._composition = self._structure = 0
-        self._picked: list[CrystalSelection] = []
-        self._listeners: list[Callable[[CrystalSelection], None]] = []
-        figure = self._go.FigureWidget if live else self._go.Figure
+        figure = self._go.FigureWidget if live() else self._go.Figure
         self.maps = {half: figure(self._map(half)) for half in HALVES}
         self.cell = figure(layout=_CELL)
         self.of(data.ids[0])
-        self.panel = build_crystal_panel(self) if live else None
+        self.panel = build_crystal_panel(self) if live() else None
 
     def __repr__(self) -> str:
         kind = "static, without widgets" if self.panel is None else "interactive"
@@ -76,9 +71,7 @@ class CrystalExplorer:
         )
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        shown = self.cell if self.panel is None else self.panel
-        bundle: dict[str, Any] = shown._repr_mimebundle_(**options)
-        return bundle | {"text/plain": repr(self)}
+        return self._bundle(self.cell, options)
 
     # Walking.
 
@@ -137,17 +130,8 @@ class CrystalExplorer:
         with self.cell.batch_update():
             self.cell.data = []
             self.cell.add_traces(self._drawn(self.selection.crystal))
-        for listener in self._listeners:
-            listener(self.selection)
+        self._notify()
         return self.selection
-
-    def on_move(self, listener: Callable[[CrystalSelection], None]) -> None:
-        """Call `listener` with what is decoded whenever a cursor has moved."""
-        self._listeners.append(listener)
-
-    def keep(self) -> None:
-        """Add the decoded crystal to `picked`."""
-        self._picked.append(self.selection)
 
     @property
     def picked(self) -> pd.DataFrame:
@@ -168,11 +152,6 @@ class CrystalExplorer:
         """The targets as the model declares them."""
         return self._maps.ensemble.spec.targets
 
-    @property
-    def colours(self) -> tuple[str, ...]:
-        """What crystals can be coloured by."""
-        return tuple(self._colours)
-
     def colour(self, name: str) -> None:
         """Colour both maps by one of `colours`.
 
@@ -180,8 +159,7 @@ class CrystalExplorer:
         ------
         DataError
         """
-        if name not in self._colours:
-            raise DataError(f"no colour '{name}'; use one of {', '.join(self._colours)}")
+        self._check_colour(name)
         for half, figure in self.maps.items():
             figure.data[0].marker.update(self._marker(half, name))
 

@@ -7,11 +7,11 @@ the mouse alone does. Without widgets the map is a plain plotly figure, moved by
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pyro_hea.errors import missing_extra
 from pyro_hea.explain.explorer.map_figure import MapFigure
+from pyro_hea.explain.explorer.map_parts import live
 from pyro_hea.explain.explorer.panel import build_panel
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ class Explorer(MapFigure):
     """
 
     def __init__(self, ensemble: Ensemble, data: AlloyDataset, member: int = 0) -> None:
-        live = all(find_spec(name) for name in ("ipywidgets", "anywidget"))
-        super().__init__(ensemble, data, member, live=live)
-        self.panel = build_panel(self) if live else None
+        super().__init__(ensemble, data, member, live=live())
+        self.panel = build_panel(self) if live() else None
 
     def __repr__(self) -> str:
         kind = "static, without widgets" if self.panel is None else "interactive"
@@ -66,6 +65,4 @@ class Explorer(MapFigure):
         self.panel.titles = titles
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        shown = self.figure if self.panel is None else self.panel
-        bundle: dict[str, Any] = shown._repr_mimebundle_(**options)
-        return bundle | {"text/plain": repr(self)}
+        return self._bundle(self.figure, options)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from pyro_hea.errors import DataError
 from pyro_hea.explain.explorer.alloy_map import AlloyMap, Selection
-from pyro_hea.explain.explorer.map_parts import COMPONENTS, CURSOR, colour_bar, plotly
+from pyro_hea.explain.explorer.map_parts import COMPONENTS, CURSOR, BaseExplorer, colour_bar, plotly
 from pyro_hea.explain.explorer.target_display import background_column, default_value
 from pyro_hea.materials.alloys.features import FEATURES
 
@@ -29,7 +28,7 @@ _HEIGHT, _WIDTH = 460, 620
 """Pixels of the map, which fits a notebook in a window of 1000."""
 
 
-class MapFigure:
+class MapFigure(BaseExplorer):
     """A map of alloys, and the alloy under its cursor.
 
     Parameters
@@ -53,13 +52,11 @@ class MapFigure:
         self._go = plotly()
         self._map = AlloyMap(ensemble, data, member)
         self._x, self._y = COMPONENTS
-        self._colours = self._map.colours()
+        super().__init__(self._map.colours())
         self._colour = next(iter(self._colours))
         self._targets = {
             t.name: default_value(t, self._map.values(t.name)) for t in ensemble.spec.targets
         }
-        self._picked: list[Selection] = []
-        self._listeners: list[Callable[[Selection], None]] = []
         self.figure = self._draw(live)
         self.at(*self._first())
 
@@ -67,18 +64,9 @@ class MapFigure:
         """Move the cursor to a place of the map, in its coordinates; the alloy there."""
         self._point = np.array([x, y], float)
         self.selection = self._map.at(self._x, self._y, self._point, self._targets)
-        for listener in self._listeners:
-            listener(self.selection)
+        self._notify()
         self.figure.layout.shapes[0].update(xanchor=x, yanchor=y)
         return self.selection
-
-    def on_move(self, listener: Callable[[Selection], None]) -> None:
-        """Call `listener` with the alloy whenever the cursor has moved."""
-        self._listeners.append(listener)
-
-    def keep(self) -> None:
-        """Add the alloy under the cursor to `picked`."""
-        self._picked.append(self.selection)
 
     @property
     def targets(self) -> dict[str, float]:
@@ -116,11 +104,6 @@ class MapFigure:
         """What the map can show along an axis: latent components and features."""
         return tuple(map(str, self._map.coordinates))
 
-    @property
-    def colours(self) -> tuple[str, ...]:
-        """What alloys can be coloured by."""
-        return tuple(self._colours)
-
     def show(
         self,
         *,
@@ -147,8 +130,8 @@ class MapFigure:
             For a coordinate, a colour or a class that there is not.
         """
         coded = {n: self._map.ensemble.encode_value(n, v) for n, v in (targets or {}).items()}
-        if colour is not None and colour not in self._colours:
-            raise DataError(f"no colour '{colour}'; use one of {', '.join(self._colours)}")
+        if colour is not None:
+            self._check_colour(colour)
         old = self._x, self._y
         self._x, self._y = (
             self._map.check_coordinate(x or self._x),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_hea.errors import missing_extra
+from pyro_hea.errors import DataError, missing_extra
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -27,6 +30,57 @@ CURSOR = {
     "line": {"width": 3, "color": "#D55E00"},
 }
 """A ring around the cursor. A shape moves without a new drawing of the dots, unlike a trace."""
+
+
+class BaseExplorer:
+    """What explorers of latent spaces share: what is under the cursor, kept and listened to.
+
+    Attributes
+    ----------
+    selection
+        What is under the cursor.
+    panel : widget or None
+        All that is shown; None without widgets.
+    """
+
+    selection: Any
+    panel: Any = None
+
+    def __init__(self, colours: Mapping[str, pd.Series]) -> None:
+        self._colours = colours
+        self._picked: list[Any] = []
+        self._listeners: list[Callable[[Any], None]] = []
+
+    def on_move(self, listener: Callable[[Any], None]) -> None:
+        """Call `listener` with the selection whenever a cursor has moved."""
+        self._listeners.append(listener)
+
+    def keep(self) -> None:
+        """Add the selection to `picked`."""
+        self._picked.append(self.selection)
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """What the dots can be coloured by."""
+        return tuple(self._colours)
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener(self.selection)
+
+    def _check_colour(self, name: str) -> None:
+        if name not in self._colours:
+            raise DataError(f"no colour '{name}'; use one of {', '.join(self._colours)}")
+
+    def _bundle(self, shown: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What a notebook displays: the panel, or a figure without widgets."""
+        shown = shown if self.panel is None else self.panel
+        return {**shown._repr_mimebundle_(**options), "text/plain": repr(self)}
+
+
+def live() -> bool:
+    """Whether there are widgets."""
+    return all(find_spec(name) for name in ("ipywidgets", "anywidget"))
 
 
 def principal_axes(z: Floats) -> Floats:

@@ -81,16 +81,16 @@ def bond_statistics(
         "shortest": smallest(d),
         "electronegativity_over_neighbours": negativity - mean(negativity[b]),
     }
-    told = {}
+    features = {}
     for name, values in sites.items():
         centre = float(share @ values)
-        told[f"site_{name}_mean"] = centre
-        told[f"site_{name}_spread"] = float(np.sqrt(share @ np.square(values - centre)))
-        told[f"site_{name}_min"] = float(values.min())
-        told[f"site_{name}_max"] = float(values.max())
+        features[f"site_{name}_mean"] = centre
+        features[f"site_{name}_spread"] = float(np.sqrt(share @ np.square(values - centre)))
+        features[f"site_{name}_min"] = float(values.min())
+        features[f"site_{name}_max"] = float(values.max())
     for end, site in (("anion", negativity.argmax()), ("cation", negativity.argmin())):
-        told |= {f"{end}_{name}": float(sites[name][site]) for name in _AT_ENDS}
+        features |= {f"{end}_{name}": float(sites[name][site]) for name in _AT_ENDS}
     volume, average = crystal.volume_per_atom, float(share @ mass)
-    told["log_volume_per_atom"] = float(np.log(volume))
-    told["log_mass_and_volume"] = float(np.log(average) / 2 + np.log(volume) / 3)
-    return told
+    features["log_volume_per_atom"] = float(np.log(volume))
+    features["log_mass_and_volume"] = float(np.log(average) / 2 + np.log(volume) / 3)
+    return features

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyro_hea.materials.crystals.cells import Floats
 from pyro_hea.materials.crystals.wyckoff import WyckoffStructure
 
+_REACH = 2.5  # cutoff, in units of the cube root of the volume per atom
 _PAIRS = 2_000_000  # distances computed at once
 
 
@@ -31,14 +32,8 @@ class Neighbours:
     distance: Floats
 
 
-def neighbours(crystal: WyckoffStructure, reach: float = 2.5) -> Neighbours:
+def neighbours(crystal: WyckoffStructure) -> Neighbours:
     """Neighbours of one atom of each orbit.
-
-    Parameters
-    ----------
-    crystal : WyckoffStructure
-    reach : float
-        Cutoff, in units of the cube root of the volume per atom.
 
     Examples
     --------
@@ -52,7 +47,7 @@ def neighbours(crystal: WyckoffStructure, reach: float = 2.5) -> Neighbours:
     every = np.vstack(points)
     first = np.array([atoms[0] for atoms in points])
     volume = abs(float(np.linalg.det(matrix)))
-    radius = reach * (volume / len(every)) ** (1 / 3)
+    radius = _REACH * (volume / len(every)) ** (1 / 3)
     heights = 1 / np.linalg.norm(np.linalg.inv(matrix), axis=0)
     difference = every - first[:, None]
     difference -= np.floor(difference)  # into one cell: an image at most `radius` away

@@ -146,9 +146,7 @@ def test_bad_places_are_named(explorer, vae, crystals):
 
 
 def test_without_widgets_python_answers(vae, crystals, monkeypatch):
-    from pyro_hea.explain.explorer import crystal_explorer
-
-    monkeypatch.setattr(crystal_explorer, "find_spec", lambda name: None)
+    monkeypatch.setattr("pyro_hea.explain.explorer.map_parts.find_spec", lambda name: None)
     explorer = vae.explore(crystals)
     assert explorer.panel is None
     assert "static" in repr(explorer)

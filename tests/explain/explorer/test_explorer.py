@@ -197,7 +197,7 @@ def test_the_repr_of_a_model_is_escaped():
 
 
 def test_without_widgets_it_is_a_static_figure_that_still_answers(vae, alloys, monkeypatch):
-    monkeypatch.setattr("pyro_hea.explain.explorer.explorer.find_spec", lambda _: None)
+    monkeypatch.setattr("pyro_hea.explain.explorer.map_parts.find_spec", lambda _: None)
     explorer = vae.explore(alloys)
     assert explorer.panel is None
     assert type(explorer.figure).__name__ == "Figure"

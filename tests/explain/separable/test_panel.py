@@ -50,9 +50,7 @@ def test_it_is_a_tab_beside_the_map(vae, alloys, holds_al):
 
 
 def test_without_widgets_there_is_no_tab(vae, alloys, monkeypatch):
-    from pyro_hea.explain.explorer import explorer as module
-
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr("pyro_hea.explain.explorer.map_parts.find_spec", lambda name: None)
     explorer = Explorer(vae.ensemble, alloys[:15])
     with pytest.raises(MissingExtraError, match="notebooks"):
         explorer.add_tab("edit", None)

@@ -54,7 +54,7 @@ class Reports(Counts):
         return self.sources.get(source, self)
 
 
-class AnyTarget(Declaration):
+class BaseTarget(Declaration):
     """What every target declares.
 
     Attributes
