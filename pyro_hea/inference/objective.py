@@ -312,10 +312,14 @@ def at_measurements(batch: AlloyBatch, name: str, reports: Measurements) -> Allo
 
 
 class HeldOut(NamedTuple):
-    """Alloys with a label of a target, and the members (K, N) that are not trained on it."""
+    """Alloys with a label of a target, and the members (K, N) that are not trained on it.
+
+    An alloy may have several, whose `weights` (N,), in double precision, add up to 1.
+    """
 
     alloys: AlloyBatch
     members: Tensor
+    weights: Tensor
 
 
 def held_out(
@@ -331,15 +335,20 @@ def held_out(
     """
     found = []
     if name in data.label_folds:
+        alloys = torch.arange(len(data), device=data.features.device)
         if reports is not None:
-            data = at_measurements(data, name, reports)
+            data, alloys = at_measurements(data, name, reports), reports.rows
         members = withheld_labels(data, name, model.members)
         rows = members.any(0)
-        found.append(HeldOut(data.take(rows).replaced(label_folds={}), members[:, rows]))
+        same = alloys[rows]
+        weights = (same[:, None] == same).sum(1).double().reciprocal()
+        some = data.take(rows).replaced(label_folds={})
+        found.append(HeldOut(some, members[:, rows], weights))
     if validation is not None:
         rows = has_label(validation, name)
         members = rows[rows].expand(model.members, -1)
-        found.append(HeldOut(validation.take(rows), members))
+        weights = torch.ones(members.shape[1], dtype=torch.float64, device=members.device)
+        found.append(HeldOut(validation.take(rows), members, weights))
     return [part for part in found if len(part.alloys)]
 
 
@@ -352,7 +361,7 @@ def number_loss(model: TargetModel, name: str, parts: list[HeldOut]) -> Tensor:
     """
     site = cast("ContinuousSite", model.site(name))
     scales, squares = [], []
-    for alloys, members in parts:
+    for alloys, members, _ in parts:
         read, given = model.head_inputs(alloys), known_values(model, alloys, name)
         q = site.normal(model.head(name, read, model.conditioned(name, given.contexts, alloys)))
         away = (site.encode(alloys.targets[name])[..., 0] - q.loc) / q.scale

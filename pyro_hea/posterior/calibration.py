@@ -49,7 +49,8 @@ def calibrate(
 
     A label that no member was trained on is scored by the mixture of all members. A label of a
     number that some members were trained on is scored by the same mixture, moved to the mean of
-    the other members and with their standard deviation. The label is moved towards that mean by
+    the other members and with their standard deviation. Reports of one alloy count as one label,
+    since what the model gets wrong of it is in all of them. The label is moved towards that mean by
     as much as the mean of all members is expected to be closer to the truth. A temperature
     (Guo et al., ICML 2017) has a log-normal prior around 1, so that a few labels move it little;
     so have a and b of a beta calibration, whose c is normal around 0. A target without labels held
@@ -73,19 +74,20 @@ def calibrate(
         )
         if site.calibration is not None and parts:
             losses = [_mixture_loss(model, target.name, part) for part in parts]
-            site.calibration.copy_(_fit_calibration(site, losses))
+            weights = torch.cat([part.weights for part in parts])
+            site.calibration.copy_(_fit_calibration(site, losses, weights))
 
 
 def _mixture_loss(model: TargetModel, name: str, part: HeldOut) -> Loss:
     """Negative log probability of labels by the mixture of the members, (N,), for any site."""
-    alloys, members = part
+    alloys, members, weights = part
     own, log_weight, outputs, parents = marginals(model, alloys, [name])[name]
     log_weight, outputs = log_weight.double(), outputs.double()
     evidence = model.report_evidence(name, alloys)
     if evidence is None:
         y = alloys.targets[name].double()
         if isinstance(own, ContinuousSite):
-            outputs, y = _as_if_held_out(own, outputs, members, y)
+            outputs, y = _as_if_held_out(own, outputs, y, members, weights)
 
     def loss(site: Site) -> Tensor:
         if evidence is None or isinstance(site, ContinuousSite):
@@ -98,7 +100,7 @@ def _mixture_loss(model: TargetModel, name: str, part: HeldOut) -> Loss:
 
 
 def _as_if_held_out(
-    site: ContinuousSite, outputs: Tensor, members: Tensor, y: Tensor
+    site: ContinuousSite, outputs: Tensor, y: Tensor, members: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Outputs (B, K, N, outputs) as of members that were not trained on the labels, and labels.
 
@@ -112,31 +114,36 @@ def _as_if_held_out(
     distance = site.encode(y)[..., 0] - theirs[..., 0]
     spread = outputs[..., 0].var(1, correction=0, keepdim=True)
     more = spread * (number / count[:, 0] - 1) / max(number - 1, 1)
-    left = (1 - more.sum() / distance.square().sum()).clamp_min(_LEAST_SHARE)
+    left = (1 - (weights * more).sum() / (weights * distance.square()).sum()).clamp_min(
+        _LEAST_SHARE
+    )
     y = site.natural(theirs[..., 0] + left.sqrt() * distance)
     return torch.cat([centre, torch.where(unseen, outputs, theirs)[..., 1:]], -1), y
 
 
-def _fit_calibration(site: Site, losses: list[Loss]) -> Tensor:
-    """The calibration with the least sum of log loss and negative log prior."""
+def _fit_calibration(site: Site, losses: list[Loss], weights: Tensor) -> Tensor:
+    """The calibration with the least weighted sum of log loss and negative log prior."""
     from scipy.optimize import minimize  # takes long to import
 
     assert site.calibration is not None
     exact = deepcopy(site).double()
-    device = site.calibration.device
+    device, is_number = site.calibration.device, isinstance(site, ContinuousSite)
+    logarithms = len(site.calibration) if is_number else 2  # but for c of a beta calibration
+
+    def calibration(raw: Tensor) -> Tensor:
+        return torch.cat([raw[:logarithms].exp(), raw[logarithms:]])
 
     def objective(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         raw = torch.tensor(at, device=device, requires_grad=True)
-        exact.calibration = torch.cat([raw[:2].exp(), raw[2:]])
-        total = (
-            torch.cat([loss(exact) for loss in losses]).sum() + raw.square().sum() / 2 / PRIOR_SD**2
-        )
+        exact.calibration = calibration(raw)
+        total = weights @ torch.cat([loss(exact) for loss in losses])
+        total = total + raw.square().sum() / 2 / PRIOR_SD**2
         (gradient,) = torch.autograd.grad(total, raw)
         return total.item(), gradient.cpu().numpy()
 
     start = np.zeros(len(site.calibration))
     bounds = [(-_LOG_BOUND, _LOG_BOUND)] * len(start)
-    if isinstance(site, ContinuousSite):
+    if is_number:
         bounds[1:] = [(-_LOG_BOUND, np.log(_TAIL_BOUND))] * (len(start) - 1)
-    best = torch.tensor(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
-    return torch.cat([best[:2].exp(), best[2:]])
+    best = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return calibration(torch.tensor(best))

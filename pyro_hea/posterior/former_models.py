@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -61,6 +62,22 @@ def completed(spec: Any) -> Any:
             settings = {"experts": False, **settings}
             return {**spec, "training": {**training, "distillation": settings}}
     return spec
+
+
+def with_both_tails(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a saved model, where both tails of a number once had one weight.
+
+    Examples
+    --------
+    >>> with_both_tails({"weights.sites.hardness.calibration": torch.tensor([0.8, 1.5])})
+    {'weights.sites.hardness.calibration': tensor([0.8000, 1.5000, 1.5000])}
+    """
+    return {
+        name: value[[0, 1, 1]]
+        if name.endswith(".calibration") and value.shape == torch.Size([2])
+        else value
+        for name, value in tensors.items()
+    }
 
 
 def _renumbered(name: str, tensors: dict[str, Tensor], distilled: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from pyro_hea.errors import CheckpointError, FormulaError
 from pyro_hea.materials.alloys.amounts import parse_composition
 from pyro_hea.materials.alloys.dataset import references
 from pyro_hea.materials.alloys.element_tables import load_tables
+from pyro_hea.posterior.former_models import with_both_tails
 from pyro_hea.spec import Continuous, ModelSpec
 from pyro_hea.spec.declaration import Declaration, Positive, spec_error
 
@@ -122,6 +123,7 @@ def load_weights(
     ValueError
         For a tensor that is missing, has no place, is not finite, or of another shape or type.
     """
+    tensors = with_both_tails(tensors)
     now = {f"weights.{name}": value for name, value in model.state_dict().items()}
     for name, value in now.items():
         check_tensor(name, tensors.get(name), tuple(value.shape), value.dtype)

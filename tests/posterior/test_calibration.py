@@ -6,6 +6,7 @@ import torch
 from scipy import optimize, special, stats
 from sklearn.linear_model import LogisticRegression
 
+from pyro_hea.inference import Measurements
 from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
 from pyro_hea.posterior import calibrate, marginals
 from pyro_hea.posterior.calibration import PRIOR_SD
@@ -123,18 +124,22 @@ def test_scale_and_tails_are_the_optimum_that_scipy_finds():
     o = outputs_of(model, batch_of("tailed", rows), "tailed")
     scale = np.log1p(np.exp(o[..., 1])) + 0.01
     by = np.arange(rows) % K, np.arange(rows)  # each label is one member's, with heavier tails
-    y = o[..., 0][by] + scale[by] * stats.t.rvs(5, size=rows, random_state=0)
+    away = stats.t.rvs(5, size=rows, random_state=0)
+    away = np.where(away < 0, 1.3 * away, 0.8 * away)  # and the lower one the heavier
+    y = o[..., 0][by] + scale[by] * away
     batch = batch_of("tailed", rows, torch.tensor(np.exp(6 + 0.5 * y)))
 
     def loss(x):
-        q = sinh_arcsinh(y, o[..., 0], np.exp(x[0]) * scale, np.exp(x[1])).mean(0)
+        weight = np.exp(np.where(y < o[..., 0], x[1], x[2]))
+        q = sinh_arcsinh(y, o[..., 0], np.exp(x[0]) * scale, weight).mean(0)
         return -np.log(q).sum() + (x**2).sum() / 2 / PRIOR_SD**2
 
     tight = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000}
-    best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options=tight).x
+    best = optimize.minimize(loss, np.zeros(3), method="Nelder-Mead", options=tight).x
     calibrate(model, batch, validation=batch)
     assert factor(model, "tailed") == pytest.approx(np.exp(best), rel=1e-3)
-    assert factor(model, "tailed")[1] > 1.2
+    _, below, above = factor(model, "tailed")
+    assert below > 1.2 > above
 
 
 def test_of_heavy_tails_intervals_hold_at_every_level_only_where_tails_are_calibrated():
@@ -182,6 +187,18 @@ def test_a_label_held_out_from_one_member_is_judged_around_that_member():
     best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
     calibrate(model, batch.replaced(label_folds={"hardness": part}), None)
     assert factor(model, "hardness") == pytest.approx([np.exp(best.x)], rel=1e-4)
+
+
+def test_reports_of_one_alloy_count_as_one_label():
+    model, batch = model_of("tailed"), batch_of("tailed", 30)
+    batch = batch.replaced(label_folds={"tailed": torch.arange(30) % K})
+    calibrate(model, batch, None)
+    once = factor(model, "tailed").copy()
+    rows = torch.cat([torch.zeros(39, dtype=torch.long), torch.arange(30)])
+    reports = Measurements(rows, torch.zeros(69, 0), batch.targets["tailed"][rows])
+    calibrate(model, batch, None, {"tailed": reports})
+    assert factor(model, "tailed") == pytest.approx(once, rel=1e-5)
+    assert abs(once - 1).max() > 0.01
 
 
 def test_intervals_of_all_hold_though_each_label_was_held_out_from_one_member():

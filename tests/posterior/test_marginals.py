@@ -282,7 +282,7 @@ def test_the_quadrature_over_a_number_misses_less_than_two_in_a_thousand():
             0,
             0.5,
         )
-        model.site("hardness").calibration[1] = 1 + 0.1 * seed
+        model.site("hardness").calibration[1:] = 1 + 0.1 * seed
         q = marginals(model, batch)["hardness"]
         normal = q.site.standard(q.outputs[0])
         levels = ((torch.arange(10_000) + 0.5) / 10_000).double().view(-1, 1, 1)

@@ -682,12 +682,12 @@ def test_what_is_not_summed_by_rows_stays_as_it_is(targets):
     assert counts is None
 
 
-@pytest.mark.parametrize("weight", [0.6, 1.0, 1.7])
-def test_a_number_with_tails_is_one_distribution_whoever_asks(weight):
+@pytest.mark.parametrize(("below", "above"), [(0.6, 0.6), (1.0, 1.0), (1.7, 0.8), (0.7, 1.7)])
+def test_a_number_with_tails_is_one_distribution_whoever_asks(below, above):
     """Density, levels and draws of the site, against the integral of its own density."""
     spec = ModelSpec.from_mapping({"targets": {"hardness": KINDS["hardness"]}})
     site = site_of(spec.target("hardness"), K, {}, SCALES["hardness"]).double().eval()
-    site.calibration.copy_(torch.tensor([1.3, weight]))
+    site.calibration.copy_(torch.tensor([1.3, below, above]))
     outputs = torch.tensor([0.4, -0.2], dtype=torch.float64)
     q = site.standard(outputs)
     grid = torch.linspace(-60, 60, 240_001, dtype=torch.float64)

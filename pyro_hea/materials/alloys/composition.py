@@ -135,7 +135,6 @@ def fraction_table(
     return pd.DataFrame(table, index=pd.Index(formulas, name="formula"), columns=names)
 
 
-
 def _format(fractions: Mapping[str, float]) -> tuple[str, dict[str, float]]:
     """The formula of fractions, and the amounts in it."""
     least = LEAST_FRACTION * 1.0001  # above the limit of a formula after rounding, too

@@ -39,7 +39,7 @@ _SMALLEST_SCALE = 1e-2
 class _Calibrated(nn.Module):
     """A site whose head is calibrated after training, on labels that it was not trained on.
 
-    `calibration` is the temperature, (1,), the temperature and the weight of the tails, (2,), or
+    `calibration` is the temperature, (1,), the temperature and the weights of both tails, (3,), or
     a, b and c of a beta calibration, (3,), the same for all members; None where none is declared.
     It has no effect in training mode.
     """
@@ -50,7 +50,7 @@ class _Calibrated(nn.Module):
         super().__init__()
         none = {
             "temperature": torch.ones(1),
-            "tails": torch.ones(2),
+            "tails": torch.ones(3),
             "beta": torch.tensor([1.0, 1.0, 0.0]),
             None: None,
         }
@@ -339,7 +339,7 @@ class ContinuousSite(_Calibrated):
         """From the deviations of a normal to those of the value; None where they are the same."""
         if self.training or self.calibration is None or len(self.calibration) == 1:
             return None
-        return Tails(self.calibration[1])
+        return Tails(*self.calibration[1:])
 
     def deviations(self, outputs: Tensor, standardised: Tensor) -> Tensor:
         """Standardised values as deviations, which are standard normal under q."""
