@@ -23,7 +23,6 @@ from pyro_hea.devices import (
 from pyro_hea.errors import CheckpointError, TrainingDivergedError
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
-    ELBO,
     count_unknown_classes,
     elbo_loss,
     held_out,
@@ -280,9 +279,7 @@ class Trainer:
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
-                with member.cached_flow():
-                    bound = ELBO.loss(member.model, member.guide, validation)
-                bounds.append(bound / len(validation))
+                bounds.append(float(elbo_loss(member, validation)) / len(validation))
             losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
         log_loss = _mean(list(losses.values()), self.model.members)
         shared = [
