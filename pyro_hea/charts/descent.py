@@ -95,6 +95,7 @@ def jacobian(model: AtlasModel, z: Tensor) -> Tensor:
     with exclusive(), warnings.catch_warnings():  # one forward derivative in a process at a time
         # torch, on its first derivative of this kind, of a function of its own
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # the same, from torch 2.14 on
         for axis in range(z.shape[-1]):
             tangent = torch.zeros_like(z)
             tangent[..., axis] = 1.0
