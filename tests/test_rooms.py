@@ -29,6 +29,7 @@ FLOORS = {
     ),
     "declarations": ("spec",),
     "program": (
+        "program.splines",
         "program.networks",
         "program.likelihoods",
         "program.latents",

@@ -41,22 +41,25 @@ def _negative_elbo(
         elbo = TraceEnum_ELBO(max_plate_nesting=-MEMBERS_DIM)  # the model has branches of its own
         return elbo.differentiable_loss(model, guide, batch)
     terms: dict[torch.Size, Tensor] = {}
-    log_probability = batch.features.new_zeros(())
-    for sites, sign in ((scored, 1.0), (drawn, -1.0)):
+    of_branches = []
+    for sites, sign in ((drawn, 1.0), (scored, -1.0)):
         for site in sites:
             log_p = site["fn"].log_prob(site["value"])
             if sites is drawn and "_enumerate_dim" in site["infer"]:
-                log_probability = log_probability + log_p
+                of_branches.append(log_p)
             term = scale_and_mask(log_p, site["scale"], site["mask"])
-            known = terms.get(term.shape)
-            terms[term.shape] = sign * term if known is None else known.add(term, alpha=sign)
-    probability, total = log_probability.exp(), batch.features.new_zeros(())
+            if term.shape in terms:
+                terms[term.shape] = terms[term.shape].add(term, alpha=sign)
+            else:
+                terms[term.shape] = term if sign > 0 else -term
+    probability = sum(of_branches[1:], of_branches[0]).exp() if of_branches else None
+    sums = []
     for shape, term in terms.items():
-        if len(shape) > -MEMBERS_DIM:
+        if probability is not None and len(shape) > -MEMBERS_DIM:
             weight = probability.sum_to_size(shape)
             term = weight * term.masked_fill(weight == 0, 0.0)
-        total = total + term.sum()
-    return -total
+        sums.append(term.sum())
+    return sum(sums[1:], sums[0])
 
 
 def _samples(trace: Trace) -> list[dict[str, Any]]:

@@ -239,14 +239,14 @@ class Trainer:
     def _elbo_loss(self, batch: AlloyBatch, known: Known, pattern: Tensor) -> Tensor:
         """Negative ELBO of a batch, summed over the patterns of known labels."""
         present = pattern.unique()
-        loss = torch.zeros((), device=self.device)
+        losses = []
         for one in present:
             some, of_some = batch, known
             if len(present) > 1:
                 some, of_some = take(batch, known, (pattern == one).nonzero()[:, 0])
             some = without_masks(some, of_some)
-            loss = loss + elbo_loss(self.model, *split_by_class(self.model, some, of_some))
-        return loss
+            losses.append(elbo_loss(self.model, *split_by_class(self.model, some, of_some)))
+        return sum(losses[1:], losses[0])
 
     def _diverged(self, what: str) -> TrainingDivergedError:
         return TrainingDivergedError(
