@@ -56,7 +56,8 @@ def rational_spline(x: Tensor, parameters: Tensor, inverse: bool) -> tuple[Tenso
     tensor([1., 5.])
     """
     bins = (parameters.shape[-1] + 1) // 3
-    shares = parameters[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
+    first = parameters[..., : 2 * bins].movedim(-1, 0)  # where a softmax is fast on a CPU
+    shares = first.unflatten(0, (2, bins)).softmax(1).movedim((0, 1), (-2, -1))
     sizes = 2 * BOUND * (1 - SMALLEST_BIN * bins) * shares + 2 * BOUND * SMALLEST_BIN
     ends = sizes.cumsum(-1) - BOUND
     inner = bounded(parameters[..., 2 * bins :]).exp()
@@ -138,30 +139,30 @@ class InverseCoupling(torch.autograd.Function):
         ctx: Any, y: Tensor, parameters: Tensor, sums: Tensor, smallest: Tensor, pair: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Map y to x."""
-        bins = len(sums)
-        scale, shift = parameters[..., :1], parameters[..., 1]
-        shares = parameters[..., 2 : 2 + 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
-        inner = parameters[..., 2 + 2 * bins :]
-        flat = sums[0, :1].expand(*inner.shape[:-1], 1)  # 0
+        bins, shape = len(sums), y.shape
+        p = parameters.movedim(-1, 0)  # over the first dimension a softmax is fast on a CPU
+        shares = p[2 : 2 + 2 * bins].unflatten(0, (2, bins)).softmax(1)
+        flat = sums[0, 0].expand(1, *shape)  # 0
         # 2 tanh(x / 2) = 4 sigmoid(x) - 2
-        sigmoid = torch.cat([scale, flat, inner, flat], -1).sigmoid()
+        sigmoid = torch.cat([p[:1], flat, p[2 + 2 * bins :], flat]).sigmoid()
         logs = torch.rsub(sigmoid, -2.0, alpha=-4.0)
         slopes = logs.exp()  # of scale and shift, and then at the ends of the bins
         left_over = 2 * BOUND - bins * _SMALLEST  # which the shares are of
-        ends = torch.addmm(
-            smallest, shares.flatten(0, -2), sums, beta=_SMALLEST, alpha=left_over
-        ).unflatten(0, shares.shape[:-1])
-        scaled = (y - shift) / slopes[..., 0]
+        add_up = sums.mT.expand(2, -1, -1)
+        ends = torch.baddbmm(
+            smallest.unsqueeze(-1), add_up, shares.flatten(2), beta=_SMALLEST, alpha=left_over
+        ).unflatten(-1, shape)
+        scaled = (y - p[1]) / slopes[0]
         within = scaled.clamp(-BOUND, BOUND)
-        at = (within.unsqueeze(-1) >= ends[..., 1, 1:-1]).sum(-1, keepdim=True) + pair
-        of_bin = ends.gather(-1, at.unsqueeze(-2).expand(*at.shape[:-1], 2, 2))
-        sizes = of_bin[..., 1] - of_bin[..., 0]
-        (left, bottom), (width, height) = of_bin[..., 0].unbind(-1), sizes.unbind(-1)
+        at = (within >= ends[1, 1:-1]).sum(0) + pair.view(2, *[1] * len(shape))
+        of_bin = ends.gather(1, at.expand(2, *at.shape))
+        sizes = of_bin[:, 1] - of_bin[:, 0]
+        (left, bottom), (width, height) = of_bin[:, 0], sizes
         mean = width / height
-        ab = slopes[..., 1:].gather(-1, at) * mean.unsqueeze(-1)
-        e = ab.sum(-1) - 2
+        ab = slopes[1:].gather(0, at) * mean
+        e = ab.sum(0) - 2
         u = (within - bottom) / height
-        b = torch.addcmul(ab[..., 0], u, e, value=-1)
+        b = torch.addcmul(ab[0], u, e, value=-1)
         root = torch.add(
             torch.sub(b, u, alpha=2).square(), torch.addcmul(u, u, u, value=-1), alpha=4
         ).sqrt()
@@ -175,7 +176,7 @@ class InverseCoupling(torch.autograd.Function):
             *(scaled, inside, sigmoid, slopes, shares, at, sizes, ab, e, u, b, root, share),
             *(both, under, sums),
         )
-        return x, (logs[..., 0] - log_slope).sum(-1)
+        return x, (logs[0] - log_slope).sum(-1)
 
     @staticmethod
     @once_differentiable
@@ -185,7 +186,7 @@ class InverseCoupling(torch.autograd.Function):
             ctx.saved_tensors
         )
         both, under, sums = rest
-        width, height = sizes.unbind(-1)
+        width, height = sizes
         of_minus = of_log_det.unsqueeze(-1)  # the log slope
         tilt = torch.rsub(share, 1.0, alpha=2.0)
         by_share = torch.sub(e * tilt / under, (1 - b) / root, alpha=2)  # of the log slope
@@ -193,21 +194,22 @@ class InverseCoupling(torch.autograd.Function):
         k = torch.addcmul(of_share * both, of_minus, tilt, value=-1) / root
         of_b = torch.addcmul(u * k, of_minus / under, both, value=-1)
         of_u = torch.addcmul(of_share / root, e, k)
-        of_logs = torch.stack([of_b - k, of_b], -1) * ab
-        rest = of_logs.sum(-1) - of_minus
+        of_logs = torch.stack([of_b - k, of_b]) * ab
+        rest = of_logs.sum(0) - of_minus
         of_width = torch.addcmul(rest / width, of_x, share)
         of_within = of_u / height
         lower = torch.addcmul(rest, of_u, u) / height
-        columns = [of_x - of_width, of_width, lower - of_within, -lower, *of_logs.unbind(-1)]
-        of_bin = torch.stack(columns, -1).unflatten(-1, (3, 2))
-        of_ends = slopes.new_zeros(*of_bin.shape[:-1], slopes.shape[-1] - 1)
-        of_ends.scatter_(-1, at.unsqueeze(-2).expand_as(of_bin), of_bin)
-        of_shares = (2 * BOUND - len(sums) * _SMALLEST) * (of_ends[..., :2, :] @ sums.mT)
-        of_shares = torch.ops.aten._softmax_backward_data(of_shares, shares, -1, shares.dtype)
+        of_bin = torch.stack([of_x - of_width, of_width, lower - of_within, -lower, *of_logs])
+        of_ends = slopes.new_zeros(3, len(slopes) - 1, *at.shape[1:])
+        of_ends.scatter_(1, at.expand(3, *at.shape), of_bin.unflatten(0, (3, 2)))
+        of_shares = (2 * BOUND - len(sums) * _SMALLEST) * (sums @ of_ends[:2].flatten(2))
+        of_shares = torch.ops.aten._softmax_backward_data(
+            of_shares.view_as(shares), shares, 1, shares.dtype
+        )
         of_scaled = torch.where(inside, of_within, of_x)
-        of_y = of_scaled / slopes[..., 0]
-        of_scale = torch.addcmul(of_minus, of_scaled, scaled, value=-1).unsqueeze(-1)
-        of_raw = torch.cat([of_scale, of_ends[..., 2, :]], -1)
+        of_y = of_scaled / slopes[0]
+        of_scale = torch.addcmul(of_minus, of_scaled, scaled, value=-1)
+        of_raw = torch.cat([of_scale.unsqueeze(0), of_ends[2]])
         of_raw = 4 * torch.ops.aten.sigmoid_backward(of_raw, sigmoid)
-        parts = [of_raw[..., :1], -of_y.unsqueeze(-1), of_shares.flatten(-2), of_raw[..., 2:-1]]
-        return of_y, torch.cat(parts, -1), None, None, None
+        parts = [of_raw[:1], -of_y.unsqueeze(0), of_shares.flatten(0, 1), of_raw[2:-1]]
+        return of_y, torch.cat(parts).movedim(0, -1), None, None, None
