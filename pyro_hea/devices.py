@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,6 +44,17 @@ def exclusive() -> Iterator[None]:
 def unvalidated() -> Iterator[None]:
     """`exclusive`, without Pyro's validation of arguments, which takes half of the time."""
     with exclusive(), pyro.validation_enabled(False):
+        yield
+
+
+@contextmanager
+def forward_derivatives() -> Iterator[None]:
+    """`exclusive`, for derivatives in forward mode: a process has one level of them at a time.
+
+    With the first of them torch compiles functions of its own, and warns of how.
+    """
+    with exclusive(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.")
         yield
 
 

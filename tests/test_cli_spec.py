@@ -121,7 +121,7 @@ class TestShow:
         drawn = out.read_text(encoding="utf-8")
         for edge in ("single_phase -> phase", "phase -> hardness", "phase -> yield_strength"):
             assert edge in drawn
-        assert "phase ~ PossibleCategorical" in drawn
+        assert "phase ~ Categorical" in drawn
 
     @pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program dot")
     def test_draws_a_picture(self, spec, tmp_path):

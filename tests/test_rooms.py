@@ -30,6 +30,7 @@ FLOORS = {
     ),
     "declarations": ("spec",),
     "program": (
+        "program.splines",
         "program.networks",
         "program.flows",
         "program.likelihoods",

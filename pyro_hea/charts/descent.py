@@ -9,7 +9,6 @@ lead anywhere; and steps follow Armijo's rule, so that the objective never rises
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from pyro_hea.charts.objectives import Objective, evaluated, gradient
 from pyro_hea.charts.projection import project
-from pyro_hea.devices import exclusive
+from pyro_hea.devices import forward_derivatives
 from pyro_hea.errors import ConstraintError
 
 if TYPE_CHECKING:
@@ -92,9 +91,7 @@ class Descent:
 def jacobian(model: AtlasModel, z: Tensor) -> Tensor:
     """J of each decoder at coordinates (K, M, d), (K, M, n, d)."""
     columns = []
-    with exclusive(), warnings.catch_warnings():  # one forward derivative in a process at a time
-        # torch, on its first derivative of this kind, of a function of its own
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with forward_derivatives():
         for axis in range(z.shape[-1]):
             tangent = torch.zeros_like(z)
             tangent[..., axis] = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,9 @@ class ASEEngine:
 
     def energies(self, configurations: Configurations) -> NDArray[np.float64]:
         """Energies of whole cells in eV, (S,); NaN where a relaxation does not end."""
-        return np.array([self._energy(atoms) for atoms in configurations])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy within ASE
+            return np.array([self._energy(atoms) for atoms in configurations])
 
     def _energy(self, atoms: Any) -> float:
         from ase.optimize import FIRE

@@ -14,7 +14,6 @@ not there yet has none (that of the entropy is infinite): for it a step of 1 at.
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,7 @@ import pandas as pd
 import torch
 from torch.autograd import forward_ad
 
-from pyro_hea.devices import exclusive
+from pyro_hea.devices import forward_derivatives
 from pyro_hea.explain._members import summary
 from pyro_hea.explain._quantity import quantity
 from pyro_hea.explain.groups import warn_of_unseen
@@ -152,10 +151,7 @@ class _Head:
 
     def slope(self, x: Tensor, direction: Tensor) -> Tensor:
         """Derivative along a direction, (K, N), per unit of fraction."""
-        with exclusive(), forward_ad.dual_level():  # of which a process has one at a time
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # torch of its own torch.jit
-                dual = forward_ad.make_dual(x, direction)
-            moved = self(dual)
+        with forward_derivatives(), forward_ad.dual_level():
+            moved = self(forward_ad.make_dual(x, direction))
             slope = forward_ad.unpack_dual(moved).tangent
         return torch.zeros_like(moved) if slope is None else slope

@@ -62,7 +62,7 @@ class HeadLoss:
         `known` are the labels of the batch, where the CPU has them.
         """
         known = known_labels(batch) if known is None else known
-        loss = torch.zeros((), device=batch.features.device)
+        loss = torch.zeros(())
         for name in self._labelled:
             if name in self.measurements:
                 loss = loss + self.of_measurements(batch, name)

@@ -35,7 +35,7 @@ def jittered(fractions: Tensor, share: float) -> Tensor:
     if not share:
         return fractions
     weights = torch.empty_like(fractions).exponential_() * (fractions > 0)
-    return (1 - share) * fractions + share * weights / weights.sum(-1, keepdim=True)
+    return fractions.lerp(weights / weights.sum(-1, keepdim=True), share)
 
 
 def clip_member_gradients(parameters: list[nn.Parameter], largest: float) -> None:
@@ -43,7 +43,7 @@ def clip_member_gradients(parameters: list[nn.Parameter], largest: float) -> Non
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return
-    norms = torch.stack([g.flatten(1).square().sum(-1) for g in gradients]).sum(0).sqrt()
-    scale = (largest / norms.clamp_min(1e-12)).clamp_max(1.0)
+    norms = torch.linalg.vector_norm(torch.cat([g.flatten(1) for g in gradients], 1), dim=1)
+    scale = (largest / norms).clamp_max(1.0)
     for gradient in gradients:
         gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))

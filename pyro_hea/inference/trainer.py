@@ -23,7 +23,6 @@ from pyro_hea.errors import CheckpointError, TrainingDivergedError
 from pyro_hea.inference.checkpoint import check_state
 from pyro_hea.inference.heads import HeadLoss
 from pyro_hea.inference.objective import (
-    ELBO,
     count_unknown_classes,
     elbo_loss,
     held_out,
@@ -32,7 +31,6 @@ from pyro_hea.inference.objective import (
     label_patterns,
     number_loss,
     split_by_class,
-    take,
     without_masks,
 )
 from pyro_hea.inference.schedule import clip_member_gradients, jittered, one_cycle, steps_per_epoch
@@ -205,9 +203,9 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         self.model.train()
         with drawing_with(self._random_states, self.device), unvalidated():
-            order = self._order()
-            on_device = order.to(self.device, non_blocking=True).tensor_split(steps)
-            for step, rows in enumerate(order.tensor_split(steps)):
+            of_steps = [self._by_pattern(rows) for rows in self._order().tensor_split(steps)]
+            on_device = torch.cat(of_steps).to(self.device, non_blocking=True).tensor_split(steps)
+            for step, rows in enumerate(of_steps):
                 self._set_learning_rate(
                     (self.epoch * steps + step) / (self.settings.epochs * steps)
                 )
@@ -238,17 +236,20 @@ class Trainer:
         place = int(torch.randint(len(others) + 1, ()))
         return torch.cat([others[:place], few, others[place:]])
 
+    def _by_pattern(self, rows: Tensor) -> Tensor:
+        """Rows with the same pattern of known labels side by side, of which each is a slice."""
+        return rows[self._patterns[rows].argsort(stable=True)]
+
     def _elbo_loss(self, batch: AlloyBatch, known: Known, pattern: Tensor) -> Tensor:
-        """Negative ELBO of a batch, summed over the patterns of known labels."""
-        present = pattern.unique()
-        loss = torch.zeros((), device=self.device)
-        for one in present:
-            some, of_some = batch, known
-            if len(present) > 1:
-                some, of_some = take(batch, known, (pattern == one).nonzero()[:, 0])
-            some = without_masks(some, of_some)
-            loss = loss + elbo_loss(self.model, *split_by_class(self.model, some, of_some))
-        return loss
+        """Negative ELBO of a batch, summed over the patterns of known labels, side by side."""
+        losses, stop = [], 0
+        for count in pattern.unique_consecutive(return_counts=True)[1].tolist():
+            part = slice(stop, stop + count)
+            stop += count
+            of_some = {name: mask[part] for name, mask in known.items()}
+            some = without_masks(batch.map(lambda tensor, at=part: tensor[at]), of_some)
+            losses.append(elbo_loss(self.model, *split_by_class(self.model, some, of_some)))
+        return sum(losses[1:], losses[0])
 
     def _diverged(self, what: str) -> TrainingDivergedError:
         return TrainingDivergedError(
@@ -281,9 +282,7 @@ class Trainer:
             for index in range(self.model.members):
                 torch.manual_seed(_VALIDATION_SEED)
                 member = self.model.member(index)
-                with member.cached_flow():
-                    bound = ELBO.loss(member.model, member.guide, validation)
-                bounds.append(bound / len(validation))
+                bounds.append(float(elbo_loss(member, validation)) / len(validation))
             losses = {n: loss.cpu() for n, loss in label_loss(self.model, validation).items()}
         log_loss = _mean(list(losses.values()), self.model.members)
         shared = [

@@ -194,12 +194,11 @@ class CrystalModel(TargetModel):
         dict of str to Tensor
             What was drawn: every target, "z_composition" and "z_structure".
         """
-        inputs = self.head_inputs(batch)
         members, crystals = self._plates(len(batch))
         with members:
             shared = self._shared(batch, "sample_guide")
             with crystals:
-                y = self._infer_targets(inputs, batch, shared)
+                y = self._infer_targets(batch, shared)
                 z_c = pyro.sample("z_composition", self.composition_posterior(batch, y))
                 with poutine.mask(mask=cast("BoolTensor", batch.structure_known)):
                     z_s = pyro.sample("z_structure", self.structure_posterior(batch))

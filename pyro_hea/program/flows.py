@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
 from pyro_hea.program.networks import MLP
-
-_BOUND = 4.0
-"""A spline is the identity outside of [-4, 4]."""
-
-_SMALLEST_BIN = 0.02
-"""Least width and height of a bin, as a share of the whole."""
+from pyro_hea.program.splines import (
+    LARGEST_LOG_SCALE,
+    InverseCoupling,
+    bin_sums,
+    bounded,
+    rational_spline,
+    spline_outputs,
+)
 
 
 class Permutation(nn.Module):
@@ -78,6 +80,10 @@ class NormalisedPermutation(Permutation):
         return -self.log_scale.sum(-1)
 
 
+_OF_SPLINES = ("bin_sums", "smallest_bins", "bin_pair")
+"""Buffers with the constants of `InverseCoupling`."""
+
+
 class CouplingFlow(nn.Module):
     """Invertible map of each member's latent space, one for each value of a context.
 
@@ -113,7 +119,7 @@ class CouplingFlow(nn.Module):
         bins: int,
         *,
         activation: str = "silu",
-        largest_log_scale: float = 2.0,
+        largest_log_scale: float = LARGEST_LOG_SCALE,
         permuted: Collection[int] = (),
         normalised: bool = False,
     ) -> None:
@@ -126,8 +132,17 @@ class CouplingFlow(nn.Module):
             sizes = (kept + context, *widths, moved * (2 + spline_outputs(bins)))
             self.layers.append(MLP(members, sizes, gain=0.01, activation=activation))
         self.dim, self.bins, self.largest_log_scale = dim, bins, largest_log_scale
+        for name, constant in zip(_OF_SPLINES, bin_sums(bins), strict=True):
+            self.register_buffer(name, constant, persistent=False)
         kind = NormalisedPermutation if normalised else Permutation
         self.permutations = nn.ModuleDict({str(i): kind(members, dim) for i in permuted})
+
+    @property
+    def in_one(self) -> list[Tensor] | None:
+        """What `InverseCoupling` needs, where weights are trained; it has no second derivatives."""
+        if not self.training or self.bins == 1 or self.largest_log_scale != LARGEST_LOG_SCALE:
+            return None
+        return [self.get_buffer(name) for name in _OF_SPLINES]
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
@@ -147,6 +162,7 @@ class ConditionedFlow(Transform):
     domain = constraints.real_vector
     codomain = constraints.real_vector
     bijective = True
+    _log_det: Tensor
 
     def __init__(self, flow: CouplingFlow, context: Tensor, layers: int) -> None:
         super().__init__(cache_size=1)
@@ -157,12 +173,11 @@ class ConditionedFlow(Transform):
             (layer, cast("Permutation | None", permutations.get(str(i))))
             for i, layer in enumerate(flow.layers[:layers])
         ]
-        self._log_det = context.new_zeros(())
 
     def _couple(
         self, layer: nn.Module, kept: Tensor, moved: Tensor, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        """The transformed half, and the log determinant, (..., K, N)."""
+        """The transformed half, and the log determinant of the map itself, (..., K, N)."""
         if self._context.shape[-1]:
             batch = torch.broadcast_shapes(kept.shape[:-1], self._context.shape[:-1])
             kept = kept.expand(*batch, kept.shape[-1])
@@ -171,7 +186,10 @@ class ConditionedFlow(Transform):
         else:
             outputs = layer(kept)
         outputs = outputs.unflatten(-1, (moved.shape[-1], -1))
-        log_scale = _bounded(outputs[..., 0], self._flow.largest_log_scale)
+        if inverse and self._flow.in_one:
+            moved = moved.expand(outputs.shape[:-1])
+            return InverseCoupling.of(moved, outputs, self._flow.in_one)
+        log_scale = bounded(outputs[..., 0], self._flow.largest_log_scale)
         shift = outputs[..., 1]
         moved = moved.expand(shift.shape)
         if inverse:
@@ -180,34 +198,34 @@ class ConditionedFlow(Transform):
         if self._flow.bins > 1:
             moved, log_slope = rational_spline(moved, outputs[..., 2:], inverse)
         if inverse:
-            return moved, (log_slope - log_scale).sum(-1)
+            return moved, (log_scale - log_slope).sum(-1)
         return moved * log_scale.exp() + shift, (log_slope + log_scale).sum(-1)
 
     def _call(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, -1)
-        log_det = x.new_zeros(())
+        volumes = []
         for layer, permutation in self._steps:
             if permutation is not None:
                 kept, moved = self._permuted(permutation, kept, moved)
-                log_det = log_det + permutation.log_det
+                volumes.append(permutation.log_det)
             moved, volume = self._couple(layer, kept, moved, inverse=False)
             kept, moved = moved, kept
-            log_det = log_det + volume
-        self._log_det = log_det
+            volumes.append(volume)
+        self._log_det = sum(volumes[1:], volumes[0] if volumes else kept.new_zeros(()))
         return _joined(kept, moved)
 
     def _inverse(self, y: Tensor) -> Tensor:
         first = (self._flow.dim + 1 - len(self._steps) % 2) // 2
         kept, moved = y[..., :first], y[..., first:]
-        log_det = y.new_zeros(())
+        volumes = []
         for layer, permutation in reversed(self._steps):
             before, volume = self._couple(layer, moved, kept, inverse=True)
             kept, moved = moved, before
-            log_det = log_det - volume
+            volumes.append(volume)
             if permutation is not None:
                 kept, moved = self._permuted(permutation.inverse, kept, moved)
-                log_det = log_det + permutation.log_det
-        self._log_det = log_det
+                volumes.append(permutation.log_det)
+        self._log_det = sum(volumes[1:], volumes[0] if volumes else kept.new_zeros(()))
         return _joined(kept, moved)
 
     @staticmethod
@@ -227,79 +245,7 @@ class ConditionedFlow(Transform):
         return self._log_det
 
 
-def _bounded(logarithm: Tensor, largest: float = 2.0) -> Tensor:
-    """Bound a log scale to (-largest, largest)."""
-    return largest * torch.tanh(logarithm / largest)
-
-
 def _joined(first: Tensor, second: Tensor) -> Tensor:
     """Both halves of the coordinates, of which one may have more branches than the other."""
     batch = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
     return torch.cat([half.expand(*batch, half.shape[-1]) for half in (first, second)], -1)
-
-
-def spline_outputs(bins: int) -> int:
-    """Number of parameters of a `rational_spline`."""
-    return 3 * bins - 1
-
-
-def rational_spline(x: Tensor, parameters: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-    """Monotone rational quadratic splines, each the identity beyond `_BOUND`, or their inverses.
-
-    Durkan et al., Neural Spline Flows (2019), equations 4 to 8.
-
-    Parameters
-    ----------
-    x : Tensor, shape (...)
-    parameters : Tensor, shape (..., 3 B - 1)
-        Any real numbers: widths and heights of B bins, and the slopes between them. With zeros
-        the spline is the identity.
-    inverse : bool
-
-    Returns
-    -------
-    y, log_slope : Tensor, shape (...)
-        Values, and the logarithm of the slope at x, of the spline or of its inverse.
-
-    Examples
-    --------
-    >>> y, _ = rational_spline(torch.tensor([1.0, 5.0]), torch.ones(2, 5), inverse=False)
-    >>> x, _ = rational_spline(y, torch.ones(2, 5), inverse=True)
-    >>> x.round(decimals=3)
-    tensor([1., 5.])
-    """
-    bins = (parameters.shape[-1] + 1) // 3
-    shares = parameters[..., : 2 * bins].unflatten(-1, (2, bins)).softmax(-1)
-    sizes = 2 * _BOUND * (1 - _SMALLEST_BIN * bins) * shares + 2 * _BOUND * _SMALLEST_BIN
-    ends = sizes.cumsum(-1) - _BOUND
-    inner = _bounded(parameters[..., 2 * bins :]).exp()
-    one = inner.new_ones(()).expand(*inner.shape[:-1], 1)
-    slopes = torch.cat([one, inner, one], -1)
-    within = x.clamp(-_BOUND, _BOUND)
-    passed = within.unsqueeze(-1) >= ends[..., 1 if inverse else 0, :-1]
-    place = passed.sum(-1, keepdim=True)
-    at = place.unsqueeze(-2).expand(*place.shape[:-1], 2, 1)
-    width, height = sizes.gather(-1, at).squeeze(-1).unbind(-1)
-    right, top = ends.gather(-1, at).squeeze(-1).unbind(-1)
-    left, bottom = right - width, top - height
-    first, last = slopes.gather(-1, torch.cat([place, place + 1], -1)).unbind(-1)
-    mean = height / width
-    bend = first + last - 2 * mean
-    if inverse:
-        rise = within - bottom
-        a = height * (mean - first) + rise * bend
-        b = height * first - rise * bend
-        root = (b.square() + 4 * a * mean * rise).clamp_min(0).sqrt()
-        share = 2 * mean * rise / (b + root)
-        found = left + share * width
-    else:
-        share = (within - left) / width
-    both = share * (1 - share)
-    under = mean + bend * both
-    if not inverse:
-        found = bottom + height * (mean * share.square() + first * both) / under
-    over = last * share.square() + 2 * mean * both + first * (1 - share).square()
-    log_slope = (over * (mean / under).square()).log()
-    outside = within != x
-    log_slope = log_slope.masked_fill(outside, 0.0)
-    return torch.where(outside, x, found), -log_slope if inverse else log_slope

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
+from torch.distributions.utils import _standard_normal
 from torch.nn.functional import softplus
 
 from pyro_hea.program.flows import CouplingFlow
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 Encoder: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From fractions (K, C, E) and context (K, C, width) to the outputs of an encoder, (K, C, ...)."""
+
+_ONE = torch.Size()
+"""A single draw."""
 
 _SMALLEST_SCALE = 1e-2
 
@@ -65,7 +70,29 @@ def normal_of(outputs: Tensor, dim: int) -> TorchDistribution:
     identity = torch.eye(dim, dtype=outputs.dtype, device=outputs.device)
     root = identity.expand(*loc.shape, dim).clone()
     root[..., row, column] = below
-    return dist.MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * root)
+    return DrawnNormal(loc, scale_tril=scale.unsqueeze(-1) * root)
+
+
+class DrawnNormal(dist.MultivariateNormal):
+    """Remembers the noise of its last draw, and scores that draw without solving for it."""
+
+    _drawn: tuple[Tensor, Tensor] | None = None
+
+    def rsample(self, sample_shape: Any = _ONE) -> Tensor:
+        """Draw, with the gradient of the parameters."""
+        shape = self._extended_shape(sample_shape)
+        noise = _standard_normal(shape, self.loc.dtype, self.loc.device)
+        value = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+        self._drawn = value, noise
+        return value
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density, (...)."""
+        if self._drawn is None or value is not self._drawn[0]:
+            return cast("Tensor", super().log_prob(value))  # type: ignore[no-untyped-call]
+        logs = self.scale_tril.diagonal(dim1=-2, dim2=-1).log()
+        surprise = logs.add(self._drawn[1].square(), alpha=0.5).sum(-1)
+        return torch.rsub(surprise, -math.log(2 * math.pi) / 2 * value.shape[-1])
 
 
 class IndependentPrior(nn.Module):

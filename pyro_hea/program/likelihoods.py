@@ -129,6 +129,8 @@ class CompositionMultinomial(CompositionDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> CompositionMultinomial:
         """The same distribution for a larger batch."""
+        if torch.Size(batch_shape) == self.batch_shape:  # which a plate asks for
+            return self
         shape = torch.Size(batch_shape) + self.event_shape
         return CompositionMultinomial(self.total_count, self.logits.expand(shape), False)
 

@@ -98,12 +98,11 @@ class AlloyModel(TargetModel):
         dict of str to Tensor
             What was drawn: every target, labels where there are any, and "z".
         """
-        inputs = self.head_inputs(batch)
         members, alloys = self._plates(len(batch))
         with members:
             shared = self._shared(batch, "sample_guide")
             with alloys:
-                y = self._infer_targets(inputs, batch, shared)
+                y = self._infer_targets(batch, shared)
                 z = pyro.sample("z", self.latent_posterior(batch.composition, y))
                 return {**y, "z": z}
 

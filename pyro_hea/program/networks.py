@@ -39,6 +39,8 @@ class MemberLinear(nn.Module):
         The last of the inputs may come apart as `given`, in branches (...) that the others do not
         have; the others are then mapped once.
         """
+        if given is None and x.dim() == -MEMBER_DIM - 1:
+            x = x.expand(len(self.weight), -1, -1)
         if given is None and x.dim() == -MEMBER_DIM and self.weight.shape[0] == x.shape[0]:
             return torch.baddbmm(self.bias, x, self.weight)
         if given is None:

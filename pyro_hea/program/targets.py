@@ -6,8 +6,9 @@ What a material is made of is left to the models that derive from this one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import pyro
@@ -203,11 +204,10 @@ class TargetModel(nn.Module, ABC):
             self._score_reports(t.name, y, batch, shared)
         return y
 
-    def _infer_targets(
-        self, inputs: HeadInputs, batch: AlloyBatch, shared: GlobalLatents
-    ) -> dict[str, Tensor]:
+    def _infer_targets(self, batch: AlloyBatch, shared: GlobalLatents) -> dict[str, Tensor]:
         """Each target in the guide: the label where there is one, else from the features."""
         y: dict[str, Tensor] = {}
+        inputs = cache(lambda: self.head_inputs(batch))  # of no use where every label is known
         for t in self.targets:
             y[t.name] = self._infer_target(t.name, inputs, y, batch, shared)
         return y
@@ -217,13 +217,19 @@ class TargetModel(nn.Module, ABC):
         return name not in self.spec.distilled_targets
 
     def _infer_target(
-        self, name: str, inputs: HeadInputs, y: Values, batch: AlloyBatch, shared: GlobalLatents
+        self,
+        name: str,
+        inputs: Callable[[], HeadInputs],
+        y: Values,
+        batch: AlloyBatch,
+        shared: GlobalLatents,
     ) -> Tensor:
         if name in batch.targets and name not in batch.labelled:
             return batch.targets[name]
+        read = inputs()
         # The ELBO would pull a distilled head towards the classes that the decoder models best.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._elbo_trains_head(name)):
-            outputs = self.head(name, inputs, self.given(name, y, batch))
+            outputs = self.head(name, read, self.given(name, y, batch))
         evidence = self.evidence(name, batch, shared)
         if evidence is not None and name in batch.reports:
             # As with labels, the noise of z is kept out of the gradients of the head and of the
@@ -382,5 +388,7 @@ class TargetModel(nn.Module, ABC):
 
 def join(*columns: Tensor) -> Tensor:
     """Columns side by side, their batches broadcast against each other."""
+    if len(columns) == 1:
+        return columns[0]
     batch = broadcast_shape(*(c.shape[:-1] for c in columns))
     return torch.cat([c.expand(*batch, c.shape[-1]) for c in columns], -1)

@@ -100,9 +100,9 @@ def test_assignments_are_places_among_those_of_the_formula_type(vocabulary, batc
 
 def test_unknown_targets_are_placeholders_under_a_mask(crystals, batch):
     for name, column in crystals.targets.items():
-        known = column.notna().to_numpy()
-        assert torch.equal(batch.labelled[name], torch.tensor(known))
-        assert batch.targets[name][known].numpy() == pytest.approx(column[known], rel=1e-6)
+        known = torch.tensor(column.notna().to_numpy())
+        assert torch.equal(batch.labelled[name], known)
+        assert batch.targets[name][known].numpy() == pytest.approx(column.dropna(), rel=1e-6)
         assert (batch.targets[name][~known] == 0).all()
 
 

@@ -68,6 +68,15 @@ class _Backend(registration._DummyBackendModule):
 
 if not hasattr(torch, "fakecuda"):
     registration._setup_privateuseone_for_python_backend("fakecuda", backend_module=_Backend())
+    # which CUDA has as one kernel, and a device without kernels of its own as seven
+    _library = torch.library.Library("aten", "IMPL")
+    _library.impl(
+        "silu_backward",
+        lambda gradient, x: FakeCuda.entered.run(
+            torch.ops.aten.silu_backward.default, (gradient, x), {}
+        ),
+        "PrivateUse1",
+    )
 
 
 def _hidden(device: Any) -> Any:

@@ -20,6 +20,6 @@ def test_the_fake_device_refuses_and_counts_what_cuda_does(repo_root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", ["every_answer", "designs", "resumed", "step_waits"])
+@pytest.mark.parametrize("tests", ["every_answer", "designs", "resumed", "never_waits"])
 def test_the_library_runs_on_it(tests, repo_root):
     on_the_device(tests, repo_root)

@@ -123,8 +123,12 @@ def use_noise(monkeypatch):
             assert tuple(shape) == tuple(noise.shape)
             return noise
 
-        for module in ("normal", "multivariate_normal"):
-            monkeypatch.setattr(f"torch.distributions.{module}._standard_normal", standard_normal)
+        for module in (
+            "torch.distributions.normal",
+            "torch.distributions.multivariate_normal",
+            "pyro_hea.program.latents",
+        ):
+            monkeypatch.setattr(f"{module}._standard_normal", standard_normal)
 
     return use
 

@@ -6,8 +6,9 @@ import torch
 from pyro.distributions.transforms.spline import _monotonic_rational_spline
 from torch.nn import functional as F
 
-from pyro_hea.program.flows import CouplingFlow, rational_spline
+from pyro_hea.program.flows import CouplingFlow
 from pyro_hea.program.networks import MLP, Dropout, MemberLinear, PiecewiseLinear
+from pyro_hea.program.splines import rational_spline
 
 K, N, D, CONTEXT = 3, 4, 4, 2
 
@@ -330,3 +331,24 @@ def test_members_of_a_flow_do_not_touch():
     after = flow(context)(x)
     assert torch.equal(after[[0, 2]], before[[0, 2]])
     assert not torch.equal(after[1], before[1])
+
+
+@pytest.mark.parametrize("bins", [2, 8])
+@pytest.mark.parametrize("branches", [(), (3,)])
+def test_the_inverse_in_training_is_that_of_the_formulas_with_the_gradients_of_torch(
+    bins, branches
+):
+    flow = random_(CouplingFlow(K, D, CONTEXT, hidden=5, layers=3, bins=bins))
+    y, context = 3 * normal(K, N, D), normal(*branches, K, N, CONTEXT)
+    weights = normal(*branches, K, N, D), normal(*branches, K, N)
+    found = []
+    for training in (True, False):
+        flow.train(training)
+        at = y.clone().requires_grad_()
+        transform = flow(context)
+        x = transform.inv(at)
+        values = x, transform.log_abs_det_jacobian(x, transform(x))
+        loss = sum((w * v).sum() for w, v in zip(weights, values, strict=True))
+        found.append((values, torch.autograd.grad(loss, [at, *flow.parameters()])))
+    assert (y.abs() > 4).any()
+    torch.testing.assert_close(*found, rtol=1e-8, atol=1e-8)

@@ -78,7 +78,7 @@ def element_table() -> pd.DataFrame:
     table["ionic_radius"] = ionic.where(ionic > 0, table["covalent_radius"])
     for gap, like in (("At", "I"), ("Fr", "Cs")):
         table.loc[gap, "molar_volume"] = table.loc[like, "molar_volume"]
-    assert table.notna().all(None), "pymatgen lost a value"
+    assert table.notna().all(axis=None), "pymatgen lost a value"
     return table.sort_values(["electronegativity", "atomic_number"])[list(PROPERTY_UNITS)]
 
 

@@ -134,16 +134,6 @@ class BinarySite(_Calibrated):
         return -self.posterior(outputs, parents).log_prob(y)
 
 
-class PossibleCategorical(dist.Categorical):
-    """A categorical whose enumeration leaves out classes that are impossible for every alloy."""
-
-    def enumerate_support(self, expand: bool = True) -> Tensor:
-        """The values that are possible for some alloy, one a branch."""
-        impossible = (self.logits < _IMPOSSIBLE / 2).flatten(0, -2).all(0)
-        values: Tensor = dist.Categorical.enumerate_support(self, expand)
-        return values[~impossible]
-
-
 class _ClassSite(_Calibrated, ABC):
     """A target with a class among C."""
 
@@ -173,7 +163,7 @@ class _ClassSite(_Calibrated, ABC):
         self, outputs: Tensor, parents: Mapping[str, Tensor], evidence: Tensor
     ) -> TorchDistribution:
         """The distribution after log evidence (..., C) of each class, by Bayes' rule."""
-        return PossibleCategorical(logits=self.log_classes(outputs, parents) + evidence)
+        return dist.Categorical(logits=self.log_classes(outputs, parents) + evidence)
 
     def log_classes(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """Log q of each class, (..., C)."""
@@ -223,11 +213,11 @@ class CategoricalSite(_ClassSite):
     def prior(self, shift: Tensor | None, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """p(y | parents), where these shift the logits by (..., C) and rule classes out."""
         logits = self.prior_logits if shift is None else self.prior_logits + shift
-        return PossibleCategorical(logits=self._possible(logits, parents))
+        return dist.Categorical(logits=self._possible(logits, parents))
 
     def posterior(self, outputs: Tensor, parents: Mapping[str, Tensor]) -> TorchDistribution:
         """q(y | features, parents) from a head's outputs."""
-        return PossibleCategorical(logits=self._possible(outputs / self.temperature, parents))
+        return dist.Categorical(logits=self._possible(outputs / self.temperature, parents))
 
     def encode(self, y: Tensor) -> Tensor:
         """A value encoded for other networks."""
