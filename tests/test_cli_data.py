@@ -1,5 +1,7 @@
 """From a spreadsheet of one's own to predictions and designs, on the command line."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +81,16 @@ class TestSpecFor:
             assert f"\n# {name} " in output
         (tmp_path / "mine.yaml").write_text(output, encoding="utf-8")
         assert ModelSpec.from_yaml(tmp_path / "mine.yaml").target("hardness").transform == "log"
+
+    @pytest.mark.parametrize("joined", [[], ["--with", "embedded"]])
+    def test_a_column_that_can_be_no_target_is_ignored_with_the_reason(
+        self, joined, table, tmp_path
+    ):
+        mine = tmp_path / "mine.csv"
+        pd.read_csv(table).drop(columns="phase").assign(runs=1).to_csv(mine, index=False)
+        done = CliRunner().invoke(main, ["spec", "for", str(mine), *joined])
+        assert [*yaml.safe_load(done.stdout)["targets"]] == ["hv", "yield_strength"]
+        assert re.search(r"\n# runs +ignored +60 +every value is 1\n", done.stdout)
 
     def test_writes_it(self, table, tmp_path):
         out = tmp_path / "mine.yaml"
