@@ -185,11 +185,15 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     --------
     >>> nearest("hardnes", ["hardness", "elongation"])
     " Did you mean 'hardness'?"
+    >>> nearest("price", ["price_USD_kg", "hardness"])
+    " Did you mean 'price_USD_kg'?"
     >>> nearest("colour", ["hardness", "elongation"])
     ''
     """
     by_lower = {name.lower(): name for name in allowed}
-    close = get_close_matches(str(word).lower(), by_lower, n=1)
+    written = str(word).lower()
+    close = get_close_matches(written, by_lower, n=1)
+    close = close or [name for name in by_lower if name.startswith(f"{written}_")]
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
 
 

@@ -16,7 +16,7 @@ from pyro_hea.spec import Continuous
 from pyro_hea.spec.display import spec_differences
 
 if TYPE_CHECKING:
-    from pyro_hea.inference import EpochRecord
+    from pyro_hea.inference import EpochRecord, Trainer
     from pyro_hea.materials.alloys.dataset import AlloyDataset
     from pyro_hea.posterior import Ensemble
     from pyro_hea.spec import ModelSpec, Target
@@ -41,13 +41,14 @@ _LIMITS = (
 def training_facts(
     spec: ModelSpec,
     data: AlloyDataset,
-    validation: AlloyDataset | None,
+    trainer: Trainer,
     records: Sequence[EpochRecord],
 ) -> dict[str, Any]:
     """What a card tells of a training, as JSON can hold it."""
     return {
         "alloys": len(data),
-        "validation": "held out of the data" if validation is None else f"{len(validation)} alloys",
+        "held_out": 0 if trainer.validation is None else len(trainer.validation),
+        "folds": {name: int(fold.max()) + 1 for name, fold in trainer.data.label_folds.items()},
         "epochs": records[-1].epoch if records else 0,
         "targets": {target.name: _labels(target, data) for target in spec.targets},
     }
@@ -110,9 +111,13 @@ def model_card(ensemble: Ensemble, facts: Mapping[str, Any] | None) -> str:
     lines += ["", "## Spec", "", *_spec_lines(spec)]
     lines += ["", "## Training and calibration", ""]
     if facts:
-        lines.append(
-            f"- {facts['epochs']} epochs; early stopping by alloys: {facts['validation']}."
-        )
+        held = facts.get("held_out", 0)
+        stop = f"early stopping by {held} alloys" if held else "no alloys held out for stopping"
+        lines.append(f"- {facts['epochs']} epochs; {stop}.")
+        lines += [
+            f"- Labels of `{name}` in {count} folds; each member is trained without one of them."
+            for name, count in facts.get("folds", {}).items()
+        ]
     lines += _calibration_lines(ensemble)
     lines += ["", "## Limits", "", *(f"- {limit}" for limit in _LIMITS), ""]
     return "\n".join(lines)

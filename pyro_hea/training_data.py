@@ -17,6 +17,7 @@ from pyro_hea.materials.alloys.dataset import (
     composition_keys,
     encode_values,
     measurements,
+    tested_elsewhere,
 )
 from pyro_hea.spec import Continuous
 
@@ -37,8 +38,11 @@ def check_labels(data: AlloyDataset, spec: ModelSpec) -> None:
         name = target.name
         labels = data.labels[name].dropna() if name in data.labels else pd.Series(dtype=float)
         if labels.empty:
+            elsewhere = tested_elsewhere(data.reports[data.reports["target"] == name])
             raise DataError(
-                f"no alloy is labelled with '{name}'. Targets in the data: "
+                f"no alloy is labelled with '{name}'"
+                f"{': no test of it was between 15 and 35 °C' if elsewhere else ''}. "
+                "Targets in the data: "
                 f"{', '.join(data.targets) or 'none'}; give labels, or take the target out of the "
                 "spec"
             )

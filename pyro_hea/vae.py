@@ -160,7 +160,7 @@ class DisentangledVAE(TrainedModel[ModelSpec, Ensemble]):
             )
             raise
         finally:
-            self._facts = training_facts(self.spec, data, validation, self._records)
+            self._facts = training_facts(self.spec, data, run.trainer, self._records)
         return self
 
     @classmethod
@@ -267,7 +267,7 @@ class DisentangledVAE(TrainedModel[ModelSpec, Ensemble]):
         )
         run.train(progress)
         self._ensemble, self._records, self._data = run.ensemble, run.records, joined
-        self._facts = training_facts(self.spec, joined, None, run.records)
+        self._facts = training_facts(self.spec, joined, run.trainer, run.records)
         return self
 
     # Answers.

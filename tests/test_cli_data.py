@@ -1,5 +1,7 @@
 """From a spreadsheet of one's own to predictions and designs, on the command line."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +81,16 @@ class TestSpecFor:
             assert f"\n# {name} " in output
         (tmp_path / "mine.yaml").write_text(output, encoding="utf-8")
         assert ModelSpec.from_yaml(tmp_path / "mine.yaml").target("hardness").transform == "log"
+
+    @pytest.mark.parametrize("joined", [[], ["--with", "embedded"]])
+    def test_a_column_that_can_be_no_target_is_ignored_with_the_reason(
+        self, joined, table, tmp_path
+    ):
+        mine = tmp_path / "mine.csv"
+        pd.read_csv(table).drop(columns="phase").assign(runs=1).to_csv(mine, index=False)
+        done = CliRunner().invoke(main, ["spec", "for", str(mine), *joined])
+        assert [*yaml.safe_load(done.stdout)["targets"]] == ["hv", "yield_strength"]
+        assert re.search(r"\n# runs +ignored +60 +every value is 1\n", done.stdout)
 
     def test_writes_it(self, table, tmp_path):
         out = tmp_path / "mine.yaml"
@@ -232,6 +244,53 @@ class TestQuestions:
         }
         assert asked["conditions"] == {"test_temperature_C": 800.0}
         assert (asked["min_probability"], asked["tolerance"]) == (0.8, 0.005)
+
+
+class TestInterrupt:
+    """Ctrl-C ends a command with what is true of it."""
+
+    @pytest.fixture
+    def pressed(self, model, monkeypatch):
+        def interrupt(*arguments, **options):
+            raise KeyboardInterrupt
+
+        for name in ("predict", "screen"):
+            monkeypatch.setattr(DisentangledVAE, name, interrupt)
+        for place in ("evaluate.cross_validate", "evaluate.benchmark.random"):
+            monkeypatch.setattr(f"pyro_hea.{place}", interrupt)
+        monkeypatch.setattr("pyro_hea.campaign.Campaign.suggest", interrupt)
+
+    @pytest.mark.parametrize(
+        ("command", "options", "said"),
+        [
+            ("predict", ["CoNi"], "this command cannot be resumed. Start it again"),
+            ("screen", ["--target", "hardness=max"], "this command cannot be resumed"),
+            (
+                "screen",
+                ["--target", "hardness=max", "--checkpoint", "kept"],
+                "the progress is in kept. The same command continues",
+            ),
+        ],
+    )
+    def test_of_an_answer(self, pressed, command, options, said, model):
+        assert f"\nInterrupted; {said}" in fails(command, "--model", model, *options, code=130)
+
+    def test_of_a_cross_validation_leaves_the_model(self, pressed, table, tmp_path):
+        out = tmp_path / "model"
+        output = fails("train", table, "--targets", "phase", "--out", out, *SMALL, code=130)
+        assert f"Interrupted; the model in {out} is complete, its cross-validation" in output
+        assert DisentangledVAE.load(out).spec.target_names == ("phase",)
+
+    def test_of_a_benchmark_says_where_its_units_are(self, pressed, tmp_path):
+        output = fails("benchmark", "random", "--out", tmp_path, "--quiet", code=130)
+        assert f"what is finished is in {tmp_path / 'cache'}. The same command" in output
+
+    def test_of_a_suggestion_leaves_the_campaign(self, pressed, table, tmp_path):
+        folder = tmp_path / "campaign"
+        how = ["--data", table, "--targets", "phase", "--target", "phase=BCC"]
+        succeeds("campaign", "init", folder, *how)
+        output = fails("campaign", "suggest", folder, code=130)
+        assert f"Interrupted; the campaign in {folder} is as it was" in output
 
 
 class TestCampaign:

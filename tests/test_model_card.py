@@ -23,6 +23,8 @@ def test_it_tells_data_spec_training_calibration_and_limits(vae_of_kinds, alloys
     assert f"{low:.4g} to {high:.4g} HV" in card
     assert "`training.members`: 2" in card
     assert "`hardness`: tails calibration of the spread" in card
+    assert "epochs; no alloys held out for stopping." in card  # of fewer than 100 labelled alloys
+    assert "- Labels of `hardness` in 10 folds; each member is trained without one" in card
 
 
 def test_it_lies_beside_a_saved_model_and_is_the_same_after_loading(vae_of_kinds, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from pyro_hea.cli.group import main
+from pyro_hea.cli.group import main, on_interrupt
 from pyro_hea.cli.options import (
     device_option,
     jobs_option,
@@ -68,7 +68,8 @@ def _protocol(name: str, seeds: int, about: str) -> None:
 
         protocol = getattr(importlib.import_module("pyro_hea.evaluate.benchmark"), name)
         measured = read_spec(spec) or ModelSpec()
-        with local_processes(jobs) as executor:
+        kept = f"what is finished is in {out / 'cache'}. The same command continues"
+        with on_interrupt(kept), local_processes(jobs) as executor:
             runner = Runner(measured, out / "cache", device, executor, not quiet)
             result = protocol(runner, seeds)
         result.write(out)

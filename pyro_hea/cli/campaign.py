@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pyro_hea.cli.group import main
+from pyro_hea.cli.group import main, on_interrupt
 from pyro_hea.cli.options import (
     alloys_options,
     quiet_option,
@@ -61,7 +61,8 @@ def suggest(folder: Path, count: int, out: Path | None, quiet: bool) -> None:
     from pyro_hea.cli.design import shown
 
     running = Campaign.load(folder)
-    designs = running.suggest(count, progress=not quiet)
+    with on_interrupt(f"the campaign in {folder} is as it was"):
+        designs = running.suggest(count, progress=not quiet)
     running.save(folder)
     if out is None:
         show(f"To make next (round {running.round})", shown(designs, running.spec, running.wishes))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pyro_hea.cli.group import main
+from pyro_hea.cli.group import main, on_interrupt
 from pyro_hea.cli.options import (
     formula_column_option,
     jobs_option,
@@ -138,7 +139,11 @@ def screen(
     wishes, constraints = read_wishes(options["target"]), read_constraints(options)
     alloys = None if candidates is None else read_formulas(candidates, formula_column)
     vae = load_model(model, wishes)
-    with local_processes(jobs) as executor:
+    with ExitStack() as stack:
+        if checkpoint is not None:
+            kept = f"the progress is in {checkpoint}. The same command continues"
+            stack.enter_context(on_interrupt(kept))
+        executor = stack.enter_context(local_processes(jobs))
         result = vae.screen(
             wishes,
             constraints,

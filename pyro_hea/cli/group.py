@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import click
@@ -10,12 +13,23 @@ import click
 from pyro_hea.errors import PyroHEAError, PyroHEAWarning
 
 
+@contextmanager
+def on_interrupt(what: str) -> Iterator[None]:
+    """Say at Ctrl-C what can be resumed, and end with the status that a shell expects."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted; {what}.", err=True)
+        sys.exit(130)
+
+
 class _Commands(click.Group):
     """Prints the package's own errors and warnings as messages, and an interrupt as such."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with warnings.catch_warnings():
+            nothing = "this command cannot be resumed. Start it again"
+            with on_interrupt(nothing), warnings.catch_warnings():
                 warnings.simplefilter("always", PyroHEAWarning)
                 warnings.showwarning = _echo_warning
                 return super().invoke(context)

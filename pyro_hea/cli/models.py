@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyro_hea.cli.group import main
+from pyro_hea.cli.group import main, on_interrupt
 from pyro_hea.cli.options import (
     alloys_options,
     condition_option,
@@ -111,7 +111,8 @@ def train(
     if folds is None:
         folds = _FOLDS if len(alloys) <= _FEW else 0
     if folds:
-        _show_how_good(vae.spec, alloys, folds, seed, device, quiet)
+        with on_interrupt(f"the model in {out} is complete, its cross-validation is not"):
+            _show_how_good(vae.spec, alloys, folds, seed, device, quiet)
     else:
         click.echo("How good it is on alloys like these: train with --folds 5.")
 

@@ -221,14 +221,21 @@ def read_data(
         raise click.UsageError("--targets and --spec exclude each other: a spec names its targets")
     how: Any = {"formula_column": formula_column, "columns": columns, "unit": unit}
     data = load_alloys() if table is None else read_alloys(table, spec=spec, **how)
-    names = list(data.targets) if targets is None else [n.strip() for n in targets.split(",")]
-    if joined is not None and table is not None:
-        data = data + load_alloys()
+    whole = data + load_alloys() if joined is not None and table is not None else data
     if spec is not None:
-        return data, spec.with_(**changes)
-    for line in str(infer_targets(data, names)).splitlines():
+        return whole, spec.with_(**changes)
+    ignored = {}
+    if targets is None:
+        own = infer_targets(data)
+        names = [target.name for target in own.targets]
+        ignored = {column.name: column for column in own.columns if column.used_as == "ignored"}
+    else:
+        names = [name.strip() for name in targets.split(",")]
+    found = infer_targets(whole, names)
+    columns = [ignored.get(c.name, c) if c.used_as == "ignored" else c for c in found.columns]
+    for line in str(found._replace(columns=tuple(columns))).splitlines():
         click.echo(prefix + line)
-    return data, ModelSpec.for_data(data, names, verbose=False, **changes)
+    return whole, ModelSpec.for_data(whole, names, verbose=False, **changes)
 
 
 def load_model(folder: Path | None, targets: Iterable[str] = ()) -> DisentangledVAE:

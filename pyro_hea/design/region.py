@@ -119,7 +119,7 @@ class Region:
         """Position of an element."""
         if element not in self.elements:
             raise UnknownElementError(
-                f"no training alloy holds '{element}'.{nearest(element, self.elements)} Designs "
+                f"no training alloy holds '{element}'.{nearest(element, (*self.elements, *GROUPS))} Designs "
                 f"are made of: {', '.join(self.elements)}"
             )
         return self.elements.index(element)

@@ -22,7 +22,10 @@ Condition: TypeAlias = float | str
 """A number, or a class by its name."""
 
 Conditions: TypeAlias = Mapping[str, Condition | Iterable[Condition]]
-"""Values of conditions by name: one, or several of which every combination is meant."""
+"""Values of conditions by name: one, a range or several, of which every combination is meant."""
+
+_STEPS = 11
+"""Values of a range, `(25, 800)`, from its lower to its upper end."""
 
 
 def condition_points(ensemble: Ensemble, conditions: Conditions) -> list[dict[str, Condition]]:
@@ -96,9 +99,11 @@ def _values(name: str, value: Condition | Iterable[Condition], of: Reference) ->
         numbers = []
     if not numbers or not all(map(math.isfinite, numbers)):
         raise DataError(
-            f"conditions: {name}={value!r} is neither a number nor a list of numbers, such as 800 "
-            "or [20, 400, 800]"
+            f"conditions: {name}={value!r} is neither a number nor a list of numbers, such as 800, "
+            "[20, 400, 800] or the range (20, 800)"
         )
+    if isinstance(value, tuple) and len(numbers) == 2:
+        return np.linspace(*numbers, _STEPS).tolist()
     return list(numbers)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from pyro_hea.errors import DataError, FewLabelsWarning, SpecError, nearest, warn
+from pyro_hea.materials.alloys.dataset import tested_elsewhere
 from pyro_hea.spec.declaration import FrozenMapping
 from pyro_hea.spec.inferred_conditions import infer_conditions, numbers_of
 from pyro_hea.spec.priors import Prior, format_prior
@@ -76,6 +77,8 @@ class Inference(NamedTuple):
         )
 
 
+_ELSEWHERE = "{} alloys without a label: no test between 15 and 35 °C"
+
 _DISTILLED_NUMBERS = 100
 """Labels of a number below which its head learns by distillation."""
 
@@ -115,7 +118,13 @@ def infer_targets(data: AlloyDataset, names: Sequence[str] | None = None) -> Inf
         if names is not None and name not in names:
             columns.append(Column(name, "ignored", labels, "", "", "not asked for"))
             continue
+        elsewhere = tested_elsewhere(_reports_of(data, name))
         try:
+            if elsewhere and not labels:
+                raise DataError(
+                    f"{_ELSEWHERE.format(elsewhere)}; without the column of the temperature its "
+                    "values count as they are"
+                )
             target, why = _infer(name, values, _unit(data, name))
         except (SpecError, DataError) as error:
             reason = str(error).removeprefix("Target: ")
@@ -132,6 +141,8 @@ def infer_targets(data: AlloyDataset, names: Sequence[str] | None = None) -> Inf
             assert target.prior is not None
             log = "exp " if target.transform == "log" else ""
             unit, prior = target.unit, log + format_prior(target.prior)
+        if elsewhere:
+            why += "; " + _ELSEWHERE.format(elsewhere)
         columns.append(Column(name, target.kind, labels, unit, prior, why))
     if not targets:
         reasons = "; ".join(f"{c.name}: {c.why}" for c in columns) or "it has no measured column"

@@ -184,7 +184,7 @@ def _validation_error(faults: list[Fault]) -> ValidationError:
 def check_support(
     prior: Declaration,
     site: str,
-    needed: Literal["boolean", "classes", "real", "positive", "probability", "number"],
+    needed: Literal["boolean", "classes", "real", "logarithm", "positive", "probability", "number"],
     classes: int | None = None,
 ) -> None:
     """Refuse a prior that gives what a site cannot be.
@@ -195,8 +195,8 @@ def check_support(
     site : str
         Named in the message.
     needed : str
-        What a value at the site is: 0 or 1, one of `classes` classes, any real number, a positive
-        one, a probability, or any number, bounded or not.
+        What a value at the site is: 0 or 1, one of `classes` classes, any real number, one that
+        is the logarithm of the value, a positive one, a probability, or any number, bounded or not.
     classes : int, optional
         Their number.
 
@@ -216,6 +216,10 @@ def check_support(
         "boolean": ("0 or 1", "Bernoulli"),
         "classes": (f"one of {classes} classes", f"Categorical with {classes} probs"),
         "real": ("real", "Normal, StudentT or Laplace"),
+        "logarithm": (
+            "declared by its logarithm (transform: log)",
+            "Normal, StudentT or Laplace of the logarithm, or `transform: identity`",
+        ),
         "positive": ("positive", "LogNormal or `transform: log`"),
         "probability": ("a probability", "Beta"),
         "number": ("a number", "Normal, StudentT or Laplace"),
@@ -232,6 +236,7 @@ def check_support(
         "classes": support == f"{classes}-class",
         "number": support in ("real", "positive", "unit-interval", "bounded"),
         "probability": support == "unit-interval",
+        "logarithm": support == "real",
     }.get(needed, support == needed)
     if not fits:
         raise SpecError(f"`{site}` is {is_}: {prior.dist} has {support} support; use {use}")

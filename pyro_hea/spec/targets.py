@@ -214,7 +214,7 @@ class Continuous(BaseTarget):
         if self.prior is None:
             return self
         if self.transform == "log":
-            check_support(self.prior, self.name, "real")
+            check_support(self.prior, self.name, "logarithm")
             self._check_logarithm(self.prior)
         else:
             check_support(self.prior, self.name, "positive" if self.positive else "number")

@@ -210,6 +210,15 @@ class TestLabelOfReports:
         assert table["single_phase"].dropna().to_dict() == {"CoFe": 0, "AlFe": 1}
         assert table["hardness"].dropna().to_dict() == {"NiTi": 400}
 
+    def test_a_class_needs_no_test_at_room_temperature_and_a_number_does(self):
+        reports = reports_of(
+            *(("NiTi", "phase", "bcc"), ("CoFe", "phase", "fcc"), ("CoFe", "phase", "bcc")),
+            *(("NiTi", "hardness", 200), ("CoFe", "hardness", 300), ("CoFe", "hardness", 400)),
+        ).assign(test_temperature_C=[800, 25, 800] * 2)
+        table = labels_from_reports(reports)
+        assert table["phase"].to_dict() == {"NiTi": "bcc", "CoFe": "fcc"}
+        assert table["hardness"].dropna().to_dict() == {"CoFe": 300}
+
     @settings(deadline=None, max_examples=30)
     @given(
         st.lists(

@@ -144,7 +144,7 @@ def test_a_table_on_the_screen_repeats_nothing(model):
         (["--ratio", "Al=1:2"], "is no ratio"),
         (["--near", "CoNi=far"], "is no number"),
         (["--density", "9:5"], "above the upper bound"),
-        (["--allow", "refractories"], "no training alloy holds 'refractories'"),
+        (["--allow", "refractories"], "holds 'refractories'. Did you mean 'refractory'?"),
     ],
 )
 def test_what_cannot_be_asked_is_named(model, arguments, message):

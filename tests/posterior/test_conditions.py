@@ -82,6 +82,13 @@ def test_several_values_give_a_long_table_of_every_combination(vae):
         assert row["strength"] == pytest.approx(alone["strength"].iloc[0])
 
 
+def test_a_range_is_eleven_values_from_end_to_end(vae):
+    table = vae.predict(["CoCrFeNi"], conditions={"temperature_C": (100, 800)})
+    assert table["temperature_C"].tolist() == list(range(100, 801, 70))
+    ends = vae.predict(["CoCrFeNi"], conditions={"temperature_C": [100, 800]})
+    assert ends["temperature_C"].tolist() == [100, 800]
+
+
 def test_a_condition_outside_the_measured_range_is_warned_of(vae, tmp_path):
     vae.save(tmp_path)
     expected = r"'strength' was measured at temperature_C from 25 to 800; what is predicted at 1200"

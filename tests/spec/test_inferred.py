@@ -154,6 +154,24 @@ class TestConditions:
         data = dataset({"hardness": COLUMNS["hardness"]}, test_temperature_C=[temperature] * N)
         assert not infer_targets(data).targets[0].conditions
 
+    def test_alloys_without_a_test_at_room_temperature_are_told(self):
+        data = dataset(
+            {"hardness": COLUMNS["hardness"]}, test_temperature_C=[25.0] * 30 + [800.0] * 10
+        )
+        told = infer_targets(data).columns[0]
+        assert told.labels == 30
+        assert told.why.endswith("; 10 alloys without a label: no test between 15 and 35 °C")
+
+    def test_a_number_without_one_at_room_temperature_is_no_target(self):
+        columns = {"hardness": COLUMNS["hardness"], "phase": COLUMNS["phase"]}
+        data = dataset(columns, test_temperature_C=[800.0] * N)
+        hardness, phase, *_ = infer_targets(data).columns
+        assert (hardness.used_as, phase.used_as) == ("ignored", "categorical")
+        assert "without the column of the temperature its values count" in hardness.why
+        spec = ModelSpec(targets={"hardness": {"kind": "continuous"}})
+        with pytest.raises(DataError, match="'hardness': no test of it was between 15 and 35 °C"):
+            DisentangledVAE(spec).fit(data, progress=False)
+
 
 class TestFewLabels:
     def test_of_a_number(self):

@@ -20,7 +20,7 @@ from pyro_hea.materials.alloys.dataset.conditions import (
     references,
 )
 from pyro_hea.materials.alloys.dataset.embedded import PUBLISHED_SOURCE, load_alloys
-from pyro_hea.materials.alloys.dataset.gathering import labels_from_reports
+from pyro_hea.materials.alloys.dataset.gathering import labels_from_reports, tested_elsewhere
 from pyro_hea.materials.alloys.dataset.labels import (
     encode_labels,
     encode_values,
@@ -64,5 +64,6 @@ __all__ = [
     "read_formulas",
     "references",
     "report_counts",
+    "tested_elsewhere",
     "to_batch",
 ]

@@ -14,7 +14,7 @@ from pyro_hea.errors import ConflictingReportsWarning, DataError, TableWarning, 
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
 ROOM_TEMPERATURE_C = (15.0, 35.0)
-"""Reports of tests at other temperatures are kept but give no label."""
+"""Of tests at other temperatures a number gives no label."""
 
 
 def labels_from_reports(
@@ -23,8 +23,8 @@ def labels_from_reports(
     """Gather the reports of each alloy into one label per target.
 
     The label is the majority for a class (text, or 0 and 1), where a tie leaves the alloy
-    unlabelled, and the median for a number. A report with a `test_temperature_C` other than room
-    temperature gives no label.
+    unlabelled, and the median for a number. Of reports with a `test_temperature_C` those at room
+    temperature count; see `at_room_temperature`.
 
     Parameters
     ----------
@@ -103,11 +103,32 @@ def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:
-    """Reports of tests at room temperature, and those that name no temperature."""
+    """Reports of tests at room temperature, and those that name no temperature.
+
+    Where an alloy has none of these, the reports of a class, such as its phase, count all the
+    same: the temperature is that of another test.
+    """
     if "test_temperature_C" not in reports:
         return reports
     temperature = numeric_column(reports, "test_temperature_C")
-    return reports[temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)]
+    here = temperature.isna() | temperature.between(*ROOM_TEMPERATURE_C)
+    if here.all():
+        return reports
+    of_class = reports.groupby("target")["value"].transform(_is_class).astype(bool)
+    known = here.groupby([reports["target"], reports["formula"]]).transform("any")
+    return reports[here | of_class & ~known]
+
+
+def tested_elsewhere(reports: pd.DataFrame) -> int:
+    """Number of alloys with reports of which none gives a label, for the temperature of the test.
+
+    Parameters
+    ----------
+    reports : DataFrame
+        Of one target.
+    """
+    labelled = at_room_temperature(reports)["formula"]
+    return int(reports["formula"].nunique() - labelled.nunique())
 
 
 def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
