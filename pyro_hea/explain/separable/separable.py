@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from pyro_hea.explain.separable.scores import coordinates, kept_clusters, scores
 from pyro_hea.explain.separable.walks import Interpolation, Walks, interpolate, walk
 from pyro_hea.materials.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.posterior import as_fractions
-from pyro_hea.spec import Continuous, Separation
+from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pyro_hea.plots import Panels
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.separable import SeparableModel
+    from pyro_hea.spec import Separation
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -56,7 +57,6 @@ class SeparableLatent:
     member : int
         Whose latent it is.
     clusters : Clusters
-    spec : Separation
     latent : MemberLatent
     alloys : AlloyDataset or DataFrame
         What T was trained on.
@@ -71,7 +71,6 @@ class SeparableLatent:
     ensemble: Ensemble
     member: int
     clusters: Clusters
-    spec: Separation
     latent: MemberLatent
     alloys: AlloyDataset | pd.DataFrame
     trained: Encoded
@@ -85,30 +84,6 @@ class SeparableLatent:
             f"member {self.member}, {len(self.trained)} alloys)"
         )
 
-    @classmethod
-    def trained_on(
-        cls,
-        ensemble: Ensemble,
-        member: int,
-        clusters: Clusters,
-        spec: Separation,
-        latent: MemberLatent,
-        alloys: AlloyDataset | pd.DataFrame,
-        encoded: Encoded,
-        seed: int,
-    ) -> Self:
-        """Train T for clusters of alloys that are encoded already.
-
-        Raises
-        ------
-        DataError
-            For a cluster with too few of the alloys.
-        """
-        codes = clusters.of(alloys)
-        clusters.check_sizes(codes)
-        fitted = fit_separation(spec, latent, clusters, encoded, codes, seed)
-        return cls(ensemble, member, clusters, spec, latent, alloys, encoded, codes, fitted, seed)
-
     def by(
         self,
         clusters: str | Mapping[str, Rule | Iterable[str]],
@@ -120,16 +95,11 @@ class SeparableLatent:
         data = self.alloys if isinstance(self.alloys, AlloyDataset) else None
         found = read_clusters(clusters, self.ensemble, data)
         found = found if only is None else found.only(only)
-        return self.trained_on(
-            self.ensemble,
-            self.member,
-            found,
-            spec or self.spec,
-            self.latent,
-            self.alloys,
-            self.trained,
-            self.seed,
+        codes = found.of(self.alloys)
+        fitted = fit_separation(
+            spec or self.spec, self.latent, found, self.trained, codes, self.seed
         )
+        return replace(self, clusters=found, codes=codes, fitted=fitted)
 
     # Its parts.
 
@@ -144,9 +114,14 @@ class SeparableLatent:
         return self.fitted.model
 
     @property
+    def spec(self) -> Separation:
+        """How T was trained."""
+        return self.model.spec
+
+    @property
     def means(self) -> Tensor:
         """Mean of each cluster in u, (C, d)."""
-        return self.model.means
+        return self.model.turned_means
 
     @torch.no_grad()
     def u(self, w: Tensor) -> Tensor:
@@ -370,8 +345,8 @@ class SeparableLatent:
         """Move an alloy toward another cluster.
 
         It goes in u along the line between the two means, and without `by` also toward the nearest
-        alloys of the other cluster; the alloy that reaches the cluster with the fewest atoms moved
-        is taken.
+        alloys of the other cluster, in u and by atoms; the alloy that reaches the cluster with the
+        fewest atoms moved is taken.
 
         Parameters
         ----------
