@@ -186,13 +186,13 @@ class SeparableModel(nn.Module):
     # Its parts.
 
     @property
-    def turned_means(self) -> Tensor:
+    def cluster_means(self) -> Tensor:
         """Mean of each cluster in u, (C, d)."""
         return self.means @ self.axes
 
     def log_clusters(self, u: Tensor, means: Tensor | None = None) -> Tensor:
         """Log probability of each cluster given u (..., d), (..., C)."""
-        means = self.turned_means if means is None else means
+        means = self.cluster_means if means is None else means
         away = (u.unsqueeze(-2) - means).square().sum(-1) / (2 * self.scale**2)
         return (self.weights.log() - away).log_softmax(-1)
 

@@ -121,7 +121,7 @@ class SeparableLatent:
     @property
     def means(self) -> Tensor:
         """Mean of each cluster in u, (C, d)."""
-        return self.model.turned_means
+        return self.model.cluster_means
 
     @torch.no_grad()
     def u(self, w: Tensor) -> Tensor:
