@@ -23,7 +23,6 @@ from pyro_hea.explain.separable.scores import coordinates, kept_clusters, scores
 from pyro_hea.explain.separable.walks import Interpolation, Walks, interpolate, walk
 from pyro_hea.materials.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.posterior import as_fractions
-from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
-
-NO_CLUSTER = "none"
-"""What an alloy is called that is in no cluster."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,17 +131,15 @@ class SeparableLatent:
 
     def name_of(self, code: int) -> str:
         """Name of a cluster by its position; "none" below 0."""
-        return self.names[code] if code >= 0 else NO_CLUSTER
+        return self.names[code] if code >= 0 else "none"
 
-    def is_number(self, target: str) -> bool:
-        """Whether a target is a number."""
-        return isinstance(self.ensemble.spec.target(target), Continuous)
-
-    def target_value(self, cluster: int) -> float:
-        """What the model encodes the class of a cluster by a target as."""
-        assert self.clusters.target is not None
-        value = self.clusters.values[cluster]
-        return float(self.ensemble.encode_value(self.clusters.target, value))
+    def targets_in(self, alloys: Encoded, cluster: int) -> dict[str, Tensor]:
+        """Targets of alloys, with the class of a cluster by a target, (N,) each."""
+        y, target = dict(alloys.y), self.clusters.target
+        if target is not None:
+            value = self.ensemble.encode_value(target, self.clusters.values[cluster])
+            y[target] = torch.full_like(y[target], float(value))
+        return y
 
     def clusters_of(self, fractions: Floats) -> Codes:
         """Cluster of any compositions (N, E), (N,).
