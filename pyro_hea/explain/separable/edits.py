@@ -34,10 +34,7 @@ _SHARES = np.linspace(0.05, 1.5, 30)
 """Shares of a way that a move without `by` tries."""
 
 _NEAR = 8
-"""Alloys of the other cluster, nearest in u, toward which a move without `by` is tried as well."""
-
-_LIKE = 24
-"""The same, of those with the fewest atoms that differ."""
+"""Alloys of the other cluster toward which a move without `by` is tried as well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +81,7 @@ def move(
         )
     ways, shares = (means[cluster] - means[own])[None], np.array([by])
     if by is None:
-        near = _nearest_alloys(separable, start, u, cluster)
+        near = _nearest_alloys(separable, u, cluster)
         ways, shares = torch.cat([ways, near - u]), _SHARES
     there = u + torch.as_tensor(shares).to(u)[:, None] * ways[:, None]  # (W, S, d)
     # on the way to another alloy, what is particular of this one fades
@@ -126,13 +123,11 @@ def move(
     return _result(change, path, about, float(probability), needed, undone)
 
 
-def _nearest_alloys(separable: SeparableLatent, start: Encoded, u: Tensor, cluster: int) -> Tensor:
-    """Images of the alloys of a cluster that are nearest, to u (1, d) or by atoms, (n, d)."""
+def _nearest_alloys(separable: SeparableLatent, u: Tensor, cluster: int) -> Tensor:
+    """Images of the alloys of a cluster that are nearest to u (1, d), (n, d)."""
     own = separable.trained.take(np.flatnonzero(separable.codes == cluster))
     places = separable.u(own.w)
-    near = (places - u).square().sum(-1).argsort()[:_NEAR].cpu().numpy()
-    atoms = np.abs(own.fractions.to_numpy(float) - start.fractions.to_numpy(float)).sum(1)
-    return places[np.union1d(near, np.argsort(atoms, kind="stable")[:_LIKE])]
+    return places[(places - u).square().sum(-1).argsort()[:_NEAR]]
 
 
 def arithmetic(

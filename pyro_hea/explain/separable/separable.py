@@ -339,8 +339,8 @@ class SeparableLatent:
         """Move an alloy toward another cluster.
 
         It goes in u along the line between the two means, and without `by` also toward the nearest
-        alloys of the other cluster, in u and by atoms; the alloy that reaches the cluster with the
-        fewest atoms moved is taken.
+        alloys of the other cluster; the alloy that reaches the cluster with the fewest atoms moved
+        is taken.
 
         Parameters
         ----------
