@@ -39,6 +39,9 @@ _IMPOSSIBLE = -1e4
 
 _REPULSION_STEPS = 400
 
+_TURNS = 200
+"""Of two axes at a time, after which the clusters scatter alike along all."""
+
 _SAME = 0.1
 """Total difference of fractions that counts beside that of two alloys, which may be the same."""
 
@@ -56,7 +59,7 @@ class SeparableModel(nn.Module):
     """
 
     weights: Tensor
-    fixed_means: Tensor
+    axes: Tensor
 
     def __init__(self, spec: Separation, centroids: Tensor, weights: Tensor) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class SeparableModel(nn.Module):
             normalised=True,
         )
         self.register_buffer("weights", weights)
-        prior = spec.prior
+        prior, axes = spec.prior, torch.eye(dim)
         if prior is None:
             means = centroids.new_zeros(1, dim)
         elif prior.means == "centroids":
@@ -81,6 +84,8 @@ class SeparableModel(nn.Module):
         else:
             corners = torch.tensor(distant_points(clusters, dim)).to(centroids)
             means = prior.distance * prior.scale * corners
+            axes = torch.tensor(even_axes(means, weights))
+        self.register_buffer("axes", axes.to(centroids))
         self.means: Tensor | nn.Parameter
         if prior is not None and prior.means == "learnt":
             self.means = nn.Parameter(means)
@@ -180,24 +185,54 @@ class SeparableModel(nn.Module):
 
     # Its parts.
 
+    @property
+    def cluster_means(self) -> Tensor:
+        """Mean of each cluster in u, (C, d)."""
+        return self.means @ self.axes
+
     def log_clusters(self, u: Tensor, means: Tensor | None = None) -> Tensor:
         """Log probability of each cluster given u (..., d), (..., C)."""
-        means = self.means if means is None else means
+        means = self.cluster_means if means is None else means
         away = (u.unsqueeze(-2) - means).square().sum(-1) / (2 * self.scale**2)
         return (self.weights.log() - away).log_softmax(-1)
 
     def encode(self, latent: Tensor) -> Tensor:
         """U = T(latent), (N, d)."""
-        return self.flow(latent[None, :, :0])(latent[None])[0]
+        return self.flow(latent[None, :, :0])(latent[None])[0] @ self.axes
 
     def decode(self, u: Tensor) -> Tensor:
         """The latent of u, (N, d)."""
-        return self.flow(u[None, :, :0]).inv(u[None])[0]
+        return self.flow(u[None, :, :0]).inv((u @ self.axes.T)[None])[0]
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     half = x.shape[-2] // 2
     return x[..., :half, :], x[..., half : 2 * half, :]
+
+
+def even_axes(means: Tensor, weights: Tensor) -> NDArray[np.float64]:
+    """Orthogonal axes on each of which the means (C, d) of clusters scatter alike, (d, d).
+
+    Whoever standardises coordinates would else draw the clusters together along the few axes that
+    take them apart.
+
+    Examples
+    --------
+    >>> axes = even_axes(torch.tensor([[2.0, 0.0], [-2.0, 0.0]]), torch.tensor([0.5, 0.5]))
+    >>> np.abs(axes).round(3).tolist()
+    [[0.707, 0.707], [0.707, 0.707]]
+    """
+    points, share = means.double().cpu().numpy(), weights.double().cpu().numpy()
+    off = points - share @ points
+    scatter, axes = off.T @ (share[:, None] * off), np.eye(points.shape[1])
+    for _ in range(_TURNS):
+        most, least = np.diag(scatter).argmax(), np.diag(scatter).argmin()
+        excess = scatter[most, most] - scatter[least, least]
+        angle = np.arctan2(excess, 2 * scatter[most, least]) / 2
+        turn, pair = np.eye(len(axes)), np.ix_([most, least], [most, least])
+        turn[pair] = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        scatter, axes = turn.T @ scatter @ turn, axes @ turn
+    return axes
 
 
 def distant_points(count: int, dim: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from pyro_hea.devices import seeded
 from pyro_hea.errors import SpecError
-from pyro_hea.program.separable import SeparableModel, distant_points
+from pyro_hea.program.separable import SeparableModel, distant_points, even_axes
 from pyro_hea.spec import ClusterPrior, Separation
 
 N, D, C = 6, 4, 3
@@ -40,7 +40,7 @@ def log_joint(model: SeparableModel) -> torch.Tensor:
     u = model.encode(x)
     jacobian = torch.autograd.functional.jacobian(model.encode, x).diagonal(dim1=0, dim2=2)
     volume = torch.linalg.slogdet(jacobian.permute(2, 0, 1)).logabsdet
-    each = dist.Normal(model.means, model.scale).to_event(1).log_prob(u[:, None])
+    each = dist.Normal(model.cluster_means, model.scale).to_event(1).log_prob(u[:, None])
     return each + volume[:, None] + model.weights.log()
 
 
@@ -138,6 +138,17 @@ def test_many_distant_points_are_farther_apart_than_chance_puts_them():
     random = np.random.default_rng(1).standard_normal((20, 4))
     random *= radius[0] / np.linalg.norm(random, axis=1, keepdims=True)
     assert cdist(random, random)[np.triu_indices(20, 1)].min() < 0.8
+
+
+@pytest.mark.parametrize(("count", "dim"), [(2, 8), (4, 5), (9, 3)])
+def test_clusters_scatter_alike_along_each_of_the_even_axes(count, dim):
+    means, weights = torch.tensor(distant_points(count, dim)), torch.arange(1.0, count + 1)
+    weights = weights.double() / weights.sum()
+    axes = even_axes(means, weights)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(dim), atol=1e-12)
+    turned = means.numpy() @ axes
+    variance = np.average((turned - weights.numpy() @ turned) ** 2, axis=0, weights=weights)
+    np.testing.assert_allclose(variance, variance.mean())
 
 
 def test_a_wrong_declaration_is_refused_by_name():

@@ -71,10 +71,7 @@ def augment(
     ).to(u)
     anew = torch.as_tensor(rng.random(u.shape) < _ANEW, device=u.device)
     u = torch.where(anew, near, u)
-    y = dict(first.y)
-    if (target := separable.clusters.target) is not None:
-        y[target] = torch.full_like(y[target], separable.target_value(cluster))
-    made = separable.latent.decode(separable.w(u), y)
+    made = separable.latent.decode(separable.w(u), separable.targets_in(first, cluster))
     alloys, possible = round_compositions(made, problem.region, STEP, MINIMUM)
     inside = separable.clusters_of(alloys) == cluster
     held = possible & inside

@@ -70,11 +70,8 @@ def move(
 ) -> DesignResult:
     """See `SeparableLatent.move`."""
     start = _one(separable, alloy)
-    target = separable.clusters.target
     change = _change(separable, start, cluster, constraints, confidence)
-    y = dict(start.y)
-    if target is not None:
-        y[target] = torch.full_like(y[target], separable.target_value(cluster))
+    y = separable.targets_in(start, cluster)
     u, means = separable.u(start.w), separable.means
     own = int(separable.cluster_or_likeliest(start, u)[0])
     if own == cluster:

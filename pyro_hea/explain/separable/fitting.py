@@ -60,7 +60,13 @@ def fit_separation(
     seed : int
     shuffled : bool
         Deal the clusters anew among the alloys, as a test: nothing is then to be learnt.
+
+    Raises
+    ------
+    DataError
+        For a cluster with too few of the alloys.
     """
+    clusters.check_sizes(codes)
     w, y = encoded.w, dict(encoded.y)
     cluster = torch.tensor(codes, device=w.device)
     if spec.drawn:

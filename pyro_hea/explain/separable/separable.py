@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,6 @@ from pyro_hea.explain.separable.scores import coordinates, kept_clusters, scores
 from pyro_hea.explain.separable.walks import Interpolation, Walks, interpolate, walk
 from pyro_hea.materials.alloys.dataset import AlloyDataset, composition_keys
 from pyro_hea.posterior import as_fractions
-from pyro_hea.spec import Continuous, Separation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -35,12 +34,10 @@ if TYPE_CHECKING:
     from pyro_hea.plots import Panels
     from pyro_hea.posterior import Ensemble
     from pyro_hea.program.separable import SeparableModel
+    from pyro_hea.spec import Separation
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
-
-NO_CLUSTER = "none"
-"""What an alloy is called that is in no cluster."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,7 +53,6 @@ class SeparableLatent:
     member : int
         Whose latent it is.
     clusters : Clusters
-    spec : Separation
     latent : MemberLatent
     alloys : AlloyDataset or DataFrame
         What T was trained on.
@@ -71,7 +67,6 @@ class SeparableLatent:
     ensemble: Ensemble
     member: int
     clusters: Clusters
-    spec: Separation
     latent: MemberLatent
     alloys: AlloyDataset | pd.DataFrame
     trained: Encoded
@@ -85,30 +80,6 @@ class SeparableLatent:
             f"member {self.member}, {len(self.trained)} alloys)"
         )
 
-    @classmethod
-    def trained_on(
-        cls,
-        ensemble: Ensemble,
-        member: int,
-        clusters: Clusters,
-        spec: Separation,
-        latent: MemberLatent,
-        alloys: AlloyDataset | pd.DataFrame,
-        encoded: Encoded,
-        seed: int,
-    ) -> Self:
-        """Train T for clusters of alloys that are encoded already.
-
-        Raises
-        ------
-        DataError
-            For a cluster with too few of the alloys.
-        """
-        codes = clusters.of(alloys)
-        clusters.check_sizes(codes)
-        fitted = fit_separation(spec, latent, clusters, encoded, codes, seed)
-        return cls(ensemble, member, clusters, spec, latent, alloys, encoded, codes, fitted, seed)
-
     def by(
         self,
         clusters: str | Mapping[str, Rule | Iterable[str]],
@@ -120,16 +91,11 @@ class SeparableLatent:
         data = self.alloys if isinstance(self.alloys, AlloyDataset) else None
         found = read_clusters(clusters, self.ensemble, data)
         found = found if only is None else found.only(only)
-        return self.trained_on(
-            self.ensemble,
-            self.member,
-            found,
-            spec or self.spec,
-            self.latent,
-            self.alloys,
-            self.trained,
-            self.seed,
+        codes = found.of(self.alloys)
+        fitted = fit_separation(
+            spec or self.spec, self.latent, found, self.trained, codes, self.seed
         )
+        return replace(self, clusters=found, codes=codes, fitted=fitted)
 
     # Its parts.
 
@@ -144,9 +110,14 @@ class SeparableLatent:
         return self.fitted.model
 
     @property
+    def spec(self) -> Separation:
+        """How T was trained."""
+        return self.model.spec
+
+    @property
     def means(self) -> Tensor:
         """Mean of each cluster in u, (C, d)."""
-        return self.model.means
+        return self.model.cluster_means
 
     @torch.no_grad()
     def u(self, w: Tensor) -> Tensor:
@@ -160,17 +131,15 @@ class SeparableLatent:
 
     def name_of(self, code: int) -> str:
         """Name of a cluster by its position; "none" below 0."""
-        return self.names[code] if code >= 0 else NO_CLUSTER
+        return self.names[code] if code >= 0 else "none"
 
-    def is_number(self, target: str) -> bool:
-        """Whether a target is a number."""
-        return isinstance(self.ensemble.spec.target(target), Continuous)
-
-    def target_value(self, cluster: int) -> float:
-        """What the model encodes the class of a cluster by a target as."""
-        assert self.clusters.target is not None
-        value = self.clusters.values[cluster]
-        return float(self.ensemble.encode_value(self.clusters.target, value))
+    def targets_in(self, alloys: Encoded, cluster: int) -> dict[str, Tensor]:
+        """Targets of alloys, with the class of a cluster by a target, (N,) each."""
+        y, target = dict(alloys.y), self.clusters.target
+        if target is not None:
+            value = self.ensemble.encode_value(target, self.clusters.values[cluster])
+            y[target] = torch.full_like(y[target], float(value))
+        return y
 
     def clusters_of(self, fractions: Floats) -> Codes:
         """Cluster of any compositions (N, E), (N,).

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pyro_hea.explain.separable.clusters import read_clusters
+from pyro_hea.explain.separable.fitting import fit_separation
 from pyro_hea.explain.separable.member_latent import MemberLatent
 from pyro_hea.explain.separable.separable import SeparableLatent
 from pyro_hea.materials.alloys.dataset import AlloyDataset
@@ -85,9 +86,9 @@ def separate(
     if only is not None:
         found = found.only(only)
     table = alloys if isinstance(alloys, AlloyDataset) else as_fractions(alloys)
-    found.check_sizes(found.of(table))  # before alloys are encoded
+    codes = found.of(table)
+    found.check_sizes(codes)  # before alloys are encoded
     latent = MemberLatent.of(ensemble, member)
     encoded = latent.encode(table)
-    return SeparableLatent.trained_on(
-        ensemble, member, found, spec or Separation(), latent, table, encoded, seed
-    )
+    fitted = fit_separation(spec or Separation(), latent, found, encoded, codes, seed)
+    return SeparableLatent(ensemble, member, found, latent, table, encoded, codes, fitted, seed)

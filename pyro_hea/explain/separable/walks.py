@@ -12,6 +12,7 @@ import torch
 from pyro_hea.errors import DataError
 from pyro_hea.explain.traversals import Traversal
 from pyro_hea.posterior import predict
+from pyro_hea.spec import Continuous
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +136,7 @@ def walk(
         w = separable.w(lines(separable.u(starts.w), separable.u(ends.w)))
     y = {}
     for name, first in starts.y.items():
-        if separable.is_number(name):
+        if isinstance(separable.ensemble.spec.target(name), Continuous):
             y[name] = lines(first[:, None], ends.y[name][:, None])[:, 0]
         else:
             near = share[..., 0] < 0.5
