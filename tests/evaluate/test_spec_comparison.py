@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from scipy import stats
-from small import small_spec
+from small import few_labels, small_spec
 
 from pyro_hea import AlloyDataset, DisentangledVAE
 from pyro_hea.errors import DataError, SpecError
@@ -13,6 +13,8 @@ from pyro_hea.evaluate import compare_specs, sweep
 from pyro_hea.evaluate.predictive_density import composition_density, label_density
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.plots import comparison_panels
+
+pytestmark = few_labels
 
 FLAT = small_spec(6, features__bins=3, training__batch_size=32)
 EXPERT = FLAT.with_prior("single_phase", {"rule": "hume_rothery", "strength": 3.0})
