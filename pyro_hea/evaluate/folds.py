@@ -107,7 +107,7 @@ def assign_folds(
         for target in targets:
             labels = alloys.labels[target.name]
             classes = labels.notna() if isinstance(target, Continuous) else labels
-            pattern += "|" + classes.astype(str).to_numpy()
+            pattern += np.array([f"|{label}" for label in classes], object)
         shuffled = np.random.default_rng(seed).permutation(len(alloys))
         ordered = shuffled[np.argsort(pattern.astype(str)[shuffled], kind="stable")]
         splits = [(None, ordered[fold::folds]) for fold in range(folds)]
