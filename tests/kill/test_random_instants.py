@@ -31,10 +31,11 @@ training:
 """
 
 TRAININGS = """\
-import os, sys, time, warnings
+import os, signal, sys, time, warnings
 from pyro_hea import DisentangledVAE, ModelSpec, load_alloys, fitting
 from pyro_hea.inference import checkpoint
 warnings.simplefilter("ignore")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 fitting.TrainingRun.save_every = 1
 spec, data = ModelSpec.from_yaml(sys.argv[1]), load_alloys().take(range(0, 1200, 10))
 
