@@ -39,7 +39,9 @@ def z(rng):
 
 
 def test_the_ellipse_holds_what_it_says(z):
-    ax = latent_ellipses(idata_of(z, "Markov chain"))
+    idata = idata_of(z, "Markov chain")
+    ax = latent_ellipses(idata)
+    assert [text.get_text() for text in ax.texts] == list(idata["posterior"]["alloy"].to_numpy())
     ellipse = ax.patches[0]
     points = z.reshape(-1, 2)
     angle = np.radians(ellipse.angle)
@@ -83,7 +85,10 @@ def test_right_ranks_stay_in_the_band_and_wrong_ones_leave_it(rng):
 
 def test_k_hat_counts_what_can_be_trusted():
     table = pd.DataFrame({"k_hat": [0.2, 0.8, 1.5], "evidence_k_hat": [0.1, 0.2, 0.9]})
-    texts = [text.get_text() for text in k_hat_plot(table).get_legend().get_texts()]
+    ax = k_hat_plot(table)
+    steps = ax.transData.transform([(0, 1), (0, 2), (0, 4)])[:, 1]
+    assert np.diff(steps)[0] == pytest.approx(np.diff(steps)[1])  # a decade is one length
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
     assert texts == ["guide (1 of 3 below 0.7)", "fitted to each alloy (2 of 3 below 0.7)"]
 
 
