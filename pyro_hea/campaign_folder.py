@@ -47,6 +47,8 @@ class SavedTable(Declaration):
         """The table, whose rows have to be as long as it is wide."""
         if len(self.columns) != len(set(self.columns)):
             raise ValueError("a column stands twice")
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError("a row is not as long as the table is wide")
         index = pd.Index(self.index, name=self.index_name)
         frame = pd.DataFrame(self.rows, index=index, columns=list(self.columns), dtype=object)
         frame = frame.where(frame.notna(), np.nan)

@@ -119,8 +119,8 @@ class Region:
         """Position of an element."""
         if element not in self.elements:
             raise UnknownElementError(
-                f"no training alloy holds '{element}'.{nearest(element, (*self.elements, *GROUPS))} Designs "
-                f"are made of: {', '.join(self.elements)}"
+                f"no training alloy holds '{element}'."
+                f"{nearest(element, (*self.elements, *GROUPS))} Designs are made of: {', '.join(self.elements)}"
             )
         return self.elements.index(element)
 

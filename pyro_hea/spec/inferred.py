@@ -213,7 +213,7 @@ def warn_of_few_labels(targets: Sequence[Target], data: AlloyDataset) -> None:
             continue
         labels = data.labels[target.name].dropna().tolist()
         if isinstance(target, Continuous):
-            if len(labels) < FEW_NUMBERS:
+            if 0 < len(labels) < FEW_NUMBERS:  # without any the target is refused
                 few.append(f"'{target.name}' has {len(labels)} labels, fewer than {FEW_NUMBERS}")
             continue
         counts = Counter(_spell(label) for label in labels)

@@ -364,7 +364,7 @@ class TestDesignPosterior:
 
         monkeypatch.setattr(samplers, "_CANDIDATES", 32768)
         monkeypatch.setattr(samplers, "_FEWEST", 32768)
-        n = 450
+        n = 520
         result = sample_designs(judged, WISH, wishes, n=n, seed=1, agreement=kappa)
         drawn = result.table[list(judged.elements)].to_numpy()
         assert result.attributes["effective_sample_size"] > 8 * n  # distinct costs little
