@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
@@ -89,6 +90,11 @@ def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     assert noise(notebook) == []
     assert {path.name for path in folder.iterdir()} == {*before, name}  # it leaves nothing behind
     assert (FOLDER / name).read_bytes() == committed
+
+
+def test_your_own_alloys_take_at_most_twelve_cells_from_a_sheet_of_sixty():
+    assert len(list(code_cells(read("09_your_alloys.ipynb")))) <= 12
+    assert len(pd.read_excel(FOLDER / "sixty_alloys.xlsx")) == 60
 
 
 def test_all_were_executed_from_one_commit_of_this_release():

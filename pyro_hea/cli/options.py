@@ -232,8 +232,8 @@ def read_data(
     else:
         names = [name.strip() for name in targets.split(",")]
     found = infer_targets(whole, names)
-    columns = [ignored.get(c.name, c) if c.used_as == "ignored" else c for c in found.columns]
-    for line in str(found._replace(columns=tuple(columns))).splitlines():
+    said = [ignored.get(c.name, c) if c.used_as == "ignored" else c for c in found.columns]
+    for line in str(found._replace(columns=tuple(said))).splitlines():
         click.echo(prefix + line)
     return whole, ModelSpec.for_data(whole, names, verbose=False, **changes)
 

@@ -118,9 +118,10 @@ class Region:
     def index(self, element: str) -> int:
         """Position of an element."""
         if element not in self.elements:
+            hint = nearest(element, (*self.elements, *GROUPS))
             raise UnknownElementError(
-                f"no training alloy holds '{element}'."
-                f"{nearest(element, (*self.elements, *GROUPS))} Designs are made of: {', '.join(self.elements)}"
+                f"no training alloy holds '{element}'.{hint} Designs are made of: "
+                f"{', '.join(self.elements)}"
             )
         return self.elements.index(element)
 

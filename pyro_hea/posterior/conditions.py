@@ -103,7 +103,7 @@ def _values(name: str, value: Condition | Iterable[Condition], of: Reference) ->
             "[20, 400, 800] or the range (20, 800)"
         )
     if isinstance(value, tuple) and len(numbers) == 2:
-        return np.linspace(*numbers, _STEPS).tolist()
+        return list(np.linspace(numbers[0], numbers[1], _STEPS).tolist())
     return list(numbers)
 
 

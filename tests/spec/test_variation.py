@@ -99,8 +99,7 @@ class TestWithPrior:
                 "hardness",
                 {"dist": "LogNormal", "loc": 6, "scale": 1},
                 "`hardness` is declared by its logarithm (transform: log): LogNormal has positive "
-                "support; use Normal, StudentT or Laplace of the logarithm, or "
-                "`transform: identity`",
+                "support; use Normal, StudentT or Laplace of the logarithm, or `transform: ident",
             ),
             ("z", {"dist": "Beta", "concentration1": 1, "concentration0": 1}, "`z` is real"),
             ("single_phase", {"dist": "Bernouli", "probs": 1}, "Did you mean 'Bernoulli'?"),
