@@ -194,13 +194,17 @@ class AlloyClassifier(_AlloyEstimator, ClassifierMixin, BaseEstimator):  # type:
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Probability of each class, (N, classes)."""
+        """Probability of each class, (N, classes), to five digits.
+
+        Further ones depend on what else is asked, in single precision.
+        """
         table = self._predicted(X)
         if len(self.classes_) == 2:
-            of_second = table[_TARGET].to_numpy()
+            of_second = table[_TARGET].to_numpy().round(5)
             return np.stack([1 - of_second, of_second], 1)
         columns = [f"{_TARGET}[class {i}]" for i in range(len(self.classes_))]
-        return table[columns].to_numpy()
+        rounded = table[columns].to_numpy().round(5)
+        return np.asarray(rounded / rounded.sum(1, keepdims=True))
 
     def predict(self, X: ArrayLike) -> Any:
         """The most probable class, (N,)."""
