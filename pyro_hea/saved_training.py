@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SavedTraining:
+class SavedTraining(ABC):
     """What trainings of every model share.
 
     Attributes
@@ -41,13 +42,13 @@ class SavedTraining:
     save_every: ClassVar[int]
     """Epochs between saves."""
 
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What tells one training from another."""
-        raise NotImplementedError
 
+    @abstractmethod
     def progress_text(self, record: Any) -> str:
         """What the progress bar says of an epoch."""
-        raise NotImplementedError
 
     def locked(self) -> AbstractContextManager[None]:
         """Be the only process that trains into the folder."""

@@ -4,16 +4,11 @@ import time
 
 
 def in_time(read, error, seconds):
-    """What `read` returns and "", or None and the message of its error, within so many seconds.
-
-    A case that takes longer is run once more, since the machine may have paused.
-    """
-    for _ in range(2):
-        start, found, refusal = time.perf_counter(), None, ""
-        try:
-            found = read()
-        except error as fault:
-            refusal = str(fault)
-        if time.perf_counter() - start < seconds:
-            return found, refusal
-    raise AssertionError(f"twice over {seconds} s")
+    """What `read` returns and "", or None and the message of its error, within so many seconds."""
+    start, found, refusal = time.perf_counter(), None, ""
+    try:
+        found = read()
+    except error as fault:
+        refusal = str(fault)
+    assert time.perf_counter() - start < seconds
+    return found, refusal
