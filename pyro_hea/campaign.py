@@ -153,8 +153,8 @@ class Campaign:
         chosen = (best if len(best) >= n else designs).batch(min(n, len(designs)))
         likely_enough(chosen, None)
         self.round += 1
-        rows = chosen.table[["formula", "all_wishes"]].assign(round=self.round, status="pending")
-        self._append(rows)
+        rows = chosen.table[["all_wishes"]].assign(round=self.round, status="pending")
+        self._append(rows.reset_index())
         return chosen
 
     def record(

@@ -16,8 +16,6 @@ from pyro_hea.spec import ModelSpec
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 
-ARVIZ_0 = version("arviz").startswith("0.")
-
 DAILY = re.compile(r"^.*FutureWarning:\s*ArviZ is undergoing a major refactor", re.DOTALL)
 """What ArviZ 0.23 says on its first import of a day."""
 
@@ -71,8 +69,6 @@ def test_there_is_a_quickstart():
     "name", [NOTEBOOKS[0], *(pytest.param(n, marks=pytest.mark.slow) for n in NOTEBOOKS[1:])]
 )
 def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
-    if "az.plot_posterior" in (FOLDER / name).read_text("utf-8") and not ARVIZ_0:
-        pytest.skip("draws with a plot that ArviZ has until 0.23")
     monkeypatch.setenv("PYRO_HEA_SMOKE", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     folder = tmp_path / "notebooks"

@@ -198,7 +198,7 @@ class TestReport:
         for name in tables(study):
             assert f">{name}</h3>" in page
         assert page.count("<table>") == len(tables(study))
-        for formula in study.designs.table["formula"]:
+        for formula in study.designs.formulas:
             assert formula in page
 
 

@@ -227,7 +227,7 @@ class AlloyAtlas:
         off = np.abs((have.to_numpy() - value) / sd).max(1)
         order = np.argsort(off, kind="stable")[:n]
         result = gather(problem, found[order], attributes, best_first=False)
-        table = result.table.assign(**have.iloc[order].reset_index(drop=True))
+        table = result.table.assign(**{name: have[name].to_numpy()[order] for name in features})
         table.attrs = result.table.attrs
         return replace(result, table=table)
 

@@ -188,10 +188,12 @@ def shown(result: DesignResult, spec: ModelSpec, wishes: Mapping[str, Wish]) -> 
         name: [name, f"{name}_low", f"{name}_high"] for name in (*wishes, *spec.target_names)
     }
     together = ["all_wishes"] if len(wishes) > 1 else []
-    columns = ["formula", *together, *chain(*of_target.values()), "novelty", "known"]
+    columns = [*together, *chain(*of_target.values()), "novelty", "known"]
     table = result.table[[column for column in columns if column in result.table]]
     bounds = {f"{n}_{end}": end for n in spec.target_names for end in ("low", "high")}
-    return table.assign(known=table["known"].map(_short_formula)).rename(columns=bounds)
+    return (
+        table.assign(known=table["known"].map(_short_formula)).rename(columns=bounds).reset_index()
+    )
 
 
 def _short_formula(formula: str) -> str:

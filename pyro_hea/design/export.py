@@ -19,7 +19,8 @@ def write_table(
 ) -> None:
     """Write a table, whole or not at all, with no cell that a spreadsheet would run.
 
-    Excel files get a second sheet of the units in its `attrs`, if it has any.
+    An index that has a name is a column of the file. Excel files get a second sheet of the units
+    in its `attrs`, if it has any.
 
     Raises
     ------
@@ -28,6 +29,8 @@ def write_table(
     OutputError
         Where nothing can be written there.
     """
+    units = table.attrs.get("units")
+    table = table.reset_index() if table.index.name else table
     try:
         with replacing(path) as file:
             if kind == "csv":
@@ -35,7 +38,7 @@ def write_table(
             elif kind == "xlsx":
                 with file.open("wb") as stream, pd.ExcelWriter(stream, engine="openpyxl") as book:
                     inert(table).to_excel(book, sheet_name="alloys", index=False)
-                    if units := table.attrs.get("units"):
+                    if units:
                         named = pd.DataFrame(units.items(), columns=["column", "unit"])
                         inert(named).to_excel(book, sheet_name="units", index=False)
             else:

@@ -54,7 +54,7 @@ def likely_enough(
     if not enough.any():
         raise ConstraintError(
             f"no design meets all wishes with a probability of {min_probability:g}; the best, "
-            f"{result.table['formula'].iloc[q.argmax()]}, has {q.max():.2f}. Lower "
+            f"{result.formulas[q.argmax()]}, has {q.max():.2f}. Lower "
             "min_probability, or loosen the wishes or constraints"
         )
     return result if enough.all() else result[enough]
@@ -99,7 +99,7 @@ def gather(
     order = np.arange(len(table))
     if best_first:
         order = np.argsort(-table["all_wishes"].to_numpy(), kind="stable")
-    table = table.iloc[order].reset_index(drop=True)
+    table = table.iloc[order]
     drawn = {name: values[order] for name, values in (latents or {}).items()}
     drawn["information"] = information(problem.probability(fractions[order]))
     trail = pd.DataFrame() if trail is None else trail

@@ -33,11 +33,11 @@ class DesignResult:
     Attributes
     ----------
     table : DataFrame
-        One row per alloy, the most probable first: `formula`, `all_wishes` (probability that all
-        wishes hold together, with `_low`, `_high` and `_sd`), the targets that were asked for as
-        in `predict`, the fraction of each element, the other targets, `novelty` (total-variation
-        distance to the nearest known alloy) and `known` (that alloy). Predictions are of the alloy
-        as it stands here. `table.attrs["units"]` has the unit of each column.
+        One row per alloy by its formula, as in `predict`, the most probable first: `all_wishes`
+        (probability that all wishes hold together, with `_low`, `_high` and `_sd`), the targets
+        that were asked for, the fraction of each element, the other targets, `novelty`
+        (total-variation distance to the nearest known alloy) and `known` (that alloy). Predictions
+        are of the alloy as it stands here. `table.attrs["units"]` has the unit of each column.
     idata : InferenceData
         The same alloys with their latents, and the `information` (nats) that making each is
         expected to give about which member is right. Of NUTS instead the Markov chains that the
@@ -95,7 +95,7 @@ class DesignResult:
 
     def _repr_html_(self) -> str:
         absent = [e for e in self.fractions if not (self.table[e] > 0).any()]
-        table = self.table.drop(columns=absent).head(20).round(3)
+        table = self.table.drop(columns=absent).head(20).round(3).reset_index()
         return f"<p>{escape(repr(self))}</p>{table.to_html(index=False)}"
 
     @property
@@ -106,7 +106,12 @@ class DesignResult:
     @property
     def fractions(self) -> pd.DataFrame:
         """Atomic fractions of the alloys, indexed by formula, (N, E)."""
-        return self.table.set_index("formula")[[str(e) for e in self._draws["element"].values]]
+        return self.table[[str(e) for e in self._draws["element"].values]]
+
+    @property
+    def formulas(self) -> list[str]:
+        """Formulas of the alloys."""
+        return list(self.table.index)
 
     @property
     def changes(self) -> pd.Series:
@@ -142,7 +147,7 @@ class DesignResult:
         return self._taken(rows)
 
     def _taken(self, rows: np.ndarray) -> DesignResult:
-        table = self.table.iloc[rows].reset_index(drop=True)
+        table = self.table.iloc[rows]
         if self._designs is not None:
             chosen = self._designs.isel(draw=rows)
             return replace(self, table=table, trail=pd.DataFrame(), _designs=chosen)
@@ -228,7 +233,7 @@ class DesignResult:
         from pyro_hea import plots
 
         names = [f"all_wishes{suffix}" for suffix in ("", "_low", "_high")]
-        probability = self.table.set_index("formula")[names]
+        probability = self.table[names]
         return plots.composition_bars(self.fractions, ax, probability)
 
     def plot_pareto(self, ax: Axes | None = None) -> Axes:

@@ -193,7 +193,7 @@ def _decoded(
         "candidates": len(held),
         "discarded": float(1 - held.mean()),
     }
-    every_point = gather(problem, alloys, attributes, best_first=False).table
+    every_point = gather(problem, alloys, attributes, best_first=False).table.reset_index(drop=True)
     elements = list(ensemble.elements)
     trail = every_point[[*elements, "all_wishes"]].assign(**where, holds=held)
     trail.insert(0, "step", range(len(trail)))

@@ -30,9 +30,9 @@ _PERTURBED = 64
 
 
 def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
-    """Alloys (N, E) with their predictions, and the known alloy nearest to each.
+    """Alloys (N, E) with their predictions, and the known alloy nearest to each, by formula.
 
-    Columns: `formula`, `all_wishes` and its interval, what was wished for, objectives, the
+    Columns: `all_wishes` and its interval, what was wished for, objectives, the
     fraction of each element, other predictions, `novelty` and `known`. Units are in
     `attrs["units"]`.
     """
@@ -50,7 +50,6 @@ def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
     distance, nearest = _nearest_known(x, ensemble.known.to_numpy(float))
     table = pd.concat(
         [
-            pd.DataFrame({"formula": formulas}),
             wished,
             predicted[first],
             objective_columns(problem, x),
@@ -60,7 +59,7 @@ def design_table(problem: Problem, fractions: pd.DataFrame) -> pd.DataFrame:
             pd.DataFrame({"novelty": distance, "known": ensemble.known.index[nearest]}),
         ],
         axis=1,
-    )
+    ).set_axis(pd.Index(formulas, name="formula"))
     table.attrs["units"] = _units(problem, table)
     return table
 

@@ -61,7 +61,7 @@ def judged(result: DesignResult) -> pd.DataFrame:
     fractions = result.fractions
     table = pd.DataFrame(
         {
-            "formula": result.table["formula"].to_numpy(),
+            "formula": result.formulas,
             "elements": element_sets(fractions),
             "predicted": result.table[TARGET].to_numpy(),
             "judged": embedded_judge().predict(fractions),
@@ -143,7 +143,7 @@ def judged_changes(
             rows.append(row)
             continue
         found = result.table.iloc[0]
-        row |= {"formula": found["formula"], "all_wishes": found["all_wishes"]}
+        row |= {"formula": found.name, "all_wishes": found["all_wishes"]}
         row |= {
             "moved": result.attributes["moved"],
             "judged": embedded_judge().predict(result.fractions)[0],

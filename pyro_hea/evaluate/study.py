@@ -124,7 +124,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
         "label read from z by 15-NN (AUC)": metrics["label_from_latent"]["knn_auc"],
         "label read from z by extra trees (AUC)": metrics["label_from_latent"]["trees_auc"],
     }
-    shown = ["formula", *(f"{TARGET}{suffix}" for suffix in ("", "_sd", "_low", "_high"))]
+    shown = [*(f"{TARGET}{suffix}" for suffix in ("", "_sd", "_low", "_high"))]
     return {
         "Single phase or not, test part": scores.reset_index(),
         "Reconstruction and disentanglement, test part": pd.DataFrame(
@@ -198,7 +198,7 @@ def _figures(study: Study) -> dict[str, Figure]:
         **{TARGET: labelled.labels[TARGET].to_numpy()},
         number_of_elements=labelled.number_of_elements.to_numpy(),
     )
-    designs = study.designs.table.set_index("formula")
+    designs = study.designs.table
     elements = list(vae.ensemble.elements)
     probability = designs[[TARGET, f"{TARGET}_low", f"{TARGET}_high"]]
     drawn: dict[str, Axes] = {

@@ -140,6 +140,13 @@ def test_a_spec_says_what_the_targets_are_and_the_rest_is_kept_and_said():
         ("{} (mass %)", None, True),
         ("{} (mol%)", "at", False),
         ("{} (%)", None, False),
+        ("{}_wt", None, True),
+        ("wt% {}", None, True),
+        ("mass_fraction_{}", None, True),
+        ("at.% {}", None, False),
+        ("x_{}", None, False),
+        ("X({})", None, False),
+        ("%{}", None, False),
     ],
 )
 def test_fractions_are_read_from_columns_of_elements(header, unit, weights):
@@ -154,7 +161,8 @@ def test_fractions_are_read_from_columns_of_elements(header, unit, weights):
 
 def test_a_word_that_begins_like_an_element_is_no_fraction():
     rows = pd.DataFrame({"formula": ["FeNi", "CoNi"], "Cat": [1.5, 2], "Iron": [3, 4.5]})
-    assert read_alloys(rows).targets == ("cat", "iron")
+    rows = rows.assign(**{"Fe-Ni distance": [1, 2.5], "T (C)": [20.5, 30], "C2": [1, 2.5]})
+    assert read_alloys(rows).targets == ("cat", "iron", "fe_ni_distance", "t", "c2")
 
 
 def test_formulas_in_weights_are_one_alloy_with_the_same_in_atoms():

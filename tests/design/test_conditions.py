@@ -38,7 +38,7 @@ def test_screening_and_objectives_are_at_them_as_well(vae):
         {"strength": ("<", 250)}, candidates=names, conditions=HOT, progress=False
     ).table
     at = vae.predict(names, conditions=HOT)["strength"].sort_values()
-    assert [format_formula(name) for name in at.index] == ranked["formula"].tolist()
+    assert [format_formula(name) for name in at.index] == ranked.index.tolist()
     strong = vae.design({"strength": "max"}, n=8, seed=0, conditions=HOT).table
     np.testing.assert_array_less(strong["strength"], 500)  # of 800 °C, not of 25
     assert strong["strength"].mean() > at.mean()

@@ -104,7 +104,7 @@ def test_the_pareto_set_comes_first_and_is_what_no_other_design_beats(designs):
     scores = table[["hardness", "density"]].to_numpy() * [1, -1]
     best = [not any(dominates(other, row) for other in scores) for row in scores]
     front = designs.pareto()
-    assert list(front.table["formula"]) == list(table["formula"][best])
+    assert front.formulas == list(table.index[best])
     assert sorted(best, reverse=True) == best  # it stands first
     assert 1 < len(front) < len(designs)
     assert front.table["density"].max() > front.table["density"].min() + 0.1  # a trade-off

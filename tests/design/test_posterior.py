@@ -63,21 +63,20 @@ def few_candidates(monkeypatch):
 
 
 def fractions_of(result, vae) -> pd.DataFrame:
-    return result.table.set_index("formula")[list(vae.ensemble.elements)]
+    return result.table[list(vae.ensemble.elements)]
 
 
 class TestTable:
     def test_has_the_columns_of_the_contract(self, designs, vae):
         elements = list(vae.ensemble.elements)
         assert list(designs.table) == [
-            "formula",
             *("all_wishes", "all_wishes_low", "all_wishes_high"),
             *("single_phase", "single_phase_low", "single_phase_high"),
             *elements,
             *("single_phase_sd", "single_phase_epistemic", "single_phase_aleatoric"),
             *("all_wishes_sd", "novelty", "known"),
         ]
-        assert list(designs.table.index) == list(range(40))
+        assert designs.table.index.name == "formula"
         assert len(designs) == 40
 
     def test_alloys_are_distinct_and_formulas_say_what_they_are(self, designs, vae):
@@ -109,13 +108,13 @@ class TestTable:
     def test_predictions_are_those_of_the_fractions_as_they_stand(self, designs, vae):
         fractions = fractions_of(designs, vae)
         pd.testing.assert_frame_equal(
-            vae.predict(fractions), designs.table.set_index("formula")[PREDICTED], atol=1e-6, rtol=0
+            vae.predict(fractions), designs.table[PREDICTED], atol=1e-6, rtol=0
         )
 
     def test_predictions_are_those_of_the_formulas(self, designs, vae):
         pd.testing.assert_frame_equal(
-            vae.predict(list(designs.table["formula"])),
-            designs.table.set_index("formula")[PREDICTED],
+            vae.predict(designs.formulas),
+            designs.table[PREDICTED],
             atol=1e-4,  # a formula has six digits, and a bin of the embedding may be narrow
             rtol=0,
         )
@@ -133,8 +132,8 @@ class TestTable:
     def test_a_known_alloy_is_not_new(self, vae):
         known = vae.ensemble.known.loc["AlCrFeNi"]
         only = [Novel(0), *(ElementBounds(e, x, x) for e, x in known.items())]
-        (row,) = vae.design(WISH, only, n=1).table.to_dict("records")
-        assert row["formula"] == row["known"] == "AlCrFeNi"
+        row = vae.design(WISH, only, n=1)[0]
+        assert row.name == row["known"] == "AlCrFeNi"
         assert row["novelty"] == pytest.approx(0, abs=1e-12)
 
     def test_designs_of_one_phase_are_predicted_so_more_than_those_of_several(self, vae):
@@ -240,7 +239,7 @@ class TestSeeds:
 
     def test_another_seed_gives_others(self, designs, vae):
         other = vae.design(WISH, n=40, seed=6)
-        assert set(other.table["formula"]) != set(designs.table["formula"])
+        assert {*other.formulas} != {*designs.formulas}
 
     def test_the_callers_random_numbers_stay_as_they_were(self, vae, numpy_state):
         state, legacy = torch.get_rng_state(), numpy_state()
@@ -529,7 +528,7 @@ class TestResult:
 
     def test_csv_reads_back_as_the_table(self, designs, tmp_path):
         designs.to_csv(tmp_path / "designs.csv")
-        read = pd.read_csv(tmp_path / "designs.csv")
+        read = pd.read_csv(tmp_path / "designs.csv", index_col="formula")
         pd.testing.assert_frame_equal(read, designs.table, rtol=1e-5, atol=1e-6, check_dtype=False)
 
     def test_csv_is_the_same_to_the_byte_for_the_same_seed(self, designs, vae, tmp_path):

@@ -21,7 +21,7 @@ def designs(vae):
 
 def test_the_bars_are_the_alloys_of_the_table_with_their_probability(designs):
     ax = designs.plot_compositions()
-    assert [label.get_text() for label in ax.get_yticklabels()] == list(designs.table["formula"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == designs.formulas
     widths = {}
     for patch in ax.patches:
         row = round(patch.get_y() + patch.get_height() / 2)
@@ -56,15 +56,15 @@ def test_what_is_not_there_is_not_drawn(designs):
 class TestOfOneResult:
     def test_one_alloy_is_a_row_and_several_are_a_result(self, designs):
         assert designs[0].equals(designs.table.iloc[0])
-        assert designs[-1]["formula"] == designs.table["formula"].iloc[-1]
-        assert [row["formula"] for row in designs] == list(designs.table["formula"])
+        assert designs[-1].name == designs.formulas[-1]
+        assert [row.name for row in designs] == designs.formulas
         few = designs[designs.table["Cr"] > designs.table["Cr"].median()]
         assert 0 < len(few) < len(designs)
         assert (few.table["Cr"] > designs.table["Cr"].median()).all()
         drawn = few.idata["posterior"]["composition"].sel(element="Cr").to_numpy()[0]
         np.testing.assert_array_equal(drawn, few.table["Cr"])
-        assert list(designs[2:4].table["formula"]) == list(designs.table["formula"][2:4])
-        assert list(designs[[3, 1]].table.index) == [0, 1]
+        assert designs[2:4].formulas == designs.formulas[2:4]
+        assert designs[[3, 1]].formulas == [designs.formulas[3], designs.formulas[1]]
 
     def test_what_is_no_design_is_refused(self, designs):
         with pytest.raises(IndexError, match="no design 8; there are 8"):
@@ -102,7 +102,7 @@ class TestOfOneResult:
     def test_excel_reads_back(self, designs, tmp_path):
         pytest.importorskip("openpyxl")
         designs.to_excel(tmp_path / "d.xlsx")
-        read = pd.read_excel(tmp_path / "d.xlsx")
+        read = pd.read_excel(tmp_path / "d.xlsx", index_col="formula")
         pd.testing.assert_frame_equal(read, designs.table, check_dtype=False)
         units = pd.read_excel(tmp_path / "d.xlsx", "units").set_index("column")["unit"]
         assert units.to_dict() == designs.table.attrs["units"]
@@ -176,7 +176,7 @@ class TestNothingInSilence:
 def test_alloys_that_occur_twice_are_ranked_once(vae):
     names = ["CoNi", "NiCo", "Co2Ni2", "CoCrNi"] * 50
     result = vae.screen({"single_phase": 1}, candidates=names, progress=False)
-    assert sorted(result.table["formula"]) == ["CoCrNi", "CoNi"]
+    assert sorted(result.formulas) == ["CoCrNi", "CoNi"]
     path = vae.scan(["CoCrFeNi", "CoCrFeNi"], {"single_phase": 1}, points=30)
     assert len(path) == len(path.trail) == 30
 

@@ -141,7 +141,7 @@ def test_every_workflow_takes_them(many):
     path = scan_path(many.ensemble, [start, "CoNi"], wishes, points=4)
     assert path.table["all_wishes"].between(0, 1).all()
     rows = screen(many.ensemble, wishes, [Novel(0)], candidates=["TiCr", "CoNi"], progress=False)
-    assert rows.table["formula"].tolist() == ["CoNi", "CrTi"]
+    assert rows.formulas == ["CoNi", "CrTi"]
     for change in (nearest_alloy, invert):
         result = change(many.ensemble, start, wishes, confidence=0.3)
         assert result.table["all_wishes"].item() >= 0.3

@@ -82,7 +82,7 @@ class TestScreen:
         assert two_passes.attributes["candidates"] == 23751
         cached_flow = screen(vae.ensemble, WISH, five, n=237, exhaustive=True, **run)
         assert cached_flow.attributes["predicted"] > 0.99
-        lost = set(cached_flow.table["formula"]) - set(two_passes.table["formula"])
+        lost = {*cached_flow.formulas} - {*two_passes.formulas}
         assert len(lost) <= 0.01 * 237
 
     def test_blocks_change_nothing(self, vae, monkeypatch):
@@ -95,7 +95,7 @@ class TestScreen:
         names = ["CoNi", "AlCoCrFeNi", "CoCrFeNi", "AlTi"]
         result = screen(vae.ensemble, WISH, candidates=iter(names), progress=False)
         best = vae.predict(names)["single_phase"].sort_values(ascending=False)
-        assert list(result.table["formula"]) == list(best.index)
+        assert result.formulas == list(best.index)
 
     def test_a_grid_that_is_too_large_says_how_large(self, vae):
         with pytest.raises(ConstraintError, match="has 26,075,972,546 compositions"):
@@ -257,7 +257,7 @@ class TestBatch:
         designs = vae.design(WISH, n=60, min_probability=0)
         batch = designs.batch(10)
         assert len(batch) == 10
-        assert set(batch.table["formula"]) < set(designs.table["formula"])
+        assert {*batch.formulas} < {*designs.formulas}
         assert batch.idata.posterior.sizes["draw"] == 10
 
         def spread(result):
@@ -272,7 +272,8 @@ class TestBatch:
         pytest.importorskip("pyarrow")
         designs = vae.design(WISH, n=3, min_probability=0)
         designs.to_parquet(tmp_path / "d.parquet")
-        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "d.parquet"), designs.table)
+        read = pd.read_parquet(tmp_path / "d.parquet").set_index("formula")
+        pd.testing.assert_frame_equal(read, designs.table)
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,12 @@ class TestConditions:
         told = {column.name: column.used_as for column in inferred.columns}
         assert told["test_temperature_C"] == "condition"
 
+    def test_spellings_of_joined_tables_are_one_class(self):
+        spelled = ["CAST", "as-cast", "annealed", "ANNEAL", "Annealed"]
+        data = dataset({"hardness": COLUMNS["hardness"]}, processing=spelled * (N // 5))
+        (classes,) = infer_targets(data).targets[0].conditions.values()
+        assert classes == ("annealed", "CAST")
+
     @pytest.mark.parametrize("temperature", [25.0, np.nan])
     def test_one_measured_at_one_does_not(self, temperature):
         data = dataset({"hardness": COLUMNS["hardness"]}, test_temperature_C=[temperature] * N)

@@ -218,7 +218,7 @@ def _screening(
     true = screen(n=best, exhaustive=True)
     alone = time.perf_counter() - start
     found = screen(n=best)
-    kept = set(found.table["formula"]) & set(true.table["formula"])
+    kept = {*found.formulas} & {*true.formulas}
     return {
         "compositions": candidates,
         "a second": candidates / seconds,

@@ -105,8 +105,7 @@ def _tables(designs: DesignResult, together: bool) -> dict[str, pd.DataFrame]:
     fractions = 100 * designs.fractions
     tables = {}
     if len(designs) > FIRST:
-        first = designs.batch(FIRST).table["formula"]
-        tables["To make first"] = predicted.set_index("formula").loc[first].reset_index()
+        tables["To make first"] = predicted.loc[designs.batch(FIRST).formulas]
     tables["Designs"] = predicted.head(_ROWS)
     present = fractions.loc[:, (fractions > 0).any()].head(_ROWS)
     tables["Compositions (at.%)"] = present.where(present > 0)

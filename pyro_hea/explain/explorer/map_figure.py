@@ -96,8 +96,8 @@ class MapFigure(BaseExplorer):
             for a in self._picked
         ]
         if not rows:
-            return pd.DataFrame(columns=["formula"])
-        return pd.concat(rows).rename_axis(index="formula").reset_index()
+            return pd.DataFrame(index=pd.Index([], name="formula"))
+        return pd.concat(rows).rename_axis(index="formula")
 
     @property
     def coordinates(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _result_html(separable: SeparableLatent, result: DesignResult) -> str:
     ends = 100 * result.trail[elements].iloc[[0, -1]]
     targets = [prediction_html(target, row) for target in separable.ensemble.spec.targets]
     return (
-        f"<h3 class='pyro-hea-edit'>{escape(str(row['formula']))}</h3>"
+        f"<h3 class='pyro-hea-edit'>{escape(str(row.name))}</h3>"
         f"<p>In {escape(str(row['cluster']))}; {row['moved']:.1f} at.% moved.<br>"
         f"{'<br>'.join(targets)}</p>"
         f"<table><caption>amounts before and after (at.%)</caption>{_rows(ends)}</table>"

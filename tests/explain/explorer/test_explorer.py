@@ -103,7 +103,7 @@ def test_what_was_kept_comes_back_as_a_table(vae, alloys):
     answer = explorer.at(0.5, 0.5)
     explorer.keep()
     table = explorer.picked
-    assert table["formula"].tolist()[1] == answer.fractions.index[0]
+    assert table.index[1] == answer.fractions.index[0]
     np.testing.assert_allclose(table[list(vae.ensemble.elements)].sum(axis=1), 1)
     assert {"single_phase_low", "known", "novelty"} < set(table.columns)
 

@@ -20,12 +20,12 @@ def test_a_click_moves_the_alloy_and_says_what_moved(widgets, holds_al, without_
     alloy.value, toward.value, by.value, trim.value = without_al, "holds Al", 0.7, False
     button.click()
     made = holds_al.move(without_al, "holds Al", 0.7, trim=False)
-    assert f"<h3 class='pyro-hea-edit'>{made.table['formula'].item()}</h3>" in words.value
+    assert f"<h3 class='pyro-hea-edit'>{made.formulas[0]}</h3>" in words.value
     assert f"{made.table['moved'].item():.1f} at.% moved" in words.value
     assert f"</div> {100 * made.fractions['Al'].item():.1f}</td>" in words.value
     by.value, trim.value = 0, True
     button.click()
-    assert holds_al.move(without_al, "holds Al").table["formula"].item() in words.value
+    assert holds_al.move(without_al, "holds Al").formulas[0] in words.value
 
 
 def test_what_is_refused_is_said_in_the_panel(widgets, without_al):

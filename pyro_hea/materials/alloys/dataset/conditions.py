@@ -45,10 +45,11 @@ def condition_key(text: Any) -> str:
 
     Examples
     --------
-    >>> condition_key("As-Cast") == condition_key(" as cast")
-    True
+    >>> condition_key("As-Cast"), condition_key("CAST"), condition_key("annealed")
+    ('cast', 'cast', 'anneal')
     """
-    return re.sub(r"[\s_-]+", " ", str(text)).strip().casefold()
+    words = re.sub(r"[\s_-]+", " ", str(text)).strip().casefold()
+    return words.removeprefix("as ").removesuffix("ed")
 
 
 def references(conditions: Mapping[str, Reference]) -> Floats:

@@ -24,9 +24,10 @@ from pyro_hea.materials.alloys.dataset.gathering import to_numbers
 from pyro_hea.materials.alloys.dataset.table import AlloyDataset, composition_keys
 from pyro_hea.materials.alloys.formula import SYMBOLS
 
-_FRACTION = re.compile(
-    r"([A-Z][a-z]?)\s*(?:[\s(\[]\s*(?:(at|atomic|mol)|(wt|weight|mass))?\.?\s*%?\s*[)\]]?|%)?"
-)
+_HEADER = re.compile(r"(?:[A-Za-z]+|[\s_()\[\].,%-])+")
+_OF_ATOMS = {"at", "atom", "atomic", "mol", "mole", "molar", "x", "X", "c"}
+_OF_WEIGHT = {"wt", "weight", "mass", "w"}
+_SHARES = {"frac", "fraction", "percent", "pct"}
 _NO_FRACTION = {"No"}
 """Elements whose symbol as a column is something else: the number of a row."""
 
@@ -50,8 +51,8 @@ def read_alloys(
     ----------
     table : path or DataFrame
         CSV, Excel (`.xlsx`) or Parquet file, or a DataFrame. Compositions are formulas or a
-        column per element (`Al`, `Al (at.%)` or `Al (wt.%)`). A column per target holds 0 or 1, the
-        name of a class, or a number; a blank is an alloy without that label. Reports that
+        column per element (`Al`, `Al (at.%)`, `wt% Al` or `x_Al`). A column per target holds 0 or
+        1, the name of a class, or a number; a blank is an alloy without that label. Reports that
         `AlloyDataset.to_csv` wrote, with the columns `target` and `value`, are read as they are.
     spec : ModelSpec, optional
         Declares the targets. Without it, every column of numbers or of a few classes is a target,
@@ -209,8 +210,8 @@ def _formulas(fractions: pd.DataFrame) -> list[str]:
 def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.DataFrame:
     """Fractions of each row, under its formula where it has one; the columns get their role."""
     column = _formula_column(found, formula_column)
-    matches = {c: match for c in found.left if (match := _FRACTION.fullmatch(c))}
-    elements = {c: m for c, m in matches.items() if m[1] in SYMBOLS - _NO_FRACTION}
+    headers = {column: element_of_header(column) for column in found.left}
+    elements = {column: header for column, header in headers.items() if header is not None}
     if column is None and not elements:
         column = next((c for c in found.left if c.lower() == "alloy"), None)
     if column is not None:
@@ -233,17 +234,37 @@ def _compositions(found: Columns, formula_column: str, unit: Unit | None) -> pd.
             f"such as 'Al' or 'Al (at.%)'.{nearest(formula_column, found.left)} Columns: "
             f"{listing(found.left)}. Name the formulas with formula_column"
         )
-    for name, match in elements.items():
-        found.add(name, "composition", "fractions of element", match[1])
-    units = {"at" for m in elements.values() if m[2]} | {"wt" for m in elements.values() if m[3]}
-    units |= {unit} if unit else set()
+    for name, (symbol, _) in elements.items():
+        found.add(name, "composition", "fractions of element", symbol)
+    units = {given for _, given in elements.values() if given} | ({unit} if unit else set())
     if len(units) > 1:
         raise DataError(
             f"{found.where}: the columns of elements, or unit, are in "
             f"{' and '.join(sorted(units))}.%; give all of them in one unit"
         )
-    symbols = {name: match[1] for name, match in elements.items()}
+    symbols = {name: symbol for name, (symbol, _) in elements.items()}
     return _fractions_of_columns(found, symbols, check_unit(next(iter(units), None)))
+
+
+def element_of_header(header: str) -> tuple[str, Unit | None] | None:
+    """The element whose amounts a column holds, and their unit if its name tells; None for others.
+
+    Examples
+    --------
+    >>> element_of_header("Al (at.%)"), element_of_header("wt% Al"), element_of_header("Al")
+    (('Al', 'at'), ('Al', 'wt'), ('Al', None))
+    >>> element_of_header("Al-Ti ratio")
+    """
+    if not _HEADER.fullmatch(header):
+        return None
+    words = re.findall("[A-Za-z]+", header)
+    symbols = [word for word in words if word in SYMBOLS - _NO_FRACTION]
+    rest = {word for word in words if word not in symbols}
+    if len(symbols) != 1 or rest - _OF_ATOMS - _OF_WEIGHT - _SHARES:
+        return None
+    units: list[Unit] = ["at"] if rest & _OF_ATOMS else []
+    units += ["wt"] if rest & _OF_WEIGHT else []
+    return None if len(units) > 1 else (symbols[0], units[0] if units else None)
 
 
 def _formula_column(found: Columns, wanted: str) -> str | None:
