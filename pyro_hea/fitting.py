@@ -31,12 +31,12 @@ from pyro_hea.posterior import Ensemble, calibrate, new_ensemble
 from pyro_hea.program.model import AlloyModel
 from pyro_hea.saved_training import SavedTraining
 from pyro_hea.training_data import (
+    augmented,
     check_labels,
     hold_out,
     measured_tensors,
     stopping_batch,
     with_label_folds,
-    with_middles,
 )
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class TrainingRun(SavedTraining):
         ensemble = new_ensemble(spec, data, seed, device)
         stopping = stopping_batch(ensemble, validation)
         batch = with_label_folds(ensemble, ensemble.batch(data))
-        shown = with_middles(data, spec.training.middles, seed)
+        shown = augmented(data, spec.training.augmentation, seed)
         trainer = Trainer(
             ensemble.model,
             batch if shown is data else with_label_folds(ensemble, ensemble.batch(shown)),

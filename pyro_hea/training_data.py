@@ -79,7 +79,7 @@ def hold_out(
     return data.take(~held), data.take(held)
 
 
-def with_middles(data: AlloyDataset, share: float, seed: int) -> AlloyDataset:
+def augmented(data: AlloyDataset, share: float, seed: int) -> AlloyDataset:
     """Add unlabelled alloys, as a share of the given ones: middles of two like each other.
 
     The two have the same principal element, which is also that of their middle. Middles that are
@@ -89,7 +89,7 @@ def with_middles(data: AlloyDataset, share: float, seed: int) -> AlloyDataset:
     --------
     >>> from pyro_hea import load_alloys
     >>> data = load_alloys("zeng2024")
-    >>> more = with_middles(data, 0.5, seed=0)
+    >>> more = augmented(data, 0.5, seed=0)
     >>> len(data), len(more)
     (1368, 2042)
     """

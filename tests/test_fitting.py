@@ -14,7 +14,7 @@ from pyro_hea.errors import DataError
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference.objective import known_labels
 from pyro_hea.materials.alloys.composition import fraction_table
-from pyro_hea.training_data import hold_out, with_middles
+from pyro_hea.training_data import augmented, hold_out
 
 pytestmark = few_labels
 
@@ -339,9 +339,9 @@ def test_a_model_of_every_kind_is_resumed_saved_and_loaded_to_the_bit(latent, tm
 
 
 def test_middles_lie_between_two_alloys_of_one_principal_element(alloys):
-    more = with_middles(alloys, 1.5, seed=3)
-    assert with_middles(alloys, 0.0, seed=3) is alloys
-    assert more.formulas == with_middles(alloys, 1.5, seed=3).formulas
+    more = augmented(alloys, 1.5, seed=3)
+    assert augmented(alloys, 0.0, seed=3) is alloys
+    assert more.formulas == augmented(alloys, 1.5, seed=3).formulas
     pd.testing.assert_frame_equal(more.fractions.iloc[:60], alloys.fractions)
     pd.testing.assert_frame_equal(more.labels.iloc[:60], alloys.labels)
     assert more.labels.iloc[60:].isna().all(axis=None)
@@ -360,7 +360,7 @@ def test_middles_are_trained_on_and_are_no_known_alloys(alloys):
     spec = ModelSpec.from_mapping(SMALL)
     plain, more = (
         TrainingRun.prepare(
-            spec.with_(training__middles=share, training__distillation=None),
+            spec.with_(training__augmentation=share, training__distillation=None),
             alloys,
             None,
             seed=0,

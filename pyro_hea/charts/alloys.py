@@ -112,19 +112,19 @@ class AlloyAtlas:
         gamma = np.asarray(self.atlas.responsibilities(self._roots(table)))
         return pd.Series(gamma.argmax(1), table.index, name="chart")
 
-    def project(self, alloys: AlloyDataset | Alloys, minimum: float = MINIMUM) -> pd.DataFrame:
+    def project(self, alloys: AlloyDataset | Alloys, min_fraction: float = MINIMUM) -> pd.DataFrame:
         """Fractions of the alloys of the manifold near those given, (N, E).
 
-        Elements below `minimum` are dropped.
+        Elements below `min_fraction` are dropped.
         """
         table = self._table(alloys)
         points = np.asarray(self.atlas.project(self._roots(table)))
-        return pd.DataFrame(_fractions(points, minimum), table.index, table.columns)
+        return pd.DataFrame(_fractions(points, min_fraction), table.index, table.columns)
 
-    def sample(self, n: int, seed: int = 0, minimum: float = MINIMUM) -> pd.DataFrame:
-        """Draw alloys of the manifold: fractions, (n, E). Elements below `minimum` are dropped."""
+    def sample(self, n: int, seed: int = 0, min_fraction: float = MINIMUM) -> pd.DataFrame:
+        """Draw alloys of the manifold, (n, E); fractions below `min_fraction` are dropped."""
         points = np.asarray(self.atlas.sample(n, seed))
-        return pd.DataFrame(_fractions(points, minimum), columns=pd.Index(self.elements))
+        return pd.DataFrame(_fractions(points, min_fraction), columns=pd.Index(self.elements))
 
     def plot(self, alloys: AlloyDataset | Alloys, ax: Axes | None = None) -> Axes:
         """Draw alloys on a map, by the family whose chart is most responsible for them.
@@ -236,7 +236,7 @@ class AlloyAtlas:
         vae: DisentangledVAE,
         features: Mapping[str, tuple[float, float]],
         *,
-        minimum: float = MINIMUM,
+        min_fraction: float = MINIMUM,
         draws: int = 250,
         chains: int = 4,
         particles: int = 500,
@@ -252,7 +252,7 @@ class AlloyAtlas:
         vae : DisentangledVAE
             Its element tables give the features.
         features : mapping of feature to (value, standard deviation)
-        minimum : float
+        min_fraction : float
             Elements below this fraction are dropped, before features are computed too.
         draws, chains : int
             Chains are independent populations.
@@ -278,7 +278,7 @@ class AlloyAtlas:
         value, sd = torch.tensor([*features.values()], dtype=torch.double).unbind(-1)
 
         def of(points: Tensor) -> tuple[NDArray[np.float64], Tensor]:
-            alloys = _fractions(points.flatten(0, -2).numpy(), minimum)
+            alloys = _fractions(points.flatten(0, -2).numpy(), min_fraction)
             return alloys, own(torch.tensor(alloys))
 
         def log_likelihood(points: Tensor) -> Tensor:
@@ -328,7 +328,9 @@ class AlloyAtlas:
         start = self._roots(self._table(ensemble.known.iloc[order[: _STARTS * n]]))
         descent = self.atlas.minimize(objective, start, steps)
         ends = _fractions(np.asarray(descent.points), 0.0)[:, columns]
-        alloys, possible = round_compositions(ends, problem.region, problem.step, problem.minimum)
+        alloys, possible = round_compositions(
+            ends, problem.region, problem.step, problem.min_fraction
+        )
         alloys = alloys[possible]
         alloys = alloys[problem.satisfied(alloys)]
         attributes = {
@@ -417,8 +419,8 @@ def _normalised(points: Tensor) -> Tensor:
     return squares / squares.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
-def _fractions(points: NDArray[np.float64], minimum: float) -> NDArray[np.float64]:
-    """Fractions of at least the minimum, (N, E)."""
+def _fractions(points: NDArray[np.float64], min_fraction: float) -> NDArray[np.float64]:
+    """Fractions of at least `min_fraction`, (N, E)."""
     made = _normalised(torch.tensor(points)).numpy()
-    made = np.where(made < minimum, 0.0, made)
+    made = np.where(made < min_fraction, 0.0, made)
     return np.asarray(made / made.sum(1, keepdims=True))

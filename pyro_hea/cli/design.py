@@ -48,9 +48,8 @@ design_options = together(
         "--report", "page", type=click.Path(path_type=Path), help="HTML page to write as well."
     ),
 )
-minimum_option = click.option(
+min_fraction_option = click.option(
     "--min-fraction",
-    "minimum",
     default=0.01,
     show_default=True,
     help="Smallest fraction of an element.",
@@ -65,7 +64,7 @@ minimum_option = click.option(
     "--agreement", default=5.0, show_default=True, help="Exponent κ of the predicted probability."
 )
 @click.option("--step", default=0.005, show_default=True, help="Fractions are multiples of it.")
-@minimum_option
+@min_fraction_option
 @click.option(
     "--method",
     type=click.Choice(["importance", "nuts", "svi"]),
@@ -80,7 +79,7 @@ def design(
     batch: int | None,
     agreement: float,
     step: float,
-    minimum: float,
+    min_fraction: float,
     method: Literal["importance", "nuts", "svi"],
     out: Path | None,
     page: Path | None,
@@ -90,7 +89,12 @@ def design(
     """Propose new alloys with given properties, under constraints."""
     wishes, constraints = read_wishes(options["target"]), read_constraints(options)
     vae = load_model(model, wishes)
-    how = {"step": step, "minimum": minimum, "agreement": agreement, **read_requests(options)}
+    how = {
+        "step": step,
+        "min_fraction": min_fraction,
+        "agreement": agreement,
+        **read_requests(options),
+    }
     result = vae.design(wishes, constraints, n=count, method=method, seed=seed, **how)
     result = result if batch is None else result.batch(batch)
     _write_result(result, vae, wishes, constraints, out, page)
@@ -99,7 +103,7 @@ def design(
 @main.command()
 @design_options
 @click.option("--step", default=0.05, show_default=True, help="Step of the grid, as a fraction.")
-@minimum_option
+@min_fraction_option
 @click.option("--candidates", type=click.Path(path_type=Path), help="Table to rank, not a grid.")
 @formula_column_option
 @click.option("-n", "count", default=20, show_default=True, help="Number of alloys returned.")
@@ -118,7 +122,7 @@ def design(
 def screen(
     model: Path | None,
     step: float,
-    minimum: float,
+    min_fraction: float,
     candidates: Path | None,
     formula_column: str,
     count: int,
@@ -149,7 +153,7 @@ def screen(
             constraints,
             candidates=alloys,
             step=step,
-            minimum=minimum,
+            min_fraction=min_fraction,
             n=count,
             limit=limit,
             exhaustive=exhaustive,

@@ -137,7 +137,7 @@ def grid_of(problem: Problem) -> Grid:
     """The grid of a problem: its allowed elements in its steps, required ones in every alloy."""
     region, units = problem.region, round(1 / problem.step)
     allowed = np.flatnonzero(region.upper > 0)
-    fewest, _ = region.amounts(problem.minimum, problem.step)
+    fewest, _ = region.amounts(problem.min_fraction, problem.step)
     return Grid(
         tuple(region.elements[i] for i in allowed),
         tuple(int(fewest[i]) if region.must[i] else 0 for i in allowed),
@@ -155,7 +155,7 @@ def within(
     low, high = region.lower[columns] - 1e-9, region.upper[columns] + 1e-9
     kept = (present >= region.min_elements) & (present <= region.max_elements)
     kept &= ((amounts >= low) & (amounts <= high)).all(1)
-    kept &= ((amounts == 0) | (amounts >= problem.minimum - 1e-9)).all(1)
+    kept &= ((amounts == 0) | (amounts >= problem.min_fraction - 1e-9)).all(1)
     return number[kept], _in_columns(amounts[kept], grid, problem)
 
 

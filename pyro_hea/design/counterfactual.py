@@ -83,7 +83,7 @@ class Change:
         constraints: Sequence[Constraint],
         confidence: float,
         step: float,
-        minimum: float,
+        min_fraction: float,
     ) -> Change:
         """Check what is change."""
         if not 0 < confidence < 1:
@@ -93,7 +93,7 @@ class Change:
             targets,
             constraints,
             step=step,
-            minimum=minimum,
+            min_fraction=min_fraction,
             novelty=0.0,  # a known alloy is a good answer
         )
         table = ensemble.fractions(alloy)
@@ -140,7 +140,7 @@ class Change:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Rounded compositions, and whether rounding within the constraints is possible."""
         p = self.problem
-        return round_compositions(fractions, p.region, p.step, p.minimum)
+        return round_compositions(fractions, p.region, p.step, p.min_fraction)
 
     def score(
         self, alloys: NDArray[np.float64], possible: NDArray[np.bool_]

@@ -28,7 +28,7 @@ _CONTINUOUS = 1e-6
 def feasible_region(
     constraints: Sequence[Constraint],
     elements: Sequence[str],
-    minimum: float = 0.0,
+    min_fraction: float = 0.0,
     step: float = TOLERANCE,
     *,
     known: NDArray[np.float64] | None = None,
@@ -41,7 +41,7 @@ def feasible_region(
     constraints : sequence of Constraint
     elements : sequence of str
         Elements of the model.
-    minimum : float
+    min_fraction : float
         Smallest fraction of an element that is present.
     step : float
         Fractions are multiples of it; by default it is so small that they may be anything.
@@ -67,13 +67,13 @@ def feasible_region(
         properties=properties,
     )
     region = _tightened(everything, constraints)
-    fault = _fault(region, minimum, step)
+    fault = _fault(region, min_fraction, step)
     if fault is None:
         return region
     clash = list(constraints)
     for constraint in constraints:  # leave out those that the others clash without
         rest = [other for other in clash if other is not constraint]
-        if still := _fault(_tightened(everything, rest), minimum, step):
+        if still := _fault(_tightened(everything, rest), min_fraction, step):
             clash, fault = rest, still
     raise ConstraintError(f"no alloy satisfies {', '.join(map(repr, clash))}: {fault}")
 
@@ -97,10 +97,10 @@ def _tightened(region: Region, constraints: Iterable[Constraint]) -> Region:
     return region
 
 
-def _fault(region: Region, minimum: float, step: float) -> str | None:
+def _fault(region: Region, min_fraction: float, step: float) -> str | None:
     """Why no alloy lies in the region, or None where one does."""
     units = round(1 / step)
-    fewest, most = region.amounts(minimum, step)
+    fewest, most = region.amounts(min_fraction, step)
     must, may = region.must, fewest <= most
     if (must & (region.upper <= 0)).any():
         return "a required element is not allowed"
@@ -109,7 +109,7 @@ def _fault(region: Region, minimum: float, step: float) -> str | None:
     if (must & ~may).any():
         return (
             "the bounds of a required element hold no fraction to round to (at "
-            f"least {minimum:g}, in steps of {step:g})"
+            f"least {min_fraction:g}, in steps of {step:g})"
         )
     if region.min_elements > region.max_elements:
         return "the smallest number of elements is above the largest"
@@ -129,7 +129,7 @@ def _fault(region: Region, minimum: float, step: float) -> str | None:
         return "the lower bounds and smallest fractions add up to more than 100 at.%"
     if not ((bottom <= units) & (units <= top)).any():
         return "the upper bounds of few elements and the lower of more both miss 100 at.%"
-    if region.linear and not _holds_an_alloy(region, minimum, step):
+    if region.linear and not _holds_an_alloy(region, min_fraction, step):
         return (
             "no amounts within the bounds of the elements satisfy those on sums, ratios and "
             "distances"
@@ -137,7 +137,7 @@ def _fault(region: Region, minimum: float, step: float) -> str | None:
     return None
 
 
-def _holds_an_alloy(region: Region, minimum: float, step: float) -> bool:
+def _holds_an_alloy(region: Region, min_fraction: float, step: float) -> bool:
     """Whether a mixed-integer linear programme finds an alloy in the region.
 
     Its variables are the amount of each element, whether it is present, and for each distance
@@ -151,7 +151,7 @@ def _holds_an_alloy(region: Region, minimum: float, step: float) -> bool:
     whole = step > _CONTINUOUS
     unit = step if whole else 1.0
     total = round(1 / unit)
-    fewest, most = region.amounts(minimum, step)
+    fewest, most = region.amounts(min_fraction, step)
     eye, no = np.eye(count), np.zeros((count, count))
     blank = [no] * len(near)
     ones, zero = np.ones(count), np.zeros(count)

@@ -43,7 +43,7 @@ def invert(
     confidence: float = CONFIDENCE,
     seed: int = 0,
     step: float = STEP,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
 ) -> DesignResult:
     """Start from an alloy, flip its targets, and walk in latent space until the prediction agrees.
 
@@ -63,7 +63,7 @@ def invert(
         the share of the atoms by which the alloy is nearer to its start than to a known alloy
         that has the property. It is no frequency.
     seed : int
-    step, minimum : float
+    step, min_fraction : float
         As of `sample_designs`.
 
     Returns
@@ -76,7 +76,7 @@ def invert(
     ConstraintError
         Where no alloy on the walk satisfies the constraints and is confident enough.
     """
-    change = Change.of(ensemble, alloy, targets, constraints, confidence, step, minimum)
+    change = Change.of(ensemble, alloy, targets, constraints, confidence, step, min_fraction)
     trails, z = _latent_walks(change, seed)
     ends = change.score(trails[:, -1], np.ones(len(trails), bool))
     best = np.argsort(ends, kind="stable")[:_SHORTENED]

@@ -43,7 +43,7 @@ def nearest_alloy(
     *,
     confidence: float = CONFIDENCE,
     step: float = STEP,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
 ) -> DesignResult:
     """Find the smallest change of composition that is predicted to make the wishes hold.
 
@@ -55,7 +55,7 @@ def nearest_alloy(
     ensemble : Ensemble
     alloy : formula, or anything that is one alloy of the training elements
     targets : mapping of target to wish
-    constraints, confidence, step, minimum
+    constraints, confidence, step, min_fraction
         As of `invert`.
 
     Returns
@@ -68,7 +68,7 @@ def nearest_alloy(
     ConstraintError
         Where no alloy within reach satisfies the constraints and is confident enough.
     """
-    change = Change.of(ensemble, alloy, targets, constraints, confidence, step, minimum)
+    change = Change.of(ensemble, alloy, targets, constraints, confidence, step, min_fraction)
     searched, candidates = _beam_search(change)
     ways, more = _ways_to_matching(change)
     accepted = sorted([*searched, *ways], key=lambda path: change.distance(path[-1][None])[0])

@@ -67,8 +67,8 @@ class Problem:
     targets : mapping of target to Event
     constraints : tuple of Constraint
     region : Region
-    step, minimum : float
-        Fractions are multiples of the step; elements below the minimum are dropped.
+    step, min_fraction : float
+        Fractions are multiples of the step; elements below `min_fraction` are dropped.
     agreement : float
         The power κ of the predicted probability, and the weight of the objectives (nats for a
         standard deviation of the known alloys).
@@ -86,7 +86,7 @@ class Problem:
     constraints: tuple[Constraint, ...]
     region: Region
     step: float = STEP
-    minimum: float = MINIMUM
+    min_fraction: float = MINIMUM
     agreement: float = AGREEMENT
     objectives: tuple[Objective, ...] = ()
     assumed: tuple[Constraint, ...] = ()
@@ -101,7 +101,7 @@ class Problem:
         constraints: Sequence[Constraint] = (),
         *,
         step: float = STEP,
-        minimum: float = MINIMUM,
+        min_fraction: float = MINIMUM,
         agreement: float = AGREEMENT,
         min_elements: int | None = 1,
         novelty: float = NOVELTY,
@@ -114,7 +114,7 @@ class Problem:
 
         Parameters
         ----------
-        ensemble, targets, constraints, step, minimum, agreement, tolerance, conditions
+        ensemble, targets, constraints, step, min_fraction, agreement, tolerance, conditions
             As of `sample_designs`.
         min_elements : int or None
             Fewest elements. None is three, unless constraints say how many or leave fewer.
@@ -149,8 +149,10 @@ class Problem:
             raise ConstraintError(
                 f"step={step} is not allowed; 1 / step is a whole number, as for 0.005"
             )
-        if not 0 <= minimum < 1:
-            raise ConstraintError(f"minimum={minimum} is not allowed; it is a fraction below 1")
+        if not 0 <= min_fraction < 1:
+            raise ConstraintError(
+                f"min_fraction={min_fraction} is not allowed; it is a fraction below 1"
+            )
         if not 0 <= agreement < np.inf:
             raise ConstraintError(
                 f"agreement={agreement} is not allowed; it is a number, 0 or more"
@@ -165,7 +167,7 @@ class Problem:
         find_region = partial(
             feasible_region,
             elements=ensemble.elements,
-            minimum=minimum,
+            min_fraction=min_fraction,
             step=step,
             known=ensemble.known.to_numpy(float),
             properties=ensemble.tables.properties.loc[list(ensemble.elements)],
@@ -186,7 +188,7 @@ class Problem:
             (*constraints, *assumed),
             region,
             step,
-            minimum,
+            min_fraction,
             agreement,
             objectives,
             tuple(c for c in assumed if c != Novel(0.0)),

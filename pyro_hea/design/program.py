@@ -229,7 +229,7 @@ def draw_distinct(candidates: Candidates, n: int, seed: int) -> np.ndarray:
 
 def _rounded(decoded: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     flat = decoded.detach().double().cpu().numpy().reshape(-1, decoded.shape[-1])
-    alloys, possible = round_compositions(flat, problem.region, problem.step, problem.minimum)
+    alloys, possible = round_compositions(flat, problem.region, problem.step, problem.min_fraction)
     return (
         torch.tensor(alloys, device=decoded.device).view(decoded.shape),
         torch.tensor(possible, device=decoded.device).view(decoded.shape[:-1]),

@@ -105,13 +105,15 @@ class Region:
         """True at the elements that every alloy holds, (E,)."""
         return self.required | (self.lower > 0)
 
-    def amounts(self, minimum: float, step: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    def amounts(
+        self, min_fraction: float, step: float
+    ) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
         """Fewest and most steps of each element where it is present, (E,) and (E,).
 
         An element of which the fewest are more than the most cannot be present.
         """
         units = round(1 / step)
-        fewest = np.ceil((np.maximum(self.lower, minimum) - TOLERANCE) * units)
+        fewest = np.ceil((np.maximum(self.lower, min_fraction) - TOLERANCE) * units)
         most = np.floor((self.upper + TOLERANCE) * units)
         return np.maximum(fewest, 1).astype(int), most.astype(int)
 

@@ -31,7 +31,7 @@ def repair(
     whole: NDArray[np.float64],
     region: Region,
     step: float,
-    minimum: float,
+    min_fraction: float,
     wanted: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Transfer amounts between elements, in place, until the bounds on several of them hold.
@@ -41,7 +41,7 @@ def repair(
     whole : ndarray, shape (N, E)
         Steps of each element, within the bounds on single elements; changed in place.
     region : Region
-    step, minimum : float
+    step, min_fraction : float
         As of `round_compositions`.
     wanted : ndarray of bool, shape (N,)
         Alloys to repair; the others are left alone.
@@ -59,7 +59,7 @@ def repair(
             rows = rows[~done[rows]]
             if not len(rows):
                 break
-            moved, better = _best_transfer(whole[rows], region, step, minimum)
+            moved, better = _best_transfer(whole[rows], region, step, min_fraction)
             whole[rows] = moved
             done[rows] = _missed(moved * step, region) <= TOLERANCE
             rows = rows[better]
@@ -72,10 +72,10 @@ def _missed(fractions: NDArray[np.float64], region: Region) -> NDArray[np.float6
 
 
 def _best_transfer(
-    whole: NDArray[np.float64], region: Region, step: float, minimum: float
+    whole: NDArray[np.float64], region: Region, step: float, min_fraction: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Each alloy after its best transfer, and whether that was better than none."""
-    fewest, most = region.amounts(minimum, step)
+    fewest, most = region.amounts(min_fraction, step)
     rows, receivers = np.arange(len(whole)), np.flatnonzero(most >= fewest)
     number = (whole > 0).sum(1)
     room = int(number.max())

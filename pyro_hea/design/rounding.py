@@ -20,7 +20,7 @@ _TOLERANCE = 1e-9
 
 
 def round_compositions(
-    fractions: NDArray[np.float64], region: Region, step: float, minimum: float
+    fractions: NDArray[np.float64], region: Region, step: float, min_fraction: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Drop small and forbidden elements, keep within the bounds and round.
 
@@ -31,7 +31,7 @@ def round_compositions(
         Bounds on the fractions and on the number of elements.
     step : float
         Fractions are multiples of it; its inverse is a whole number.
-    minimum : float
+    min_fraction : float
         Elements below it are dropped, unless they are required.
 
     Returns
@@ -42,15 +42,15 @@ def round_compositions(
         False where no composition of these elements lies within the region.
     """
     units = round(1 / step)
-    low, high = region.amounts(minimum, step)
-    present = _present(fractions, region, low, low <= high, max(minimum, step / 2), units)
+    low, high = region.amounts(min_fraction, step)
+    present = _present(fractions, region, low, low <= high, max(min_fraction, step / 2), units)
     low, high = np.where(present, low, 0), np.where(present, high, 0)
     possible = (low <= high).all(1) & (low.sum(1) <= units) & (high.sum(1) >= units)
     possible &= present.sum(1) >= region.min_elements
     amounts = _fill(np.where(present, np.maximum(fractions, 1e-12), 0.0), low, high, units)
     whole = _round(amounts, low, high, units)
     if region.linear:
-        possible &= repair(whole, region, step, minimum, possible)
+        possible &= repair(whole, region, step, min_fraction, possible)
     return whole / units, possible
 
 

@@ -46,7 +46,7 @@ def sample_designs(
     seed: int = 0,
     method: Method = "importance",
     step: float = STEP,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
     agreement: float = AGREEMENT,
     conditions: Mapping[str, float | str] | None = None,
     min_probability: float | None = None,
@@ -76,7 +76,7 @@ def sample_designs(
         draws of a fitted guide.
     step : float
         Fractions are multiples of it (0.5 at.% by default).
-    minimum : float
+    min_fraction : float
         Elements below this fraction are dropped.
     agreement : float
         The power κ of the predicted probability. At 1 an alloy is as welcome as it is probable
@@ -131,7 +131,7 @@ def sample_designs(
         targets,
         constraints,
         step=step,
-        minimum=minimum,
+        min_fraction=min_fraction,
         agreement=agreement,
         conditions=conditions,
         min_elements=min_elements,

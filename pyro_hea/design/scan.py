@@ -39,14 +39,14 @@ def scan(
     extent: float = 2.5,
     centre: Alloys | None = None,
     step: float = STEP,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
 ) -> DesignResult:
     """Decode the path between two alloys, or without them a grid of a plane of z.
 
     `axes`, `extent` and `centre` are of a grid. There are 21 `points` along a path and 11 along
     each side of a grid by default. See `scan_path` and `scan_grid`.
     """
-    how: dict[str, Any] = {"member": member, "step": step, "minimum": minimum}
+    how: dict[str, Any] = {"member": member, "step": step, "min_fraction": min_fraction}
     if alloys is not None:
         how |= {"points": 21 if points is None else points}
         return scan_path(ensemble, alloys, targets, constraints, **how)
@@ -64,7 +64,7 @@ def scan_path(
     points: int = 21,
     member: int = 0,
     step: float = STEP,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
 ) -> DesignResult:
     """Decode the straight line between two alloys in the latent space of a member.
 
@@ -79,7 +79,7 @@ def scan_path(
         Points that fail one are left out.
     points : int
     member : int
-    step, minimum : float
+    step, min_fraction : float
         As of `sample_designs`.
 
     Returns
@@ -92,7 +92,7 @@ def scan_path(
     DataError
         For other than two alloys, or fewer than two points.
     """
-    problem = _problem(ensemble, targets, constraints, step, minimum)
+    problem = _problem(ensemble, targets, constraints, step, min_fraction)
     ensemble.check_member(member)
     _check_number(points)
     batch = ensemble.batch(alloys)
@@ -114,14 +114,14 @@ def scan_grid(
     centre: Alloys | None = None,
     member: int = 0,
     step: float = STEP,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
 ) -> DesignResult:
     """Decode a square grid in a plane of the latent space of a member.
 
     Parameters
     ----------
     ensemble : Ensemble
-    targets, constraints, member, step, minimum
+    targets, constraints, member, step, min_fraction
         As of `scan_path`.
     axes : tuple of int
         The two latent coordinates that vary.
@@ -137,7 +137,7 @@ def scan_grid(
     DesignResult
         The alloys row by row. The trail has every point, with both coordinates.
     """
-    problem = _problem(ensemble, targets, constraints, step, minimum)
+    problem = _problem(ensemble, targets, constraints, step, min_fraction)
     dim = ensemble.spec.latent.dim
     ensemble.check_member(member)
     _check_number(points**2)
@@ -160,9 +160,11 @@ def _problem(
     targets: Mapping[str, Wish],
     constraints: Sequence[Constraint],
     step: float,
-    minimum: float,
+    min_fraction: float,
 ) -> Problem:
-    return Problem.of(ensemble, targets, constraints, step=step, minimum=minimum, novelty=0.0)
+    return Problem.of(
+        ensemble, targets, constraints, step=step, min_fraction=min_fraction, novelty=0.0
+    )
 
 
 def _check_number(points: int) -> None:
@@ -180,7 +182,7 @@ def _decoded(
     middle = dict.fromkeys(drawn_targets(problem), every.new_zeros(every.shape[:-1]))
     decoded = ensemble.decode(every, decoder_targets(problem, middle, every))[member]
     alloys, possible = round_compositions(
-        decoded.double().cpu().numpy(), problem.region, problem.step, problem.minimum
+        decoded.double().cpu().numpy(), problem.region, problem.step, problem.min_fraction
     )
     held = possible & problem.satisfied(alloys)
     if not held.any():

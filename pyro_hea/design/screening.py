@@ -72,7 +72,7 @@ def screen(
     *,
     candidates: Iterable[Alloy] | None = None,
     step: float = 0.05,
-    minimum: float = MINIMUM,
+    min_fraction: float = MINIMUM,
     n: int = 100,
     limit: int = LARGEST,
     exhaustive: bool = False,
@@ -97,7 +97,7 @@ def screen(
         To rank instead of a grid; read as a stream.
     step : float
         Of the grid, as a fraction.
-    minimum : float
+    min_fraction : float
         Compositions of the grid with less of an element that they hold are left out.
     n : int
         Alloys returned.
@@ -143,7 +143,7 @@ def screen(
         )
     settings = {
         "step": step if of_grid else 1e-3,
-        "minimum": minimum if of_grid else 0,
+        "min_fraction": min_fraction if of_grid else 0,
         "novelty": NOVELTY if of_grid else 0.0,
         "conditions": conditions,
         "min_elements": min_elements if of_grid or min_elements else 1,

@@ -138,7 +138,7 @@ def faded(decoded: Tensor, problem: Problem) -> Tensor:
     must = torch.tensor(region.must, device=decoded.device)
     allowed = decoded.where(may, 0.0) + _LEAST
     height = (allowed / allowed.sum(-1, keepdim=True)).log()
-    edge = height.new_tensor(max(problem.minimum, problem.step / 2)).log()
+    edge = height.new_tensor(max(problem.min_fraction, problem.step / 2)).log()
     if region.max_elements < decoded.shape[-1]:  # half way from the last that stays to the next
         last = height.masked_fill(must, torch.inf).topk(region.max_elements + 1).values
         edge = last[..., -2:].mean(-1, keepdim=True).maximum(edge)
@@ -148,7 +148,7 @@ def faded(decoded: Tensor, problem: Problem) -> Tensor:
 def _filled(decoded: Tensor, presence: Tensor, problem: Problem) -> Tensor:
     """Fractions in proportion to presence, clipped to the bounds, that sum to 1, (..., E)."""
     region = problem.region
-    least = np.where(region.must, np.maximum(region.lower, problem.minimum), 0.0)
+    least = np.where(region.must, np.maximum(region.lower, problem.min_fraction), 0.0)
     low, high = (torch.tensor(bound).to(decoded) for bound in (least, region.upper))
     weight = decoded * presence + _LEAST * presence
     with torch.no_grad():

@@ -10,6 +10,7 @@ FORMER_KEYS = {
     "training.teacher": "distillation",
     "training.distillation.alloys": "synthetic_alloys",
     "training.sleep": "wake_sleep",
+    "training.middles": "augmentation",
 }
 """Path of each former key, with the keys above it named as they are now, and its name now."""
 

@@ -183,7 +183,7 @@ class Training(Declaration):
         are mixed; 0 is off.
     jitter : float
         Share of the atoms redistributed among the elements present, anew in each batch.
-    middles : float
+    augmentation : float
         Unlabelled alloys that are trained on beside the given ones, as a share of their number:
         each the middle of two of them with the same principal element; 0 is off.
     clip_norm : float
@@ -206,7 +206,7 @@ class Training(Declaration):
     distillation: Distillation | None = Distillation()
     mixup: float = Field(default=1.0, ge=0.0, le=1e30)
     jitter: Fraction = 0.1
-    middles: float = Field(default=0.0, ge=0.0, le=100.0)
+    augmentation: float = Field(default=0.0, ge=0.0, le=100.0)
     clip_norm: Positive = 5.0
     patience: Count = 30
     wake_sleep: float = Field(default=0.25, ge=0.0, le=1e30)

@@ -368,20 +368,20 @@ class TestClashes:
         self, clash, reason, bystanders
     ):
         with pytest.raises(ConstraintError) as refusal:
-            feasible_region([*bystanders, *clash], ELEMENTS, minimum=0.01, step=0.005)
+            feasible_region([*bystanders, *clash], ELEMENTS, min_fraction=0.01, step=0.005)
         named = ", ".join(map(repr, clash))
         assert str(refusal.value) == f"no alloy satisfies {named}: {reason}"
 
     def test_smallest_fractions_of_all_elements_may_exceed_the_whole(self):
-        feasible_region([MinElements(4)], ELEMENTS, minimum=0.25)
+        feasible_region([MinElements(4)], ELEMENTS, min_fraction=0.25)
         with pytest.raises(ConstraintError, match=r"MinElements\(count=4\): .*more than 100 at"):
-            feasible_region([MinElements(4)], ELEMENTS, minimum=0.26)
+            feasible_region([MinElements(4)], ELEMENTS, min_fraction=0.26)
 
     def test_one_element_too_few_and_one_more_too_many(self):
         most = ElementBounds("Al", 0.7, 0.8)
-        feasible_region([most], ELEMENTS, minimum=0.3, step=0.05)
+        feasible_region([most], ELEMENTS, min_fraction=0.3, step=0.05)
         with pytest.raises(ConstraintError, match=r"'Al'.*: .* both miss 100 at"):
-            feasible_region([most], ELEMENTS, minimum=0.35, step=0.05)
+            feasible_region([most], ELEMENTS, min_fraction=0.35, step=0.05)
 
     @pytest.mark.parametrize(
         "narrow",
@@ -397,7 +397,7 @@ class TestClashes:
         ids=str,
     )
     def test_what_can_just_be_satisfied_is_accepted(self, narrow):
-        feasible_region(narrow, ELEMENTS, minimum=0.01, step=0.005)
+        feasible_region(narrow, ELEMENTS, min_fraction=0.01, step=0.005)
 
 
 # Random sets of constraints against a mixed-integer programme that knows nothing of regions.
@@ -429,11 +429,11 @@ def constraint_sets(draw):
     return elements, draw(st.lists(kinds, max_size=5))
 
 
-def satisfying_alloy(constraints, elements, minimum, step):
+def satisfying_alloy(constraints, elements, min_fraction, step):
     """An alloy that satisfies everything, as a mixed-integer programme finds it, or None."""
     count, units = len(elements), round(1 / step)
     eye, no = np.eye(count), np.zeros((count, count))
-    smallest = max(1, int(np.ceil(minimum * units - 1e-6)))
+    smallest = max(1, int(np.ceil(min_fraction * units - 1e-6)))
     low = np.zeros(2 * count)  # of the steps of each element, then of whether it is present
     high = np.r_[np.full(count, units), np.ones(count)]
     fewest, most = 1, count
@@ -478,28 +478,28 @@ def satisfying_alloy(constraints, elements, minimum, step):
 )
 @example((SIX[:4], [ElementBounds("Al", 0.7, 0.8)]), 0.35, 0.05)
 @example((SIX[:4], [ElementBounds("Al", 0.7, 0.8)]), 0.3, 0.05)
-def test_constraints_are_refused_just_where_no_alloy_satisfies_them(case, minimum, step):
+def test_constraints_are_refused_just_where_no_alloy_satisfies_them(case, min_fraction, step):
     elements, constraints = case
-    alloy = satisfying_alloy(constraints, elements, minimum, step)
+    alloy = satisfying_alloy(constraints, elements, min_fraction, step)
     if alloy is None:
         event("refused")
         with pytest.raises(ConstraintError, match="no alloy satisfies"):
-            feasible_region(constraints, elements, minimum, step)
+            feasible_region(constraints, elements, min_fraction, step)
         return
     event("accepted")
-    region = feasible_region(constraints, elements, minimum, step)
-    feasible_region(constraints, elements, minimum)  # whatever the step
+    region = feasible_region(constraints, elements, min_fraction, step)
+    feasible_region(constraints, elements, min_fraction)  # whatever the step
 
     rng = np.random.default_rng(0)
     dense, sparse = (rng.dirichlet(np.full(len(elements), a), 50) for a in (1.0, 0.2))
     rows = np.vstack([alloy, dense, sparse])
-    rounded, possible = round_compositions(rows, region, step, minimum)
+    rounded, possible = round_compositions(rows, region, step, min_fraction)
     assert possible[0]
     np.testing.assert_array_equal(rounded[0], alloy)
     kept = rounded[possible]
     np.testing.assert_allclose(kept.sum(1), 1, atol=1e-9)
     np.testing.assert_allclose(kept / step, (kept / step).round(), atol=1e-9)
-    assert (kept[kept > 0] >= max(minimum, step) - 1e-9).all()
+    assert (kept[kept > 0] >= max(min_fraction, step) - 1e-9).all()
     for constraint in constraints:
         assert constraint.holds(kept, NO_FEATURES, region).all(), constraint
 

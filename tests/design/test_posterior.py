@@ -93,12 +93,14 @@ class TestTable:
         np.testing.assert_allclose(fractions * 200, (fractions * 200).round(), atol=1e-9)
         assert fractions[fractions > 0].min() >= 0.01 - 1e-9
 
-    @pytest.mark.parametrize(("step", "minimum"), [(0.01, 0.03), (0.05, 0.0), (0.001, 0.002)])
-    def test_step_and_minimum_are_those_asked_for(self, vae, step, minimum):
-        fractions = fractions_of(vae.design(WISH, n=20, step=step, minimum=minimum), vae).to_numpy()
+    @pytest.mark.parametrize(("step", "min_fraction"), [(0.01, 0.03), (0.05, 0.0), (0.001, 0.002)])
+    def test_step_and_minimum_are_those_asked_for(self, vae, step, min_fraction):
+        fractions = fractions_of(
+            vae.design(WISH, n=20, step=step, min_fraction=min_fraction), vae
+        ).to_numpy()
         np.testing.assert_allclose(fractions.sum(1), 1, atol=1e-9)
         np.testing.assert_allclose(fractions / step, (fractions / step).round(), atol=1e-6)
-        assert fractions[fractions > 0].min() >= max(step, minimum) - 1e-9
+        assert fractions[fractions > 0].min() >= max(step, min_fraction) - 1e-9
 
     @pytest.mark.parametrize("wish", [0, 1])
     def test_the_most_probable_comes_first(self, vae, wish):
@@ -450,8 +452,8 @@ class TestRefused:
             ({"step": 0.03}, ConstraintError, "step=0.03 is not allowed"),
             ({"step": 5}, ConstraintError, "step=5 is not allowed"),
             ({"step": -0.01}, ConstraintError, "step=-0.01 is not allowed"),
-            ({"minimum": 1.0}, ConstraintError, "minimum=1.0 is not allowed; .* below 1"),
-            ({"minimum": -0.1}, ConstraintError, "minimum=-0.1 is not allowed"),
+            ({"min_fraction": 1.0}, ConstraintError, "min_fraction=1.0 is not allowed; .* below 1"),
+            ({"min_fraction": -0.1}, ConstraintError, "min_fraction=-0.1 is not allowed"),
             ({"method": "magic"}, DataError, "no method 'magic'; allowed: 'importance'"),
             (
                 {"constraints": [RequiredElements("Xe")]},

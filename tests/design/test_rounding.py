@@ -20,9 +20,9 @@ ELEMENTS = ("Al", "Co", "Cr", "Fe", "Ni")
 STEPS = [0.005, 0.01, 0.05]
 
 
-def rounded_of(*rows, constraints=(), step=0.005, minimum=0.01):
-    region = feasible_region(constraints, ELEMENTS, minimum, step)
-    return round_compositions(np.array(rows, float), region, step, minimum)
+def rounded_of(*rows, constraints=(), step=0.005, min_fraction=0.01):
+    region = feasible_region(constraints, ELEMENTS, min_fraction, step)
+    return round_compositions(np.array(rows, float), region, step, min_fraction)
 
 
 def alloy(*row, **options):
@@ -49,14 +49,14 @@ class TestValidAlloys:
     @pytest.mark.parametrize("step", STEPS)
     def test_come_back_unchanged(self, step):
         alloys = on_grid(np.random.default_rng(1), 300, step)
-        rounded, possible = rounded_of(*alloys, step=step, minimum=min(step, 0.01) / 2)
+        rounded, possible = rounded_of(*alloys, step=step, min_fraction=min(step, 0.01) / 2)
         assert possible.all()
         np.testing.assert_array_equal(rounded, alloys)
 
     def test_come_back_unchanged_with_an_element_at_the_minimum(self):
         alloys = on_grid(np.random.default_rng(2), 2000, 0.01)
         assert np.isclose(alloys, 0.01).any(1).sum() > 100
-        rounded, _ = rounded_of(*alloys, minimum=0.01)
+        rounded, _ = rounded_of(*alloys, min_fraction=0.01)
         np.testing.assert_array_equal(rounded, alloys)
 
     @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ class TestLargestRemainder:
 class TestDropping:
     def test_elements_below_the_minimum_are_dropped_and_shared_out(self):
         assert alloy(0.496, 0.496, 0.008, 0, 0) == [0.5, 0.5, 0, 0, 0]
-        assert alloy(0.496, 0.496, 0.008, 0, 0, minimum=0.005)[2] == 0.01
+        assert alloy(0.496, 0.496, 0.008, 0, 0, min_fraction=0.005)[2] == 0.01
 
     def test_what_is_required_stays_with_at_least_the_minimum(self):
         assert alloy(0.5, 0.5, 0, 0, 0, constraints=[RequiredElements("Ni")]) == [
@@ -141,8 +141,8 @@ class TestDropping:
         assert alloy(0.2, 0.4, 0.4, 0, 0, constraints=bound) == [0, 0.5, 0.5, 0, 0]
 
     def test_the_smallest_are_dropped_where_all_at_the_minimum_are_more_than_the_whole(self):
-        assert alloy(0.22, 0.21, 0.2, 0.19, 0.18, step=0.25, minimum=0) == [0.25] * 4 + [0]
-        assert alloy(0.22, 0.21, 0.2, 0.19, 0.18, minimum=0.18) == [
+        assert alloy(0.22, 0.21, 0.2, 0.19, 0.18, step=0.25, min_fraction=0) == [0.25] * 4 + [0]
+        assert alloy(0.22, 0.21, 0.2, 0.19, 0.18, min_fraction=0.18) == [
             0.22,
             0.21,
             0.2,
@@ -152,12 +152,14 @@ class TestDropping:
 
     @pytest.mark.parametrize("step", STEPS)
     def test_without_a_minimum_less_than_half_a_step_is_nothing(self, step):
-        rounded = alloy(1 - 1.1 * step, 0.6 * step, 0.4 * step, 0.1 * step, 0, step=step, minimum=0)
+        rounded = alloy(
+            1 - 1.1 * step, 0.6 * step, 0.4 * step, 0.1 * step, 0, step=step, min_fraction=0
+        )
         assert rounded == pytest.approx([1 - step, step, 0, 0, 0], abs=1e-12)
 
     def test_without_a_minimum_what_is_required_is_a_step_at_least(self):
         wish = [RequiredElements("Co", "Ni")]
-        assert alloy(1, 0, 0, 0, 0, minimum=0, constraints=wish) == [0.99, 0.005, 0, 0, 0.005]
+        assert alloy(1, 0, 0, 0, 0, min_fraction=0, constraints=wish) == [0.99, 0.005, 0, 0, 0.005]
 
 
 class TestBounds:
@@ -225,14 +227,20 @@ class TestImpossible:
         ]
     ),
 )
-def test_rows_are_rounded_one_by_one_and_satisfy_every_constraint(seed, step, minimum, constraints):
+def test_rows_are_rounded_one_by_one_and_satisfy_every_constraint(
+    seed, step, min_fraction, constraints
+):
     if step == 0.25 and constraints:
         constraints = [MaxElements(3)]
     rng = np.random.default_rng(seed)
     rows = rng.dirichlet(np.full(5, rng.choice([0.1, 0.5, 2.0])), 20)
-    together, possible = rounded_of(*rows, constraints=constraints, step=step, minimum=minimum)
+    together, possible = rounded_of(
+        *rows, constraints=constraints, step=step, min_fraction=min_fraction
+    )
     for row, rounded, ok in zip(rows, together, possible, strict=True):
-        alone, alone_ok = rounded_of(row, constraints=constraints, step=step, minimum=minimum)
+        alone, alone_ok = rounded_of(
+            row, constraints=constraints, step=step, min_fraction=min_fraction
+        )
         np.testing.assert_array_equal(alone[0], rounded)
         assert alone_ok[0] == ok
     np.testing.assert_allclose(together[possible].sum(1), 1, atol=1e-12)

@@ -293,7 +293,7 @@ def specs(draw):
                 distillation=st.none() | distillations,
                 mixup=share,
                 jitter=share,
-                middles=share,
+                augmentation=share,
                 clip_norm=positive,
                 patience=count,
                 wake_sleep=share,

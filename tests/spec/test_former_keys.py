@@ -7,13 +7,19 @@ from pyro_hea.spec import ModelSpec
 from pyro_hea.spec.former_keys import FORMER_KEYS, renamed
 
 FORMER = {
-    "training": {"members": 2, "teacher": {"alloys": 50, "trees": 10, "steps": 5}, "sleep": 0.5}
+    "training": {
+        "members": 2,
+        "teacher": {"alloys": 50, "trees": 10, "steps": 5},
+        "sleep": 0.5,
+        "middles": 0.25,
+    }
 }
 PRESENT = {
     "training": {
         "members": 2,
         "distillation": {"synthetic_alloys": 50, "trees": 10, "steps": 5},
         "wake_sleep": 0.5,
+        "augmentation": 0.25,
     }
 }
 
@@ -37,7 +43,8 @@ def test_whatever_stands_above_a_former_key(odd):
 def test_a_yaml_file_with_former_keys_is_read_with_a_warning_for_each(tmp_path):
     file = tmp_path / "old.yaml"
     file.write_text(
-        "training: {teacher: {alloys: 50, trees: 10, steps: 5}, sleep: 0.5, members: 2}"
+        "training: {teacher: {alloys: 50, trees: 10, steps: 5}, sleep: 0.5, middles: 0.25,"
+        " members: 2}"
     )
     with pytest.warns(FormerKeyWarning) as given:
         spec = ModelSpec.from_yaml(file)

@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a fifth of the synthetic alloys": {"training": {"distillation": {"synthetic_alloys": 6000}}},
     "a third of the distillation steps": {"training": {"distillation": {"steps": 333}}},
     "jitter off": {"training": {"jitter": 0.0}},
-    "middles of half as many pairs": {"training": {"middles": 0.5}},
+    "half as many middles of alloys": {"training": {"augmentation": 0.5}},
     "flow off": {"latent": {"flow": None}},
     "diagonal guide": {"encoder": {"covariance": "diagonal"}},
     "sleep off": {"training": {"wake_sleep": 0.0}},

@@ -61,7 +61,7 @@ def augment(
     wishes = likely_wishes(separable.ensemble, own.fractions, separable.clusters, cluster)
     if not any(isinstance(c, Novel) for c in constraints):
         constraints = [*constraints, Novel(NEW)]
-    problem = Problem.of(separable.ensemble, wishes, constraints, step=STEP, minimum=MINIMUM)
+    problem = Problem.of(separable.ensemble, wishes, constraints, step=STEP, min_fraction=MINIMUM)
     rng = np.random.default_rng(seed)
     count = _TRIES * n
     first, second = own.take(rng.integers(len(own), size=count)), rng.integers(len(own), size=count)

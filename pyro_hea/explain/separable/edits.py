@@ -166,7 +166,9 @@ def _change(
 ) -> ClusterChange:
     ensemble = separable.ensemble
     wishes = likely_wishes(ensemble, start.fractions, separable.clusters, cluster)
-    problem = Problem.of(ensemble, wishes, constraints, step=STEP, minimum=MINIMUM, novelty=0.0)
+    problem = Problem.of(
+        ensemble, wishes, constraints, step=STEP, min_fraction=MINIMUM, novelty=0.0
+    )
     at = start.fractions.to_numpy(float)[0]
     return ClusterChange(problem, at, confidence, separable, cluster)
 
