@@ -25,11 +25,11 @@ from pyro_hea.materials.alloys.dataset.table import AlloyDataset, composition_ke
 from pyro_hea.materials.alloys.formula import SYMBOLS
 
 _HEADER = re.compile(r"(?:[A-Za-z]+|[\s_()\[\].,%-])+")
-_OF_ATOMS = {"at", "atom", "atomic", "mol", "mole", "molar", "x", "X", "c"}
+_OF_ATOMS = {"at", "atom", "atomic", "mol", "mole", "molar", "x", "c"}
 _OF_WEIGHT = {"wt", "weight", "mass", "w"}
 _SHARES = {"frac", "fraction", "percent", "pct"}
-_NO_FRACTION = {"No"}
-"""Elements whose symbol as a column is something else: the number of a row."""
+_NO_FRACTION = {"No", "At"}
+"""Elements whose symbol in a header is something else: the number of a row, atoms."""
 
 _FORMULA_NAMES = ("formula", "composition")
 
@@ -259,7 +259,7 @@ def element_of_header(header: str) -> tuple[str, Unit | None] | None:
         return None
     words = re.findall("[A-Za-z]+", header)
     symbols = [word for word in words if word in SYMBOLS - _NO_FRACTION]
-    rest = {word for word in words if word not in symbols}
+    rest = {word.lower() for word in words if word not in symbols}
     if len(symbols) != 1 or rest - _OF_ATOMS - _OF_WEIGHT - _SHARES:
         return None
     units: list[Unit] = ["at"] if rest & _OF_ATOMS else []
