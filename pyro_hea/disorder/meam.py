@@ -61,7 +61,7 @@ class MEAMEngine:
     @property
     def key(self) -> str:
         """Potential, settings and release of LAMMPS."""
-        settings = f"relaxed to {self.force:g} by forcezero" if self.relax else "not relaxed"
+        settings = f"relaxed to {self.force:g}" if self.relax else "not relaxed"
         return f"lammps {version('lammps')} MoCoNiVFeAlCr_2nn.meam {settings}"
 
     def energies(self, configurations: Configurations) -> NDArray[np.float64]:
@@ -145,7 +145,6 @@ def _lammps() -> Any:
         "region cell block 0 10 0 10 0 10 units box",
         f"create_box {len(_ORDER)} cell",
         "mass * 1.0",
-        "min_modify line forcezero",  # cells of bcc, whose valleys are flat, in half the time
         "pair_style meam",
         f'pair_coeff * * "{folder}/library_2nn.meam" {every} '
         f'"{folder}/MoCoNiVFeAlCr_2nn.meam" {every}',
