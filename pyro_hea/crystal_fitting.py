@@ -78,6 +78,11 @@ def prepare_crystals(
 
 
 def _check(spec: CrystalSpec, data: CrystalDataset) -> None:
+    if not isinstance(data, CrystalDataset):
+        raise DataError(
+            f"it is trained on a CrystalDataset, as load_crystals() and read_crystals(folder, "
+            f"table) give, not on {type(data).__name__}"
+        )
     if len(data) < _FEWEST:
         raise DataError(f"{len(data)} crystals are too few to learn from; give {_FEWEST} at least")
     known = [str(name) for name in data.targets]

@@ -77,7 +77,9 @@ def predict_formulas(ensemble: CrystalEnsemble, formulas: Formulas) -> pd.DataFr
         index,
     )
     table = prediction_table(ensemble.spec.targets, mixed, np.zeros(len(index)), INTERVAL, index)
-    return likeliest.join(table) if index.is_unique else pd.concat([likeliest, table], axis=1)
+    told = pd.concat([likeliest, table], axis=1)
+    told.attrs["units"] = {"prototype_probability": "probability", **table.attrs["units"]}
+    return told
 
 
 def _of_prototype(options: list[Option]) -> float:
