@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from pyro_hea.errors import OutputError
 from pyro_hea.files import writable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _table_name(context: click.Context, option: click.Parameter, out: Path | Non
             f"'{out}' ends in '{out.suffix}': tables are written as {', '.join(TABLE_SUFFIXES)}"
         )
     if out is not None and not out.absolute().parent.is_dir():
-        raise click.BadParameter(f"the folder '{out.parent}' does not exist; make it first")
+        raise OutputError(f"cannot write into '{out.parent}': it is no folder ('{out.name}')")
     return out
 
 
