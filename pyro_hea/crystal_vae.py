@@ -96,6 +96,8 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     ) -> Self:
         """Train on labelled and unlabelled crystals together.
 
+        A number that declares no prior gets one scaled to its labels.
+
         Parameters
         ----------
         data : CrystalDataset
@@ -125,6 +127,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
             self.spec, data, seed=seed, folder=checkpoint, resume=resume, progress=progress
         )
         self._ensemble, self._records = cast("CrystalEnsemble", run.ensemble), run.records
+        self.spec = self._ensemble.spec
         run.train(progress)
         self._ensemble.model.eval()
         return self

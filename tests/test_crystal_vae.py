@@ -370,6 +370,18 @@ class TestBadInput:
             CrystalVAE(spec).fit(crystals.take(np.arange(3)))
 
 
+def test_a_number_without_a_prior_gets_one_of_its_labels(crystals, tmp_path):
+    quick = {"training": {"members": 1, "epochs": 1, "batch_size": 32}, "head_epochs": 1}
+    own = CrystalSpec(targets={"bulk_modulus": {"kind": "continuous", "unit": "GPa"}}, **quick)
+    vae = CrystalVAE(own).fit(crystals, progress=False)
+    labels = np.log(crystals.targets["bulk_modulus"].dropna())
+    prior = vae.spec.target("bulk_modulus").prior.distribution()
+    assert float(prior.loc) == pytest.approx(labels.mean(), abs=0.01)
+    vae.save(tmp_path)
+    assert CrystalVAE.load(tmp_path).spec == vae.spec
+    assert vae.predict("MgO").attrs["units"]["bulk_modulus"] == "GPa"
+
+
 def test_draws_of_the_model_keep_what_is_asked_for(vae, monkeypatch):
     from pyro_hea.posterior import crystal_decoding
 
