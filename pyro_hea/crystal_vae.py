@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -16,7 +17,15 @@ from pyro_hea.design.crystal_constraints import AnyConstraint
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.problem import check_count
 from pyro_hea.design.wishes import Wish
-from pyro_hea.errors import ConstraintError, DataError, SpecError, excerpt
+from pyro_hea.errors import (
+    ConstraintError,
+    DataError,
+    SpecError,
+    StructureWarning,
+    excerpt,
+    listing,
+    warn,
+)
 from pyro_hea.materials.crystals import CrystalDataset
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
 from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
@@ -80,7 +89,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p><pre>{self.spec!r}</pre>"
+        return f"<p>{escape(repr(self))}</p><pre>{escape(repr(self.spec))}</pre>"
 
     # Training.
 
@@ -164,7 +173,13 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         return predict_crystals(self.ensemble, data)
 
     def encode(self, crystals: Structures, member: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Centres of z_composition and of z_structure in one member, one table each, by id."""
+        """Centres of z_composition and of z_structure in one member, one table each, by id.
+
+        Raises
+        ------
+        DataError
+            For a crystal of a stoichiometry that no training crystal has; so do the methods below.
+        """
         return encode_crystals(self.ensemble, dataset_of(crystals), member)
 
     def decode(
@@ -185,7 +200,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         member : int
         """
         single = self.ensemble.of_member(member)
-        given = single.inputs(dataset_of(like))
+        given = single.inputs_with_latents(dataset_of(like))
         latents = []
         for z, dim in (
             (z_composition, self.spec.composition.dim),
@@ -207,8 +222,11 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         return designs_of(self.ensemble, decode_crystals(single, z_c, z_s, given))
 
     def reconstruct(self, crystals: Structures) -> CrystalDesigns:
-        """Crystals decoded from their own latents, over all members."""
-        given = self.ensemble.inputs(dataset_of(crystals))
+        """Crystals decoded from their own latents, over all members.
+
+        One whose prototype no training crystal has becomes one of a prototype that some have.
+        """
+        given = self.ensemble.inputs_with_latents(dataset_of(crystals))
         latents = self.ensemble.encode(given)
         return designs_of(self.ensemble, decode_crystals(self.ensemble, *latents, given))
 
@@ -317,10 +335,25 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         ------
         MissingExtraError
             Without plotly.
+
+        Warns
+        -----
+        StructureWarning
+            For crystals of a stoichiometry that no training crystal has, which are left out.
         """
         from pyro_hea.explain.explorer import CrystalExplorer  # plotly is needed for nothing else
 
         data, ensemble = dataset_of(crystals), self.ensemble
+        foreign = ensemble.foreign(data)
+        if foreign.any() and not foreign.all():
+            warn(
+                f"{listing(data[foreign].ids, 4)}: no training crystal has their stoichiometry, so "
+                "that they are not on the maps",
+                StructureWarning,
+            )
+            data = data[~foreign]
+        if foreign.all():
+            ensemble.inputs_with_latents(data)  # says so
         return CrystalExplorer(ensemble, data, ensemble.check_member(member))
 
     # Files.

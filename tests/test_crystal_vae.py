@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from pyro_hea import (
     AllowedElements,
@@ -30,6 +31,7 @@ from pyro_hea.errors import (
     NotFittedError,
     SpecError,
     StructureError,
+    StructureWarning,
     UnknownTargetError,
     UnseenElementWarning,
 )
@@ -228,8 +230,6 @@ class TestDesigns:
         assert set(designs.table.columns) >= {"new", "match", "nearest_formula"}
 
     def test_they_write_files_and_pictures(self, designs, vae, tmp_path):
-        from pymatgen.core import Structure
-
         files = designs.write_cif(tmp_path / "cif")
         assert len(files) == len(designs)
         read = Structure.from_file(files[0])
@@ -324,6 +324,22 @@ class TestBadInput:
             vae.predict(crystals.of_size(0))
         with pytest.raises(DataError, match="mapping of old to new"):
             vae.substitute(crystals.take([0]), "Ba")
+
+    def test_a_stoichiometry_without_latents_is_not_taken_for_another(self, vae, crystals):
+        places = np.array([[0, 0, 0], [2, 2, 2], [2, -2, -2], [-2, 2, -2], [-2, -2, 2]]) / 8
+        structure = Structure(Lattice.cubic(4), ["Mg", *"OOOO"], places)
+        foreign, some = [structure], crystals.take([0])
+        for ask in (vae.encode, vae.reconstruct, vae.posterior, vae.explore):
+            with pytest.raises(
+                DataError, match=r"of crystal-0 \(MgO4\): .*`predict`"
+            ):
+                ask(foreign)
+        with pytest.raises(DataError, match="no training crystal has the stoichiometry"):
+            vae.swap(foreign, some)
+        assert len(vae.predict(foreign)) == 1
+        both = [*foreign, *some.structures]
+        with pytest.warns(StructureWarning, match="crystal-0: .* not on the maps"):
+            assert "1 crystals" in repr(vae.explore(both))
 
     def test_numbers_of_crystals_and_latents_that_are_none(self, vae, crystals):
         for n in (0, -1, 2.5):

@@ -336,7 +336,7 @@ def swap(
     DataError
         For a pair of different stoichiometries, none of which is that of the other's structure.
     """
-    first, second = (ensemble.inputs(dataset_of(x)) for x in (composition, structure))
+    first, second = (ensemble.inputs_with_latents(dataset_of(x)) for x in (composition, structure))
     if len(first) != len(second):
         raise DataError(f"{len(first)} compositions cannot be paired with {len(second)} structures")
     for row in (first.formula_type != second.formula_type).nonzero()[:, 0].tolist():

@@ -223,6 +223,7 @@ def disorder_table(
         str(name): {str(e): float(x) for e, x in row.items() if x > 0}
         for name, row in fractions.iterrows()
     }
+    check_elements(engine, ())
     known = set(engine.elements or fractions.columns)
     rows = [name for name, alloy in alloys.items() if {*alloy} <= known]
     if not rows:

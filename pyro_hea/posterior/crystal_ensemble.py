@@ -17,6 +17,7 @@ from pyro_hea.errors import (
     StructureError,
     UnseenElementWarning,
     excerpt,
+    listing,
     warn,
 )
 from pyro_hea.materials.crystals import (
@@ -106,6 +107,29 @@ class CrystalEnsemble(Members):
         names = [n for n in self.spec.target_names if n in crystals.targets]
         batch = crystal_batch(crystals, self.vocabulary, targets=names)
         return labelled_inputs(batch_inputs(self, batch), self.spec)
+
+    def foreign(self, crystals: CrystalDataset) -> np.ndarray:
+        """Which crystals have a stoichiometry that no training crystal has, (N,)."""
+        known = self.vocabulary.formula_type_index
+        return np.array([formula_type(c.counts) not in known for c in crystals.crystals])
+
+    def inputs_with_latents(self, crystals: CrystalDataset) -> CrystalInputs:
+        """Crystals as tensors, each of a stoichiometry that has latents.
+
+        Raises
+        ------
+        DataError
+            Naming those that have another one.
+        """
+        rows = np.flatnonzero(self.foreign(crystals))
+        if len(rows):
+            names = [f"{crystals.ids[i]} ({crystals.crystals[i].formula})" for i in rows]
+            raise DataError(
+                f"no training crystal has the stoichiometry of {listing(names, 4)}: the latents of "
+                "a crystal are known among those of its stoichiometry alone. Leave out those, or "
+                "train on some like them; `predict` takes them"
+            )
+        return self.inputs(crystals)
 
     def inputs_of_formulas(self, compositions: Sequence[Mapping[str, float]]) -> CrystalInputs:
         """Compositions without a structure, as tensors.

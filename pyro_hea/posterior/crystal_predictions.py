@@ -100,7 +100,7 @@ def encode_crystals(
     ensemble: CrystalEnsemble, crystals: CrystalDataset, member: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """z_composition and z_structure of crystals in one member, with known labels, by id."""
-    latents = ensemble.of_member(member).encode(ensemble.inputs(crystals))
+    latents = ensemble.of_member(member).encode(ensemble.inputs_with_latents(crystals))
     index = pd.Index(crystals.ids, name="id")
     composition, structure = (
         pd.DataFrame(z[0].numpy(), index, [f"{name}{i}" for i in range(z.shape[-1])])
@@ -118,7 +118,7 @@ def crystal_posterior(
     """
     if draws < 1:
         raise DataError(f"draws={draws} is not allowed; at least one is drawn")
-    inputs = ensemble.inputs(crystals)
+    inputs = ensemble.inputs_with_latents(crystals)
     drawn = _draws(ensemble.model, inputs, draws, seed)
     latents = {name: drawn.pop(name) for name in ("z_composition", "z_structure")}
     observed = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -120,7 +121,7 @@ class CrystalDataset:
         return f"CrystalDataset({len(self)} crystals of {len(elements)} elements{known}{left})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.table.head(10).to_html()}"
+        return f"<p>{escape(repr(self))}</p>{self.table.head(10).to_html()}"
 
     @property
     def ids(self) -> list[str]:
