@@ -238,6 +238,8 @@ class TestDesigns:
         with pytest.raises(DataError, match="there is no row 99"):
             designs.plot(99)
         axes = designs.plot(0)
+        drawn = {text.get_text() for text in axes.texts}  # legible in grey
+        assert drawn == set(designs.crystals[0].counts)
         assert designs.table["formula"][0] in axes.get_title()
         assert len(designs.structures) == len(designs)
         assert "formula" in designs._repr_html_()
@@ -330,9 +332,7 @@ class TestBadInput:
         structure = Structure(Lattice.cubic(4), ["Mg", *"OOOO"], places)
         foreign, some = [structure], crystals.take([0])
         for ask in (vae.encode, vae.reconstruct, vae.posterior, vae.explore):
-            with pytest.raises(
-                DataError, match=r"of crystal-0 \(MgO4\): .*`predict`"
-            ):
+            with pytest.raises(DataError, match=r"of crystal-0 \(MgO4\): .*`predict`"):
                 ask(foreign)
         with pytest.raises(DataError, match="no training crystal has the stoichiometry"):
             vae.swap(foreign, some)
