@@ -20,6 +20,7 @@ from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_
 from pyro_hea.program.crystals import CrystalModel
 from pyro_hea.program.sites import link_of
 from pyro_hea.spec import Continuous
+from pyro_hea.spec.inferred import prior_of_values
 
 if TYPE_CHECKING:
     from pyro_hea.posterior import Ensemble
@@ -61,6 +62,7 @@ def prepare_crystals(
     batch = crystal_batch(data, vocabulary, targets=list(spec.target_names))
     bare = inputs_of(batch, vocabulary, {})
     scales = _scales(spec, data)
+    spec = _with_priors(spec, data)
     statistics = Statistics(torch.zeros(1, 2), torch.zeros(1), torch.ones(1), scales)
     with seeded(seed):
         model = CrystalModel(spec, CrystalTables.of(vocabulary, bare), statistics)
@@ -78,6 +80,11 @@ def prepare_crystals(
 
 
 def _check(spec: CrystalSpec, data: CrystalDataset) -> None:
+    if not isinstance(data, CrystalDataset):
+        raise DataError(
+            f"it is trained on a CrystalDataset, as load_crystals() and read_crystals(folder, "
+            f"table) give, not on {type(data).__name__}"
+        )
     if len(data) < _FEWEST:
         raise DataError(f"{len(data)} crystals are too few to learn from; give {_FEWEST} at least")
     known = [str(name) for name in data.targets]
@@ -85,7 +92,8 @@ def _check(spec: CrystalSpec, data: CrystalDataset) -> None:
         if name not in known:
             raise UnknownTargetError(
                 f"the crystals have no target '{name}'.{nearest(name, known)} They have "
-                f"{', '.join(known) or 'none'}"
+                f"{', '.join(known) or 'none'}; declare which to learn, as "
+                "CrystalSpec(targets={'gap': {'kind': 'continuous', 'unit': 'eV'}})"
             )
         labels = _labels(spec, data, name)
         if np.unique(labels).size < 2:
@@ -117,6 +125,18 @@ def _scales(spec: CrystalSpec, data: CrystalDataset) -> dict[str, tuple[float, f
                 )
             scales[target.name] = float(unbounded.mean()), float(unbounded.std())
     return scales
+
+
+def _with_priors(spec: CrystalSpec, data: CrystalDataset) -> CrystalSpec:
+    """The spec with a prior scaled to the labels for each number that declares none."""
+    priors = {
+        f"targets__{target.name}__prior": prior_of_values(
+            _labels(spec, data, target.name), target.transform
+        )
+        for target in spec.targets
+        if isinstance(target, Continuous) and target.prior is None
+    }
+    return spec.with_(**priors) if priors else spec
 
 
 def _hold_out(

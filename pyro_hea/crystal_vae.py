@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -14,8 +15,17 @@ from pyro_hea.crystal_fitting import prepare_crystals
 from pyro_hea.design import crystals as designing
 from pyro_hea.design.crystal_constraints import AnyConstraint
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
+from pyro_hea.design.problem import check_count
 from pyro_hea.design.wishes import Wish
-from pyro_hea.errors import DataError
+from pyro_hea.errors import (
+    ConstraintError,
+    DataError,
+    SpecError,
+    StructureWarning,
+    excerpt,
+    listing,
+    warn,
+)
 from pyro_hea.materials.crystals import CrystalDataset
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
 from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
@@ -23,6 +33,7 @@ from pyro_hea.posterior.crystal_ensemble import (
     CrystalEnsemble,
     Formulas,
     Structures,
+    compositions_of,
     dataset_of,
 )
 from pyro_hea.posterior.crystal_predictions import (
@@ -54,11 +65,16 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     >>> small = CrystalSpec(training={"members": 1, "epochs": 1}, head={"hidden": [8]})
     >>> crystals = load_crystals().take(slice(0, 300)).of_size(8)
     >>> vae = CrystalVAE(small).fit(crystals, progress=False)
-    >>> vae.predict("NaCl").columns[:3].tolist()
+    >>> vae.predict("MgO").columns[:3].tolist()
     ['prototype', 'prototype_probability', 'metal']
     """
 
     def __init__(self, spec: CrystalSpec | None = None) -> None:
+        if not isinstance(spec, CrystalSpec | None):
+            raise SpecError(
+                f"{excerpt(spec)} is no CrystalSpec; write CrystalVAE(CrystalSpec(...)), or "
+                "CrystalSpec.from_yaml(path) for one in a file"
+            )
         super().__init__(spec or CrystalSpec())
 
     def __repr__(self) -> str:
@@ -73,7 +89,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p><pre>{self.spec!r}</pre>"
+        return f"<p>{escape(repr(self))}</p><pre>{escape(repr(self.spec))}</pre>"
 
     # Training.
 
@@ -88,6 +104,8 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         resume: bool = False,
     ) -> Self:
         """Train on labelled and unlabelled crystals together.
+
+        A number that declares no prior gets one scaled to its labels.
 
         Parameters
         ----------
@@ -118,6 +136,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
             self.spec, data, seed=seed, folder=checkpoint, resume=resume, progress=progress
         )
         self._ensemble, self._records = cast("CrystalEnsemble", run.ensemble), run.records
+        self.spec = self._ensemble.spec
         run.train(progress)
         self._ensemble.model.eval()
         return self
@@ -129,7 +148,7 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
 
         Parameters
         ----------
-        crystals : CrystalDataset, pymatgen structures, or formulas
+        crystals : CrystalDataset, pymatgen structures, designs, or formulas
             Of a formula the structure is not known: predictions are averaged over the structures
             that it may have, by their probability.
 
@@ -138,14 +157,29 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         DataFrame
             By id or by formula, columns as of `DisentangledVAE.predict`; numbers that metals do
             not have are as if the crystal was none. Formulas have `prototype` and
-            `prototype_probability` besides.
+            `prototype_probability` besides. `attrs["units"]` has the unit of each column.
+
+        Warns
+        -----
+        UnseenElementWarning
+            Naming the elements that no training crystal holds.
         """
         if _are_formulas(crystals):
-            return predict_formulas(self.ensemble, cast("Formulas", crystals))
-        return predict_crystals(self.ensemble, dataset_of(cast("Structures", crystals)))
+            formulas = [crystals] if isinstance(crystals, str) else list(cast("Formulas", crystals))
+            self.ensemble.warn_of_unseen(compositions_of(formulas))
+            return predict_formulas(self.ensemble, formulas)
+        data = dataset_of(cast("Structures", crystals))
+        self.ensemble.warn_of_unseen(crystal.counts for crystal in data.crystals)
+        return predict_crystals(self.ensemble, data)
 
     def encode(self, crystals: Structures, member: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Centres of z_composition and of z_structure in one member, one table each, by id."""
+        """Centres of z_composition and of z_structure in one member, one table each, by id.
+
+        Raises
+        ------
+        DataError
+            For a crystal of a stoichiometry that no training crystal has; so do the methods below.
+        """
         return encode_crystals(self.ensemble, dataset_of(crystals), member)
 
     def decode(
@@ -166,25 +200,33 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         member : int
         """
         single = self.ensemble.of_member(member)
-        given = single.inputs(dataset_of(like))
+        given = single.inputs_with_latents(dataset_of(like))
         latents = []
         for z, dim in (
             (z_composition, self.spec.composition.dim),
             (z_structure, self.spec.structure.dim),
         ):
-            values = np.asarray(z, float)
+            try:
+                values = np.asarray(z, float)
+            except (TypeError, ValueError) as error:
+                raise DataError(f"latents are tables of numbers, as of encode: {error}") from None
             if values.shape != (len(given), dim):
                 raise DataError(
                     f"latents have shape {values.shape}; for {len(given)} crystals and this model "
                     f"it has to be ({len(given)}, {dim})"
                 )
+            if not np.isfinite(values).all():
+                raise DataError("latents hold values that are no finite numbers")
             latents.append(torch.tensor(values, dtype=torch.float32)[None])
         z_c, z_s = latents
         return designs_of(self.ensemble, decode_crystals(single, z_c, z_s, given))
 
     def reconstruct(self, crystals: Structures) -> CrystalDesigns:
-        """Crystals decoded from their own latents, over all members."""
-        given = self.ensemble.inputs(dataset_of(crystals))
+        """Crystals decoded from their own latents, over all members.
+
+        One whose prototype no training crystal has becomes one of a prototype that some have.
+        """
+        given = self.ensemble.inputs_with_latents(dataset_of(crystals))
         latents = self.ensemble.encode(given)
         return designs_of(self.ensemble, decode_crystals(self.ensemble, *latents, given))
 
@@ -245,6 +287,8 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
 
         Raises
         ------
+        ConstraintError
+            Where none is left.
         MissingExtraError
 
         Warns
@@ -252,7 +296,18 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         DesignWarning
             Where fewer than `n` are left.
         """
+        check_count(n, seed, "crystal")
+        if not shortest_distance >= 0:
+            raise ConstraintError(
+                f"shortest_distance={shortest_distance} is not allowed; it is a share of the sum "
+                "of two covalent radii, as 0.75, or 0"
+            )
         drawn = draw_crystals(self.ensemble, n, seed, shortest_distance, neutral)
+        if not drawn:
+            raise ConstraintError(
+                f"none of the crystals that were drawn keeps shortest_distance={shortest_distance}"
+                f"{' and neutral=True' * neutral}; lower that"
+            )
         return designs_of(self.ensemble, drawn)
 
     def posterior(
@@ -280,10 +335,25 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         ------
         MissingExtraError
             Without plotly.
+
+        Warns
+        -----
+        StructureWarning
+            For crystals of a stoichiometry that no training crystal has, which are left out.
         """
         from pyro_hea.explain.explorer import CrystalExplorer  # plotly is needed for nothing else
 
         data, ensemble = dataset_of(crystals), self.ensemble
+        foreign = ensemble.foreign(data)
+        if foreign.any() and not foreign.all():
+            warn(
+                f"{listing(data[foreign].ids, 4)}: no training crystal has their stoichiometry, so "
+                "that they are not on the maps",
+                StructureWarning,
+            )
+            data = data[~foreign]
+        if foreign.all():
+            ensemble.inputs_with_latents(data)  # says so
         return CrystalExplorer(ensemble, data, ensemble.check_member(member))
 
     # Files.
@@ -310,4 +380,6 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
 def _are_formulas(crystals: object) -> bool:
     if isinstance(crystals, str):
         return True
-    return isinstance(crystals, Sequence) and bool(crystals) and isinstance(crystals[0], str)
+    if not isinstance(crystals, Sequence | np.ndarray | pd.Series | pd.Index):
+        return False
+    return len(crystals) > 0 and isinstance(next(iter(crystals)), str)

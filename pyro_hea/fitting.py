@@ -201,7 +201,8 @@ class TrainingRun(SavedTraining):
         if record.elbo_loss is None or record.log_loss is None:
             return ""
         return (
-            f"validation: {np.mean(record.elbo_loss):.1f} nats/alloy, "
+            f"validation: {np.mean(record.elbo_loss):.1f} nats/"
+            f"{'alloy' if isinstance(self.trainer.model, AlloyModel) else 'crystal'}, "
             f"log loss {np.mean(record.log_loss):.3f}"
         )
 

@@ -5,11 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from pyro_hea import (
+    AllowedElements,
     CrystalSpec,
     CrystalSystems,
     CrystalVAE,
+    ElementBounds,
     ForbiddenElements,
     MaxAtoms,
     MaxElements,
@@ -26,8 +29,11 @@ from pyro_hea.errors import (
     DesignWarning,
     FormulaError,
     NotFittedError,
+    SpecError,
     StructureError,
+    StructureWarning,
     UnknownTargetError,
+    UnseenElementWarning,
 )
 from pyro_hea.materials.crystals import CrystalDataset
 
@@ -78,7 +84,7 @@ def test_it_says_what_it_is(vae, spec):
     assert "2 members" in repr(vae)
     assert "prototypes" in vae._repr_html_()
     with pytest.raises(NotFittedError, match="call fit"):
-        CrystalVAE().predict("NaCl")
+        CrystalVAE().predict("KCl")
 
 
 def test_the_same_seed_gives_the_same_model_and_resumes_to_the_same_bits(
@@ -116,18 +122,19 @@ def test_predicts_structures_and_formulas(vae, crystals):
         rtol=0.05,
     )
     assert (table["gap_low"] < table["gap_high"]).all()
-    formulas = vae.predict(["NaCl", "MgO"])
-    assert formulas.index.tolist() == ["NaCl", "MgO"]
+    formulas = vae.predict(pd.Series(["KCl", "MgO"]))
+    assert formulas.attrs["units"]["metal_low"] == "probability"
+    assert formulas.index.tolist() == ["KCl", "MgO"]
     assert formulas["prototype_probability"].between(0, 1).all()
     assert np.isfinite(formulas.select_dtypes("number").to_numpy()).all()
 
 
 def test_a_formula_is_the_mixture_of_its_structures(vae):
-    shown = vae.polymorphs("NaCl", 8)
+    shown = vae.polymorphs("KCl", 8)
     weight = shown.table["probability"].to_numpy()
     keep = weight > 0.02
     metal = np.average(shown.table["metal"][keep], weights=weight[keep])
-    assert vae.predict("NaCl")["metal"].item() == pytest.approx(metal, rel=0.05)
+    assert vae.predict("KCl")["metal"].item() == pytest.approx(metal, rel=0.05)
 
 
 def test_encodes_to_two_tables_and_decodes_those(vae, crystals):
@@ -144,8 +151,8 @@ def test_encodes_to_two_tables_and_decodes_those(vae, crystals):
 
 
 def test_polymorphs_have_the_formula_and_falling_probabilities(vae):
-    found = vae.polymorphs("NaCl", 4)
-    assert set(found.table["formula"]) == {"NaCl"}
+    found = vae.polymorphs("KCl", 4)
+    assert set(found.table["formula"]) == {"KCl"}
     assert (np.diff(found.table["probability"]) <= 0).all()
     assert found.table["probability"].sum() <= 1 + 1e-6
     assert len(set(found.crystals)) == 4
@@ -222,14 +229,17 @@ class TestDesigns:
         assert designs.table["nearest"].isin(crystals.ids).all()
         assert set(designs.table.columns) >= {"new", "match", "nearest_formula"}
 
-    def test_they_write_files_and_pictures(self, designs, tmp_path):
-        from pymatgen.core import Structure
-
+    def test_they_write_files_and_pictures(self, designs, vae, tmp_path):
         files = designs.write_cif(tmp_path / "cif")
         assert len(files) == len(designs)
         read = Structure.from_file(files[0])
         assert read.composition.reduced_formula == designs.table["formula"][0]
+        pd.testing.assert_frame_equal(vae.predict(designs), vae.predict(designs.crystals))
+        with pytest.raises(DataError, match="there is no row 99"):
+            designs.plot(99)
         axes = designs.plot(0)
+        drawn = {text.get_text() for text in axes.texts}  # legible in grey
+        assert drawn == set(designs.crystals[0].counts)
         assert designs.table["formula"][0] in axes.get_title()
         assert len(designs.structures) == len(designs)
         assert "formula" in designs._repr_html_()
@@ -271,9 +281,88 @@ class TestBadInput:
 
     def test_a_space_group_that_so_many_elements_cannot_have(self, vae):
         number = vae.ensemble.known.crystals[0].number
-        wish = [SpaceGroups(number), RequiredElements("Na", "K", "Cl")]
-        with pytest.raises(ConstraintError, match=rf"no crystal was found .*numbers=\({number},\)"):
+        wish = [SpaceGroups(number), RequiredElements("Mg", "K", "Cl")]
+        with pytest.raises(ConstraintError, match=r"no stoichiometry .*'Mg', 'K', 'Cl'\); there"):
             vae.design({"metal": 0}, wish)
+
+    def test_a_space_group_that_the_formula_cannot_have(self, vae):
+        groups = vae.ensemble.known.info["space_group"]
+        kinds = [sorted(c.counts.values()) for c in vae.ensemble.known.crystals]
+        equal = {g for g, kind in zip(groups, kinds, strict=True) if kind == [1, 1]}
+        other = next(g for g in groups if g not in equal)  # of NumPy, as a table gives it
+        salt = [
+            RequiredElements("Mg", "O"),
+            AllowedElements("Mg", "O"),
+            ElementBounds("O", 0.5, 0.5),
+        ]
+        with pytest.raises(ConstraintError, match=r"no prototype .*SpaceGroups.*stoichiom.* 1:1$"):
+            vae.design({"metal": 0}, [*salt, SpaceGroups(other)])
+
+    def test_elements_that_no_training_crystal_holds(self, vae):
+        with pytest.raises(ConstraintError, match="no training crystal holds He, which"):
+            vae.design({"metal": 0}, [RequiredElements("He")])
+        with pytest.warns(UnseenElementWarning, match="no training crystal holds He"):
+            vae.predict("HeO")
+
+    def test_designs_without_a_wish_and_constraints_that_are_none(self, vae):
+        with pytest.raises(ConstraintError, match="needs a wish for at least one target"):
+            vae.design({})
+        with pytest.raises(ConstraintError, match="not designed for 'max'; wish for a bound"):
+            vae.design({"gap": "max"})
+        with pytest.raises(ConstraintError, match=r"a sequence: write \[MaxAtoms"):
+            vae.design({"metal": 0}, MaxAtoms(4))
+        with pytest.raises(ConstraintError, match=r"'Pb' is no constraint; use .*SpaceGroups"):
+            vae.design({"metal": 0}, "Pb")
+        with pytest.raises(ConstraintError, match=r"n=2\.5 is not allowed"):
+            vae.design({"metal": 0}, n=2.5)
+
+    def test_what_is_no_structure(self, vae, crystals):
+        for ask in (vae.encode, vae.reconstruct, vae.posterior, vae.explore):
+            with pytest.raises(DataError, match=r"'KCl' is no structure: .*polymorphs"):
+                ask("KCl")
+        with pytest.raises(DataError, match="None is no structure"):
+            vae.predict(None)
+        with pytest.raises(DataError, match="no structure here"):
+            vae.predict(crystals.of_size(0))
+        with pytest.raises(DataError, match="mapping of old to new"):
+            vae.substitute(crystals.take([0]), "Ba")
+
+    def test_a_stoichiometry_without_latents_is_not_taken_for_another(self, vae, crystals):
+        places = np.array([[0, 0, 0], [2, 2, 2], [2, -2, -2], [-2, 2, -2], [-2, -2, 2]]) / 8
+        structure = Structure(Lattice.cubic(4), ["Mg", *"OOOO"], places)
+        foreign, some = [structure], crystals.take([0])
+        for ask in (vae.encode, vae.reconstruct, vae.posterior, vae.explore):
+            with pytest.raises(DataError, match=r"of crystal-0 \(MgO4\): .*`predict`"):
+                ask(foreign)
+        with pytest.raises(DataError, match="no training crystal has the stoichiometry"):
+            vae.swap(foreign, some)
+        assert len(vae.predict(foreign)) == 1
+        both = [*foreign, *some.structures]
+        with pytest.warns(StructureWarning, match="crystal-0: .* not on the maps"):
+            assert "1 crystals" in repr(vae.explore(both))
+
+    def test_numbers_of_crystals_and_latents_that_are_none(self, vae, crystals):
+        for n in (0, -1, 2.5):
+            with pytest.raises(ConstraintError, match="at least one structure"):
+                vae.polymorphs("KCl", n)
+            with pytest.raises(ConstraintError, match="at least one crystal"):
+                vae.sample(n)
+        with (
+            pytest.warns(DesignWarning, match="0 crystals"),
+            pytest.raises(ConstraintError, match=r"shortest_distance=9 *; lower"),
+        ):
+            vae.sample(2, shortest_distance=9)
+        with pytest.raises(FormulaError, match="one formula at a time"):
+            vae.polymorphs(["KCl", "MgO"])
+        z_c, z_s = vae.encode(crystals.take([0]))
+        with pytest.raises(DataError, match="no finite numbers"):
+            vae.decode(z_c * np.nan, z_s, crystals.take([0]))
+
+    def test_what_it_is_made_of_and_trained_on(self, vae, crystals):
+        with pytest.raises(SpecError, match="'crystals' is no CrystalSpec"):
+            CrystalVAE("crystals")
+        with pytest.raises(DataError, match=r"trained on a CrystalDataset, .* not on list"):
+            CrystalVAE(vae.spec).fit(list(crystals.structures))
 
     def test_formulas_that_are_none(self, vae):
         with pytest.raises(FormulaError, match="no element 'Xy'"):
@@ -283,7 +372,7 @@ class TestBadInput:
         with pytest.raises(FormulaError, match="whole numbers"):
             vae.predict("Na0.5Cl0.5")
         with pytest.raises(DataError, match="stoichiometry 3:7"):
-            vae.predict("Na3Cl7")
+            vae.predict("K3Cl7")
 
     def test_targets_that_cannot_be_learnt(self, crystals, spec):
         with pytest.raises(UnknownTargetError, match="no target 'gap'"):
@@ -295,6 +384,18 @@ class TestBadInput:
             CrystalVAE(spec).fit(CrystalDataset(crystals.text, blank))
         with pytest.raises(DataError, match="too few"):
             CrystalVAE(spec).fit(crystals.take(np.arange(3)))
+
+
+def test_a_number_without_a_prior_gets_one_of_its_labels(crystals, tmp_path):
+    quick = {"training": {"members": 1, "epochs": 1, "batch_size": 32}, "head_epochs": 1}
+    own = CrystalSpec(targets={"bulk_modulus": {"kind": "continuous", "unit": "GPa"}}, **quick)
+    vae = CrystalVAE(own).fit(crystals, progress=False)
+    labels = np.log(crystals.targets["bulk_modulus"].dropna())
+    prior = vae.spec.target("bulk_modulus").prior.distribution()
+    assert float(prior.loc) == pytest.approx(labels.mean(), abs=0.01)
+    vae.save(tmp_path)
+    assert CrystalVAE.load(tmp_path).spec == vae.spec
+    assert vae.predict("MgO").attrs["units"]["bulk_modulus"] == "GPa"
 
 
 def test_draws_of_the_model_keep_what_is_asked_for(vae, monkeypatch):
@@ -333,9 +434,7 @@ def test_a_saved_model_answers_the_same(vae, crystals, tmp_path):
     some = crystals.take(np.arange(5))
     assert loaded.spec == vae.spec
     pd.testing.assert_frame_equal(loaded.predict(some), vae.predict(some))
-    pd.testing.assert_frame_equal(
-        loaded.polymorphs("NaCl", 2).table, vae.polymorphs("NaCl", 2).table
-    )
+    pd.testing.assert_frame_equal(loaded.polymorphs("KCl", 2).table, vae.polymorphs("KCl", 2).table)
     (file,) = tmp_path.glob("crystals*.safetensors")
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match="truncated"):

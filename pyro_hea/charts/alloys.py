@@ -13,14 +13,21 @@ import torch
 from torch import Tensor
 
 from pyro_hea.charts.atlas import Atlas
-from pyro_hea.charts.inverse import posterior_chains
+from pyro_hea.charts.inverse import posterior_chains, warn_if_off
 from pyro_hea.design.gathering import gather, likely_enough
 from pyro_hea.design.problem import MINIMUM, Problem, check_count, features_of
 from pyro_hea.design.program import first_of_each
 from pyro_hea.design.rounding import round_compositions
 from pyro_hea.design.smooth import smooth_cost
-from pyro_hea.errors import ConstraintError, DataError, UnknownElementError
+from pyro_hea.errors import (
+    CheckpointError,
+    ConstraintError,
+    DataError,
+    UnknownElementError,
+    listing,
+)
 from pyro_hea.materials.alloys.features import FeatureMap
+from pyro_hea.materials.alloys.formula import SYMBOLS
 from pyro_hea.posterior.ensemble import as_fractions
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.spec import AtlasSpec
@@ -68,25 +75,36 @@ class AlloyAtlas:
     def __repr__(self) -> str:
         return f"AlloyAtlas({self.atlas!r})"
 
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p><pre>{self.atlas.spec!r}</pre>"
+
     @property
     def elements(self) -> tuple[str, ...]:
         """Elements of the alloys."""
         return self.atlas.columns
 
-    def fit(self, alloys: AlloyDataset | Alloys, *, seed: int = 0, progress: bool = True) -> Self:
+    def fit(
+        self,
+        alloys: AlloyDataset | Alloys,
+        *,
+        seed: int = 0,
+        progress: bool = True,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Learn the manifold of alloys.
 
         Parameters
         ----------
         alloys : AlloyDataset, DataFrame or formulas
-        seed : int
-        progress : bool
-            Show a progress bar.
+        seed, progress, checkpoint, resume
+            As of `Atlas.fit`.
 
         Raises
         ------
         DataError
             For fewer alloys than charts.
+        CheckpointError
         """
         table = as_fractions(alloys)
         roots = np.sqrt(table.to_numpy(float))
@@ -101,6 +119,8 @@ class AlloyAtlas:
             pd.DataFrame(roots, columns=table.columns),
             seed=seed,
             progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
             supports=supports,
             seeds=seeds,
         )
@@ -115,7 +135,7 @@ class AlloyAtlas:
     def project(self, alloys: AlloyDataset | Alloys, min_fraction: float = MINIMUM) -> pd.DataFrame:
         """Fractions of the alloys of the manifold near those given, (N, E).
 
-        Elements below `min_fraction` are dropped.
+        Elements below `min_fraction` are dropped, but for the one there is most of.
         """
         table = self._table(alloys)
         points = np.asarray(self.atlas.project(self._roots(table)))
@@ -216,9 +236,14 @@ class AlloyAtlas:
         Raises
         ------
         ConstraintError
+
+        Warns
+        -----
+        EstimateWarning
+            Where no match is near the features.
         """
         check_count(n, seed)
-        _check_measured(features)
+        features = _checked(features)
         problem = Problem.of(vae.ensemble, {}, constraints, with_wishes=False)
         cost = smooth_cost(problem, features)
         found, attributes = self._descended(problem, cost, n, seed, steps)
@@ -226,6 +251,7 @@ class AlloyAtlas:
         value, sd = np.array([*features.values()], float).T
         off = np.abs((have.to_numpy() - value) / sd).max(1)
         order = np.argsort(off, kind="stable")[:n]
+        warn_if_off(float(off.min()), "the measured features")
         result = gather(problem, found[order], attributes, best_first=False)
         table = result.table.assign(**{name: have[name].to_numpy()[order] for name in features})
         table.attrs = result.table.attrs
@@ -271,8 +297,13 @@ class AlloyAtlas:
         ------
         ConstraintError
             For a feature without a value and a standard deviation.
+
+        Warns
+        -----
+        EstimateWarning
+            Where no alloy that is drawn has the features.
         """
-        _check_measured(features)
+        features = _checked(features)
         tables = vae.ensemble.tables
         own = FeatureMap([*features], tables, self.elements)
         value, sd = torch.tensor([*features.values()], dtype=torch.double).unbind(-1)
@@ -288,6 +319,7 @@ class AlloyAtlas:
             self.atlas.model, log_likelihood, None, draws, chains, particles, seed
         )
         alloys, have = of(drawn["x"])
+        warn_if_off(float(((have - value) / sd).abs().amax(-1).min()), "the measured features")
         shape = drawn["chart"].shape
         return to_inference_data(
             {
@@ -360,8 +392,15 @@ class AlloyAtlas:
         ------
         MissingFileError, CheckpointError
         """
+        atlas = Atlas.load(directory)
+        others = [name for name in atlas.columns if name not in SYMBOLS]
+        if others:
+            raise CheckpointError(
+                f"'{directory}' is an atlas of points with {listing(others, 4)}, not of alloys: "
+                "read it with Atlas.load"
+            )
         loaded = cls.__new__(cls)
-        loaded.atlas = Atlas.load(directory)
+        loaded.atlas = atlas
         return loaded
 
     # Helpers.
@@ -385,14 +424,22 @@ class AlloyAtlas:
         return np.sqrt(table.to_numpy(float))
 
 
-def _check_measured(features: Mapping[str, tuple[float, float]]) -> None:
-    if not features:
+def _checked(features: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Features with finite numbers as their values and standard deviations."""
+    if not isinstance(features, Mapping) or not features:
         raise ConstraintError("it needs a feature, as in {'mixing_enthalpy': (-10, 1)}")
+    checked = {}
     for name, value in features.items():
-        if not (isinstance(value, Sequence) and len(value) == 2 and value[1] > 0):
+        try:
+            mean, sd = map(float, value)
+        except (TypeError, ValueError):
+            mean = sd = np.nan
+        if not (np.isfinite(mean) and 0 < sd < np.inf):
             raise ConstraintError(
                 f"'{name}' is to be (value, standard deviation), as (8.1, 0.1), not {value!r}"
             )
+        checked[name] = (mean, sd)
+    return checked
 
 
 def _families(
@@ -421,6 +468,8 @@ def _normalised(points: Tensor) -> Tensor:
 
 def _fractions(points: NDArray[np.float64], min_fraction: float) -> NDArray[np.float64]:
     """Fractions of at least `min_fraction`, (N, E)."""
+    if not 0 <= min_fraction < 1:
+        raise DataError(f"min_fraction={min_fraction} is not allowed; it is a fraction below 1")
     made = _normalised(torch.tensor(points)).numpy()
-    made = np.where(made < min_fraction, 0.0, made)
+    made = np.where(made < np.minimum(min_fraction, made.max(1, keepdims=True)), 0.0, made)
     return np.asarray(made / made.sum(1, keepdims=True))

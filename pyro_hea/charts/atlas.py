@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,10 +17,24 @@ from pyro_hea.charts.descent import Descent, descend
 from pyro_hea.charts.fitting import AtlasRun
 from pyro_hea.charts.inverse import posterior_draws
 from pyro_hea.charts.objectives import Objective
-from pyro_hea.charts.points import Points, as_given, check_finite, points_tensor, read_points
+from pyro_hea.charts.points import (
+    Points,
+    as_given,
+    as_numbers,
+    check_finite,
+    points_tensor,
+    read_points,
+)
 from pyro_hea.charts.projection import project
 from pyro_hea.devices import check_torch_settings, seeded
-from pyro_hea.errors import ChartWarning, DataError, NotFittedError, warn
+from pyro_hea.errors import (
+    ChartWarning,
+    DataError,
+    NotFittedError,
+    SpecError,
+    excerpt,
+    warn,
+)
 from pyro_hea.spec import AtlasSpec
 from pyro_hea.trained import asks
 
@@ -65,6 +80,11 @@ class Atlas:
     """
 
     def __init__(self, spec: AtlasSpec | None = None) -> None:
+        if not isinstance(spec, AtlasSpec | None):
+            raise SpecError(
+                f"{excerpt(spec)} is no AtlasSpec; write AtlasSpec(charts=4, dim=1), or "
+                "AtlasSpec.shipped('ring')"
+            )
         self.spec = spec or AtlasSpec()
         self._saved: SavedAtlas | None = None
         self._run: AtlasRun | None = None
@@ -205,7 +225,7 @@ class Atlas:
     def decode(self, z: ArrayLike, chart: int) -> NDArray[np.float64]:
         """Points x = D_k(z) at coordinates (N, d) of one chart, (N, n)."""
         chart = self._chart(chart)
-        values = np.asarray(z, float)
+        values = as_numbers(z, "coordinates")
         if values.ndim != 2 or values.shape[1] != self.spec.dim:
             raise DataError(
                 f"coordinates have shape {values.shape}; this atlas takes (N, {self.spec.dim})"
@@ -226,8 +246,7 @@ class Atlas:
 
         A DataFrame where the atlas was fitted on one.
         """
-        if n < 1:
-            raise DataError(f"n={n} is not allowed; draw at least one point")
+        _check_number("n", n)
         model, parts = self.model, []
         with seeded(seed), torch.no_grad():
             chart = torch.multinomial(model.log_alpha.exp(), n, replacement=True)
@@ -251,6 +270,7 @@ class Atlas:
         draws : int
         seed : int
         """
+        _check_number("draws", draws)
         found = []
         with seeded(seed), torch.no_grad():
             for x in self._split(points):
@@ -301,8 +321,9 @@ class Atlas:
         ConstraintError
             For a constraint that does not hold at a start.
         """
-        if isinstance(start, int):
-            start = self.sample(start, seed)
+        _check_number("steps", steps)
+        if isinstance(start, Integral):
+            start = self.sample(int(start), seed)
         given = self._tensor(start, "starts")
         x = self._projected(given)
         far = (given - x).norm(dim=1)
@@ -312,8 +333,6 @@ class Atlas:
                 f"start {row} is {float(far[row]):.3g} away from the manifold, which is "
                 f"{self._fitted.extent:.3g} wide: start from a point near it"
             )
-        if steps < 1:
-            raise DataError(f"steps={steps} is not allowed; at least one is made")
         path = descend(self.model, objective, x, steps, constraints, self._fitted.floor)
         last, values, charts = path[-1]
         trail = pd.concat(
@@ -370,9 +389,9 @@ class Atlas:
         return [f"chart{k}" for k in range(self.spec.charts)]
 
     def _chart(self, chart: int) -> int:
-        if not 0 <= chart < self.spec.charts:
+        if not isinstance(chart, Integral) or not 0 <= chart < self.spec.charts:
             raise DataError(
-                f"there is no chart {chart}; this atlas has 0 to {self.spec.charts - 1}"
+                f"there is no chart {chart!r}; this atlas has 0 to {self.spec.charts - 1}"
             )
         return chart
 
@@ -398,3 +417,9 @@ class Atlas:
         start = np.arange(len(x))
         found = {"start": start, "step": step, "chart": charts.numpy(), "value": values.numpy()}
         return pd.DataFrame(found | dict(zip(self.columns, x.numpy().T, strict=True)))
+
+
+def _check_number(name: str, value: int) -> None:
+    """Refuse a number of points, draws or steps that is none."""
+    if not isinstance(value, Integral) or value < 1:
+        raise DataError(f"{name}={value!r} is not allowed; it is a whole number, at least 1")

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.charts.objectives import Objective, evaluated, gradient
+from pyro_hea.charts.objectives import Objective, evaluated, gradient, named
 from pyro_hea.charts.projection import project
 from pyro_hea.devices import forward_derivatives
 from pyro_hea.errors import ConstraintError
@@ -127,8 +127,11 @@ def descend(
     DataError, ConstraintError
     """
     x = start
+    if callable(constraints):
+        raise ConstraintError("constraints are a sequence of functions: write [constraint]")
+    constraints = [named(c, f"constraint {number}") for number, c in enumerate(constraints)]
     for number, constraint in enumerate(constraints):
-        broken = (evaluated(constraint, x) > 0).nonzero()[:, 0]
+        broken = (gradient(constraint, x, f"constraint {number}")[0] > 0).nonzero()[:, 0]
         if len(broken):
             raise ConstraintError(
                 f"constraint {number} does not hold at start {int(broken[0])} on the atlas, where "

@@ -70,7 +70,7 @@ class AtlasRun(SavedTraining):
         Raises
         ------
         DataError
-            For fewer points than charts, or a manifold of no fewer dimensions than its points.
+            For fewer points than charts, or a manifold of more dimensions than its points.
         CheckpointError
         """
         check_torch_settings()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from pyro_hea.charts.descent import jacobian
 from pyro_hea.charts.objectives import evaluated, misfit
 from pyro_hea.design.tempering import populations
 from pyro_hea.devices import seeded
-from pyro_hea.errors import DataError, nearest
+from pyro_hea.errors import DataError, EstimateWarning, nearest, warn
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.program.charts import Plateau
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 PointPrior: TypeAlias = Literal["learnt", "even"]
 """How probable points are before data: as often as they were met, or the same per volume."""
+
+_FAR = 5.0
+"""Standard deviations from the data beyond which no point explains them."""
 
 _OFF = -1e4
 """Log probability of a point off the atlas, under a prior that is even on it."""
@@ -72,9 +77,14 @@ def posterior_draws(
     InferenceData
         `posterior` with `chart`, `xi` (coordinates in it) and `x`; `sample_stats` with `lp`,
         the log likelihood; `observed_data` with the data.
+
+    Warns
+    -----
+    EstimateWarning
+        Where no point that is drawn explains the data.
     """
-    if not noise > 0:
-        raise DataError(f"noise={noise} is not allowed; it is a standard deviation above 0")
+    if not isinstance(noise, Real) or not noise > 0:
+        raise DataError(f"noise={noise!r} is not allowed; it is a standard deviation above 0")
     if prior not in get_args(PointPrior):
         allowed = get_args(PointPrior)
         raise DataError(
@@ -82,7 +92,7 @@ def posterior_draws(
             f"{', '.join(allowed)}"
         )
     squares = misfit(operator, data)
-    measured = torch.as_tensor(data, dtype=torch.float64)
+    measured = torch.tensor(np.asarray(data, float))
     constant = measured.numel() * (math.log(noise) + 0.5 * math.log(2 * math.pi))
 
     def log_likelihood(points: Tensor) -> Tensor:
@@ -92,6 +102,8 @@ def posterior_draws(
     drawn = posterior_chains(
         atlas.model, log_likelihood, even_above, draws, chains, particles, seed
     )
+    off = (-2 * (drawn["lp"] + constant) / measured.numel()).clamp_min(0.0).sqrt()
+    warn_if_off(float(off.min()), "the data")
     return to_inference_data(
         {
             "posterior": {name: drawn[name].numpy() for name in ("chart", "xi", "x")},
@@ -114,6 +126,16 @@ def posterior_draws(
             "prior": prior,
         },
     )
+
+
+def warn_if_off(deviations: float, what: str) -> None:
+    """Warn where even the nearest point is so many standard deviations from what was measured."""
+    if deviations > _FAR:
+        warn(
+            f"the nearest point of the atlas is {deviations:.3g} standard deviations from {what}: "
+            "nothing on it explains them. Check their unit and their noise",
+            EstimateWarning,
+        )
 
 
 def posterior_chains(
@@ -142,8 +164,9 @@ def posterior_chains(
     dict of str to Tensor
         `chart`, `xi` (..., d), `x` (..., n) and `lp`, the log likelihood.
     """
-    if min(draws, chains, particles) < 1:
-        raise DataError("draws, chains and particles are at least 1")
+    numbers = (draws, chains, particles)
+    if not all(isinstance(number, Integral) for number in numbers) or min(numbers) < 1:
+        raise DataError("draws, chains and particles are at least 1, and whole numbers")
     each = [
         _chain(model, log_likelihood, even_above, draws, particles, seed * chains + chain)
         for chain in range(chains)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, excerpt
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Objective: TypeAlias = Callable[[Tensor], Tensor]
 """From points (M, n) to one value each, (M,), by torch operations that have a gradient."""
+
+_OPERATIONS = "Use torch operations on the points alone, without detach, item or numpy"
 
 
 def misfit(operator: Callable[[Tensor], Tensor] | ArrayLike, data: ArrayLike) -> Objective:
@@ -55,7 +59,7 @@ def misfit(operator: Callable[[Tensor], Tensor] | ArrayLike, data: ArrayLike) ->
 
 
 def _linear(matrix: ArrayLike) -> Callable[[Tensor], Tensor]:
-    rows = _finite(matrix, 2, "the operator", "(m, n)")
+    rows = _finite(matrix, 2, "the rows of the operator", "(m, n)")
 
     def apply(points: Tensor) -> Tensor:
         if rows.shape[1] != points.shape[1]:
@@ -70,39 +74,59 @@ def _linear(matrix: ArrayLike) -> Callable[[Tensor], Tensor]:
 
 def _finite(values: ArrayLike, dims: int, what: str, shape: str) -> Tensor:
     """Values as a tensor in double precision, checked."""
-    made = torch.as_tensor(values, dtype=torch.float64)
-    if made.dim() != dims:
-        raise DataError(f"{what} have shape {tuple(made.shape)}; it has to be {shape}")
-    if not made.isfinite().all():
+    try:
+        array = np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} hold what is no number ({error})") from None
+    if array.ndim != dims:
+        raise DataError(f"{what} have shape {array.shape}; it has to be {shape}")
+    if not np.isfinite(array).all():
         raise DataError(f"{what} hold a value that is not finite")
-    return made
+    return torch.tensor(array)
 
 
-def evaluated(objective: Objective, points: Tensor) -> Tensor:
+def named(function: Objective, what: str) -> Objective:
+    """The same function, checked under a name of its own, as of a constraint."""
+    return partial(evaluated, function, what=what)
+
+
+def evaluated(objective: Objective, points: Tensor, what: str = "the objective") -> Tensor:
     """The objective at points (M, n), checked, (M,).
 
     Raises
     ------
     DataError
-        For a result that is no tensor of one finite value for each point.
+        For what is no function, for one of arrays of NumPy, and for a result that is no tensor of
+        one finite value for each point.
     """
-    values = objective(points)
+    if not callable(objective):
+        raise DataError(
+            f"{what} is {excerpt(objective)}; it has to be a function of a torch tensor (M, n)"
+        )
+    try:
+        values = objective(points)
+    except RuntimeError as error:
+        if "requires grad" not in str(error):
+            raise
+        raise DataError(f"{what} is not differentiable: {_OPERATIONS}") from error
     if not isinstance(values, Tensor) or values.shape != (len(points),):
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise DataError(
-            f"the objective gives {got} for {len(points)} points; it has to give a tensor of shape "
+            f"{what} gives {got} for {len(points)} points; it has to give a tensor of shape "
             f"({len(points)},), one value for each"
         )
     bad = (~values.isfinite()).nonzero()[:, 0]
     if len(bad):
         raise DataError(
-            f"the objective is not finite at {len(bad)} of {len(points)} points, the first "
+            f"{what} is not finite at {len(bad)} of {len(points)} points, the first "
             f"{points[bad[0]].detach().numpy().round(4).tolist()}"
         )
     return values
 
 
-def gradient(objective: Objective, points: Tensor) -> tuple[Tensor, Tensor]:
+def gradient(
+    objective: Objective, points: Tensor, what: str = "the objective"
+) -> tuple[Tensor, Tensor]:
     """Values (M,) and gradients (M, n) of an objective.
 
     Raises
@@ -112,17 +136,16 @@ def gradient(objective: Objective, points: Tensor) -> tuple[Tensor, Tensor]:
     """
     at = points.detach().requires_grad_()
     with torch.enable_grad():
-        values = evaluated(objective, at)
+        values = evaluated(objective, at, what)
         if not values.requires_grad:
             raise DataError(
-                "the objective is not differentiable: its result has no gradient. Use torch "
-                "operations on the points alone, without detach, item or numpy"
+                f"{what} is not differentiable: its result has no gradient. {_OPERATIONS}"
             )
         (slope,) = torch.autograd.grad(values.sum(), at)
     if not slope.isfinite().all():
         row = int((~slope.isfinite()).any(1).nonzero()[0])
         raise DataError(
-            "the gradient of the objective is not finite at "
+            f"the gradient of {what} is not finite at "
             f"{points[row].detach().numpy().round(4).tolist()}"
         )
     return values.detach(), slope

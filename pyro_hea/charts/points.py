@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, listing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,8 +28,13 @@ def read_points(points: Points) -> tuple[tuple[str, ...], Tensor]:
     """
     if isinstance(points, pd.DataFrame):
         columns = tuple(str(name) for name in points.columns)
+        twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+        if twice:
+            raise DataError(
+                f"the points have {listing(twice)} more than once; give each column its own name"
+            )
         return columns, points_tensor(points, columns)
-    values = np.asarray(points, float)
+    values = as_numbers(points, "points")
     if values.ndim != 2:
         raise DataError(f"points have shape {values.shape}; they have to be (N, n), a row each")
     columns = tuple(f"x{i}" for i in range(values.shape[1]))
@@ -53,13 +58,35 @@ def points_tensor(points: Points, columns: Sequence[str], what: str = "points") 
                 f"{', '.join(columns)}"
             )
         points = points.set_axis(names, axis=1)[list(columns)]
-    values = np.asarray(points, float)
+    values = as_numbers(points, what)
     if values.ndim != 2 or values.shape[1] != len(columns):
         raise DataError(
             f"the {what} have shape {values.shape}; this atlas takes (N, {len(columns)})"
         )
+    if not len(values):
+        raise DataError(f"there are no {what}; give at least one")
     check_finite(values, what)
     return torch.tensor(values)
+
+
+def as_numbers(points: Points, what: str) -> NDArray[np.float64]:
+    """Points as an array in double precision.
+
+    Raises
+    ------
+    DataError
+        For what is no number, naming the column of a table.
+    """
+    try:
+        return np.asarray(points, float)
+    except (TypeError, ValueError) as error:
+        where = ""
+        if isinstance(points, pd.DataFrame):
+            text = points.apply(pd.to_numeric, errors="coerce").isna() & points.notna()
+            where = f" in the column {listing(points.columns[text.any()])}"
+        raise DataError(
+            f"the {what} hold what is no number{where} ({error}); leave it out"
+        ) from None
 
 
 def check_finite(values: NDArray[np.float64], what: str) -> None:

@@ -13,7 +13,7 @@ from pyro_hea.cli.options import (
     quiet_option,
     seed_option,
     show,
-    table_out_option,
+    whole_table_out_option,
     write_table,
 )
 
@@ -56,7 +56,7 @@ def _temperatures(context: click.Context, option: click.Parameter, text: str) ->
 @jobs_option
 @click.option("--file", type=click.Path(path_type=Path), help="Where energies are kept.")
 @seed_option
-@table_out_option
+@whole_table_out_option
 @quiet_option
 def disorder(
     formula: str,

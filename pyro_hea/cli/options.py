@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from pyro_hea.errors import OutputError
 from pyro_hea.files import writable
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ def _writable(context: click.Context, option: click.Parameter, folder: Path) -> 
 
 
 def _table_name(context: click.Context, option: click.Parameter, out: Path | None) -> Path | None:
-    """Refuse a table of another format before anything is computed."""
+    """Refuse a table of another format, or in no folder, before anything is computed."""
     if out is not None and out.suffix.lower() not in TABLE_SUFFIXES:
         raise click.BadParameter(
             f"'{out}' ends in '{out.suffix}': tables are written as {', '.join(TABLE_SUFFIXES)}"
         )
+    if out is not None and not out.absolute().parent.is_dir():
+        raise OutputError(f"cannot write into '{out.parent}': it is no folder ('{out.name}')")
     return out
 
 
@@ -125,11 +128,10 @@ model_option = click.option(
     type=click.Path(path_type=Path),
     help="Folder of a saved model; without it, the default model.",
 )
-table_out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    callback=_table_name,
-    help="Table to write (.csv, .xlsx or .parquet) instead of printing.",
+_table_out = partial(click.option, "--out", type=click.Path(path_type=Path), callback=_table_name)
+table_out_option = _table_out(help="Table to write (.csv, .xlsx or .parquet) instead of printing.")
+whole_table_out_option = _table_out(
+    help="File (.csv, .xlsx or .parquet) for the whole table, with its intervals."
 )
 condition_option = click.option(
     "--condition",

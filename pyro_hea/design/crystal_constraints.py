@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -38,6 +39,21 @@ class CrystalConstraint(ABC):
 AnyConstraint: TypeAlias = Constraint | CrystalConstraint
 
 
+def checked_crystal_constraints(constraints: Sequence[AnyConstraint]) -> tuple[AnyConstraint, ...]:
+    """Constraints as a tuple, where each is one on elements or on the structure."""
+    if isinstance(constraints, Constraint | CrystalConstraint):
+        raise ConstraintError(f"constraints are a sequence: write [{constraints!r}]")
+    given = [constraints] if isinstance(constraints, str) else list(constraints)
+    for constraint in given:
+        if not isinstance(constraint, Constraint | CrystalConstraint):
+            own = ", ".join(kind.__name__ for kind in CrystalConstraint.__subclasses__())
+            raise ConstraintError(
+                f"{constraint!r} is no constraint; use {own}, or one of alloys on elements, as "
+                "ForbiddenElements('Pb')"
+            )
+    return tuple(given)
+
+
 @dataclass(frozen=True, init=False)
 class SpaceGroups(CrystalConstraint):
     """One of these space groups, by number."""
@@ -45,11 +61,13 @@ class SpaceGroups(CrystalConstraint):
     numbers: tuple[int, ...]
 
     def __init__(self, *numbers: int) -> None:
-        if not numbers or not all(isinstance(n, int) and 1 <= n <= 230 for n in numbers):
-            raise ConstraintError(
-                f"SpaceGroups takes numbers from 1 to 230, as in SpaceGroups(225), not {numbers!r}"
-            )
-        object.__setattr__(self, "numbers", numbers)
+        for n in numbers or (None,):
+            if not isinstance(n, Integral) or not 1 <= n <= 230:
+                raise ConstraintError(
+                    "SpaceGroups takes numbers from 1 to 230, as in SpaceGroups(225, 227), not "
+                    f"{n!r}"
+                )
+        object.__setattr__(self, "numbers", tuple(map(int, numbers)))
 
     def allows(self, prototype: Prototype) -> bool:
         """Whether a prototype is in one of them."""
@@ -91,8 +109,10 @@ class Prototypes(CrystalConstraint):
     labels: tuple[str, ...]
 
     def __init__(self, *labels: str) -> None:
-        if not labels:
-            raise ConstraintError("Prototypes takes labels, as in Prototypes('225:a|b')")
+        if not labels or not all(isinstance(label, str) for label in labels):
+            raise ConstraintError(
+                f"Prototypes takes labels, as in Prototypes('225:a|b'), not {labels!r}"
+            )
         object.__setattr__(self, "labels", labels)
 
     def allows(self, prototype: Prototype) -> bool:
@@ -111,7 +131,7 @@ class MaxAtoms(CrystalConstraint):
     count: int
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.count, int) and self.count > 0):
+        if not (isinstance(self.count, Integral) and self.count > 0):
             raise ConstraintError(f"MaxAtoms takes a whole number above 0, not {self.count!r}")
 
     def allows(self, prototype: Prototype) -> bool:
@@ -139,8 +159,10 @@ class ShortestDistance(CrystalConstraint):
     share: float = 0.75
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 2:
-            raise ConstraintError(f"ShortestDistance takes a share such as 0.75, not {self.share}")
+        if not isinstance(self.share, Real) or not 0 < self.share < 2:
+            raise ConstraintError(
+                f"ShortestDistance takes a share from 0 to 2, as 0.75, not {self.share!r}"
+            )
 
     def holds(self, crystal: WyckoffStructure) -> bool:
         """Whether none are."""
@@ -176,10 +198,8 @@ class CrystalRegion:
         Raises
         ------
         ConstraintError
-            Where they leave no element or no prototype, or for one that reads features of alloys.
+            Where they leave no element, or for one that reads features of alloys.
         """
-        if isinstance(constraints, Constraint | CrystalConstraint):
-            raise ConstraintError(f"constraints are a sequence: write [{constraints!r}]")
         of_structure = tuple(c for c in constraints if isinstance(c, CrystalConstraint))
         others = tuple(c for c in constraints if not isinstance(c, CrystalConstraint))
         seen = vocabulary.element_seen.numpy()
@@ -198,10 +218,6 @@ class CrystalRegion:
         kinds = np.array([len(p.kinds) for p in vocabulary.prototypes])
         kept &= (kinds >= region.min_elements) & (kinds <= region.max_elements)
         kept &= kinds <= elements.sum()
-        if not kept.any():
-            raise ConstraintError(
-                f"no prototype of a training crystal satisfies {', '.join(map(repr, constraints))}"
-            )
         return cls(elements, kept, region, others, of_structure)
 
     def holds(self, fractions: NDArray[np.float64]) -> NDArray[np.bool_]:

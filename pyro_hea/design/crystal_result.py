@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from pyro_hea.design.export import write_table
-from pyro_hea.errors import OutputError
+from pyro_hea.errors import DataError, OutputError
 from pyro_hea.materials.crystals import Structures, WyckoffStructure
 from pyro_hea.materials.crystals.checks import compare_to_known, shortest_distance, write_cif
 from pyro_hea.posterior import joint_probability
@@ -58,7 +58,7 @@ class CrystalDesigns:
 
     def __repr__(self) -> str:
         new = f", {self.table['new'].sum()} of them new" if len(self) else ""
-        return f"CrystalDesigns({len(self)} crystals{new})"
+        return f"CrystalDesigns({len(self)} crystal{'s' * (len(self) != 1)}{new})"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.table.head(20).round(3).to_html(index=False)}"
@@ -90,6 +90,8 @@ class CrystalDesigns:
         """Draw the standard cell of one crystal; see `pyro_hea.plots.crystals.unit_cell`."""
         from pyro_hea.plots.crystals import unit_cell
 
+        if not -len(self) <= row < len(self):
+            raise DataError(f"there is no row {row}; there are {len(self)} crystals, from row 0")
         structure = self.crystals[row].structure(primitive=False)
         names = [site.specie.symbol for site in structure]
         ax = unit_cell(structure.lattice.matrix, structure.frac_coords, names, ax)
@@ -146,6 +148,8 @@ def designs_of(
         ensemble.spec.targets, answers, novelty, INTERVAL, pd.RangeIndex(len(crystals))
     )
     table = about.join(predicted).join(compare_to_known(crystals, ensemble.known))
+    wishes = {name: "probability" for name in columns if name != "probability"}
+    table.attrs["units"] = {"volume_per_atom": "Å³", **wishes, **predicted.attrs["units"]}
     for name, z in zip(("z_composition", "z_structure"), ensemble.encode(inputs), strict=True):
         drawn[name] = z.numpy()
     idata = to_inference_data(

@@ -13,11 +13,23 @@ from pyro_hea.design.crystal_constraints import (
     AnyConstraint,
     CrystalRegion,
     ShortestDistance,
+    checked_crystal_constraints,
 )
+from pyro_hea.design.crystal_feasibility import check_possible
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
+from pyro_hea.design.problem import check_count
 from pyro_hea.design.wishes import Event, Wish, checked_wishes
 from pyro_hea.devices import seeded
-from pyro_hea.errors import ConstraintError, DataError, DesignWarning, StructureError, warn
+from pyro_hea.errors import (
+    ConstraintError,
+    DataError,
+    DesignWarning,
+    FormulaError,
+    StructureError,
+    excerpt,
+    nearest,
+    warn,
+)
 from pyro_hea.materials.crystals import WyckoffStructure, align
 from pyro_hea.posterior import joint_probability
 from pyro_hea.posterior.crystal_decoding import decode_crystals
@@ -85,12 +97,14 @@ def design_crystals(
     DesignWarning
         Where fewer than `n` different crystals were found, or none is likely to fulfil the wishes.
     """
-    if n < 1:
-        raise ConstraintError(f"n={n} is not allowed; at least one design is asked for")
+    check_count(n, seed)
     events = events_of(ensemble, targets)
+    constraints = checked_crystal_constraints(constraints)
+    asked = constraints
     if not any(isinstance(c, ShortestDistance) for c in constraints):
         constraints = (*constraints, ShortestDistance())
     region = CrystalRegion.of(constraints, ensemble.vocabulary)
+    check_possible(region, asked, ensemble.vocabulary)
     found: dict[str, tuple[WyckoffStructure, float]] = {}
     with seeded(seed), torch.no_grad():
         seeds = ensemble.inputs(ensemble.known)
@@ -108,8 +122,9 @@ def design_crystals(
                 seeds, chance = inputs, judged
         if not found:
             raise ConstraintError(
-                "no crystal was found that satisfies the constraints; loosen "
-                f"{', '.join(map(repr, constraints))}"
+                f"none of {2 * (n * _PROPOSED // _ROUNDS)} candidates is a new crystal that "
+                f"satisfies {', '.join(map(repr, constraints))}: loosen them, or ask for more "
+                "designs, which draws more candidates"
             )
         every = list(found.values())
         p = torch.tensor([value for _, value in every])
@@ -132,7 +147,18 @@ def design_crystals(
 
 def events_of(ensemble: CrystalEnsemble, targets: Mapping[str, Wish]) -> dict[str, Event]:
     """Wishes as events, with what a wish for a number implies."""
-    wishes = dict(targets)
+    wishes = dict(targets or {})
+    if not wishes:
+        raise ConstraintError(
+            "a design needs a wish for at least one target, as in {'gap': (0.5, 1.5)}; "
+            f"targets: {', '.join(ensemble.spec.target_names)}"
+        )
+    for name, wish in wishes.items():
+        if wish in ("max", "min"):
+            raise ConstraintError(
+                f"'{name}': crystals are not designed for '{wish}'; wish for a bound, as "
+                "('>', 3), and sort the designs by what is predicted"
+            )
     for name, other in ensemble.spec.undefined_if.items():
         if name in wishes:
             if wishes.get(other, 0) != 0:
@@ -283,7 +309,12 @@ def _by_composition(
 
 def polymorphs(ensemble: CrystalEnsemble, formula: str, n: int = 5) -> CrystalDesigns:
     """The most probable structures of a formula; column `probability`."""
-    inputs = ensemble.inputs_of_formulas(compositions_of(formula))
+    if not isinstance(formula, str):
+        raise FormulaError(f"one formula at a time, as 'SrTiO3', not {excerpt(formula)}")
+    check_count(n, what="structure")
+    compositions = compositions_of(formula)
+    ensemble.warn_of_unseen(compositions)
+    inputs = ensemble.inputs_of_formulas(compositions)
     (options,) = ensemble.options(inputs, n)
     told = {"probability": [option.probability for option in options]}
     return designs_of(ensemble, [option.crystal for option in options], told)
@@ -305,7 +336,7 @@ def swap(
     DataError
         For a pair of different stoichiometries, none of which is that of the other's structure.
     """
-    first, second = (ensemble.inputs(dataset_of(x)) for x in (composition, structure))
+    first, second = (ensemble.inputs_with_latents(dataset_of(x)) for x in (composition, structure))
     if len(first) != len(second):
         raise DataError(f"{len(first)} compositions cannot be paired with {len(second)} structures")
     for row in (first.formula_type != second.formula_type).nonzero()[:, 0].tolist():
@@ -335,6 +366,10 @@ def substitute(
         For an old element that no crystal holds, a new one that is there already, or a crystal
         whose prototype is of no training crystal.
     """
+    if not isinstance(elements, Mapping) or not elements:
+        raise DataError(
+            f"elements are a mapping of old to new, as {{'Sr': 'Ba'}}, not {excerpt(elements)}"
+        )
     data = dataset_of(structure)
     inputs = ensemble.inputs(data)
     names = list(ensemble.vocabulary.elements)
@@ -369,7 +404,7 @@ def _check_substitution(
                 f"{crystal.formula} holds no {old}; it holds {', '.join(crystal.counts)}"
             )
         if new not in names:
-            raise DataError(f"'{new}' is no element that is known here")
+            raise DataError(f"there is no element '{new}' from H to Pu.{nearest(str(new), names)}")
     after = [elements.get(e, e) for e in crystal.counts]
     if len(set(after)) < len(after):
         raise DataError(

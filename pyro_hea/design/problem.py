@@ -261,11 +261,11 @@ def features_of(
     return pd.DataFrame(values.numpy(), columns=pd.Index(names))
 
 
-def check_count(n: int, seed: int) -> None:
+def check_count(n: int, seed: int = 0, what: str = "design") -> None:
     """Refuse a number of alloys, or a seed, that is none."""
     if not isinstance(n, Integral) or n < 1:
         raise ConstraintError(
-            f"n={n!r} is not allowed; ask for at least one design, a whole number"
+            f"n={n!r} is not allowed; ask for at least one {what}, a whole number"
         )
     if not isinstance(seed, Integral) or seed < 0:
         raise ConstraintError(f"seed={seed!r} is not allowed; a seed is a whole number, 0 or more")

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pyro_hea.disorder.lattices import alloy_sites, fitting_size, formula_of, nearest_cell
+from pyro_hea.disorder.lattices import (
+    alloy_sites,
+    check_constant,
+    fitting_size,
+    formula_of,
+    nearest_cell,
+)
 from pyro_hea.disorder.partition import (
     System,
     check_elements,
@@ -19,6 +25,7 @@ from pyro_hea.disorder.partition import (
     partition_function,
 )
 from pyro_hea.disorder.references import lattice_constant, usual_lattice
+from pyro_hea.disorder.sampling import check_budget
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.vacancies import vacancy
 from pyro_hea.errors import EngineWarning, UnknownElementError, warn
@@ -150,6 +157,9 @@ def alloy_disorder(
     at = check_temperatures(temperatures)
     composition = dict(parse_composition(alloy))
     check_elements(engine, composition)
+    check_budget(budget, seed, "budget")
+    check_budget(surroundings, seed, "surroundings")
+    check_constant(constant)
     lattice = lattice or usual_lattice(composition)
     size, counts = nearest_cell(composition, lattice)
     if not nearest:
@@ -213,6 +223,7 @@ def disorder_table(
         str(name): {str(e): float(x) for e, x in row.items() if x > 0}
         for name, row in fractions.iterrows()
     }
+    check_elements(engine, ())
     known = set(engine.elements or fractions.columns)
     rows = [name for name, alloy in alloys.items() if {*alloy} <= known]
     if not rows:

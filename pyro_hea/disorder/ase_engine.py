@@ -56,9 +56,13 @@ class ASEEngine:
     steps: int = 500
 
     def __post_init__(self) -> None:
-        if isinstance(self.calculator, str) and self.calculator != "emt":
+        if not (self.calculator == "emt" or callable(self.calculator)):
             raise EngineError(
-                f"'{self.calculator}' is no calculator: give 'emt', or a function that makes one"
+                f"{self.calculator!r} is no calculator: give 'emt', or a function that makes one"
+            )
+        if not self.force > 0 or not self.steps > 0:
+            raise EngineError(
+                f"force={self.force}, steps={self.steps} are not allowed; they are above 0"
             )
         if self.calculator == "emt" and self.elements is None:
             object.__setattr__(self, "elements", _EMT)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyro_hea.disorder.sites import Sites
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Configurations:
     """Which species is on which site, for several configurations of one cell.
 
@@ -31,6 +31,11 @@ class Configurations:
     sites: Sites
     species: tuple[str, ...]
     occupations: NDArray[np.int8]
+
+    def __repr__(self) -> str:
+        return (
+            f"Configurations({len(self)} of {', '.join(self.species)} on {len(self.sites)} sites)"
+        )
 
     def __len__(self) -> int:
         return len(self.occupations)

@@ -13,7 +13,7 @@ import numpy as np
 from pyro_hea.disorder.configurations import Configurations
 from pyro_hea.disorder.store import EnergyStore, content_key
 from pyro_hea.disorder.symmetry import canonical
-from pyro_hea.errors import EngineError, EngineWarning, PyroHEAError, listing, warn
+from pyro_hea.errors import EngineError, EngineWarning, PyroHEAError, warn
 from pyro_hea.executors import run_tasks
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _LARGEST_SYMMETRY = 32
 """Sites up to which configurations that symmetry makes equal are found."""
 
 _MOST_FAILURES = 0.5
+
+_SHOWN = 3
 
 
 @dataclass(eq=False)
@@ -120,14 +122,15 @@ class Energies:
                 failed.append(f"{_formula(wanted.symbols(i))} ({failure})")
                 self.failures["".join(map(str, rows[i]))] = failure
         if failed and len(failed) >= max(_MOST_FAILURES * len(rows), 2):
+            self.store.forget([keys[i] for i, (energy, _) in found.items() if energy is None])
             raise EngineError(
                 f"the engine gave no energy of {len(failed)} of {len(rows)} configurations: "
-                f"{listing(failed, 3)}"
+                f"{_some(failed)}. Mend the engine and ask again: these are then tried anew"
             )
         if failed:
             warn(
                 f"the engine gave no energy of {len(failed)} of {len(rows)} configurations, which "
-                f"are left out: {listing(failed, 3)}",
+                f"are left out: {_some(failed)}",
                 EngineWarning,
             )
 
@@ -164,6 +167,13 @@ def one_energy(engine: Engine, wanted: Configurations) -> tuple[float | None, st
     except Exception as error:  # whatever an engine raises is reported by configuration
         return None, f"{type(error).__name__}: {error}"[:200]
     return (energy, None) if math.isfinite(energy) else (None, f"energy {energy}")
+
+
+def _some(failed: list[str]) -> str:
+    """The first different failures with all that is known of why."""
+    different = list(dict.fromkeys(failed))
+    more = [f"… ({len(failed)} in all)"] if len(different) > _SHOWN else []
+    return ", ".join([*different[:_SHOWN], *more])
 
 
 def _formula(symbols: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import combinations_with_replacement, product
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +30,9 @@ _ATOMS = 80
 
 _LARGEST_CELL = 160
 
+_CONSTANTS = (2.0, 10.0)
+"""Lattice constants that are met, in Å."""
+
 
 def lattice_points(
     lattice: str, constant: float, size: tuple[int, int, int]
@@ -40,13 +44,39 @@ def lattice_points(
     >>> len(lattice_points("fcc", 3.5, (3, 3, 3))[1])
     108
     """
+    basis = _basis(lattice)
+    if len(size) != 3 or not all(isinstance(n, Integral) and n > 0 for n in size):
+        raise DataError(f"size={size!r} is not allowed; it is conventional cells along each edge")
+    if not isinstance(constant, Real) or not 0 < constant < np.inf:
+        raise DataError(f"a lattice constant is a length in Å above 0, as 3.6, not {constant!r}")
+    corners = np.array(list(product(*map(range, size))))
+    positions = (corners[:, None] + basis).reshape(-1, 3) * constant
+    return np.diag(np.array(size) * constant), positions
+
+
+def _basis(lattice: str) -> NDArray[np.float64]:
+    """Fractional positions of the atoms of a conventional cell."""
     if lattice not in _BASES:
         raise DataError(
             f"lattice '{lattice}' is not allowed; allowed: fcc, bcc.{nearest(lattice, _BASES)}"
         )
-    corners = np.array(list(product(*map(range, size))))
-    positions = (corners[:, None] + _BASES[lattice]).reshape(-1, 3) * constant
-    return np.diag(np.array(size) * constant), positions
+    return _BASES[lattice]
+
+
+def check_constant(constant: float | None) -> None:
+    """Refuse a lattice constant in another unit than Å.
+
+    Raises
+    ------
+    DataError
+    """
+    if constant is not None and not (
+        isinstance(constant, Real) and _CONSTANTS[0] <= constant <= _CONSTANTS[1]
+    ):
+        raise DataError(
+            f"constant={constant!r} is not allowed; a lattice constant of fcc or bcc is "
+            f"{_CONSTANTS[0]:g} to {_CONSTANTS[1]:g} Å"
+        )
 
 
 def fitting_size(
@@ -73,7 +103,8 @@ def fitting_size(
     if any(abs(n - composition[element] * share) > 1e-6 for element, n in cell.items()):
         raise DataError(
             f"{dict(composition)} fits no {lattice} cell of at most {_LARGEST_CELL} atoms: the "
-            f"nearest that does is {formula_of(cell)} ({sum(cell.values())} atoms)"
+            f"nearest that does is {formula_of(cell)} ({sum(cell.values())} atoms). Ask for that, "
+            "or have it taken, by nearest=True or --nearest"
         )
     return size
 
@@ -90,7 +121,7 @@ def nearest_cell(
     >>> nearest_cell({"Ni": 0.7, "Cr": 0.3}, "bcc")
     ((3, 3, 5), {'Ni': 63, 'Cr': 27})
     """
-    basis = len(_BASES[lattice])
+    basis = len(_basis(lattice))
     found = []
     for size in combinations_with_replacement(range(2, 7), 3):
         n = basis * math.prod(size)
@@ -176,6 +207,8 @@ def shell_sites(
     -------
     whole, vacant : Sites
     """
+    if not isinstance(shells, Integral) or shells < 1:
+        raise DataError(f"shell={shells!r} is not allowed; it is 1 for the nearest neighbours")
     cell, positions = lattice_points(lattice, constant, (size, size, size))
     apart = positions - positions[0]
     apart -= np.round(apart @ np.linalg.inv(cell)) @ cell
@@ -184,7 +217,10 @@ def shell_sites(
     around = np.flatnonzero(np.isin(length, distances))
     others = np.flatnonzero(length > distances[-1])
     if len(others) == 0 or distances[-1] >= size * constant / 2:
-        raise DataError(f"{shells} shells do not fit a cell of {size} conventional cells")
+        raise DataError(
+            f"{shells} shells do not fit a cell of {size} conventional cells: raise size, or lower "
+            "shell"
+        )
     ideal = IdealSolution.of(matrix, len(others))
     order = np.repeat(np.arange(len(ideal.species)), ideal.counts)
     drawn = np.random.default_rng(seed).permutation(order)

@@ -19,9 +19,9 @@ from pyro_hea.disorder.engines import BOLTZMANN, PairEngine
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.result import Disorder
-from pyro_hea.disorder.sampling import Effort, run
+from pyro_hea.disorder.sampling import Effort, check_budget, run
 from pyro_hea.disorder.store import EnergyStore
-from pyro_hea.errors import DataError, UnknownElementError
+from pyro_hea.errors import DataError, EngineError, UnknownElementError, excerpt
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -66,6 +66,11 @@ class System:
     fixed: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.composition, Mapping):
+            raise DataError(
+                f"a composition is a mapping, as {{'Cu': 1, 'Ni': 1}}, not "
+                f"{excerpt(self.composition)}; alloy_disorder and vacancy take formulas"
+            )
         check_elements(self.engine, {*self.composition, *self.sites.matrix})
         if len([amount for amount in self.composition.values() if amount > 0]) < 2:
             raise DataError(
@@ -80,12 +85,17 @@ class System:
 
 
 def check_elements(engine: Engine, elements: Iterable[str]) -> None:
-    """Refuse elements that the engine does not know.
+    """Refuse what is no engine, and elements that the engine does not know.
 
     Raises
     ------
-    UnknownElementError
+    EngineError, UnknownElementError
     """
+    if not all(hasattr(engine, name) for name in ("key", "elements", "energies")):
+        raise EngineError(
+            f"{excerpt(engine)} is no engine: give ASEEngine('emt'), MEAMEngine(), or an object "
+            "with key, elements and energies"
+        )
     unknown = [] if engine.elements is None else sorted({*elements} - {*engine.elements})
     if unknown:
         raise UnknownElementError(
@@ -106,7 +116,10 @@ def check_temperatures(temperatures: ArrayLike) -> NDArray[np.float64]:
     >>> check_temperatures([1000, 300.0])
     array([ 300., 1000.])
     """
-    found = np.unique(np.asarray(temperatures, float))
+    try:
+        found = np.unique(np.asarray(temperatures, float))
+    except (TypeError, ValueError):
+        found = np.array([])
     if not len(found) or not np.isfinite(found).all() or found.min() <= 0:
         raise DataError(
             f"temperatures are numbers of K above 0, as [300, 1000], not {temperatures!r}"
@@ -183,6 +196,12 @@ def partition_function(
     True
     """
     at = check_temperatures(temperatures)
+    if not isinstance(system, System):
+        raise DataError(
+            f"{excerpt(system)} is no System of sites, a composition and an engine; "
+            "alloy_disorder takes a formula"
+        )
+    check_budget(budget, seed)
     energies = system_energies(system, budget, executor, file)
     features = PairFeatures(system.sites, system.ideal.species)
     with reporter(progress) as say:

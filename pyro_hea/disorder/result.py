@@ -15,7 +15,7 @@ from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.factors import energy_factors
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.sampling import MOST_MISSED
-from pyro_hea.errors import EstimateWarning, listing, warn
+from pyro_hea.errors import EstimateWarning, warn
 from pyro_hea.posterior.idata import to_inference_data
 from pyro_hea.posterior.psis import K_HAT_LIMIT
 
@@ -90,8 +90,9 @@ class Disorder:
         outcome: Outcome,
         energies: Energies,
         about: Mapping[str, Any],
+        what: str = "the cell",
     ) -> Disorder:
-        """Gather what a run found, and warn of what is not to be trusted."""
+        """Gather what a run found of the cell or its vacancies; warn of what is not trusted."""
         quantities = _thermodynamics(outcome.first, ideal, temperatures)
         table = pd.DataFrame({"temperature_K": temperatures})
         for name, (value, replicates) in quantities.items():
@@ -122,7 +123,7 @@ class Disorder:
             "kept_aside": dict(energies.failures),
             "surrogate_error": outcome.surrogate.error,
         }
-        _warn(table)
+        _warn(table, outcome, what)
         return cls(
             table,
             order,
@@ -135,11 +136,11 @@ class Disorder:
         )
 
     def __repr__(self) -> str:
-        a, rows = self.attributes, self.table["temperature_K"]
+        a = self.attributes
         aside = f", {len(a['kept_aside'])} kept aside" if a["kept_aside"] else ""
         return (
-            f"Disorder({len(rows)} temperatures from {rows.min():g} to {rows.max():g} K, "
-            f"{a['energies']} energies{aside}, {int(self.table['trusted'].sum())} rows trusted)"
+            f"Disorder({span(self.table)}, {a['energies']} energies{aside}, "
+            f"{int(self.table['trusted'].sum())} rows trusted)"
         )
 
     def _repr_html_(self) -> str:
@@ -164,10 +165,18 @@ class Disorder:
         return plots.energy_factors(self.factors, ax)
 
     def plot_estimates(self, ax: Axes | None = None) -> Axes:
-        """Draw by how much the two estimates of ln Z differ, in standard errors."""
+        """Draw the second estimate of ln Z less the first, with both uncertainties."""
         from pyro_hea import plots
 
         return plots.two_estimates(self.table, ax)
+
+
+def span(table: pd.DataFrame) -> str:
+    """The temperatures of a table, in a few words."""
+    at = table["temperature_K"]
+    if len(at) == 1:
+        return f"at {at.iloc[0]:g} K"
+    return f"{len(at)} temperatures from {at.min():g} to {at.max():g} K"
 
 
 _UNITS = {
@@ -184,10 +193,16 @@ _Quantity = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 def is_trusted(first: Estimate, second: Estimate, missed: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether two independent estimates of ln Z agree, k-hat is small and little missed, (K,)."""
-    error = np.hypot(first.log_z_sd, second.log_z_sd)
-    apart = np.abs(first.log_z - second.log_z)
+    apart, error = _difference(first, second)
     agree = apart <= DISAGREEMENT * error + _ROUNDING
     return np.asarray(agree & (first.k_hat <= K_HAT_LIMIT) & (missed <= MOST_MISSED))
+
+
+def _difference(
+    first: Estimate, second: Estimate
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By how much two estimates of ln Z differ, and the standard error of that, (K,)."""
+    return np.abs(first.log_z - second.log_z), np.hypot(first.log_z_sd, second.log_z_sd)
 
 
 def _thermodynamics(
@@ -271,15 +286,25 @@ def _idata(
     )
 
 
-def _warn(table: pd.DataFrame) -> None:
-    bad = table[~table["trusted"]]
-    if len(bad):
-        said = [
-            f"{row.temperature_K:g} K: k-hat {row.k_hat:.2f}, missed {row.missed:.2f}"
-            for row in bad.itertuples()
-        ]
+def _warn(table: pd.DataFrame, outcome: Outcome, what: str) -> None:
+    """Name the temperatures that are not to be trusted, and why they are not."""
+    first, second = outcome.first, outcome.second
+    apart, error = _difference(first, second)
+    at, k_hat, missed = table[["temperature_K", "k_hat", "missed"]].to_numpy(float).T
+    said = []
+    for k in np.flatnonzero(~table["trusted"].to_numpy(bool)):
+        fine = {
+            f"two estimates of ln Z {apart[k]:.2g} apart, with a standard error of "
+            f"{error[k]:.2g}": apart[k] <= DISAGREEMENT * error[k] + _ROUNDING,
+            f"k-hat {k_hat[k]:.2f}": k_hat[k] <= K_HAT_LIMIT,
+            f"missed {missed[k]:.2f}": missed[k] <= MOST_MISSED,
+        }
+        why = [reason for reason, holds in fine.items() if not holds]
+        said.append(f"{at[k]:g} K: {', '.join(why)}")
+    if said:
+        shown = "; ".join([*said[:3], *(["…"] if len(said) > 3 else [])])
         warn(
-            f"the estimates of {len(bad)} of {len(table)} temperatures are not to be trusted "
-            f"({listing(said, 3)}): raise the budget, or ask for higher temperatures",
+            f"of {what} the estimates at {len(said)} of {len(table)} temperatures are not to be "
+            f"trusted ({shown}): raise the budget, or ask for higher temperatures",
             EstimateWarning,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from pyro_hea.disorder.pools import Pool, generated_pool, missed_share, weights_
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.disorder.symmetry import Variant, variants
-from pyro_hea.errors import EngineError
+from pyro_hea.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from pyro_hea.disorder.energies import Energies
@@ -84,12 +85,36 @@ class Effort:
     sweeps: int = 200
     neighbours: int = 24
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            whole = name == "rate" or isinstance(value, Integral)
+            if not isinstance(value, Real) or not whole or value <= 0:
+                what = "a number" if name == "rate" else "a whole number"
+                raise DataError(f"{name}={value!r} is not allowed; it is {what} above 0")
+
     @classmethod
     def of(cls, sites: int) -> Effort:
         """What suits so many sites."""
         if sites <= _LARGEST_SHELL:
             return cls()
         return cls(steps=500, draws=64, pool=1000, chains=300, sweeps=1000)
+
+
+def check_budget(budget: int, seed: int, name: str = "") -> None:
+    """Refuse a budget that is too small, and a seed that is none.
+
+    Raises
+    ------
+    EngineError, DataError
+    """
+    if not isinstance(budget, Integral) or budget < _FEWEST:
+        of = f" ({name})" if name else ""
+        raise EngineError(
+            f"a budget of {budget} energies is too small{of}: give at least {_FEWEST}, a whole "
+            "number"
+        )
+    if not isinstance(seed, Integral) or seed < 0:
+        raise DataError(f"seed={seed!r} is not allowed; a seed is a whole number, 0 or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +227,7 @@ def run(
     """
     check_torch_settings()
     budget = energies.left
-    if budget < _FEWEST:
-        raise EngineError(f"a budget of {budget} energies is too small: give at least {_FEWEST}")
+    check_budget(budget, seed)
     rng = np.random.default_rng(seed)
     with seeded(seed):
         trainer = _Learner(energies, ideal, beta, effort, rng, say)

@@ -105,6 +105,13 @@ class EnergyStore:
             "file, or delete this one"
         )
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop what is known of these keys."""
+        if self.path is not None:
+            with self._connection() as database:
+                rows = [(key,) for key in keys]
+                database.executemany("DELETE FROM energies WHERE key = ?", rows)
+
     def write(self, key: str, energy: float | None, failure: str | None) -> None:
         """Keep an energy, or why there is none."""
         if self.path is not None:

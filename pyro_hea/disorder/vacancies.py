@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.features import PairFeatures
-from pyro_hea.disorder.lattices import Lattice, shell_sites
+from pyro_hea.disorder.lattices import Lattice, check_constant, shell_sites
 from pyro_hea.disorder.partition import (
     System,
     check_elements,
@@ -24,11 +25,11 @@ from pyro_hea.disorder.partition import (
     reporter,
 )
 from pyro_hea.disorder.references import lattice_constant, usual_lattice
-from pyro_hea.disorder.result import LEVEL, Disorder
-from pyro_hea.disorder.sampling import Effort, run
+from pyro_hea.disorder.result import LEVEL, Disorder, span
+from pyro_hea.disorder.sampling import Effort, check_budget, run
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.vacancy_engine import VacancyEngine
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, excerpt
 from pyro_hea.materials.alloys.amounts import parse_composition
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Vacancies:
     def __repr__(self) -> str:
         low, high = self.table["E_eff"].min(), self.table["E_eff"].max()
         return (
-            f"Vacancies(E_eff from {low:.3f} to {high:.3f} eV at {len(self.table)} temperatures, "
+            f"Vacancies(E_eff from {low:.3f} to {high:.3f} eV, {span(self.table)}, "
             f"{self.attributes['energies']} surroundings)"
         )
 
@@ -168,6 +169,11 @@ def vacancy(
     composition = dict(parse_composition(alloy))
     around = composition if matrix is None else dict(parse_composition(matrix))
     check_elements(engine, {*composition, *around, *([centre] if centre else [])})
+    check_budget(budget, seed)
+    check_constant(constant)
+    chemical_potentials = _checked_potentials(chemical_potentials)
+    if not isinstance(vibrational_entropy, Real):
+        raise DataError(f"vibrational_entropy={vibrational_entropy!r} is not a number of k")
     store = EnergyStore(energy_file(file))
     lattice = lattice or usual_lattice(around)
     if constant is None:
@@ -205,7 +211,7 @@ def vacancy(
         "lattice_constant": constant,
         "chemical_potentials": dict(chemical_potentials),
     }
-    disorder = Disorder.of(whole, plain.ideal, at, outcome, energies, about)
+    disorder = Disorder.of(whole, plain.ideal, at, outcome, energies, about, "vacancies")
     first = outcome.first
     kt = BOLTZMANN * at
     effective, again = -kt * first.log_z, -kt * first.replicates["log_z"]
@@ -228,6 +234,19 @@ def vacancy(
 
 def _interval(replicates: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0))
+
+
+def _checked_potentials(given: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """Chemical potentials that are numbers."""
+    if given is None:
+        return None
+    numbers = isinstance(given, Mapping) and all(isinstance(v, Real) for v in given.values())
+    if not numbers or not np.isfinite(list(given.values())).all():
+        raise DataError(
+            f"chemical_potentials are numbers of eV by element, as {{'Ni': -4.4}}, not "
+            f"{excerpt(given)}"
+        )
+    return given
 
 
 def _chemical_potentials(

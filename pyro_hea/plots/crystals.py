@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from pyro_hea.materials.crystals import atoms_to_draw
@@ -14,6 +15,9 @@ from pyro_hea.plots._style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Y
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_ABOVE = 1000
+"""Order in which names of atoms are drawn: after all atoms."""
 
 _COLOURS = (ORANGE, BLUE, VERMILION, GREEN, PURPLE, SKY, YELLOW)
 
@@ -42,15 +46,20 @@ def unit_cell(
         shown, names = atoms_to_draw(positions, elements)
         for k, name in enumerate(dict.fromkeys(elements)):
             at = shown[[n == name for n in names]] @ lattice
+            colour = _COLOURS[k % len(_COLOURS)]
             ax.scatter(
                 *at.T,
                 s=160,
-                color=_COLOURS[k % len(_COLOURS)],
+                color=colour,
                 edgecolor="0.2",
                 linewidth=0.6,
                 label=name,
                 depthshade=False,
             )
+            light = np.dot(to_rgb(colour), [0.3, 0.6, 0.1]) > 0.5
+            style = {"ha": "center", "va": "center", "fontsize": 6, "zorder": _ABOVE}
+            for x, y, z in at:  # told apart in grey too
+                ax.text(x, y, z, name, color="black" if light else "white", **style)
         corners = np.array(list(product((0, 1), repeat=3)))
         for start, end in product(corners, corners):
             if (end - start).sum() == 1 and (end >= start).all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -11,7 +11,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pyro_hea.errors import DataError, FormulaError, StructureError
+from pyro_hea.errors import (
+    DataError,
+    FormulaError,
+    StructureError,
+    UnseenElementWarning,
+    excerpt,
+    listing,
+    warn,
+)
 from pyro_hea.materials.crystals import (
     CrystalDataset,
     CrystalVocabulary,
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     from pyro_hea.spec import CrystalSpec
 
 Structures: TypeAlias = "CrystalDataset | Structure | Sequence[Structure]"
-"""Crystals whose structure is known."""
+"""Crystals whose structure is known; also `CrystalDesigns` and their `crystals`."""
 
 Formulas: TypeAlias = "str | Sequence[str]"
 """Crystals of which the composition is known, as "SrTiO3"."""
@@ -79,6 +87,19 @@ class CrystalEnsemble(Members):
 
     # What goes in.
 
+    def warn_of_unseen(self, compositions: Iterable[Mapping[str, float]]) -> None:
+        """Warn of elements that no training crystal holds, naming them."""
+        seen = self.vocabulary.element_seen.tolist()
+        held = dict(zip(self.vocabulary.elements, seen, strict=True))
+        every = dict.fromkeys(element for counts in compositions for element in counts)
+        unseen = [element for element in every if held.get(element) is False]
+        if unseen:
+            warn(
+                f"no training crystal holds {', '.join(unseen)}: crystals with them are predicted "
+                "from their features alone",
+                UnseenElementWarning,
+            )
+
     def inputs(self, crystals: CrystalDataset, labels: bool = True) -> CrystalInputs:
         """Crystals as tensors, with their labels where they have any."""
         if not labels:
@@ -86,6 +107,29 @@ class CrystalEnsemble(Members):
         names = [n for n in self.spec.target_names if n in crystals.targets]
         batch = crystal_batch(crystals, self.vocabulary, targets=names)
         return labelled_inputs(batch_inputs(self, batch), self.spec)
+
+    def foreign(self, crystals: CrystalDataset) -> np.ndarray:
+        """Which crystals have a stoichiometry that no training crystal has, (N,)."""
+        known = self.vocabulary.formula_type_index
+        return np.array([formula_type(c.counts) not in known for c in crystals.crystals])
+
+    def inputs_with_latents(self, crystals: CrystalDataset) -> CrystalInputs:
+        """Crystals as tensors, each of a stoichiometry that has latents.
+
+        Raises
+        ------
+        DataError
+            Naming those that have another one.
+        """
+        rows = np.flatnonzero(self.foreign(crystals))
+        if len(rows):
+            names = [f"{crystals.ids[i]} ({crystals.crystals[i].formula})" for i in rows]
+            raise DataError(
+                f"no training crystal has the stoichiometry of {listing(names, 4)}: the latents of "
+                "a crystal are known among those of its stoichiometry alone. Leave out those, or "
+                "train on some like them; `predict` takes them"
+            )
+        return self.inputs(crystals)
 
     def inputs_of_formulas(self, compositions: Sequence[Mapping[str, float]]) -> CrystalInputs:
         """Compositions without a structure, as tensors.
@@ -246,7 +290,9 @@ def compositions_of(formulas: Formulas) -> list[dict[str, float]]:
         try:
             composition = Composition(formula)
         except (ValueError, TypeError) as error:
-            raise FormulaError(f"'{formula}' is no formula: {error}") from None
+            raise FormulaError(
+                f"'{formula}' is no formula ({error}); a crystal is written as 'SrTiO3'"
+            ) from None
         amounts = {str(element.symbol): float(n) for element, n in composition.items()}
         if not amounts or any(abs(a - round(a)) > 1e-6 for a in amounts.values()):
             raise FormulaError(
@@ -266,16 +312,30 @@ def dataset_of(structures: Structures) -> CrystalDataset:
     StructureError
         For a structure that cannot be read: no atoms, partial occupancies, atoms on each other.
         Which of several it is stands in the message.
+    DataError
+        For none, and for what is no structure, as a formula.
     """
     from pymatgen.core import Structure
 
-    if isinstance(structures, CrystalDataset):
+    if isinstance(structures, CrystalDataset) and len(structures):
         return structures
-    several = [structures] if isinstance(structures, Structure) else list(structures)
+    given: object = getattr(structures, "crystals", structures)  # of designs
+    if isinstance(given, Structure | WyckoffStructure):
+        given = [given]
+    several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     if not several:
         raise DataError("there is no structure here; give at least one")
     text = []
     for number, structure in enumerate(several, 1):
+        if isinstance(structure, WyckoffStructure):
+            text.append(structure.text)
+            continue
+        if not isinstance(structure, Structure):
+            raise DataError(
+                f"{excerpt(structure)} is no structure: give a CrystalDataset (read_crystals reads "
+                "files), pymatgen structures or designs. Of a formula, `predict` averages over "
+                "its structures and `polymorphs` gives them"
+            )
         try:
             text.append(WyckoffStructure.from_structure(structure).text)
         except StructureError as error:

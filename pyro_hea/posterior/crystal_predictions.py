@@ -77,7 +77,9 @@ def predict_formulas(ensemble: CrystalEnsemble, formulas: Formulas) -> pd.DataFr
         index,
     )
     table = prediction_table(ensemble.spec.targets, mixed, np.zeros(len(index)), INTERVAL, index)
-    return likeliest.join(table) if index.is_unique else pd.concat([likeliest, table], axis=1)
+    told = pd.concat([likeliest, table], axis=1)
+    told.attrs["units"] = {"prototype_probability": "probability", **table.attrs["units"]}
+    return told
 
 
 def _of_prototype(options: list[Option]) -> float:
@@ -98,7 +100,7 @@ def encode_crystals(
     ensemble: CrystalEnsemble, crystals: CrystalDataset, member: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """z_composition and z_structure of crystals in one member, with known labels, by id."""
-    latents = ensemble.of_member(member).encode(ensemble.inputs(crystals))
+    latents = ensemble.of_member(member).encode(ensemble.inputs_with_latents(crystals))
     index = pd.Index(crystals.ids, name="id")
     composition, structure = (
         pd.DataFrame(z[0].numpy(), index, [f"{name}{i}" for i in range(z.shape[-1])])
@@ -116,7 +118,7 @@ def crystal_posterior(
     """
     if draws < 1:
         raise DataError(f"draws={draws} is not allowed; at least one is drawn")
-    inputs = ensemble.inputs(crystals)
+    inputs = ensemble.inputs_with_latents(crystals)
     drawn = _draws(ensemble.model, inputs, draws, seed)
     latents = {name: drawn.pop(name) for name in ("z_composition", "z_structure")}
     observed = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, Self
 
 from pyro_hea.errors import DataError, UnknownTargetError, nearest
@@ -25,7 +26,7 @@ class Members:
         ------
         DataError
         """
-        if not 0 <= index < self.members:
+        if not isinstance(index, Integral) or not 0 <= index < self.members:
             raise DataError(f"there is no member {index}; this model has 0 to {self.members - 1}")
         return index
 

@@ -1,13 +1,20 @@
 """An atlas of alloys: families with their elements, projections, and designs by descent."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from pyro_hea import AtlasSpec
+from pyro_hea import Atlas, AtlasSpec
 from pyro_hea.charts import AlloyAtlas
 from pyro_hea.design import ForbiddenElements, MaxElements, MinElements
-from pyro_hea.errors import ConstraintError, DataError, UnknownElementError
+from pyro_hea.errors import (
+    CheckpointError,
+    ConstraintError,
+    DataError,
+    EstimateWarning,
+    UnknownElementError,
+)
 from pyro_hea.materials.alloys.features import FeatureMap
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.DesignWarning")
@@ -127,3 +134,37 @@ def test_what_cannot_be_answered_is_named(families, vae, alloys):
         families.match(vae, {})
     with pytest.raises(ConstraintError, match=r"'mixing_enthalpy' is to be \(value, standard"):
         families.posterior(vae, {"mixing_enthalpy": -10})
+    for wrong in (("a", 1), (np.nan, 1), 8.1, (8.1, 0)):
+        with pytest.raises(ConstraintError, match=r"is to be \(value, standard"):
+            families.match(vae, {"mixing_enthalpy": wrong})
+    with pytest.raises(DataError, match="min_fraction=2 is not allowed"):
+        families.sample(2, min_fraction=2)
+
+
+def test_of_an_alloy_the_commonest_element_is_never_dropped(families, alloys):
+    made = families.project(alloys, min_fraction=0.9)
+    assert (made.max(axis=1) == 1).all()
+
+
+def test_features_that_no_alloy_has_are_said(families, vae):
+    wish = {"valence_electron_concentration": (800, 0.1)}
+    with pytest.warns(EstimateWarning, match="standard deviations from the measured features"):
+        families.match(vae, wish, n=1, steps=1)
+    with pytest.warns(EstimateWarning, match="standard deviations from the measured features"):
+        families.posterior(vae, wish, draws=5, chains=1, particles=20)
+
+
+def test_an_atlas_of_alloys_is_resumed(families, alloys, tmp_path):
+    spec = families.atlas.spec
+    AlloyAtlas(spec).fit(alloys, progress=False, checkpoint=tmp_path)
+    again = AlloyAtlas(spec).fit(alloys, progress=False, checkpoint=tmp_path, resume=True)
+    assert again.project(alloys).equals(families.project(alloys))
+    assert "4 charts" in again._repr_html_()
+
+
+def test_an_atlas_of_other_points_is_not_read_as_one_of_alloys(tmp_path):
+    spec = AtlasSpec(charts=2, dim=1, training={"epochs": 1}, overlap=None)
+    points = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["u", "v"])
+    Atlas(spec).fit(points, progress=False).save(tmp_path)
+    with pytest.raises(CheckpointError, match="an atlas of points with u, v, not of alloys"):
+        AlloyAtlas.load(tmp_path)

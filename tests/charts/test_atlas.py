@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from pyro_hea import Atlas, AtlasSpec
 from pyro_hea.charts.toys import TOYS, toy
-from pyro_hea.errors import DataError, NotFittedError
+from pyro_hea.errors import DataError, NotFittedError, SpecError
 
 
 def test_samples_cover_the_circle_and_lie_near_it(atlas, held_out):
@@ -86,6 +86,9 @@ def test_it_says_what_it_is(atlas, spec):
         (np.zeros((2, 2)), "2 points are fewer than the 3 charts"),
         (np.zeros(5), r"points have shape (5,); they have to be (N, n)"),
         ([[0, 1], [np.nan, 1], [1, np.inf], [0, 0]], "2 of 4 points are not finite, the first in"),
+        (pd.DataFrame({"a": [1.0], "b": ["x"]}), "hold what is no number in the column b"),
+        ([[1, 2], [3]], "the points hold what is no number"),
+        (pd.DataFrame(np.eye(2), columns=["a", "a"]), "the points have a more than once"),
     ],
 )
 def test_points_that_nothing_can_be_learnt_from_are_named(spec, points, message):
@@ -137,11 +140,21 @@ def test_supports_and_seeds_that_are_none_are_named(spec, points, given, message
         (lambda a: a.decode(np.zeros((1, 2)), 0), "shape (1, 2); this atlas takes (N, 1)"),
         (lambda a: a.decode([[np.inf]], 0), "1 of 1 coordinates are not finite"),
         (lambda a: a.sample(0), "n=0 is not allowed"),
+        (lambda a: a.sample(2.5), "n=2.5 is not allowed; it is a whole number"),
+        (lambda a: a.log_prob(np.zeros((1, 2)), draws=0), "draws=0 is not allowed"),
+        (lambda a: a.encode(np.zeros((1, 2)), "b"), "no chart 'b'; this atlas has 0 to 2"),
+        (lambda a: a.decode("here", 0), "the coordinates hold what is no number"),
+        (lambda a: a.project(np.zeros((0, 2))), "there are no points; give at least one"),
     ],
 )
 def test_questions_that_have_no_answer_are_named(atlas, ask, message):
     with pytest.raises(DataError, match=re.escape(message)):
         ask(atlas)
+
+
+def test_what_is_no_spec_is_named():
+    with pytest.raises(SpecError, match=r"'ring' is no AtlasSpec; .*AtlasSpec.shipped\('ring'\)"):
+        Atlas("ring")
 
 
 def test_an_atlas_that_is_not_fitted_says_so(spec):

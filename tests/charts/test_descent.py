@@ -96,7 +96,7 @@ def test_a_table_of_starts_gives_a_table_of_ends(atlas, held_out):
 def test_a_misfit_is_the_sum_of_squares():
     x = np.arange(6.0).reshape(2, 3)
     expected = ((x @ MATRIX.T - DATA) ** 2).sum(1)
-    for operator in (MATRIX, lambda p: p @ torch.tensor(MATRIX).mT):
+    for operator in (MATRIX, pd.DataFrame(MATRIX), lambda p: p @ torch.tensor(MATRIX).mT):
         np.testing.assert_allclose(misfit(operator, DATA)(torch.tensor(x)), expected)
 
 
@@ -105,6 +105,8 @@ BAD = {
     "no tensor": (lambda x: 1.0, "the objective gives float for 4 points"),
     "no number": (lambda x: x.sum(1) * torch.nan, "not finite at 4 of 4 points, the first ["),
     "cut off": (lambda x: x.detach().sum(1), "not differentiable: its result has no gradient"),
+    "by NumPy": (lambda x: np.sin(x[:, 0]), "not differentiable: Use torch operations"),
+    "no function": ("west", "the objective is 'west'; it has to be a function"),
     "steep": (lambda x: (x - x.detach()).norm(dim=1).sqrt(), "gradient of the objective is not"),
 }
 
@@ -121,6 +123,18 @@ def test_a_start_far_from_the_manifold_is_named(atlas):
         DataError, match=r"start 1 is [0-9.]+ away from the manifold, which is 2\.9"
     ):
         atlas.minimize(west, [[1.0, 0.0], [70.0, 70.0]])
+
+
+def test_a_constraint_that_cannot_be_held_is_named_and_not_the_objective(atlas):
+    start = [[1.0, 0.0]]
+    with pytest.raises(DataError, match=r"constraint 1 gives \(1, 2\) for 1 points"):
+        atlas.minimize(west, start, constraints=[lambda x: x[:, 1] - 2, lambda x: x])
+    with pytest.raises(DataError, match="constraint 0 is not differentiable"):
+        atlas.minimize(west, start, constraints=[lambda x: x.detach()[:, 0] - 3])
+    with pytest.raises(ConstraintError, match=r"a sequence of functions: write \[constraint\]"):
+        atlas.minimize(west, start, constraints=lambda x: x[:, 0])
+    with pytest.raises(DataError, match=r"steps=2\.5 is not allowed"):
+        atlas.minimize(west, start, steps=2.5)
 
 
 def test_a_constraint_that_a_start_breaks_is_named(atlas):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, EstimateWarning
 
 OPERATOR, DATA, NOISE = np.array([[1.0, 0.4]]), np.array([0.3]), 0.3
 
@@ -84,6 +84,9 @@ def test_it_is_inference_data_with_its_coordinates(atlas):
         ({"operator": np.eye(3)}, "a matrix of 3 columns for points of 2"),
         ({"data": [1.0, 2.0]}, "which have 2 data each; it has to give"),
         ({"data": 0.3}, "the data have shape (); it has to be (m,)"),
+        ({"noise": "small"}, "noise='small' is not allowed"),
+        ({"draws": 2.5}, "at least 1, and whole numbers"),
+        ({"data": ["a"]}, "the data hold what is no number"),
         ({"data": [np.nan]}, "the data hold a value that is not finite"),
     ],
 )
@@ -91,3 +94,8 @@ def test_a_problem_that_is_none_is_named(atlas, changed, message):
     asked = {"operator": OPERATOR, "data": DATA, "noise": NOISE} | changed
     with pytest.raises(DataError, match=re.escape(message)):
         atlas.posterior(**asked)
+
+
+def test_data_that_no_point_explains_are_said(atlas):
+    with pytest.warns(EstimateWarning, match="standard deviations from the data: nothing on it"):
+        atlas.posterior(OPERATOR, [50.0], NOISE, draws=10, chains=1, particles=50)

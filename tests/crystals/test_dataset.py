@@ -144,3 +144,23 @@ def test_ids_have_to_be_distinct_and_the_same(crystals):
         CrystalDataset(twice, crystals.targets.iloc[[0, 0]])
     with pytest.raises(DataError, match="the same ids"):
         CrystalDataset(crystals.text, crystals.targets.iloc[1:])
+
+
+def test_crystals_are_taken_by_id(crystals):
+    ids = crystals.ids
+    assert crystals[ids[2]].ids == [ids[2]]
+    assert crystals[[ids[2], ids[0]]].ids == [ids[2], ids[0]]
+    assert crystals[-1].ids == [ids[-1]]
+    assert crystals[crystals.info["atoms"] > 2].info["atoms"].min() > 2
+    assert [one.ids[0] for one in crystals[:3]] == ids[:3]
+    with pytest.raises(DataError, match=rf"no crystal 'mp-x'\..* Ids are as '{ids[0]}'"):
+        crystals["mp-x"]
+    with pytest.raises(DataError, match=r"mask has shape \(3,\)"):
+        crystals[np.ones(3, bool)]
+    with pytest.raises(DataError, match="mask is of other crystals"):
+        crystals[crystals.info["atoms"].reset_index(drop=True) > 2]
+
+
+def test_a_target_cannot_be_called_as_what_follows_from_a_structure(crystals):
+    with pytest.raises(DataError, match="no target can be called 'atoms'"):
+        crystals.with_targets(crystals.targets.assign(atoms=1.0))

@@ -1,5 +1,6 @@
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -70,6 +71,24 @@ def test_a_bad_file_is_named_and_the_rest_kept(folder, name, write, why):
     assert "1 files left out" in repr(read)
 
 
+def test_of_two_structures_in_one_cif_none_is_lost_silently(folder):
+    one = (folder / "one.cif").read_text()
+    (folder / "both.cif").write_text(one + one.replace("data_", "data_other_"))
+    with pytest.warns(StructureWarning, match=r"both\.cif: it holds 2 structures; write each to"):
+        assert read_crystals(folder).ids == ["POSCAR_three", "one", "two"]
+
+
+@pytest.mark.parametrize("symprec", [-0.01, 0, float("nan"), float("inf")])
+def test_a_symprec_that_is_no_distance_is_refused(folder, symprec):
+    with pytest.raises(DataError, match=r"distance in Å, as 0.01"):  # spglib crashes at -0.01
+        read_crystals(folder, symprec=symprec)
+
+
+def test_a_file_in_place_of_the_folder_is_named(folder):
+    with pytest.raises(MissingFileError, match="is a file; give the folder that it is in"):
+        read_crystals(folder / "one.cif")
+
+
 def test_two_files_of_one_name_are_not_confused(crystals, folder):
     Poscar(crystals.structures[5]).write_file(str(folder / "two.vasp"))
     with pytest.warns(StructureWarning, match=r"two.vasp: has the same name as two.cif"):
@@ -100,6 +119,26 @@ def test_targets_are_joined_by_id_or_file_name(folder):
     assert read.targets.loc["two"].tolist() == [1.5, 1]
     assert read.targets.loc["POSCAR_three"].tolist() == [0, 3]
     assert read.targets["gap"].isna().tolist() == [False, True, False]
+
+
+def test_excel_and_an_index_of_ids_are_read(folder):
+    table = pd.DataFrame({"id": ["two", "one", "POSCAR_three"], "gap": [1.5, np.nan, 0.0]})
+    table.to_excel(folder / "table.xlsx", index=False)
+    for given in (folder / "table.xlsx", table.set_index("id")):
+        assert read_crystals(folder, given).targets.loc["two", "gap"] == 1.5
+
+
+def test_truth_is_read_as_0_and_1(folder):
+    table = pd.DataFrame({"id": ["one", "two", "POSCAR_three"], "metal": [True, False, True]})
+    read = read_crystals(folder, table)
+    assert read.targets["metal"].loc[["one", "two"]].tolist() == [1, 0]
+
+
+def test_columns_that_follow_from_the_structures_are_ignored_aloud(folder):
+    table = pd.DataFrame({"id": ["one", "two", "POSCAR_three"], "atoms": 3, "gap": 1.0})
+    with pytest.warns(StructureWarning, match="follow from the structures are ignored: atoms"):
+        read = read_crystals(folder, table)
+    assert read.table.shape == (3, 7)
 
 
 def test_a_column_of_names_is_ignored_aloud(folder):

@@ -15,6 +15,7 @@ from pyro_hea.design.result import DesignResult
 from pyro_hea.disorder import ASEEngine, Effort, disorder_table
 from pyro_hea.errors import (
     DataError,
+    EngineError,
     EngineWarning,
     EstimateWarning,
     UnknownElementError,
@@ -82,9 +83,25 @@ class TestRefused:
 
     def test_a_composition_that_fits_no_cell(self):
         with pytest.raises(
-            DataError, match=r"fits no fcc cell .* the nearest that does is Cu\d+Ni"
+            DataError, match=r"fits no fcc cell .* the nearest that does is Cu\d+Ni.* nearest=True"
         ):
             alloy_disorder({"Cu": 1, "Ni": 0.317}, [300], engine=EMT)
+
+    def test_all_before_the_first_energy_is_paid_for(self):
+        class Costly:
+            key, elements = "costly", None
+
+            def energies(self, configurations):
+                raise KeyboardInterrupt("an energy was asked for")
+
+        for how, why in (
+            ({"surroundings": 5}, r"5 energies is too small \(surroundings\)"),
+            ({"budget": 5}, r"5 energies is too small \(budget\)"),
+            ({"lattice": "hcp"}, "allowed: fcc, bcc"),
+            ({"constant": 360}, "constant=360 is not allowed"),
+        ):
+            with pytest.raises((DataError, EngineError), match=why):
+                alloy_disorder("CuNi", [300], engine=Costly(), file=None, **how)
 
 
 class TestCommandLine:
@@ -109,6 +126,12 @@ class TestCommandLine:
         result = CliRunner().invoke(main, ["disorder", "CuNi", "--temperature", "hot"])
         assert result.exit_code == 2
         assert "'hot' is not allowed; write 300:1500 or 300,900" in result.output
+
+    def test_a_folder_that_is_not_there_is_named_before_anything_is_computed(self, tmp_path):
+        out = str(tmp_path / "none" / "t.csv")
+        result = CliRunner().invoke(main, ["disorder", "CuNi", "--engine", "emt", "--out", out])
+        assert result.exit_code == 1
+        assert f"cannot write into '{tmp_path / 'none'}': it is no folder" in result.output
 
     def test_an_error_of_the_package_is_a_message(self):
         result = CliRunner().invoke(main, ["disorder", "CrNi", "--engine", "emt"])

@@ -159,6 +159,14 @@ class TestFailures:
         with pytest.raises(EngineError, match=r"no energy of 2 of 4 .* A7B2 .*, A6B3"):
             of(Counting(fails=(2, 3)))(rows(1, 2, 3, 4))
 
+    def test_of_a_run_that_they_end_are_tried_anew_and_named_in_full(self, tmp_path):
+        why = "ValueError: no convergence"
+        with pytest.raises(EngineError, match=rf"A7B2 \({why}\), A6B3 \({why}\)\. Mend the"):
+            of(Counting(fails=(2, 3)), tmp_path / "e")(rows(1, 2, 3, 4))
+        mended = Counting()
+        assert of(mended, tmp_path / "e")(rows(1, 2, 3, 4)).tolist() == [1, 2, 3, 4]
+        assert mended.calls == [2, 3]
+
     def test_errors_of_this_package_are_not_hidden(self):
         class Knowing(Counting):
             def energies(self, configurations):

@@ -144,7 +144,7 @@ def test_a_run_is_resumed_to_the_same_result(tmp_path, effort):
 
 
 class TestRefused:
-    @pytest.mark.parametrize("temperatures", [[], [0], [-300], [np.nan], [np.inf]])
+    @pytest.mark.parametrize("temperatures", [[], [0], [-300], [np.nan], [np.inf], "hot", {"a": 1}])
     def test_temperatures(self, ising, temperatures):
         with pytest.raises(DataError, match=r"temperatures are numbers of K above 0, as"):
             partition_function(ising, temperatures)
@@ -152,6 +152,22 @@ class TestRefused:
     def test_a_budget_that_is_too_small(self, ising):
         with pytest.raises(EngineError, match="budget of 10 energies is too small: give at least"):
             partition_function(ising, [5], budget=10)
+        with pytest.raises(EngineError, match=r"budget of 30\.5 energies .* a whole number"):
+            partition_function(ising, [5], budget=30.5)
+        with pytest.raises(DataError, match="seed=-1 is not allowed"):
+            partition_function(ising, [5], seed=-1)
+
+    def test_what_is_no_system_engine_or_effort(self):
+        with pytest.raises(DataError, match=r"'CuNi' is no System .* takes a formula"):
+            partition_function("CuNi", [300])
+        with pytest.raises(EngineError, match=r"'emt' is no engine: give ASEEngine\('emt'\)"):
+            System(square_lattice(4), {"A": 1, "B": 1}, "emt")
+        with pytest.raises(DataError, match=r"a composition is a mapping, .* not 'CuNi'"):
+            System(square_lattice(4), "CuNi", ASEEngine("emt"))
+        with pytest.raises(DataError, match="steps=0 is not allowed; it is a whole number above 0"):
+            Effort(steps=0)
+        with pytest.raises(EngineError, match=r"force=-1, steps=500 are not allowed"):
+            ASEEngine("emt", force=-1)
 
     def test_an_element_that_the_engine_does_not_know(self):
         with pytest.raises(UnknownElementError, match="does not know Cr; it knows Ag, Al, Au"):
@@ -195,6 +211,7 @@ def test_what_is_too_hard_is_said():
     """Frozen spins from a generator that is hardly trained, with few energies."""
     hard = System(square_lattice(6), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
     poor = Effort(steps=2, draws=8, pool=60, chains=3, sweeps=2, neighbours=2)
-    with pytest.warns(EstimateWarning, match=r"are not to be trusted .* raise the budget, or ask"):
+    why = r"1\.2 K: (two estimates|k-hat|missed) [^:]*\): raise the budget, or ask"
+    with pytest.warns(EstimateWarning, match=rf"of the cell .* are not to be trusted \({why}"):
         found = partition_function(hard, [1.2], budget=40, effort=poor)
     assert not found.table["trusted"].any()

@@ -108,6 +108,23 @@ class TestRefused:
         with pytest.raises(DataError, match="known in pure Cu only: give chemical_potentials, or"):
             vacancy("CuNi", [300], engine=EMT, centre="Cu", constant=3.6, file=None)
 
+    @pytest.mark.parametrize(
+        ("how", "why"),
+        [
+            ({"shell": 0}, r"shell=0 is not allowed; it is 1"),
+            ({"size": 2.5}, r"size=\(2\.5, 2\.5, 2\.5\) is not allowed"),
+            ({"size": 1}, r"do not fit a cell of 1 conventional cells: raise size"),
+            ({"lattice": "hcp"}, "lattice 'hcp' is not allowed"),
+            ({"constant": 0.36}, r"constant=0\.36 is not allowed; .* 2 to 10 Å"),
+            ({"chemical_potentials": {"Cu": "low"}}, "chemical_potentials are numbers of eV"),
+            ({"vibrational_entropy": "high"}, "vibrational_entropy='high' is not a number of k"),
+        ],
+    )
+    def test_what_is_no_lattice_shell_or_energy(self, how, why):
+        asked = {"engine": EMT, "constant": 3.6, "file": None} | how
+        with pytest.raises(DataError, match=why):
+            vacancy("CuNi", [300], **asked)
+
     def test_a_chemical_potential_that_is_missing(self):
         with pytest.raises(DataError, match="there is no chemical potential of Ni"):
             vacancy(

@@ -107,6 +107,9 @@ class CrystalExplorer(BaseExplorer):
         """
         if composition is None and structure is None:
             raise DataError("give a place on the map of compositions or of structures, or on both")
+        for given in (composition, structure):
+            if given is not None and np.shape(given) != (2,):
+                raise DataError(f"a place on a map is two numbers, as (0.5, -1.2), not {given!r}")
         if composition is not None:
             self._composition = self._maps.nearest("composition", np.array(composition))
             self._structure = self._composition

@@ -46,6 +46,15 @@ class CrystalSelection:
     composition: str
     structure: str
 
+    def __repr__(self) -> str:
+        return (
+            f"CrystalSelection({self.crystal.formula}, {self.crystal.prototype}; composition of "
+            f"{self.composition}, structure of {self.structure})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.table.round(3).to_html(index=False)}"
+
 
 class CrystalMaps:
     """The first two principal components of each latent, in one member.
@@ -89,7 +98,8 @@ class CrystalMaps:
         """
         if crystal not in self.data.ids:
             raise DataError(
-                f"no crystal '{crystal}' is on the maps.{nearest(crystal, self.data.ids)}"
+                f"no crystal '{crystal}' is on the maps.{nearest(crystal, self.data.ids)} Ids are "
+                f"as '{self.data.ids[0]}'"
             )
         return self.data.ids.index(crystal)
 

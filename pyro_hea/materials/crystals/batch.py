@@ -114,9 +114,10 @@ def composition_batch(
             raise DataError(f"{dict(composition)}: a crystal has whole numbers of atoms")
         roles, amounts = roles_of(whole), formula_type(whole)
         if len(roles) > width:
+            formula = "".join(f"{e}{'' if n == 1 else n}" for e, n in whole.items())
             raise DataError(
-                f"{dict(composition)} has {len(roles)} elements; the crystals that the model knows "
-                f"have {width} at most"
+                f"'{formula}' has {len(roles)} elements; the crystals that the model was trained "
+                f"on have {width} at most: leave it out, or train on such crystals too"
             )
         elements[row, : len(roles)] = [electronegativity_order(element) for element in roles]
         counts[row, : len(roles)] = amounts

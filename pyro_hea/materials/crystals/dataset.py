@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pyro_hea.errors import DataError
+from pyro_hea.errors import DataError, nearest
 from pyro_hea.materials.crystals.features import composition_features, crystal_features
 from pyro_hea.materials.crystals.wyckoff import WyckoffStructure
 
@@ -44,6 +45,9 @@ TARGET_UNITS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Unit of each packaged target; `metal` and `soft_modes` are 0 or 1. See the datasheet."""
+
+COMPUTED = ("formula", "chemical_system", "space_group", "prototype", "atoms", "volume_per_atom")
+"""Columns of `CrystalDataset.info`, which no target is called."""
 
 
 class Structures(Sequence["Structure"]):
@@ -99,6 +103,12 @@ class CrystalDataset:
             raise DataError(f"the id '{twice}' occurs more than once; ids have to be distinct")
         if not self.text.index.equals(self.targets.index):
             raise DataError("structures and targets have to have the same ids in the same order")
+        for name in self.targets:
+            if name in COMPUTED:
+                raise DataError(
+                    f"no target can be called '{name}', which follows from the structures; "
+                    "rename the column"
+                )
 
     def __len__(self) -> int:
         return len(self.text)
@@ -111,7 +121,7 @@ class CrystalDataset:
         return f"CrystalDataset({len(self)} crystals of {len(elements)} elements{known}{left})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.table.head(10).to_html()}"
+        return f"<p>{escape(repr(self))}</p>{self.table.head(10).to_html()}"
 
     @property
     def ids(self) -> list[str]:
@@ -174,7 +184,20 @@ class CrystalDataset:
         return self.info.join(self.targets)
 
     def take(self, rows: Any) -> Self:
-        """The crystals at `rows`, a boolean mask or positions."""
+        """Some of the crystals; also written ``crystals["mp-149"]``.
+
+        Parameters
+        ----------
+        rows : id, position, or several: ids, positions, a boolean mask, a slice
+
+        Raises
+        ------
+        DataError
+            For an id that is not here, or a mask of another length.
+        IndexError
+            For a position that is not here.
+        """
+        rows = self._rows(rows)
         sources = self.sources.iloc[rows] if len(self.sources) else self.sources
         taken = type(self)(self.text.iloc[rows], self.targets.iloc[rows], sources)
         positions = pd.Series(range(len(self))).iloc[rows]
@@ -185,6 +208,32 @@ class CrystalDataset:
         if "features" in self.__dict__:
             taken.__dict__["features"] = {k: table.iloc[rows] for k, table in self.features.items()}
         return taken
+
+    def __getitem__(self, rows: Any) -> Self:
+        return self.take(rows)
+
+    def _rows(self, rows: Any) -> Any:
+        """Positions, a slice or a mask."""
+        if isinstance(rows, slice):
+            return rows
+        is_mask = isinstance(rows, pd.Series) and rows.dtype == bool
+        if is_mask and not rows.index.equals(self.text.index):
+            raise DataError("the mask is of other crystals; its index has to be the ids")
+        wanted = np.atleast_1d(np.asarray(rows))
+        if wanted.dtype == bool and wanted.shape != (len(self),):
+            raise DataError(f"the mask has shape {wanted.shape} for {len(self)} crystals")
+        if wanted.dtype.kind not in "UO" or not wanted.size:
+            return wanted if wanted.size else []
+        found = self.text.index.get_indexer(pd.Index(wanted))
+        if (found < 0).any():
+            missing = wanted[found < 0][0]
+            raise DataError(
+                f"there is no crystal '{missing}'.{nearest(str(missing), self.ids)} Ids are as "
+                f"'{self.ids[0]}'"
+                if len(self)
+                else f"there is no crystal '{missing}': the dataset is empty"
+            )
+        return found
 
     def of_size(self, atoms: int) -> Self:
         """The crystals with at most so many atoms in the primitive cell."""

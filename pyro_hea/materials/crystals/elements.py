@@ -157,6 +157,6 @@ def electronegativity_order(element: str) -> int:
     """
     if element not in _places():
         raise UnknownElementError(
-            f"there is no element '{element}' from H to Pu{nearest(element, _places())}"
+            f"there is no element '{element}' from H to Pu.{nearest(element, _places())}"
         )
     return _places()[element]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from importlib.resources import as_file, files
@@ -17,11 +18,11 @@ from pyro_hea.errors import (
     PyroHEAError,
     StructureError,
     StructureWarning,
-    missing_extra,
     nearest,
     warn,
 )
-from pyro_hea.materials.crystals.dataset import TARGET_UNITS, CrystalDataset
+from pyro_hea.materials.alloys.dataset.files import read_table
+from pyro_hea.materials.crystals.dataset import COMPUTED, TARGET_UNITS, CrystalDataset
 from pyro_hea.materials.crystals.wyckoff import WyckoffStructure
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ SOFT_MODE_THZ = -0.3
 _SOURCES = ["structure_source", "elastic_source", "duplicate_of"]
 _SUFFIXES = (".cif", ".vasp", ".poscar")
 _NAMES = ("POSCAR", "CONTCAR")
+_BLOCK = re.compile(r"^data_", re.MULTILINE | re.IGNORECASE)
+_TRUTH = {"True": "1", "False": "0"}
 _SHOWN = 5
 
 
@@ -73,8 +76,9 @@ def read_crystals(
         With files ``*.cif``, ``*.vasp``, ``*.poscar``, ``POSCAR*`` or ``CONTCAR*``. The id of a
         crystal is the name of its file without the suffix.
     table : str, Path or DataFrame, optional
-        CSV, or Parquet (`.parquet`), with a column of ids or file names. Columns of numbers are
-        targets, blanks unknown.
+        CSV, Excel (`.xlsx`), Parquet or a DataFrame, with a column of ids or file names, or an
+        index of that name. Columns of numbers are targets (of True and False, 1 and 0), blanks
+        unknown.
     id_column : str
     symprec : float
         How far atoms may be from symmetric places, in Å; see `WyckoffStructure.from_structure`.
@@ -111,6 +115,8 @@ def read_crystals(
     '225:a|b'
     """
     folder = Path(folder)
+    if not 0 < symprec < np.inf:
+        raise DataError(f"symprec={symprec} is not allowed; it is a distance in Å, as 0.01")
     paths = _structure_files(folder)
     found: dict[str, tuple[Path, WyckoffStructure, str]] = {}
     left_out: dict[str, str] = {}
@@ -150,6 +156,10 @@ def read_crystals(
 
 def _structure_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
+        if folder.is_file():
+            raise MissingFileError(
+                f"'{folder}' is a file; give the folder that it is in, '{folder.parent}'"
+            )
         raise MissingFileError(f"folder '{folder}' does not exist")
     paths = sorted(
         path
@@ -170,10 +180,16 @@ def _read_structure(path: Path) -> tuple[Structure, str]:
     from pymatgen.core import Structure
     from pymatgen.io.vasp import Poscar
 
+    is_cif = path.suffix.lower() == ".cif"
+    if is_cif:
+        blocks = _BLOCK.split(path.read_text(errors="replace"))
+        count = sum("_atom_site_fract_x" in block.lower() for block in blocks)
+        if count > 1:
+            raise StructureError(f"it holds {count} structures; write each to a file of its own")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            if path.suffix.lower() == ".cif":
+            if is_cif:
                 structure = Structure.from_file(path)
             else:
                 structure = Poscar.from_file(path, check_for_potcar=False).structure
@@ -190,7 +206,7 @@ def _targets(
     names: Mapping[str, str],
     left_out: Mapping[str, str],
 ) -> pd.DataFrame:
-    where, rows = _read_table(table)
+    rows, where = read_table(table)
     if id_column not in rows:
         columns = [str(name) for name in rows.columns]
         raise DataError(
@@ -213,9 +229,16 @@ def _targets(
             f"{where}: {len(bare)} structures have no row; their targets are unknown: "
             f"{_listed(bare)}"
         )
+    computed = [str(name) for name in rows if str(name) in COMPUTED]
+    if computed:
+        _warn(
+            f"{where}: columns that follow from the structures are ignored: {_listed(computed)}. "
+            "Rename one that is a target"
+        )
     targets, ignored = {}, []
-    for name, column in rows.items():
+    for name, column in rows.drop(columns=computed).items():
         text = column.map(lambda value: "" if pd.isna(value) else str(value).strip())
+        text = text.replace(_TRUTH)
         numbers = pd.to_numeric(text.where(text != ""), errors="coerce")
         faulty = (text != "") & ~np.isfinite(numbers)
         if faulty.sum() * 2 > (text != "").sum():
@@ -231,22 +254,6 @@ def _targets(
     if ignored:
         _warn(f"{where}: columns without numbers are ignored: {_listed(ignored)}")
     return pd.DataFrame(targets, rows.index)
-
-
-def _read_table(table: str | Path | pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    if isinstance(table, pd.DataFrame):
-        return "table", table
-    path = Path(table)
-    if not path.is_file():
-        raise MissingFileError(f"table '{path}' does not exist")
-    try:
-        if path.suffix == ".parquet":
-            return str(path), pd.read_parquet(path)
-        return str(path), pd.read_csv(path, keep_default_na=False, dtype=str, index_col=False)
-    except ImportError as error:
-        raise missing_extra("pyarrow", "parquet") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}") from None
 
 
 def _listed(names: list[str], separator: str = ", ") -> str:

@@ -141,6 +141,10 @@ def test_bad_places_are_named(explorer, vae, crystals):
         explorer.of("mp-0")
     with pytest.raises(DataError, match="give a place"):
         explorer.at()
+    with pytest.raises(DataError, match=r"two numbers, as \(0.5, -1.2\), not 'here'"):
+        explorer.at("here")
+    with pytest.raises(DataError, match=r"no member 1.5"):
+        vae.explore(crystals, member=1.5)
     with pytest.raises(DataError, match="no member 2"):
         vae.explore(crystals, member=2)
 
