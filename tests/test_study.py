@@ -102,6 +102,9 @@ class TestTheSameSeed:
         for group in groups_of(first):
             assert first[group].identical(second[group]), group
 
+    def test_prints_the_formulas_of_the_designs(self, study):
+        assert tables(study)["Designs"]["formula"].tolist() == study.designs.formulas
+
     def test_prints_the_same_tables(self, studies):
         first, second = (tables(study) for _, study in studies)
         assert list(first) == list(second)

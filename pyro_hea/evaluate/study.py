@@ -124,7 +124,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
         "label read from z by 15-NN (AUC)": metrics["label_from_latent"]["knn_auc"],
         "label read from z by extra trees (AUC)": metrics["label_from_latent"]["trees_auc"],
     }
-    shown = [*(f"{TARGET}{suffix}" for suffix in ("", "_sd", "_low", "_high"))]
+    shown = [f"{TARGET}{suffix}" for suffix in ("", "_sd", "_low", "_high")]
     return {
         "Single phase or not, test part": scores.reset_index(),
         "Reconstruction and disentanglement, test part": pd.DataFrame(
@@ -132,7 +132,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
             columns=["measure", "value"],
         ),
         "Designs, judged": study.judged.reset_index(),
-        "Designs": study.designs.table[[*shown, "novelty", "known"]],
+        "Designs": study.designs.table[[*shown, "novelty", "known"]].reset_index(),
     }
 
 
