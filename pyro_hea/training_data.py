@@ -93,15 +93,17 @@ def augmented(data: AlloyDataset, share: float, seed: int) -> AlloyDataset:
     >>> len(data), len(more)
     (1368, 2042)
     """
+    if not share:
+        return data
     x = data.fractions.to_numpy(float)
     rng, principal = np.random.default_rng(seed), x.argmax(1)
-    alike = principal[:, None] == principal
-    np.fill_diagonal(alike, False)
-    count, paired = round(share * len(x)), np.flatnonzero(alike.any(1))
+    alike = {element: np.flatnonzero(principal == element) for element in np.unique(principal)}
+    count, paired = round(share * len(x)), np.flatnonzero(np.bincount(principal)[principal] > 1)
     if not count or not len(paired):
         return data
     first = rng.choice(paired, count)
-    second = [rng.choice(np.flatnonzero(alike[row])) for row in first]
+    others = (alike[principal[row]] for row in first)
+    second = [rng.choice(rows[rows != row]) for row, rows in zip(first, others, strict=True)]
     made = pd.DataFrame((x[first] + x[second]) / 2, columns=data.fractions.columns)
     elements = [str(e) for e in made.columns]
     rows = (dict(zip(elements, row, strict=True)) for row in made.to_numpy().tolist())

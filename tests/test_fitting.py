@@ -1,6 +1,7 @@
 """A training with targets of every kind: refused where it must be, resumed, saved and loaded."""
 
 import re
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -11,6 +12,7 @@ from small import SMALL, few_labels, quaternaries, small_spec
 
 from pyro_hea import AlloyDataset, DisentangledVAE, ModelSpec
 from pyro_hea.errors import DataError
+from pyro_hea.evaluate.benchmark.timing import synthetic_alloys
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference.objective import known_labels
 from pyro_hea.materials.alloys.composition import fraction_table
@@ -354,6 +356,16 @@ def test_middles_lie_between_two_alloys_of_one_principal_element(alloys):
     pair = off.argmin(1)
     principal = known.argmax(1)
     assert (principal[first[pair]] == principal[second[pair]]).all()
+
+
+def test_no_memory_is_taken_for_pairs_of_alloys():
+    many = synthetic_alloys(10_000, 30)
+    tracemalloc.start()
+    augmented(many, 0.0, seed=0)
+    augmented(many, 0.001, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6  # a byte for each pair would be 100 MB
 
 
 def test_middles_are_trained_on_and_are_no_known_alloys(alloys):
