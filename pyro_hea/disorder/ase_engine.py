@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_hea.disorder.engines import check_lattice
 from pyro_hea.errors import EngineError, missing_extra
 
 if TYPE_CHECKING:
@@ -78,11 +79,17 @@ class ASEEngine:
                 "energies are kept by the name of the calculator, and this one has none: give "
                 "ASEEngine(..., key='my potential, version 1')"
             )
-        settings = [self.relax, self.force, self.steps] if self.relax else [False]
+        settings = ["sites", self.force, self.steps] if self.relax else [False]
         object.__setattr__(self, "key", f"ase {name} {json.dumps(settings)} {_version()}")
 
     def energies(self, configurations: Configurations) -> NDArray[np.float64]:
-        """Energies of whole cells in eV, (S,); NaN where a relaxation does not end."""
+        """Energies of whole cells in eV, (S,).
+
+        Raises
+        ------
+        RuntimeError
+            Where a relaxation does not end, or ends off the sites.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy within ASE
             return np.array([self._energy(atoms) for atoms in configurations])
@@ -92,9 +99,10 @@ class ASEEngine:
 
         atoms.calc = _emt() if isinstance(self.calculator, str) else self.calculator()
         if self.relax:
-            optimiser = FIRE(atoms, logfile=None)
+            sites, optimiser = atoms.positions.copy(), FIRE(atoms, logfile=None)
             if not optimiser.run(fmax=self.force, steps=self.steps):
-                raise EngineError(f"not relaxed after {self.steps} steps")
+                raise RuntimeError(f"not relaxed after {self.steps} steps")
+            check_lattice(atoms.cell, sites, atoms.positions)
         return float(atoms.get_potential_energy())
 
 

@@ -45,6 +45,54 @@ class Engine(Protocol):
         """Energies of whole cells in eV, (S,); NaN where there is none."""
 
 
+_LINDEMANN = 0.1
+"""Displacement at which a lattice is none any more, as a share of the distance of neighbours."""
+
+
+def check_lattice(cell: ArrayLike, sites: ArrayLike, relaxed: ArrayLike) -> None:
+    """Raise where atoms have left their sites, so that the energy is of another structure.
+
+    Lindemann, Physikalische Zeitschrift 11 (1910) 609: a lattice is none any more where atoms are
+    displaced by a tenth of the distance of neighbours (root mean square).
+
+    Parameters
+    ----------
+    cell : array_like, shape (3, 3)
+        Rows are the axes, in Å.
+    sites, relaxed : array_like, shape (A, 3)
+        Where the atoms were put, and where they are now, in Å.
+
+    Raises
+    ------
+    RuntimeError
+        With both lengths; a configuration of which an engine raises it has no energy.
+
+    Examples
+    --------
+    >>> sites = np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])
+    >>> check_lattice(4 * np.eye(3), sites, sites + [[0.1, 0, 0], [4.0, 0, 0]])
+    >>> check_lattice(4 * np.eye(3), sites, sites + [[0.9, 0, 0], [0, 0, 0]])
+    Traceback (most recent call last):
+    RuntimeError: the atoms left their sites: displaced by 0.45 Å (RMS) of 3.46 Å between neighbours
+    """
+    axes, start = np.asarray(cell, float), np.asarray(sites, float)
+    moved = _shortest(np.asarray(relaxed, float) - start, axes)
+    moved -= moved.mean(0)
+    displacement = float(np.sqrt((moved**2).sum(1).mean()))
+    between = np.linalg.norm(_shortest(start[1:] - start[0], axes), axis=1).min()
+    if displacement > _LINDEMANN * between:
+        raise RuntimeError(
+            f"the atoms left their sites: displaced by {displacement:.2f} Å (RMS) of "
+            f"{between:.2f} Å between neighbours"
+        )
+
+
+def _shortest(vectors: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors (A, 3) to the nearest periodic image in a cell that is not very oblique."""
+    turns = vectors @ np.linalg.inv(cell)
+    return np.asarray((turns - turns.round()) @ cell)
+
+
 @dataclass(frozen=True, eq=False)
 class PairEngine:
     """Interactions of pairs of sites, shell by shell.

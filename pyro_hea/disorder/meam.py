@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_hea.disorder.engines import check_lattice
 from pyro_hea.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -61,11 +62,19 @@ class MEAMEngine:
     @property
     def key(self) -> str:
         """Potential, settings and release of LAMMPS."""
-        settings = f"relaxed to {self.force:g}" if self.relax else "not relaxed"
+        settings = f"relaxed on the sites to {self.force:g}" if self.relax else "not relaxed"
         return f"lammps {version('lammps')} MoCoNiVFeAlCr_2nn.meam {settings}"
 
     def energies(self, configurations: Configurations) -> NDArray[np.float64]:
-        """Energies of whole cells in eV, (S,)."""
+        """Energies of whole cells in eV, (S,).
+
+        Raises
+        ------
+        EngineError
+            For a cell without right angles.
+        RuntimeError
+            Where a relaxation ends off the sites.
+        """
         cell = configurations.sites.cell
         if np.abs(cell - np.diag(np.diag(cell))).max() > 1e-8:
             raise EngineError("the MEAM engine takes cells with right angles only")
@@ -95,6 +104,9 @@ class MEAMEngine:
         if lammps.get_natoms() != len(types):
             raise EngineError(f"LAMMPS took {lammps.get_natoms()} of {len(types)} atoms")
         lammps.command(f"minimize 0 {self.force} 1000 10000" if self.relax else "run 0 post no")
+        if self.relax:
+            relaxed = np.array(lammps.gather_atoms("x", 1, 3)).reshape(-1, 3)
+            check_lattice(np.diag(lengths), positions, relaxed)
         return float(lammps.get_thermo("pe"))
 
 

@@ -29,6 +29,8 @@ _AVOGADRO = 0.602214076
 
 _STRAINS = np.array([-0.04, -0.02, 0.0, 0.02, 0.04])
 _MOST_STEPS = 4
+_FEWEST = 4
+"""Energies that a curve needs."""
 
 
 def usual_lattice(composition: Mapping[str, float]) -> Lattice:
@@ -60,14 +62,16 @@ def lattice_constant(
     Raises
     ------
     EngineError
-        Where the engine gives no energies, or none of the cells is the lowest.
+        Where the engine gives no energies, as where atoms do not stay on this lattice, or none of
+        the cells is the lowest.
     """
     size = (3, 3, 3)
     volume = _mean(composition, "molar_volume") / _AVOGADRO
     constant = float((volume * (4 if lattice == "fcc" else 2)) ** (1 / 3))
     for _ in range(_MOST_STEPS):
         tried = constant * (1 + _STRAINS)
-        found = []
+        found: list[float] = []
+        failures: dict[str, str] = {}
         for value in tried:
             cell, positions = lattice_points(lattice, float(value), size)
             types = np.zeros(len(positions), int)
@@ -77,7 +81,15 @@ def lattice_constant(
             x = np.random.default_rng(seed).permutation(x)[None]
             energies = Energies(engine, sites, ideal.species, 10, store, executor)
             found.append(float(energies(x)[0]))
-        curve = np.polynomial.Polynomial.fit(tried, found, 3).convert()
+            failures |= energies.failures
+        known = np.isfinite(found)
+        if known.sum() < _FEWEST:
+            raise EngineError(
+                f"{len(tried) - known.sum()} of {len(tried)} random {lattice} cells have no energy "
+                f"({next(iter(failures.values()))}): take the other lattice, an engine with "
+                "relax=False, or give the lattice constant"
+            )
+        curve = np.polynomial.Polynomial.fit(tried[known], np.array(found)[known], 3).convert()
         fine = np.linspace(tried[0], tried[-1], 1001)
         best = float(fine[curve(fine).argmin()])
         if tried[0] < best < tried[-1]:

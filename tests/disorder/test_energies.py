@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pyro_hea.disorder import square_lattice
+from pyro_hea.disorder import ASEEngine, square_lattice
 from pyro_hea.disorder.energies import Energies
+from pyro_hea.disorder.lattices import alloy_sites
 from pyro_hea.disorder.store import EnergyStore, content_key
 from pyro_hea.errors import EngineError, EngineWarning, OutputError, UnknownElementError
 
@@ -52,6 +53,15 @@ def test_equal_configurations_are_paid_for_once():
     shifted = x[:, SITES.permutations[5]]
     assert energies(np.vstack([x, shifted, x])).tolist() == [1, 4, 1, 4, 1, 4]
     assert (engine.calls, energies.used, energies.left) == ([1, 4], 2, 98)
+
+
+def test_a_relaxation_that_does_not_end_is_kept_aside():
+    x = (np.arange(32) < np.array([[0], [16]])).astype(np.int8)
+    sites = alloy_sites("fcc", 3.59, (2, 2, 2))
+    energies = Energies(ASEEngine("emt", steps=1), sites, ("Cu", "Pd"), 9)
+    with pytest.warns(EngineWarning, match=r"Cu16Pd16 \(RuntimeError: not relaxed after 1 steps"):
+        found = energies(x)
+    assert np.isfinite(found).tolist() == [True, False]  # copper has no forces to relax
 
 
 def test_an_executor_gives_the_same_energies(shuffled):
@@ -179,8 +189,9 @@ class TestFailures:
 ENDED = """
 import os
 import numpy as np
-from pyro_hea.disorder import square_lattice
+from pyro_hea.disorder import ASEEngine, square_lattice
 from pyro_hea.disorder.energies import Energies
+from pyro_hea.disorder.lattices import alloy_sites
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.executors import Processes
 
@@ -213,8 +224,9 @@ def test_an_engine_that_ends_its_process_is_found_out(tmp_path):
 KILLED = """
 import sys, time
 import numpy as np
-from pyro_hea.disorder import square_lattice
+from pyro_hea.disorder import ASEEngine, square_lattice
 from pyro_hea.disorder.energies import Energies
+from pyro_hea.disorder.lattices import alloy_sites
 from pyro_hea.disorder.store import EnergyStore
 
 class Logged:
