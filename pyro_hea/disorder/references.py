@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.lattices import lattice_points
 from pyro_hea.disorder.sites import Sites
-from pyro_hea.errors import EngineError
+from pyro_hea.errors import EngineError, EngineWarning
 from pyro_hea.materials.alloys.element_tables import load_tables
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def lattice_constant(
             x = np.repeat(np.arange(len(ideal.species)), ideal.counts).astype(np.int8)
             x = np.random.default_rng(seed).permutation(x)[None]
             energies = Energies(engine, sites, ideal.species, 10, store, executor)
-            found.append(float(energies(x)[0]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", EngineWarning)  # the error below says it
+                found.append(float(energies(x)[0]))
             failures |= energies.failures
         known = np.isfinite(found)
         if known.sum() < _FEWEST:
