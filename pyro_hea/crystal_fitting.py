@@ -13,13 +13,16 @@ from pyro_hea.errors import DataError, UnknownTargetError, nearest
 from pyro_hea.fitting import TrainingRun
 from pyro_hea.inference import Trainer
 from pyro_hea.inference.head_training import train_heads
+from pyro_hea.inference.prototype_weights import Compositions, train_prototype_weights
 from pyro_hea.materials.alloys.dataset import Statistics
 from pyro_hea.materials.crystals import CrystalDataset, CrystalVocabulary, crystal_batch
+from pyro_hea.materials.crystals.exchanges import exchanged_formulas
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble, batch_inputs, labelled_inputs
 from pyro_hea.program.crystal_batch import CrystalInputs, CrystalTables, inputs_of
 from pyro_hea.program.crystals import CrystalModel
 from pyro_hea.program.sites import link_of
 from pyro_hea.spec import Continuous
+from pyro_hea.spec.crystals import PrototypeMixture
 from pyro_hea.spec.inferred import prior_of_values
 
 if TYPE_CHECKING:
@@ -75,6 +78,17 @@ def prepare_crystals(
         if not (resume and run.resume()):
             run.save(distilled=False)  # an interrupt can be resumed from the first step on
             train_heads(model, trainer.data, epochs=spec.head_epochs, seed=seed, progress=progress)
+            prior = spec.structure.prior
+            if isinstance(prior, PrototypeMixture):
+                known = [crystal.counts for crystal in data.crystals]
+                made = exchanged_formulas(known, prior.formulas, np.random.default_rng(seed))
+                crystals, formulas = (
+                    Compositions(batch, ensemble.most_probable(batch))
+                    for batch in (trainer.data, ensemble.inputs_of_formulas(made))
+                )
+                train_prototype_weights(
+                    model, prior, crystals, formulas, seed=seed, progress=progress
+                )
             run.save()
     return run
 

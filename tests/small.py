@@ -31,7 +31,10 @@ SMALL: dict[str, Any] = {
 CRYSTALS: dict[str, Any] = {
     "targets": {"metal": {}},
     "composition": {"dim": 4, "flow": None},
-    "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [8]}},
+    "structure": {
+        "dim": 8,
+        "prior": {"kind": "prototypes", "hidden": [8], "trees": 5, "formulas": 50, "steps": 5},
+    },
     "head": {"hidden": [8]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},

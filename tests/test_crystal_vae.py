@@ -51,7 +51,10 @@ SMALL = {
     },
     "undefined_if": {"gap": "metal"},
     "composition": {"dim": 4, "flow": {"layers": 2, "hidden": 8, "bins": 1}},
-    "structure": {"dim": 8, "prior": {"kind": "prototypes", "hidden": [16]}},
+    "structure": {
+        "dim": 8,
+        "prior": {"kind": "prototypes", "hidden": [16], "trees": 10, "formulas": 200, "steps": 50},
+    },
     "head": {"hidden": [16]},
     "encoder": {"hidden": [16]},
     "decoder": {"hidden": [16]},

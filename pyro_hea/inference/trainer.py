@@ -114,12 +114,8 @@ class Trainer:
         self.total = self.settings.epochs
         self.device = data.features.device
         self.epoch = 0
-        distilled = tuple(
-            f"{part}.{name}."
-            for name in model.spec.distilled_targets
-            for part in ("heads", "sites")
-        )
-        self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(distilled)}
+        first = model.trained_first
+        self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(first)}
         heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
         rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
         self._groups = [heads, rest]

@@ -146,6 +146,11 @@ class CrystalModel(TargetModel):
         self.volume = MLP(k, (n + d_s, *hidden, 2), gain=0.1)
         self.raw_shape_scale = nn.Parameter(torch.full((k, 1, SHAPE), -3.0))
 
+    @property
+    def trained_first(self) -> tuple[str, ...]:
+        """Beside the heads the weights of the prototypes; see `TargetModel`."""
+        return (*super().trained_first, "weights.")
+
     # The program.
 
     def model(self, batch: CrystalInputs) -> None:
@@ -239,7 +244,7 @@ class CrystalModel(TargetModel):
                 self.prototype_centres,
                 self._spread(self.raw_spread),
             )
-        read = self._chemistry(fractions, y, s)
+        read = join(self.statistics_of(fractions), self.context(y), self._type(s))
         batch = broadcast_shape(read.shape[:-1], (self.members, 1))
         zero = read.new_zeros(*batch, self.spec.structure.dim)
         base = dist.Normal(zero, torch.ones_like(zero)).to_event(1)
@@ -247,12 +252,13 @@ class CrystalModel(TargetModel):
 
     def prototype_log_weights(self, fractions: Tensor, y: Values, s: Tensor) -> Tensor:
         """Log of how probable each prototype is before z_structure is known, (..., K, N, P)."""
-        prior = self.get_buffer("table_prototype_counts").log()
-        weights = self.weights(self._chemistry(fractions, y, s))
-        return self._of_type(weights + prior, s).log_softmax(-1)
+        return self.log_weights_of(self.statistics_of(fractions), y, s)
 
-    def _chemistry(self, fractions: Tensor, y: Values, s: Tensor) -> Tensor:
-        return join(self.statistics_of(fractions), self.context(y), self._type(s))
+    def log_weights_of(self, statistics: Tensor, y: Values, s: Tensor) -> Tensor:
+        """The same by `statistics_of` the composition, which take long to compute."""
+        prior = self.get_buffer("table_prototype_counts").log()
+        weights = self.weights(join(statistics, self.context(y), self._type(s)))
+        return self._of_type(weights + prior, s).log_softmax(-1)
 
     # Likelihoods.
 

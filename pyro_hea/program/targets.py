@@ -212,6 +212,12 @@ class TargetModel(nn.Module, ABC):
             y[t.name] = self._infer_target(t.name, inputs, y, batch, shared)
         return y
 
+    @property
+    def trained_first(self) -> tuple[str, ...]:
+        """Beginnings of the names of the weights that all other training leaves as they are."""
+        names = self.spec.distilled_targets
+        return tuple(f"{part}.{name}." for name in names for part in ("heads", "sites"))
+
     def _elbo_trains_head(self, name: str) -> bool:
         """Whether the gradient of the ELBO on unlabelled rows reaches a head."""
         return name not in self.spec.distilled_targets

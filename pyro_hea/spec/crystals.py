@@ -42,18 +42,30 @@ class PrototypeMixture(Declaration):
     """Prior of z_structure: a normal around each prototype, with conditional weights.
 
     A network reads the composition, the targets and the formula type, and says how probable each
-    prototype is. The centres are those around which the guide puts the members of a prototype.
+    prototype is. It is trained before the rest, on the crystals and on the probabilities that a
+    forest gives for other formulas. The centres are those around which the guide puts the members
+    of a prototype.
 
     Attributes
     ----------
     hidden : tuple of int
         Widths of the hidden layers of that network.
     dropout : float
+    trees : int
+        Of the forest.
+    formulas : int
+        Real ones with some of their elements exchanged, of which the network learns the forest's
+        probabilities.
+    steps : int
+        Optimiser steps of the network.
     """
 
     kind: Literal["prototypes"] = "prototypes"
     hidden: tuple[Width, ...] = (256, 256)
-    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    trees: Count = 100
+    formulas: Count = 20_000
+    steps: Count = 2000
 
 
 class ConditionalFlow(Flow):
