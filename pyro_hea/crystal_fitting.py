@@ -71,20 +71,21 @@ def prepare_crystals(
         model = CrystalModel(spec, CrystalTables.of(vocabulary, bare), statistics)
     ensemble = CrystalEnsemble(model, vocabulary, data, seed)
     inputs = labelled_inputs(batch_inputs(ensemble, batch), spec)
-    trainer = Trainer(model, *_hold_out(inputs, data, spec, seed), seed)
+    shown, validation = _hold_out(inputs, data, spec, seed)
+    trainer = Trainer(model, shown, validation, seed)
     where = None if folder is None else Path(folder)
     run = TrainingRun(trainer, [], where, cast("Ensemble", ensemble))
     with run.locked():
         if not (resume and run.resume()):
             run.save(distilled=False)  # an interrupt can be resumed from the first step on
-            train_heads(model, trainer.data, epochs=spec.head_epochs, seed=seed, progress=progress)
+            train_heads(model, shown, epochs=spec.head_epochs, seed=seed, progress=progress)
             prior = spec.structure.prior
             if isinstance(prior, PrototypeMixture):
                 known = [crystal.counts for crystal in data.crystals]
                 made = exchanged_formulas(known, prior.formulas, np.random.default_rng(seed))
                 crystals, formulas = (
                     Compositions(batch, ensemble.most_probable(batch))
-                    for batch in (trainer.data, ensemble.inputs_of_formulas(made))
+                    for batch in (shown, ensemble.inputs_of_formulas(made))
                 )
                 train_prototype_weights(
                     model, prior, crystals, formulas, seed=seed, progress=progress

@@ -87,7 +87,7 @@ def few_labels(
     `no unlabelled` is the model without the crystals that have no label; `one latent` are trees on
     the latent of a VAE with one latent, which was trained on all crystals; `trees` read features.
     The heads are trained before all else and stay as they are, so that of the rest of the training
-    one epoch is enough here.
+    one step or epoch is enough here.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def few_labels(
         Labels of each target.
     """
     few = with_few_labels(train, n, seed)
-    spec = vae.spec.with_(training={"epochs": 1})
+    spec = vae.spec.with_(training={"epochs": 1}, structure__prior__steps=1)
     labelled = few.take(few.targets[list(spec.target_names)].notna().any(axis=1).to_numpy())
     most = max(len(crystal.counts) for crystal in labelled.crystals)
     test = test.take([len(crystal.counts) <= most for crystal in test.crystals])
