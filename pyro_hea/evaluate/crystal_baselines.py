@@ -101,7 +101,7 @@ def few_labels(
         Labels of each target.
     """
     few = with_few_labels(train, n, seed)
-    spec = vae.spec.with_(training={"epochs": 1}, structure__prior__steps=1)
+    spec = vae.spec.with_(training__epochs=1, structure__prior__steps=1)
     labelled = few.take(few.targets[list(spec.target_names)].notna().any(axis=1).to_numpy())
     most = max(len(crystal.counts) for crystal in labelled.crystals)
     test = test.take([len(crystal.counts) <= most for crystal in test.crystals])
