@@ -1,9 +1,11 @@
 """What is measured of atlases: topology of point sets that are known, and the protocol."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from pyro_hea import AtlasSpec, ModelSpec
 from pyro_hea.charts.toys import TOYS, toy
@@ -36,6 +38,34 @@ def test_topology_needs_its_extra(monkeypatch):
 def test_arcs_share_out_all_points_evenly():
     share = charts._in_arcs(toy("circles").points(40_000, noisy=False), np.ones(40_000))
     np.testing.assert_allclose(share, 1 / len(share), atol=0.006)
+
+
+class Drawn:
+    """Stands for an atlas whose draws are given, (N, 2)."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points
+
+    def posterior(self, *_, draws: int, chains: int, **__) -> SimpleNamespace:
+        x = self.points.reshape(chains, draws, 2)
+        return SimpleNamespace(posterior={"x": xr.DataArray(x, dims=("chain", "draw", "feature"))})
+
+
+def test_draws_of_the_exact_posterior_differ_by_no_more_than_their_errors():
+    """Also where one draw falls into an arc in which eight are to be expected."""
+    rng = np.random.default_rng(0)
+    points = toy("circles").points(400_000, noisy=False)
+    miss = (points @ charts.OPERATOR.T - charts.DATA)[:, 0] / charts.NOISE
+    weight = np.exp(-(miss**2) / 2)
+    drawn = points[rng.choice(len(points), 500 * charts.CHAINS, p=weight / weight.sum())]
+    assert charts.posterior_of_circles(Drawn(drawn), 0, "even")["in standard errors"] < 3.5
+    left = drawn[:, 0] < 0
+    rare = np.flatnonzero(left & (drawn[:, 1] < 0) & (drawn[:, 0] > -1.5 + np.sqrt(0.5)))
+    assert 3 < len(rare) < 14
+    drawn[rare[1:]] = [-0.5, 0.0]
+    assert 2 < charts.posterior_of_circles(Drawn(drawn), 0, "even")["in standard errors"] < 3.5
+    drawn[::50] = [2.5, 0.0]
+    assert charts.posterior_of_circles(Drawn(drawn), 0, "even")["in standard errors"] > 3.5
 
 
 def test_a_blur_spreads_a_point_and_keeps_its_light():
