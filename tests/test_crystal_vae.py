@@ -35,7 +35,7 @@ from pyro_hea.errors import (
     UnknownTargetError,
     UnseenElementWarning,
 )
-from pyro_hea.materials.crystals import CrystalDataset
+from pyro_hea.materials.crystals import CrystalDataset, WyckoffStructure
 
 NUMBER = {"kind": "continuous", "calibration": None}
 SMALL = {
@@ -135,6 +135,51 @@ def test_a_formula_is_the_mixture_of_its_structures(vae):
     keep = weight > 0.02
     metal = np.average(shown.table["metal"][keep], weights=weight[keep])
     assert vae.predict("KCl")["metal"].item() == pytest.approx(metal, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def with_positions(crystals, spec) -> CrystalVAE:
+    decoder = {"kind": "wyckoff", "hidden": [32], "epochs": 20}
+    changed = spec.with_(structure__decoder=decoder)
+    return CrystalVAE(changed).fit(crystals, seed=0, progress=False)
+
+
+def test_the_decoder_of_positions_changes_nothing_of_the_rest(vae, with_positions):
+    weights = with_positions.ensemble.model.state_dict()
+    for name, weight in vae.ensemble.model.state_dict().items():
+        np.testing.assert_array_equal(weight, weights[name], name)
+
+
+def test_the_decoder_of_positions_makes_prototypes_that_are_in_no_table(with_positions, crystals):
+    drawn = with_positions.sample(60, seed=1)
+    known = set(crystals.info["prototype"])
+    new = drawn.table["new_prototype"]
+    assert new.any()
+    for crystal, label, is_new in zip(drawn.crystals, drawn.table["prototype"], new, strict=True):
+        assert (label not in known) == is_new
+        assert crystal.prototype == label
+        if is_new:
+            again = WyckoffStructure.from_structure(crystal.structure())
+            assert (again.number, again.formula) == (crystal.number, crystal.formula)
+    assert (drawn.table["distance_over_radii"] >= 0.75).all()
+
+
+def test_the_decoder_of_positions_tells_the_prototypes_of_structures(with_positions, crystals):
+    some = crystals.take(np.arange(40))
+    made = with_positions.reconstruct(some)
+    assert (made.table["prototype"].to_numpy() == some.info["prototype"]).mean() > 0.5
+    shown = with_positions.polymorphs("KCl", 5).table
+    assert shown["probability"].is_monotonic_decreasing
+    assert shown["probability"].sum() < 1 + 1e-5
+
+
+def test_the_decoder_of_positions_designs_and_is_saved(with_positions, tmp_path):
+    designs = with_positions.design({"metal": 1}, [SpaceGroups(221, 225)], n=5)
+    assert designs.table["space_group"].isin([221, 225]).all()
+    with_positions.save(tmp_path / "model")
+    loaded = CrystalVAE.load(tmp_path / "model")
+    assert loaded.spec == with_positions.spec
+    pd.testing.assert_frame_equal(loaded.sample(5).table, with_positions.sample(5).table)
 
 
 def test_encodes_to_two_tables_and_decodes_those(vae, crystals):
