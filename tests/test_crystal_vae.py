@@ -139,7 +139,7 @@ def test_a_formula_is_the_mixture_of_its_structures(vae):
 
 @pytest.fixture(scope="module")
 def with_positions(crystals, spec) -> CrystalVAE:
-    decoder = {"kind": "wyckoff", "hidden": [32], "epochs": 20}
+    decoder = {"kind": "wyckoff", "hidden": [32], "epochs": 60}
     changed = spec.with_(structure__decoder=decoder)
     return CrystalVAE(changed).fit(crystals, seed=0, progress=False)
 
@@ -151,7 +151,7 @@ def test_the_decoder_of_positions_changes_nothing_of_the_rest(vae, with_position
 
 
 def test_the_decoder_of_positions_makes_prototypes_that_are_in_no_table(with_positions, crystals):
-    drawn = with_positions.sample(60, seed=1)
+    drawn = with_positions.sample(40, seed=1)
     known = set(crystals.info["prototype"])
     new = drawn.table["new_prototype"]
     assert new.any()

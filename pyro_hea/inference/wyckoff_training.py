@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from pyro_hea.devices import seeded, unvalidated
 from pyro_hea.errors import TrainingDivergedError
-from pyro_hea.inference.schedule import clip_member_gradients, one_cycle, steps_per_epoch
+from pyro_hea.inference.schedule import clip_member_gradients, one_cycle
 from pyro_hea.materials.crystals.sequences import Choices, orbits_in_order, sequence_of
 from pyro_hea.program.crystal_sequences import BINS, WyckoffDecoder
 from pyro_hea.spec.crystals import WyckoffPositions
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pyro_hea.materials.crystals import Prototype
     from pyro_hea.program.crystal_batch import CrystalInputs
     from pyro_hea.program.crystals import CrystalModel
+
+_BATCH = 64
+"""Crystals in a step: the latents are given, so that a step costs little."""
 
 _SHAPE = 10.0
 """Weight of a logarithm of an axial ratio, or a radian, against a nat."""
@@ -82,7 +85,7 @@ def train_wyckoff(
     )
     targets = [_target(prototype) for prototype in prototypes]
     settings = model.spec.training
-    steps = steps_per_epoch(len(data), settings)
+    steps = math.ceil(len(data) / _BATCH)
     parameters = list(decoder.parameters())
     optimizer = torch.optim.AdamW(parameters, weight_decay=settings.weight_decay, fused=True)
     total = torch.zeros(())

@@ -97,9 +97,9 @@ class WyckoffPositions(Declaration):
     """
 
     kind: Literal["wyckoff"] = "wyckoff"
-    hidden: tuple[Width, ...] = (128, 128)
+    hidden: tuple[Width, ...] = (256, 256)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    epochs: Count = 20
+    epochs: Count = 15
 
 
 StructureDecoder = Annotated[
