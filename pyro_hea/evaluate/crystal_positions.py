@@ -130,7 +130,7 @@ def _of_new(
         "new, space group first": float(
             np.mean([_group(o[0]) == _group(t) for o, t in zip(orders, true, strict=True)])
         ),
-        "new, matched": len(hits),
+        "new, matched, n": len(hits),
         "new, match of the first": float(np.mean([hit[0] for hit in hits])),
         "new, match of the first five": float(np.mean([any(hit) for hit in hits])),
     }
@@ -175,6 +175,7 @@ def _drawn(ensemble: CrystalEnsemble, n: int, seed: int) -> dict[str, float]:
     }
     if SMACT:
         told["drawn, neutral"] = float(np.mean([is_neutral(c.counts) for c in made]))
+    if SMACT and new:
         told["drawn, neutral of new prototypes"] = float(
             np.mean([is_neutral(c.counts) for c in new])
         )
