@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar
@@ -31,6 +32,9 @@ _WIDTH = 32
 
 _UNIT = 3.0
 """Of z_structure, whose prototypes are about that far from each other."""
+
+_RIGHT_ANGLES = (0.0, 0.0, *[math.pi / 2] * 3)
+"""Shape of a cube, to which networks add."""
 
 _BEAM = 24
 """Sequences among which the most probable ones are looked for."""
@@ -162,7 +166,8 @@ class WyckoffDecoder(nn.Module):
         same = (row[:, None] == row) & (at[:, None] == at)
         nth = torch.tril(same, -1).sum(-1).to(read)[:, None]  # orbits of one position differ
         of_orbit = torch.cat([about[:, row], own, own * nth, share], -1)
-        return self.to_shape(about), self.to_coordinates(of_orbit).unflatten(-1, (3, BINS))
+        shape = self.to_shape(about) + about.new_tensor(_RIGHT_ANGLES)
+        return shape, self.to_coordinates(of_orbit).unflatten(-1, (3, BINS))
 
     def reads(self, z_s: Tensor, of_type: Tensor) -> Tensor:
         """What the networks read, (K, N, d + T), of z_structure (K, N, d) and type (N, T)."""
