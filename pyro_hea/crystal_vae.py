@@ -234,7 +234,8 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     def reconstruct(self, crystals: Structures) -> CrystalDesigns:
         """Crystals decoded from their own latents, over all members.
 
-        One whose prototype no training crystal has becomes one of a prototype that some have.
+        One whose prototype no training crystal has becomes one of a prototype that some have,
+        unless the spec declares the decoder of Wyckoff positions.
         """
         given = self.ensemble.inputs_with_latents(dataset_of(crystals))
         latents = self.ensemble.encode(given)
