@@ -26,9 +26,10 @@ from pyro_hea.errors import (
     listing,
     warn,
 )
+from pyro_hea.inference.wyckoff_training import train_wyckoff
 from pyro_hea.materials.crystals import CrystalDataset
 from pyro_hea.posterior.crystal_archive import load_saved_crystals, save_crystals
-from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
+from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
 from pyro_hea.posterior.crystal_ensemble import (
     CrystalEnsemble,
     Formulas,
@@ -42,6 +43,7 @@ from pyro_hea.posterior.crystal_predictions import (
     predict_crystals,
     predict_formulas,
 )
+from pyro_hea.posterior.new_prototypes import SHORTEST
 from pyro_hea.spec import CrystalSpec
 from pyro_hea.trained import TrainedModel
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     import arviz as az
 
     from pyro_hea.explain.explorer import CrystalExplorer
+    from pyro_hea.program.crystal_batch import CrystalInputs
 
 
 class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
@@ -139,6 +142,13 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
         self.spec = self._ensemble.spec
         run.train(progress)
         self._ensemble.model.eval()
+        train_wyckoff(
+            self._ensemble.model,
+            cast("CrystalInputs", run.trainer.data),
+            self._ensemble.vocabulary.prototypes,
+            seed=seed,
+            progress=progress,
+        )
         return self
 
     # Answers.
@@ -224,7 +234,8 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     def reconstruct(self, crystals: Structures) -> CrystalDesigns:
         """Crystals decoded from their own latents, over all members.
 
-        One whose prototype no training crystal has becomes one of a prototype that some have.
+        One whose prototype no training crystal has becomes one of a prototype that some have,
+        unless the spec declares the decoder of Wyckoff positions.
         """
         given = self.ensemble.inputs_with_latents(dataset_of(crystals))
         latents = self.ensemble.encode(given)

@@ -22,6 +22,7 @@ from pyro_hea import (
 )
 from pyro_hea.design import FeatureBounds
 from pyro_hea.design.crystal_result import CrystalDesigns
+from pyro_hea.devices import seeded
 from pyro_hea.errors import (
     CheckpointError,
     ConstraintError,
@@ -35,7 +36,15 @@ from pyro_hea.errors import (
     UnknownTargetError,
     UnseenElementWarning,
 )
-from pyro_hea.materials.crystals import CrystalDataset
+from pyro_hea.materials.crystals import (
+    CrystalDataset,
+    Prototype,
+    WyckoffStructure,
+    formula_type,
+    shortest_distance,
+)
+from pyro_hea.materials.crystals.sequences import sequence_of
+from pyro_hea.posterior.new_prototypes import crystals_of_sequences
 
 NUMBER = {"kind": "continuous", "calibration": None}
 SMALL = {
@@ -138,6 +147,68 @@ def test_a_formula_is_the_mixture_of_its_structures(vae):
     keep = weight > 0.02
     metal = np.average(shown.table["metal"][keep], weights=weight[keep])
     assert vae.predict("KCl")["metal"].item() == pytest.approx(metal, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def with_positions(crystals, spec) -> CrystalVAE:
+    decoder = {"kind": "wyckoff", "hidden": [32], "epochs": 30}
+    changed = spec.with_(structure__decoder=decoder)
+    return CrystalVAE(changed).fit(crystals, seed=0, progress=False)
+
+
+def test_the_decoder_of_positions_changes_nothing_of_the_rest(vae, with_positions):
+    weights = with_positions.ensemble.model.state_dict()
+    for name, weight in vae.ensemble.model.state_dict().items():
+        np.testing.assert_array_equal(weight, weights[name], name)
+
+
+def test_the_decoder_of_positions_draws_crystals_and_says_which_prototypes_are_new(
+    with_positions, crystals
+):
+    drawn = with_positions.sample(40, seed=1)
+    new = ~drawn.table["prototype"].isin(crystals.info["prototype"])
+    assert (drawn.table["new_prototype"] == new).all()
+    assert (drawn.table["distance_over_radii"] >= 0.75).all()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(62, ("c", "c")), (129, ("f", "cc")), (55, ("g", "h"))]
+)
+def test_atoms_of_a_prototype_that_is_in_no_table_are_placed(
+    with_positions, crystals, number, words
+):
+    ensemble, prototype = with_positions.ensemble, Prototype(str(number), words, (), ())
+    kind = [formula_type(crystal.counts) == (1, 1) for crystal in crystals.crystals]
+    salt = ensemble.inputs(crystals.take(np.flatnonzero(kind)[:1]))
+    z_c, z_s = ensemble.encode(salt)
+    code = ensemble.model.code(z_c, ensemble.most_probable(salt), salt.formula_type)
+    with seeded(0):
+        (made,) = crystals_of_sequences(
+            ensemble, salt.elements, salt.formula_type, [sequence_of(prototype)], code, z_s, 0.75
+        )
+    again = WyckoffStructure.from_structure(made.structure())
+    assert again.prototype == made.prototype
+    assert again.prototype not in ensemble.vocabulary.prototype_index
+    assert (again.number, again.formula) == (number, crystals.crystals[np.argmax(kind)].formula)
+    assert shortest_distance(made)[1] >= 0.75
+
+
+def test_the_decoder_of_positions_tells_the_prototypes_of_structures(with_positions, crystals):
+    some = crystals.take(np.arange(40))
+    made = with_positions.reconstruct(some)
+    assert (made.table["prototype"].to_numpy() == some.info["prototype"]).mean() > 0.5
+    shown = with_positions.polymorphs("KCl", 5).table
+    assert shown["probability"].is_monotonic_decreasing
+    assert shown["probability"].sum() < 1 + 1e-5
+
+
+def test_the_decoder_of_positions_designs_and_is_saved(with_positions, tmp_path):
+    designs = with_positions.design({"metal": 1}, [SpaceGroups(221, 225)], n=5)
+    assert designs.table["space_group"].isin([221, 225]).all()
+    with_positions.save(tmp_path / "model")
+    loaded = CrystalVAE.load(tmp_path / "model")
+    assert loaded.spec == with_positions.spec
+    pd.testing.assert_frame_equal(loaded.sample(5).table, with_positions.sample(5).table)
 
 
 def test_encodes_to_two_tables_and_decodes_those(vae, crystals):

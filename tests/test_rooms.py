@@ -42,6 +42,7 @@ FLOORS = {
         "program.crystal_distributions",
         "program.crystal_batch",
         "program.crystal_networks",
+        "program.crystal_sequences",
         "program.crystals",
         "program.charts",
         "program",

@@ -39,9 +39,10 @@ class CrystalDesigns:
     crystals : tuple of WyckoffStructure
         Space group, free lattice parameters and orbits; the symmetry is exact.
     table : DataFrame
-        One row per crystal: `formula`, `prototype`, `space_group`, `crystal_system`, `atoms` (of
-        the primitive cell), `volume_per_atom` (Å³), `distance_over_radii`; what it was asked for by
-        (`probability` of a polymorph, `all_wishes` of a design); each target as in `predict`;
+        One row per crystal: `formula`, `prototype`, `new_prototype` (whether no training crystal
+        has it), `space_group`, `crystal_system`, `atoms` (of the primitive cell), `volume_per_atom`
+        (Å³), `distance_over_radii`; what it was asked for by (`probability` of a polymorph,
+        `all_wishes` of a design); each target as in `predict`;
         `new`, `match`, `nearest`, `nearest_formula` and `nearest_distance`, see
         `pyro_hea.materials.crystals.checks.compare_to_known`.
     idata : InferenceData
@@ -130,10 +131,12 @@ def designs_of(
         drawn["all_wishes"] = probability
         columns["all_wishes"] = probability.mean(0)
         columns["all_wishes_sd"] = probability.std(0)
+    known = ensemble.vocabulary.prototype_index
     about = pd.DataFrame(
         {
             "formula": [c.formula for c in crystals],
             "prototype": [c.prototype for c in crystals],
+            "new_prototype": [c.prototype not in known for c in crystals],
             "space_group": [c.number for c in crystals],
             "crystal_system": [c.group.crystal_system for c in crystals],
             "atoms": [c.atoms for c in crystals],

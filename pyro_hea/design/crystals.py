@@ -42,8 +42,10 @@ from pyro_hea.posterior.crystal_ensemble import (
     dataset_of_crystals,
     roles_on_orbits,
 )
+from pyro_hea.posterior.new_prototypes import SHORTEST, crystals_of_sequences, new_options
 from pyro_hea.program.crystal_batch import CrystalInputs
 from pyro_hea.program.crystal_distributions import IMPOSSIBLE
+from pyro_hea.program.crystal_sequences import sequences_of
 from pyro_hea.program.sites import ContinuousSite
 
 _PROPOSED, _DECODED = 40, 6
@@ -173,12 +175,13 @@ class _Proposed:
     """Compositions with a prototype and an assignment, before they are decoded."""
 
     def __init__(self, *columns: Tensor) -> None:
-        self.elements, self.s, self.prototype, self.assignment, self.z_s = columns
+        self.columns = columns
+        self.elements, self.s, self.prototype, self.assignment, self.z_s, *others = columns
+        self.code, self.member = others
 
     def take(self, rows: Tensor) -> _Proposed:
         """Some of them."""
-        columns = (self.elements, self.s, self.prototype, self.assignment, self.z_s)
-        return _Proposed(*(c[rows] for c in columns))
+        return _Proposed(*(column[rows] for column in self.columns))
 
 
 def _propose(
@@ -217,9 +220,10 @@ def _propose(
         weights[none] = fallback[none].float() + 1e-30 * types
         prototype = torch.multinomial(weights, 1)[:, 0]
         z_s = model.prototype_centres[0][prototype]
-        ways = model.assignment_likelihood(model.code(z_c, y, s), z_s[None], prototype)
+        code, member = model.code(z_c, y, s), torch.full_like(s, k)
+        ways = model.assignment_likelihood(code, z_s[None], prototype)
         right = ensemble.vocabulary.prototype_formula_type[prototype] == s
-        columns = (elements, s, prototype, ways.probs[0].argmax(-1), z_s)
+        columns = (elements, s, prototype, ways.probs[0].argmax(-1), z_s, code[0], member)
         parts.append([c[right] for c in columns])
     return _Proposed(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -280,7 +284,7 @@ def _decoded(
     for rows in torch.arange(len(best.s)).split(number):
         some = best.take(rows)
         try:
-            made = ensemble.crystals(some.elements, some.s, some.prototype, some.assignment)
+            made = _made(ensemble, some)
         except StructureError:  # a shape that is no cell
             continue
         crystals += [
@@ -291,6 +295,22 @@ def _decoded(
         if len(crystals) >= number:
             break
     return crystals[:number]
+
+
+def _made(ensemble: CrystalEnsemble, some: _Proposed) -> list[WyckoffStructure]:
+    """Crystals of the proposed prototypes, or of what positions are decoded to near them."""
+    if ensemble.model.wyckoff is None:
+        return ensemble.crystals(some.elements, some.s, some.prototype, some.assignment)
+    made: list[WyckoffStructure | None] = []
+    for k in range(ensemble.members):
+        own, single = some.take(some.member == k), ensemble.of_member(k)
+        if len(own.s):
+            z_s = single.model.near(own.z_s[None])
+            (sequences,) = sequences_of(single.model.sequence_likelihood(z_s, own.s).sample())
+            made += crystals_of_sequences(
+                single, own.elements, own.s, sequences, own.code[None], z_s, SHORTEST
+            )
+    return [crystal for crystal in made if crystal is not None]
 
 
 def _by_composition(
@@ -308,7 +328,11 @@ def _by_composition(
 
 
 def polymorphs(ensemble: CrystalEnsemble, formula: str, n: int = 5) -> CrystalDesigns:
-    """The most probable structures of a formula; column `probability`."""
+    """The most probable structures of a formula; column `probability`.
+
+    Where the spec declares the decoder of Wyckoff positions, also those of prototypes that no
+    training crystal has; see `pyro_hea.posterior.new_prototypes.new_options`.
+    """
     if not isinstance(formula, str):
         raise FormulaError(f"one formula at a time, as 'SrTiO3', not {excerpt(formula)}")
     check_count(n, what="structure")
@@ -316,6 +340,12 @@ def polymorphs(ensemble: CrystalEnsemble, formula: str, n: int = 5) -> CrystalDe
     ensemble.warn_of_unseen(compositions)
     inputs = ensemble.inputs_of_formulas(compositions)
     (options,) = ensemble.options(inputs, n)
+    if ensemble.model.wyckoff is not None:
+        new, share = new_options(ensemble, inputs, n)
+        known = [
+            option._replace(probability=option.probability * (1 - share)) for option in options
+        ]
+        options = sorted([*known, *new], key=lambda option: -option.probability)[:n]
     told = {"probability": [option.probability for option in options]}
     return designs_of(ensemble, [option.crystal for option in options], told)
 

@@ -14,7 +14,8 @@ from pyro_hea.errors import StructureError
 from pyro_hea.evaluate.crystal_targets import OFTEN, features_of
 from pyro_hea.materials.crystals import CrystalDataset, WyckoffStructure
 from pyro_hea.materials.crystals.checks import compare_to_known, is_neutral, shortest_distance
-from pyro_hea.posterior.crystal_decoding import SHORTEST, decode_crystals, draw_crystals
+from pyro_hea.posterior.crystal_decoding import decode_crystals, draw_crystals
+from pyro_hea.posterior.new_prototypes import SHORTEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

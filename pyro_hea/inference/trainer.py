@@ -114,8 +114,8 @@ class Trainer:
         self.total = self.settings.epochs
         self.device = data.features.device
         self.epoch = 0
-        first = model.trained_first
-        self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(first)}
+        apart = model.trained_apart
+        self._trained = {n: p for n, p in model.named_parameters() if not n.startswith(apart)}
         heads = [p for n, p in self._trained.items() if n.startswith("heads.")]
         rest = [p for n, p in self._trained.items() if not n.startswith("heads.")]
         self._groups = [heads, rest]

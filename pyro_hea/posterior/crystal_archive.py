@@ -105,7 +105,12 @@ def _ensemble(manifest: CrystalManifest, tensors: dict[str, Tensor], where: str)
     with AllocationLimit(sum(t.numel() for t in weights.values())):
         model = CrystalModel(
             spec,
-            CrystalTables(len(vocabulary.elements), (first, second, third), **tables),
+            CrystalTables(
+                len(vocabulary.elements),
+                (first, second, third),
+                largest=vocabulary.largest,
+                **tables,
+            ),
             statistics,
         )
     load_weights(model, tensors, ["known"])

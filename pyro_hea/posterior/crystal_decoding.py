@@ -9,12 +9,15 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DesignWarning, warn
 from pyro_hea.materials.crystals import WyckoffStructure
 from pyro_hea.materials.crystals.checks import is_neutral, shortest_distance
+from pyro_hea.materials.crystals.sequences import sequence_of
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
+from pyro_hea.posterior.new_prototypes import SHORTEST, crystals_of_sequences
 from pyro_hea.program.crystal_batch import CrystalInputs
 from pyro_hea.program.crystal_distributions import ElementsOnRoles
+from pyro_hea.program.crystal_sequences import sequences_of
 
-SHORTEST = 0.75
-"""Share of the sum of two covalent radii below which no crystal has its atoms."""
+_TRIED = 5
+"""Sequences of choices whose atoms are tried to be placed."""
 
 _ROUNDS = 10
 """In which what is too dense is drawn anew."""
@@ -29,9 +32,34 @@ def decode_crystals(
     y = ensemble.most_probable(given)
     likelihood = model.elements_likelihood(model.seen(z_c, y, s), s)
     elements = likeliest_elements(likelihood)
+    if model.wyckoff is not None:
+        return _of_likeliest_sequences(ensemble, elements, s, model.code(z_c, y, s), z_s)
     prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
     ways = model.assignment_likelihood(model.code(z_c, y, s), z_s, prototype)
     return ensemble.crystals(elements, s, prototype, ways.probs.mean(0).argmax(-1), z_s)
+
+
+def _of_likeliest_sequences(
+    ensemble: CrystalEnsemble, elements: Tensor, s: Tensor, code: Tensor, z_s: Tensor
+) -> list[WyckoffStructure]:
+    """Of the most probable sequences of choices the first whose atoms can be placed.
+
+    The nearest prototype of the table, where there is none.
+    """
+    likeliest = ensemble.model.sequence_likelihood(z_s, s).likeliest(_TRIED)
+    table = ensemble.model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
+    found: list[WyckoffStructure] = []
+    for row, several in enumerate(likeliest):
+        at = slice(row, row + 1)
+        nearest = sequence_of(ensemble.vocabulary.prototypes[int(table[row])])
+        for sequence in [*(q for q, _ in several), nearest]:
+            (crystal,) = crystals_of_sequences(
+                ensemble, elements[at], s[at], [sequence], code[:, at], z_s[:, at], SHORTEST
+            )
+            if crystal is not None:
+                found.append(crystal)
+                break
+    return found
 
 
 def likeliest_elements(likelihood: ElementsOnRoles) -> Tensor:
@@ -79,7 +107,7 @@ def draw_crystals(
     kept: list[WyckoffStructure] = []
     with seeded(seed), torch.no_grad():
         for _ in range(_ROUNDS):
-            made = _drawn(ensemble, n - len(kept))
+            made = _drawn(ensemble, n - len(kept), shortest)
             if shortest > 0:
                 made = [c for c in made if shortest_distance(c)[1] >= shortest]
             kept += [c for c in made if not neutral or is_neutral(c.counts)]
@@ -93,8 +121,11 @@ def draw_crystals(
     return kept
 
 
-def _drawn(ensemble: CrystalEnsemble, n: int) -> list[WyckoffStructure]:
-    """Draw with the global random state, as many of each member as of the others."""
+def _drawn(ensemble: CrystalEnsemble, n: int, shortest: float) -> list[WyckoffStructure]:
+    """Draw with the global random state, as many of each member as of the others.
+
+    Without those of new prototypes whose atoms cannot be placed.
+    """
     number = -(-n // ensemble.members)
     parts: list[WyckoffStructure] = []
     rows, place = torch.randint(len(ensemble.known), (number,)).unique(return_inverse=True)
@@ -106,6 +137,12 @@ def _drawn(ensemble: CrystalEnsemble, n: int) -> list[WyckoffStructure]:
         seen = model.seen(z_c, y, s)
         elements = model.elements_likelihood(seen, s).sample()[0]
         z_s = model.structure_prior(model.fractions(elements, s), y, s).sample()
+        if model.wyckoff is not None:
+            (sequences,) = sequences_of(model.sequence_likelihood(z_s, s).sample())
+            code = model.code(z_c, y, s)
+            made = crystals_of_sequences(single, elements, s, sequences, code, z_s, shortest)
+            parts += [crystal for crystal in made if crystal is not None]
+            continue
         prototype = model.prototype_likelihood(z_s, s).sample()[0]
         ways = model.assignment_likelihood(model.code(z_c, y, s), z_s, prototype)
         parts += single.crystals(elements, s, prototype, ways.probs[0].argmax(-1), z_s)

@@ -131,6 +131,8 @@ class CrystalTables:
         Free coordinates of the reference, fractional.
     assignment_counts : Tensor, shape (P, A)
         Crystals with each assignment of roles to orbits; -1 where it is impossible.
+    largest : int
+        Atoms of the primitive cell of any prototype at most.
     """
 
     elements: int
@@ -145,6 +147,7 @@ class CrystalTables:
     shape: Tensor
     coordinates: Tensor
     assignment_counts: Tensor
+    largest: int = 1
 
     @classmethod
     def of(cls, vocabulary: CrystalVocabulary, data: CrystalInputs) -> CrystalTables:
@@ -176,6 +179,7 @@ class CrystalTables:
             vocabulary.reference_shape.to(float_),
             vocabulary.reference.to(float_),
             counts.masked_fill(~possible & (counts == 0), -1.0),
+            vocabulary.largest,
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -41,12 +41,13 @@ from pyro_hea.program.crystal_networks import (
     CrystalFeatures,
     ElementVectors,
 )
+from pyro_hea.program.crystal_sequences import WyckoffDecoder, WyckoffSequences
 from pyro_hea.program.flows import CouplingFlow
 from pyro_hea.program.latents import normal_of
 from pyro_hea.program.networks import MLP, MemberLinear
 from pyro_hea.program.sites import ContinuousSite
 from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
-from pyro_hea.spec.crystals import PrototypeMixture
+from pyro_hea.spec.crystals import PrototypeMixture, WyckoffPositions
 
 if TYPE_CHECKING:
     from pyro_hea.materials.alloys.dataset import Statistics
@@ -146,10 +147,16 @@ class CrystalModel(TargetModel):
         self.volume = MLP(k, (n + d_s, *hidden, 2), gain=0.1)
         self.raw_shape_scale = nn.Parameter(torch.full((k, 1, SHAPE), -3.0))
 
+        # Trained after the rest.
+        self.wyckoff: WyckoffDecoder | None = None
+        by = spec.structure.decoder
+        if isinstance(by, WyckoffPositions):
+            self.wyckoff = WyckoffDecoder(k, d_s, of_type, tables.largest, by.hidden, by.dropout)
+
     @property
-    def trained_first(self) -> tuple[str, ...]:
-        """Beside the heads the weights of the prototypes; see `TargetModel`."""
-        return (*super().trained_first, "weights.")
+    def trained_apart(self) -> tuple[str, ...]:
+        """Beside the heads the weights of the prototypes and the decoder of positions."""
+        return (*super().trained_apart, "weights.", "wyckoff.")
 
     # The program.
 
@@ -250,6 +257,12 @@ class CrystalModel(TargetModel):
         base = dist.Normal(zero, torch.ones_like(zero)).to_event(1)
         return dist.TransformedDistribution(base, [self.structure_flow(read)])
 
+    def near(self, centre: Tensor) -> Tensor:
+        """z_structure as its prior draws it around centres (K, N, d); with a flow the centres."""
+        if self.structure_flow is not None:
+            return centre
+        return centre + self._spread(self.raw_spread) * torch.randn_like(centre)
+
     def prototype_log_weights(self, fractions: Tensor, y: Values, s: Tensor) -> Tensor:
         """Log of how probable each prototype is before z_structure is known, (..., K, N, P)."""
         return self.log_weights_of(self.statistics_of(fractions), y, s)
@@ -274,6 +287,13 @@ class CrystalModel(TargetModel):
         """p(prototype | z_structure, s): the nearer its centre, the more probable."""
         distance = squared_distances(z_s, self.prototype_centres, self._spread(self.raw_precision))
         return dist.Categorical(logits=self._of_type(-distance / 2, s))
+
+    def sequence_likelihood(self, z_s: Tensor, s: Tensor) -> WyckoffSequences:
+        """p(prototype | z_structure, s) of any prototype, choice by choice."""
+        assert self.wyckoff is not None
+        counts = self.get_buffer("table_counts")[s].int().tolist()
+        whole = [tuple(n for n in row if n) for row in counts]
+        return WyckoffSequences(self.wyckoff, self.wyckoff.reads(z_s, self._type(s)), whole)
 
     def assignment_likelihood(
         self, code: Tensor, z_s: Tensor, prototype: Tensor
@@ -347,15 +367,16 @@ class CrystalModel(TargetModel):
     @property
     def prototype_centres(self) -> Tensor:
         """Around which the members of each prototype lie in z_structure, (K, P, d)."""
-        return self._centre_by_features(self.get_buffer("table_descriptors")) + self.own_centre
+        return self.centre_by_features(self.get_buffer("table_descriptors")) + self.own_centre
 
     def centre(self, batch: CrystalInputs) -> Tensor:
         """Centre of each crystal's prototype, (K, N, d); by its features if it is in no table."""
         known = (batch.prototype >= 0).unsqueeze(-1)
-        by_features = self._centre_by_features(batch.structure_features)
+        by_features = self.centre_by_features(batch.structure_features)
         return torch.where(known, onto(self.prototype_centres, batch.prototype), by_features)
 
-    def _centre_by_features(self, features: Tensor) -> Tensor:
+    def centre_by_features(self, features: Tensor) -> Tensor:
+        """Centre (K, N, d) of a prototype by its structure features (N, D) alone."""
         return cast("Tensor", self.centre_of(features.clamp(-FARTHEST, FARTHEST)))
 
     def head_inputs(  # type: ignore[override]  # each program reads batches of its own kind

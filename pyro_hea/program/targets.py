@@ -213,7 +213,7 @@ class TargetModel(nn.Module, ABC):
         return y
 
     @property
-    def trained_first(self) -> tuple[str, ...]:
+    def trained_apart(self) -> tuple[str, ...]:
         """Beginnings of the names of the weights that all other training leaves as they are."""
         names = self.spec.distilled_targets
         return tuple(f"{part}.{name}." for name in names for part in ("heads", "sites"))

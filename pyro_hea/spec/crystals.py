@@ -87,6 +87,40 @@ StructurePrior = Annotated[
 """Prior of z_structure given the composition, told apart by its `kind`."""
 
 
+class PrototypeTable(Declaration):
+    """Decoder of the prototype: one that training crystals have, by the distance to its centre."""
+
+    kind: Literal["prototypes"] = "prototypes"
+
+
+class WyckoffPositions(Declaration):
+    """Decoder of the prototype, choice by choice; one that no training crystal has is possible.
+
+    Space group, formula units of the primitive cell, then the Wyckoff positions of each element.
+    It is trained after the rest of the model, which is as with `prototypes`.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers of its networks.
+    dropout : float
+    epochs : int
+        Passes over the training crystals.
+    """
+
+    kind: Literal["wyckoff"] = "wyckoff"
+    hidden: tuple[Width, ...] = (256, 256)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    epochs: Count = 15
+
+
+StructureDecoder = Annotated[
+    Annotated[PrototypeTable, Tag("prototypes")] | Annotated[WyckoffPositions, Tag("wyckoff")],
+    Discriminator(_kind),
+]
+"""Decoder of the prototype given z_structure, told apart by its `kind`."""
+
+
 class StructureLatent(Declaration):
     """The latent of the structure, z_structure.
 
@@ -96,10 +130,13 @@ class StructureLatent(Declaration):
         Coordinates, an even number.
     prior : PrototypeMixture or ConditionalFlow
         Given the composition, the targets and the formula type.
+    decoder : PrototypeTable or WyckoffPositions
+        Of the prototype.
     """
 
     dim: int = Field(default=32, ge=2, le=256, multiple_of=2)
     prior: StructurePrior = PrototypeMixture()
+    decoder: StructureDecoder = PrototypeTable()
 
 
 class Deviations(Declaration):

@@ -7,6 +7,7 @@ import torch
 from pyro_hea import CrystalSpec, CrystalVAE, load_crystals
 from pyro_hea.evaluate import crystal_baselines as baselines
 from pyro_hea.evaluate.benchmark.crystals import of_runs
+from pyro_hea.evaluate.crystal_positions import wyckoff_positions
 from pyro_hea.evaluate.one_latent import OneLatentVAE, decode_one_latent, fit_one_latent
 from pyro_hea.materials.crystals import formula_type
 
@@ -115,3 +116,14 @@ def test_tables_tell_each_seed_and_the_mean():
         result.tables["Predictions"]["less than trees"].tolist() == ["1.000 (0.000 to 2.000)"] * 2
     )
     assert result.content["seeds"] == 2
+
+
+def test_the_decoder_of_positions_is_measured_beside_the_table(vae, parts):
+    told = wyckoff_positions(vae, parts[1], 20, 0)
+    assert vae.ensemble.model.wyckoff is None  # it was trained beside the model
+    assert told["known, first by the table"] > 0.9
+    assert told["known, first by positions"] > 0.5
+    assert told["known, nats by positions"] > 0
+    assert told["drawn, no short distance"] == 1
+    shares = [v for k, v in told.items() if not k.endswith(", n") and "nats" not in k]
+    assert all(0 <= share <= 1 for share in shares)

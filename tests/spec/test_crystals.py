@@ -41,6 +41,7 @@ def test_other_targets_have_no_undefined_values_unless_declared():
         ({"latent": {}}, "unknown key 'latent'"),
         ({"structure": {"dim": 3}}, r"structure\.dim"),
         ({"structure": {"prior": {"kind": "flows"}}}, "Did you mean 'flow'"),
+        ({"structure": {"decoder": {"kind": "wyckof"}}}, "Did you mean 'wyckoff'"),
         ({"shape": {"dist": "Cauchy"}}, r"shape\.dist"),
         ({"undefined_if": {"gap": "metals"}}, "no target 'metals'. Did you mean 'metal'"),
         ({"undefined_if": {"metal": "metal"}}, "'metal' has to be a number"),

@@ -13,6 +13,7 @@ import pandas as pd
 from pyro_hea.crystal_vae import CrystalVAE
 from pyro_hea.evaluate import crystal_baselines as baselines
 from pyro_hea.evaluate import crystal_designs as designs
+from pyro_hea.evaluate import crystal_positions as positions
 from pyro_hea.evaluate import crystal_structures as structures
 from pyro_hea.evaluate import crystal_targets as numbers
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult, format_interval
@@ -110,6 +111,7 @@ PARTS: Mapping[str, Callable[[Trained], Any]] = {
     "structure of a composition": _of_compositions,
     "swaps": lambda of: structures.swaps(of.vae, of.test, _MOST // 3, of.seed),
     "drawn": lambda of: structures.drawn(of.vae, 5 * _MOST // 2, of.seed),
+    "Wyckoff positions": lambda of: positions.wyckoff_positions(of.vae, of.test, _MOST, of.seed),
     "leaks": lambda of: numbers.leaks(of.vae, of.train, of.test, of.seed),
     "judged": _designs,
     "beside": _beside,

@@ -104,6 +104,11 @@ class CrystalVocabulary:
         """Which elements occur, (E,)."""
         return torch.tensor([element in set(self.seen) for element in self.elements])
 
+    @property
+    def largest(self) -> int:
+        """Atoms of the primitive cell of any prototype at most."""
+        return max(prototype.atoms for prototype in self.prototypes)
+
     @cached_property
     def prototype_index(self) -> Mapping[str, int]:
         """Place of each prototype by label."""
