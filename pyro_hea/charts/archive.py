@@ -12,7 +12,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pyro_hea.charts.projection import project
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.posterior.manifest import AllocationLimit, load_weights, manifest_errors
@@ -58,7 +57,7 @@ class SavedAtlas:
     extent : float
         Largest distance between two corners of the box around them.
     floor : float
-        Log weight of the training points that are the least probable, once they are projected.
+        Log weight of a point that lies as far from the charts as the farthest training points.
     seed : int
     """
 
@@ -81,13 +80,12 @@ class SavedAtlas:
         seed: int,
         share: float,
     ) -> Self:
-        """The answers of a model; `share` of the training points, projected, lie below `floor`."""
+        """The answers of a model as it is; `share` of the training points lie below `floor`."""
         model = deepcopy(model).double().requires_grad_(False)
         left, _, right = torch.linalg.svd(model.frame)
         model.frame.copy_(left @ right)  # orthonormal to double precision too
         parts = points.double().split(_CHUNK)
-        made = [project(model, x) for x in parts]  # their noise would hide how low the floor is
-        weights = torch.cat([model.encoded(x).log_weights.logsumexp(0) for x in made])
+        weights = torch.cat([model.encoded(x).log_weights.logsumexp(0) for x in parts])
         extent = float((points.amax(0) - points.amin(0)).norm())
         floor = float(weights.quantile(share))
         return cls(model, columns, named, len(points), extent, floor, seed)
@@ -146,8 +144,6 @@ def _atlas(manifest: AtlasManifest, tensors: dict[str, Tensor], where: str) -> S
     load_weights(model, tensors)
     if abs(float(weights["log_alpha"].logsumexp(0))) > _TOLERANCE:
         raise ValueError("the weights of the charts do not sum to one")
-    if not bool((weights["scale"] > 0).all()):
-        raise ValueError("the scale of a chart is not above 0")
     frame = weights["frame"]
     if not torch.allclose(frame @ frame.mT, torch.eye(len(frame[0])).to(frame), atol=_TOLERANCE):
         raise ValueError("the frames of the charts are not orthonormal")
