@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _FEWEST = 10
 """Crystals that a training needs."""
 
+_FORMULAS_EACH = 20
+"""Formulas for a crystal at most, of which the weights of the prototypes learn."""
+
 _HELD_OUT, _ENOUGH_SYSTEMS = 0.1, 50
 """Share of the chemical systems whose labels are for calibration, and the least number of them."""
 
@@ -82,7 +85,8 @@ def prepare_crystals(
             prior = spec.structure.prior
             if isinstance(prior, PrototypeMixture):
                 known = [crystal.counts for crystal in data.crystals]
-                made = exchanged_formulas(known, prior.formulas, np.random.default_rng(seed))
+                number = min(prior.formulas, _FORMULAS_EACH * len(known))
+                made = exchanged_formulas(known, number, np.random.default_rng(seed))
                 crystals, formulas = (
                     Compositions(batch, ensemble.most_probable(batch))
                     for batch in (shown, ensemble.inputs_of_formulas(made))

@@ -463,6 +463,7 @@ class TestBadInput:
 
 def test_a_number_without_a_prior_gets_one_of_its_labels(crystals, tmp_path):
     quick = {"training": {"members": 1, "epochs": 1, "batch_size": 32}, "head_epochs": 1}
+    quick["structure"] = {"prior": {"trees": 5, "steps": 5}}
     own = CrystalSpec(targets={"bulk_modulus": {"kind": "continuous", "unit": "GPa"}}, **quick)
     vae = CrystalVAE(own).fit(crystals, progress=False)
     labels = np.log(crystals.targets["bulk_modulus"].dropna())

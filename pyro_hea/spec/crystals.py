@@ -55,7 +55,7 @@ class PrototypeMixture(Declaration):
         Of the forest.
     formulas : int
         Real ones with some of their elements exchanged, of which the network learns the forest's
-        probabilities.
+        probabilities; 20 for a crystal at most.
     steps : int
         Optimiser steps of the network.
     """

@@ -13,7 +13,7 @@ from pyro_hea.materials.crystals import formula_type
 
 SMALL = {
     "composition": {"dim": 4, "flow": None},
-    "structure": {"dim": 6},
+    "structure": {"dim": 6, "prior": {"trees": 10, "steps": 50}},
     "head": {"hidden": [16]},
     "encoder": {"hidden": [32]},
     "decoder": {"hidden": [32]},

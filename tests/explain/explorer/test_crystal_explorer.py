@@ -13,7 +13,7 @@ pytest.importorskip("anywidget")
 
 SMALL = {
     "composition": {"dim": 4, "flow": None},
-    "structure": {"dim": 6},
+    "structure": {"dim": 6, "prior": {"trees": 10, "steps": 50}},
     "head": {"hidden": [8]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
