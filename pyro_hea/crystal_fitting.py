@@ -33,7 +33,7 @@ _FEWEST = 10
 """Crystals that a training needs."""
 
 _FORMULAS_EACH = 20
-"""Formulas for a crystal at most, of which the weights of the prototypes learn."""
+"""Formulas for a crystal at most, of which the weights of the prototypes learn, in fewer steps."""
 
 _HELD_OUT, _ENOUGH_SYSTEMS = 0.1, 50
 """Share of the chemical systems whose labels are for calibration, and the least number of them."""
@@ -85,8 +85,10 @@ def prepare_crystals(
             prior = spec.structure.prior
             if isinstance(prior, PrototypeMixture):
                 known = [crystal.counts for crystal in data.crystals]
-                number = min(prior.formulas, _FORMULAS_EACH * len(known))
-                made = exchanged_formulas(known, number, np.random.default_rng(seed))
+                share = min(1.0, _FORMULAS_EACH * len(known) / prior.formulas)
+                fewer = {n: round(share * getattr(prior, n)) for n in ("formulas", "steps")}
+                prior = prior.model_copy(update=fewer)
+                made = exchanged_formulas(known, prior.formulas, np.random.default_rng(seed))
                 crystals, formulas = (
                     Compositions(batch, ensemble.most_probable(batch))
                     for batch in (shown, ensemble.inputs_of_formulas(made))

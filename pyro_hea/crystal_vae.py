@@ -65,7 +65,8 @@ class CrystalVAE(TrainedModel[CrystalSpec, CrystalEnsemble]):
     Examples
     --------
     >>> from pyro_hea import CrystalSpec, CrystalVAE, load_crystals
-    >>> small = CrystalSpec(training={"members": 1, "epochs": 1}, head={"hidden": [8]})
+    >>> quick = {"training": {"members": 1, "epochs": 1}, "head_epochs": 5}
+    >>> small = CrystalSpec(head={"hidden": [8]}, structure={"prior": {"steps": 50}}, **quick)
     >>> crystals = load_crystals().take(slice(0, 300)).of_size(8)
     >>> vae = CrystalVAE(small).fit(crystals, progress=False)
     >>> vae.predict("MgO").columns[:3].tolist()

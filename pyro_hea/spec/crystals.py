@@ -57,7 +57,7 @@ class PrototypeMixture(Declaration):
         Real ones with some of their elements exchanged, of which the network learns the forest's
         probabilities; 20 for a crystal at most.
     steps : int
-        Optimiser steps of the network.
+        Optimiser steps of the network; where formulas are fewer, fewer in proportion.
     """
 
     kind: Literal["prototypes"] = "prototypes"
