@@ -71,11 +71,14 @@ def check_lattice(cell: ArrayLike, sites: ArrayLike, relaxed: ArrayLike) -> None
     --------
     >>> sites = np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])
     >>> check_lattice(4 * np.eye(3), sites, sites + [[0.1, 0, 0], [4.0, 0, 0]])
+    >>> check_lattice(4 * np.eye(3), sites[:1], sites[1:])
     >>> check_lattice(4 * np.eye(3), sites, sites + [[0.9, 0, 0], [0, 0, 0]])
     Traceback (most recent call last):
     RuntimeError: the atoms left their sites: displaced by 0.45 Å (RMS) of 3.46 Å between neighbours
     """
     axes, start = np.asarray(cell, float), np.asarray(sites, float)
+    if len(start) < 2:  # an atom by itself has nowhere to go
+        return
     moved = _shortest(np.asarray(relaxed, float) - start, axes)
     moved -= moved.mean(0)
     displacement = float(np.sqrt((moved**2).sum(1).mean()))
