@@ -193,6 +193,15 @@ def test_atoms_of_a_prototype_that_is_in_no_table_are_placed(
     assert shortest_distance(made)[1] >= 0.75
 
 
+def test_where_no_atoms_can_be_placed_the_table_decodes(with_positions, vae, crystals, monkeypatch):
+    from pyro_hea.posterior import crystal_decoding
+
+    monkeypatch.setattr(crystal_decoding, "crystals_of_sequences", lambda *of: [None])
+    some = crystals.take(np.arange(5))
+    made, of_table = (v.reconstruct(some).table for v in (with_positions, vae))
+    pd.testing.assert_series_equal(made["prototype"], of_table["prototype"])
+
+
 def test_the_decoder_of_positions_tells_the_prototypes_of_structures(with_positions, crystals):
     some = crystals.take(np.arange(40))
     made = with_positions.reconstruct(some)

@@ -9,7 +9,6 @@ from pyro_hea.devices import seeded
 from pyro_hea.errors import DesignWarning, warn
 from pyro_hea.materials.crystals import WyckoffStructure
 from pyro_hea.materials.crystals.checks import is_neutral, shortest_distance
-from pyro_hea.materials.crystals.sequences import sequence_of
 from pyro_hea.posterior.crystal_ensemble import CrystalEnsemble
 from pyro_hea.posterior.new_prototypes import SHORTEST, crystals_of_sequences
 from pyro_hea.program.crystal_batch import CrystalInputs
@@ -32,32 +31,21 @@ def decode_crystals(
     y = ensemble.most_probable(given)
     likelihood = model.elements_likelihood(model.seen(z_c, y, s), s)
     elements = likeliest_elements(likelihood)
-    if model.wyckoff is not None:
-        return _of_likeliest_sequences(ensemble, elements, s, model.code(z_c, y, s), z_s)
+    code = model.code(z_c, y, s)
     prototype = model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
-    ways = model.assignment_likelihood(model.code(z_c, y, s), z_s, prototype)
-    return ensemble.crystals(elements, s, prototype, ways.probs.mean(0).argmax(-1), z_s)
-
-
-def _of_likeliest_sequences(
-    ensemble: CrystalEnsemble, elements: Tensor, s: Tensor, code: Tensor, z_s: Tensor
-) -> list[WyckoffStructure]:
-    """Of the most probable sequences of choices the first whose atoms can be placed.
-
-    The nearest prototype of the table, where there is none.
-    """
-    likeliest = ensemble.model.sequence_likelihood(z_s, s).likeliest(_TRIED)
-    table = ensemble.model.prototype_likelihood(z_s, s).probs.mean(0).argmax(-1)
-    found: list[WyckoffStructure] = []
-    for row, several in enumerate(likeliest):
+    ways = model.assignment_likelihood(code, z_s, prototype).probs.mean(0).argmax(-1)
+    found = ensemble.crystals(elements, s, prototype, ways, z_s)
+    if model.wyckoff is None:
+        return found
+    # The first of the likeliest sequences whose atoms can be placed; else as the table has it.
+    for row, several in enumerate(model.sequence_likelihood(z_s, s).likeliest(_TRIED)):
         at = slice(row, row + 1)
-        nearest = sequence_of(ensemble.vocabulary.prototypes[int(table[row])])
-        for sequence in [*(q for q, _ in several), nearest]:
+        for sequence, _ in several:
             (crystal,) = crystals_of_sequences(
                 ensemble, elements[at], s[at], [sequence], code[:, at], z_s[:, at], SHORTEST
             )
             if crystal is not None:
-                found.append(crystal)
+                found[row] = crystal
                 break
     return found
 

@@ -18,7 +18,7 @@ Problems, JMLR 2024 (arXiv:2303.15244).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import pyro
 import pyro.distributions as dist
@@ -56,7 +56,7 @@ class Plateau(TorchDistribution):
     tensor([1.0000, 0.5250, 0.0500])
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (as in torch)
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real
     has_rsample = False
 

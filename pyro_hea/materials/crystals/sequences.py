@@ -8,6 +8,7 @@ of them by the canonical one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -175,8 +176,8 @@ def _fits(
     )
 
 
-def _distinct(values: object) -> tuple[int, ...]:
-    return tuple(sorted(set(values), reverse=True))  # type: ignore[call-overload]
+def _distinct(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(values), reverse=True))
 
 
 @cache
