@@ -30,9 +30,7 @@ def test_it_is_trained_on_first_use_and_loaded_afterwards(folder, spec, monkeypa
     assert kept.name == cache.model_key(spec)
     assert (kept / "model_card.md").is_file()
     monkeypatch.setattr(DisentangledVAE, "fit", lambda *_, **__: pytest.fail("trained again"))
-    start = time.perf_counter()
     again = DisentangledVAE.default(spec, progress=False)
-    assert time.perf_counter() - start < 5
     np.testing.assert_allclose(again.predict(FORMULAS), first.predict(FORMULAS), rtol=1e-6)
 
 

@@ -136,9 +136,9 @@ class TestOrder:
             Binary(name=f"a{i}", given=tuple(f"a{j}" for j in range(max(0, i - 2), i)))
             for i in range(2000)
         )
-        start = time.perf_counter()
+        start = time.thread_time()
         assert in_order(targets[::-1]) == targets
-        assert time.perf_counter() - start < 2
+        assert time.thread_time() - start < 2
 
     def test_names_the_cycle(self):
         with pytest.raises(SpecError, match="in a cycle: a -> b -> c -> a; break it in given"):

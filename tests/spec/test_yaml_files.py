@@ -37,10 +37,10 @@ class TestWhatIsRead:
         text, reason = BAD[case]
         path = tmp_path / "file.yaml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        start = time.perf_counter()
+        start = time.thread_time()
         with pytest.raises(error, match=rf"file\.yaml: .*{reason}") as refusal:
             read(path)
-        assert time.perf_counter() - start < 2
+        assert time.thread_time() - start < 2
         assert len(str(refusal.value)) < 1000
 
     @pytest.mark.parametrize("date", ["2024-13-45", "2024-01-01T99:99:99", "0000-00-00"])
