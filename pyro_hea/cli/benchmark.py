@@ -29,6 +29,7 @@ PROTOCOLS = {
     "disentanglement": (5, "How much of the label, and of families of elements, is in the latent."),
     "design": (5, "What a judge that never met the model says of its designs."),
     "crystals": (3, "Crystals of chemical systems that were held out, beside trees and templates."),
+    "vibrations": (1, "Crystals designed, relaxed by CHGNet, and their phonons."),
     "separable": (5, "Latents in which clusters lie apart: scores, draws and edits, held out."),
     "unseen": (1, "Elements that no training alloy holds, left out in turn, beside baselines."),
     "sources": (1, "Element sets and sources left out: all sources beside the published table."),

@@ -25,6 +25,11 @@ WISHES: Mapping[str, Mapping[str, Any]] = {
 """The wishes of the protocol, in K and eV."""
 
 
+def limits(bounds: tuple[Any, Any]) -> tuple[float, float]:
+    """The least and the largest value that a wish allows."""
+    return {"<": (-np.inf, bounds[1]), ">": (bounds[1], np.inf)}.get(bounds[0], bounds)
+
+
 def judge(data: CrystalDataset, vae: CrystalVAE, seed: int) -> dict[str, Any]:
     """Trees for each quantity of the wishes, fitted on crystals that the model never met."""
     fitted: dict[str, Any] = {}
@@ -44,7 +49,7 @@ def judged(
     x = features_of(dataset_of_crystals(crystals))
     held = by["metal"].predict_proba(x)[:, 1] < 0.5
     for name, bounds in wish.items():
-        low, high = {"<": (-np.inf, bounds[1]), ">": (bounds[1], np.inf)}.get(bounds[0], bounds)
+        low, high = limits(bounds)
         value = by[name].predict(x)
         held &= (value >= low) & (value <= high)
     return np.asarray(held)

@@ -1,4 +1,4 @@
-"""A picture of a crystal's cell."""
+"""A crystal's cell, and temperatures of its vibrations by two models."""
 
 from __future__ import annotations
 
@@ -7,17 +7,34 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from pyro_hea.materials.crystals import atoms_to_draw
-from pyro_hea.plots._style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, house_style
+from pyro_hea.plots._style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    REFERENCE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    house_style,
+    legend_right,
+    require_columns,
+    styled_axes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ABOVE = 1000
 """Order in which names of atoms are drawn: after all atoms."""
+
+_MARKERS = ("o", "s", "^")
 
 _COLOURS = (ORANGE, BLUE, VERMILION, GREEN, PURPLE, SKY, YELLOW)
 
@@ -67,4 +84,38 @@ def unit_cell(
         ax.set_box_aspect(np.ptp(corners @ lattice, axis=0))
         ax.set_axis_off()
         ax.legend(loc="upper left")
+    return ax
+
+
+def acoustic_temperatures(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw acoustic Debye temperatures by a potential against those that are expected.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a crystal: `group`, `expected` and `scaled` in K, and `minimum`, whether it has no
+        soft mode.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    """
+    require_columns(table, ["group", "expected", "scaled", "minimum"])
+    with styled_axes(ax, (4.6, 4.2)) as ax:
+        ax.axline((100, 100), (200, 200), label="agreement", **REFERENCE)
+        for k, (group, of) in enumerate(table.groupby("group", sort=False)):
+            for soft, rows in of.groupby(~of["minimum"]):
+                ax.plot(
+                    *rows[["expected", "scaled"]].to_numpy().T,
+                    _MARKERS[k],
+                    markersize=4,
+                    color=_COLOURS[k],
+                    fillstyle="none" if soft else "full",
+                    label=f"{group}, {'soft modes' if soft else 'none soft'}",
+                )
+        ax.set(
+            xscale="log",
+            yscale="log",
+            xlabel="acoustic Debye temperature, expected (K)",
+            ylabel="by the potential, scaled (K)",
+        )
+        legend_right(ax)
     return ax

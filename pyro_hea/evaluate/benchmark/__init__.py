@@ -20,6 +20,7 @@ from pyro_hea.evaluate.benchmark.separable import separable
 from pyro_hea.evaluate.benchmark.sources import sources
 from pyro_hea.evaluate.benchmark.timing import speed
 from pyro_hea.evaluate.benchmark.unseen import unseen
+from pyro_hea.evaluate.benchmark.vibrations import vibrations
 
 __all__ = [
     "ProtocolResult",
@@ -43,4 +44,5 @@ __all__ = [
     "sources",
     "speed",
     "unseen",
+    "vibrations",
 ]

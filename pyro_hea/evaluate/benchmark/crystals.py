@@ -125,9 +125,9 @@ PARTS: Mapping[str, Callable[[Trained], Any]] = {
 def crystals(runner: Runner, seeds: int) -> ProtocolResult:
     """Train on four fifths of the chemical systems, measure on the others, seed by seed."""
     names = {(seed, part): f"crystals-seed{seed}-{part}" for seed in range(seeds) for part in PARTS}
-    trained = [names[seed, "crystals"] for seed in range(seeds)]  # they keep the models
+    first = [names[seed, "crystals"] for seed in range(seeds)]  # they keep the models
     tasks = {name: partial(_run, *key, runner.folder) for key, name in names.items()}
-    done = runner.run({name: tasks[name] for name in trained}) | runner.run(tasks)
+    done = runner.run({name: tasks[name] for name in first}) | runner.run(tasks)
     runs = []
     for seed in range(seeds):
         of = {part: done[names[seed, part]] for part in PARTS}
@@ -137,10 +137,11 @@ def crystals(runner: Runner, seeds: int) -> ProtocolResult:
 
 
 def _run(seed: int, part: str, folder: Path | None) -> Any:
-    return PARTS[part](_trained(seed, folder))
+    return PARTS[part](trained(seed, folder))
 
 
-_trained = lru_cache(maxsize=1)(Trained)
+trained = lru_cache(maxsize=1)(Trained)
+"""The model of a seed; the last one is kept."""
 
 
 def of_runs(runs: list[dict[str, Any]]) -> ProtocolResult:
