@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from pyro_hea.charts.projection import project
 from pyro_hea.files import locked
 from pyro_hea.inference import checkpoint
 from pyro_hea.posterior.manifest import AllocationLimit, load_weights, manifest_errors
@@ -57,7 +58,7 @@ class SavedAtlas:
     extent : float
         Largest distance between two corners of the box around them.
     floor : float
-        Log weight of a point that lies as far from the charts as the farthest training points.
+        Log weight of the training points that are the least probable, once they are projected.
     seed : int
     """
 
@@ -80,12 +81,13 @@ class SavedAtlas:
         seed: int,
         share: float,
     ) -> Self:
-        """The answers of a model as it is; `share` of the training points lie below `floor`."""
+        """The answers of a model; `share` of the training points, projected, lie below `floor`."""
         model = deepcopy(model).double().requires_grad_(False)
         left, _, right = torch.linalg.svd(model.frame)
         model.frame.copy_(left @ right)  # orthonormal to double precision too
         parts = points.double().split(_CHUNK)
-        weights = torch.cat([model.encoded(x).log_weights.logsumexp(0) for x in parts])
+        made = [project(model, x) for x in parts]  # their noise would hide how low the floor is
+        weights = torch.cat([model.encoded(x).log_weights.logsumexp(0) for x in made])
         extent = float((points.amax(0) - points.amin(0)).norm())
         floor = float(weights.quantile(share))
         return cls(model, columns, named, len(points), extent, floor, seed)

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 _CHUNK = 2048
 """Points that are answered for at a time."""
 
-_FLOOR = 0.02
-"""Share of the training points below whose log weight nothing counts as on the atlas."""
+_FLOOR = 0.001
+"""Share of the projected training points below whose log weight nothing counts as on the atlas."""
 
 _IDLE = 0.01
 """Share of the points, relative to an even share, below which a chart holds next to none."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pyro_hea.charts import misfit
+from pyro_hea.charts.archive import SavedAtlas
 from pyro_hea.charts.descent import descend, jacobian
 from pyro_hea.errors import ConstraintError, DataError
 
@@ -28,6 +29,19 @@ def test_the_jacobian_is_autograds(atlas):
 def starts(n: int) -> torch.Tensor:
     xy = torch.rand(n, 2, generator=torch.Generator().manual_seed(0)).double() - 0.5
     return torch.cat([xy, torch.ones(n, 1).double()], 1)
+
+
+def test_descent_ends_where_training_points_end_once_their_noise_is_taken_off(plane):
+    """By the density of a coordinate: 1 up to 0.8, from there linear to 0.05 at 1."""
+    random = torch.Generator().manual_seed(1)
+    xy = 1.8 * (torch.rand(3000, 2, generator=random).double() - 0.5)
+    noisy = 1 + plane.spec.noise * torch.randn(3000, 1, generator=random).double()
+    floor = SavedAtlas.of(plane, torch.cat([xy, noisy], 1), ("x", "y", "z"), False, 0, 0.0).floor
+    least = (1 - 0.95 * (xy.abs() - 0.8).clamp_min(0) / 0.2).prod(1).min()
+    aim = torch.tensor([5.0, 0.0, 1.0], dtype=torch.double)
+    path = descend(plane, lambda x: (x - aim).square().sum(1), starts(6), 500, (), floor)
+    border = 0.8 + 0.2 * (1 - float(least)) / 0.95
+    np.testing.assert_allclose(path[-1][0], np.tile([border, 0.0, 1.0], (6, 1)), atol=5e-3)
 
 
 MATRIX = np.array([[2.0, 0.3, 0.5], [0.1, 0.7, -1.0], [0.4, -0.2, 0.3]])
