@@ -146,6 +146,8 @@ def _atlas(manifest: AtlasManifest, tensors: dict[str, Tensor], where: str) -> S
     load_weights(model, tensors)
     if abs(float(weights["log_alpha"].logsumexp(0))) > _TOLERANCE:
         raise ValueError("the weights of the charts do not sum to one")
+    if not bool((weights["scale"] > 0).all()):
+        raise ValueError("the scale of a chart is not above 0")
     frame = weights["frame"]
     if not torch.allclose(frame @ frame.mT, torch.eye(len(frame[0])).to(frame), atol=_TOLERANCE):
         raise ValueError("the frames of the charts are not orthonormal")

@@ -45,6 +45,7 @@ _SPEC = AtlasSpec(
     noise=0.05,
     latent_flow=None,
     decoder={"couplings": 3, "hidden": [64]},
+    seeding={"neighbours": 100, "steps": 200, "learning_rate": 1e-3},
     training={"epochs": 30, "batch_size": 256, "stretch_epochs": 6},
     overlap={"epochs": 8},
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_hea.devices import drawing_with, random_states, seeded, unvalidated
 from pyro_hea.errors import CheckpointError, TrainingDivergedError
+from pyro_hea.inference.cells import distances_along, middles
 from pyro_hea.inference.checkpoint import check_state
 from pyro_hea.inference.schedule import clip_member_gradients, one_cycle
 
@@ -49,7 +50,8 @@ class AtlasTrainer:
     points : Tensor, shape (N, n)
     seed : int
     seeds : Tensor of int, shape (K, m), optional
-        Rows of the points that each chart learns first; the neighbours of random points by default.
+        Rows of the points that each chart learns first; those of cells along the manifold by
+        default.
 
     Notes
     -----
@@ -71,7 +73,7 @@ class AtlasTrainer:
         self._fixed = points.new_zeros(0, model.charts)
         with seeded(seed):
             self._neighbours = self._seeds() if seeds is None else seeds
-            self._set_tangent_planes()
+            self._set_tangent_planes(whole=seeds is None)
             self._random_states = random_states(points.device)
         self._optimizer = self._new_optimizer()
 
@@ -176,26 +178,27 @@ class AtlasTrainer:
     # Seeds and responsibilities.
 
     def _seeds(self) -> Tensor:
-        """The nearest points of K points that are far from each other, (K, m)."""
+        """Points near the middles of K cells along the manifold, (K, m)."""
         model, declared = self.model, self.model.spec.seeding
         some = torch.randperm(len(self.points))[: max(declared.candidates, model.charts)]
-        chosen = self.points[some.to(self.points.device)]
-        distance = torch.cdist(chosen, chosen).fill_diagonal_(math.inf)
-        kept = torch.arange(len(chosen))
-        while len(kept) > model.charts:
-            near = distance[kept][:, kept]
-            kept = kept[torch.arange(len(kept)) != near.argmin() // len(kept)]
-        number = min(declared.neighbours, len(self.points))
-        rows = torch.cdist(chosen[kept], self.points).topk(number, largest=False).indices
-        return rows
+        away = torch.tensor(distances_along(self.points[some.to(self.points.device)].cpu().numpy()))
+        number = min(declared.neighbours, len(some) // model.charts)
+        near = away[middles(away, model.charts)].topk(number, largest=False).indices
+        return some[near].to(self.points.device)
 
-    def _set_tangent_planes(self) -> None:
-        """Let each chart start as the plane through its neighbours, by their principal axes."""
+    def _set_tangent_planes(self, whole: bool) -> None:
+        """Let each chart start as the plane through its neighbours, by their principal axes.
+
+        Where these are its `whole` cell, the plane is as large as it; else its size is not known.
+        """
         model = self.model
         patches = self.points[self._neighbours]
         patches = patches if model.support is None else model.known(patches)
         model.centre.copy_(patches.mean(1, keepdim=True))
         model.frame.copy_(torch.linalg.svd(patches - model.centre, full_matrices=True).Vh)
+        if whole:
+            flat = ((patches - model.centre) @ model.frame.mT)[..., : model.spec.dim]
+            model.scale.copy_(flat.abs().amax((1, 2), keepdim=True).clamp_min(_LEAST))
 
     @torch.no_grad()
     def _fix_responsibilities(self) -> None:

@@ -141,6 +141,7 @@ class AtlasModel(nn.Module):
     log_alpha: Tensor
     centre: Tensor
     frame: Tensor
+    scale: Tensor
 
     def __init__(self, spec: AtlasSpec, features: int, support: Tensor | None = None) -> None:
         super().__init__()
@@ -153,6 +154,7 @@ class AtlasModel(nn.Module):
         self.latent_flow = None if declared is None else _flow(declared, spec.charts, spec.dim)
         self.register_buffer("log_alpha", torch.full((spec.charts,), -math.log(spec.charts)))
         self.register_buffer("centre", torch.zeros(spec.charts, 1, self.width))
+        self.register_buffer("scale", torch.ones(spec.charts, 1, 1))
         self.register_buffer("frame", torch.eye(self.width).repeat(spec.charts, 1, 1))
 
     @property
@@ -215,7 +217,7 @@ class AtlasModel(nn.Module):
 
     def transform(self, w: Tensor) -> Tensor:
         """T_k, from coordinates (K, N, s) to points (K, N, n)."""
-        known = self.centre + self.decoder(self.centre[..., :0])(w) @ self.frame
+        known = self.centre + self.scale * self.decoder(self.centre[..., :0])(w) @ self.frame
         if self.support is None:
             return known
         points = known.new_zeros(*known.shape[:-1], self.features)
@@ -223,7 +225,7 @@ class AtlasModel(nn.Module):
 
     def inverse(self, points: Tensor) -> Tensor:
         """T_k⁻¹, from points (N, n) or (K, N, n) to coordinates (K, N, s)."""
-        inward = (self.known(points) - self.centre) @ self.frame.mT
+        inward = (self.known(points) - self.centre) @ self.frame.mT / self.scale
         return self.decoder(self.centre[..., :0]).inv(inward)
 
     def decode(self, z: Tensor) -> Tensor:

@@ -55,17 +55,19 @@ class Seeding(Declaration):
     Attributes
     ----------
     candidates : int
-        Points drawn at random, thinned to one a chart by dropping one of the closest pair.
+        Points drawn at random and parted into a cell for each chart, by k-medoids of distances
+        along the manifold.
     neighbours : int
-        Nearest points that a chart learns first.
+        Of these, the nearest to the middle of its cell, which a chart learns first; an even share
+        of the candidates at most.
     steps : int
     learning_rate : float
     """
 
-    candidates: Count = 100
-    neighbours: Count = 100
-    steps: Annotated[int, Field(ge=0, le=10**6)] = 200
-    learning_rate: Positive = 1e-3
+    candidates: Count = 1000
+    neighbours: Count = 1000
+    steps: Annotated[int, Field(ge=0, le=10**6)] = 800
+    learning_rate: Positive = 3e-3
 
 
 class MixtureTraining(Declaration):
@@ -113,10 +115,11 @@ class AtlasSpec(Spec):
 
     The model is that of Alberti, Hertrich, Santacesaria and Sciutto, Manifold Learning by Mixture
     Models of VAEs for Inverse Problems, JMLR 2024 (arXiv:2303.15244). Charts, dims, noise, density
-    and networks are theirs by default. Training is shorter: charts start at the tangent plane of
-    their seed, batches are larger, and the learning rate follows one cycle. Theirs is
-    `with_(seeding__steps=2000, training={"epochs": 200, "batch_size": 128, "learning_rate": 1e-4,
-    "stretch_epochs": 50}, overlap__epochs=50)`, at a rate that stays the same.
+    and networks are theirs by default. Training is shorter: charts start at the planes of cells
+    along the manifold, batches are larger, and the learning rate follows one cycle. Theirs is
+    `with_(seeding={"neighbours": 100, "steps": 2000, "learning_rate": 1e-3}, training={"epochs":
+    200, "batch_size": 128, "learning_rate": 1e-4, "stretch_epochs": 50}, overlap__epochs=50)`, at
+    a rate that stays the same, with seeds that are far apart in a straight line.
 
     Attributes
     ----------

@@ -163,7 +163,7 @@ def test_an_atlas_of_alloys_is_resumed(families, alloys, tmp_path):
 
 
 def test_an_atlas_of_other_points_is_not_read_as_one_of_alloys(tmp_path):
-    spec = AtlasSpec(charts=2, dim=1, training={"epochs": 1}, overlap=None)
+    spec = AtlasSpec(charts=2, dim=1, seeding={"steps": 0}, training={"epochs": 1}, overlap=None)
     points = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["u", "v"])
     Atlas(spec).fit(points, progress=False).save(tmp_path)
     with pytest.raises(CheckpointError, match="an atlas of points with u, v, not of alloys"):

@@ -106,7 +106,9 @@ def test_charts_with_a_support_learn_lines_along_the_axes():
     rng = np.random.default_rng(0)
     axis, at = rng.integers(3, size=600), rng.uniform(1, 2, 600)
     points = np.eye(3)[axis] * at[:, None] + 0.01 * rng.normal(size=(600, 3))
-    spec = AtlasSpec(charts=3, dim=1, noise=0.02, training={"epochs": 5}, overlap=None)
+    spec = AtlasSpec(
+        charts=3, dim=1, noise=0.02, seeding={"steps": 200}, training={"epochs": 5}, overlap=None
+    )
     rows = np.stack([np.flatnonzero(axis == k)[:50] for k in range(3)])
     atlas = Atlas(spec).fit(points, progress=False, supports=[[0, 1], [1, 2], [0, 2]], seeds=rows)
     np.testing.assert_array_equal(atlas.responsibilities(points).argmax(1), axis)

@@ -102,6 +102,7 @@ CHANGES = {
         "weights.support",
     ),
     "charts of no weight in all": (change("weights.log_alpha", lambda t: t - 1), "sum to one"),
+    "a scale that is none": (change("weights.scale", lambda t: -t), "scale of a chart"),
     "a frame that is none": (change("weights.frame", lambda t: t * 2), "not orthonormal"),
     "a weight too many": (lambda m, t: t.update(x=torch.zeros(1)), "no place for x"),
     "a weight missing": (lambda m, t: t.pop("weights.centre"), "weights.centre"),
