@@ -1,6 +1,5 @@
 """The default model: trained once, kept under the hash of what it depends on, then loaded."""
 
-
 import numpy as np
 import pytest
 

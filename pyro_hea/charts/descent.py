@@ -34,7 +34,13 @@ _RESPONSIBLE = 1e-6
 """Responsibility above which a chart takes part in a step."""
 
 _HALVINGS = 40
-"""Of a step, after which a point stays where it is."""
+"""Of a step."""
+
+_LONGER = tuple(2.0**k for k in range(21))
+"""Steps that are tried where no shorter one is taken, after which a point stays where it is.
+
+They lead over the kinks that decoders of ReLU networks have.
+"""
 
 _SUFFICIENT = 1e-4
 """Share of the decrease that the gradient promises which a step has to make (Armijo)."""
@@ -236,26 +242,25 @@ def _searched(
     x, values, size = x.clone(), values.clone(), size.clone()
     moved = torch.zeros(len(x), dtype=torch.bool)
     lowest = _log_weight(model, x).clamp_max(floor)
-    for _ in range(_HALVINGS + 1):
+    shorter = [size * 0.5**k for k in range(_HALVINGS + 1)]
+    for tried in (*shorter, *(torch.full_like(size, s) for s in _LONGER)):
         rows = (~moved & (way.promise > _ROUNDING)).nonzero()[:, 0]
         if not len(rows):
             break
-        gamma = way.gamma[:, rows, None]
-        aim = x[rows] - size[rows, None] * way.direction[:, rows]
-        landed = model.decode(model.encode(aim))
+        gamma, step = way.gamma[:, rows, None], tried[rows]
+        landed = model.decode(model.encode(x[rows] - step[:, None] * way.direction[:, rows]))
         new = torch.where(gamma > 0, gamma * landed, 0.0).sum(0)
         fine = new.isfinite().all(-1)
         new = project(model, torch.where(fine[:, None], new, x[rows]))
         there = evaluated(objective, new)
-        least = _SUFFICIENT * size[rows] * way.promise[rows]
+        least = _SUFFICIENT * step * way.promise[rows]
         fine &= (there < values[rows]) & (there <= values[rows] - least)
         fine &= _log_weight(model, new) >= lowest[rows]
         for constraint in constraints:
             fine &= evaluated(constraint, new) <= 0
         taken = rows[fine]
         x[taken], values[taken], moved[taken] = new[fine], there[fine], True
-        size[taken] *= _GROWTH
-        size[rows[~fine]] /= 2
+        size[taken] = _GROWTH * step[fine]
     return x, values, size, moved
 
 

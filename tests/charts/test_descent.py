@@ -57,6 +57,16 @@ def test_descent_on_a_plane_ends_at_the_least_squares_solution(plane):
     assert (np.diff([v.numpy() for _, v, _ in path], axis=0) <= 0).all()
 
 
+def test_a_kink_in_the_way_does_not_hold_a_point(plane):
+    def kinked(points):  # in small units: a step of 1 is short
+        x = points[:, 0]
+        return 1e-3 * ((x - 0.6).square() + 3 * (x - 0.2).abs().clamp_max(0.05))
+
+    start = torch.tensor([[0.19, 0.0, 1.0], [0.199, 0.2, 1.0]], dtype=torch.double)
+    path = descend(plane, kinked, start, 500, (), ANYWHERE)
+    np.testing.assert_allclose(path[-1][0][:, 0], 0.6, atol=1e-3)
+
+
 def test_a_constraint_holds_at_every_step_and_the_end_is_on_its_border(plane):
     def right_of(x):
         return 0.1 - x[:, 0]  # x ≥ 0.1
