@@ -164,3 +164,16 @@ def test_crystals_are_taken_by_id(crystals):
 def test_a_target_cannot_be_called_as_what_follows_from_a_structure(crystals):
     with pytest.raises(DataError, match="no target can be called 'atoms'"):
         crystals.with_targets(crystals.targets.assign(atoms=1.0))
+
+
+def test_two_datasets_are_joined(crystals):
+    first, second = crystals.take(slice(0, 8)), crystals.take(slice(8, 20))
+    joined = first + second
+    pd.testing.assert_frame_equal(joined.table, crystals.take(slice(0, 20)).table)
+    assert joined.without_duplicates().ids == crystals.take(slice(0, 20)).without_duplicates().ids
+    own = CrystalDataset(second.text, second.targets[["gap"]].rename(columns={"gap": "hardness"}))
+    both = first + own
+    assert both.targets["hardness"].iloc[:8].isna().all()
+    assert both.targets["gap"].iloc[8:].isna().all()
+    with pytest.raises(DataError, match=rf"the id '{first.ids[3]}' is in both .*; rename one"):
+        first + crystals.take(slice(3, 6))

@@ -235,6 +235,33 @@ class CrystalDataset:
             )
         return found
 
+    def __add__(self, other: CrystalDataset) -> CrystalDataset:
+        """Join two datasets. A target of both is in the same unit; a crystal of both has two rows.
+
+        Raises
+        ------
+        DataError
+            For an id in both.
+
+        Examples
+        --------
+        >>> text = pd.Series({"salt": "225 | 5.64 | Na:a:0,0,0;Cl:b:0.5,0.5,0.5"})
+        >>> mine = CrystalDataset(text, pd.DataFrame({"hardness": [2.5]}, index=["salt"]))
+        >>> known = CrystalDataset(text.rename({"salt": "mp-1"}), pd.DataFrame(index=["mp-1"]))
+        >>> known + mine
+        CrystalDataset(2 crystals of 2 elements; hardness: 1)
+        """
+        both = self.text.index.intersection(other.text.index)
+        if len(both):
+            raise DataError(
+                f"the id '{both[0]}' is in both datasets; rename one, as the file it was read from"
+            )
+        pairs = ((self.text, other.text), (self.targets, other.targets))
+        text, targets = (pd.concat(pair) for pair in pairs)
+        parts = [part.sources.reindex(part.text.index) for part in (self, other)]
+        left_out = pd.concat([self.left_out, other.left_out])
+        return CrystalDataset(text, targets, pd.concat(parts), left_out)
+
     def of_size(self, atoms: int) -> Self:
         """The crystals with at most so many atoms in the primitive cell."""
         return self.take((self.info["atoms"] <= atoms).to_numpy())
