@@ -51,7 +51,7 @@ benchmark: $(VENV)/.runtime  ## what the model is held to, into benchmarks: an h
 	$(BIN)/pyro-hea benchmark speed
 
 benchmark-more: $(VENV)/.runtime  ## the other protocols of the benchmark, into benchmarks
-	for protocol in experts semisupervised intervals calibration unseen sources charts separable disorder rediscovery campaign ablation; do \
+	for protocol in experts semisupervised intervals calibration unseen sources crystals charts separable disorder rediscovery campaign ablation; do \
 		$(MEASURE); done
 
 KILLS ?= 300

@@ -1,6 +1,7 @@
 """The face of crystals: training, answers, designs and files of a small model."""
 
 import warnings
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ from pyro_hea.errors import (
     UnknownTargetError,
     UnseenElementWarning,
 )
+from pyro_hea.inference import wyckoff_training
 from pyro_hea.materials.crystals import (
     CrystalDataset,
     Prototype,
@@ -150,10 +152,18 @@ def test_a_formula_is_the_mixture_of_its_structures(vae):
 
 
 @pytest.fixture(scope="module")
-def with_positions(crystals, spec) -> CrystalVAE:
+def with_positions(crystals, spec, tmp_path_factory) -> CrystalVAE:
+    """Interrupted in the last phase of its training, that of the decoder, and resumed."""
     decoder = {"kind": "wyckoff", "hidden": [32], "epochs": 30}
-    changed = spec.with_(structure__decoder=decoder)
-    return CrystalVAE(changed).fit(crystals, seed=0, progress=False)
+    changed, folder = spec.with_(structure__decoder=decoder), tmp_path_factory.mktemp("positions")
+    fit = {"seed": 0, "progress": False, "checkpoint": folder}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            wyckoff_training, "one_cycle", Mock(side_effect=[0.1, 0.2, KeyboardInterrupt])
+        )
+        with pytest.raises(KeyboardInterrupt):
+            CrystalVAE(changed).fit(crystals, **fit)
+    return CrystalVAE(changed).fit(crystals, **fit, resume=True)
 
 
 def test_the_decoder_of_positions_changes_nothing_of_the_rest(vae, with_positions):
