@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _ABOVE = 1000
 """Order in which names of atoms are drawn: after all atoms."""
 
-_MARKERS = ("o", "s", "^")
+_MARKERS = ("o", "s", "D", "^", "v")
 
 _COLOURS = (ORANGE, BLUE, VERMILION, GREEN, PURPLE, SKY, YELLOW)
 

@@ -256,11 +256,13 @@ class CrystalDataset:
             raise DataError(
                 f"the id '{both[0]}' is in both datasets; rename one, as the file it was read from"
             )
-        pairs = ((self.text, other.text), (self.targets, other.targets))
-        text, targets = (pd.concat(pair) for pair in pairs)
-        parts = [part.sources.reindex(part.text.index) for part in (self, other)]
-        left_out = pd.concat([self.left_out, other.left_out])
-        return CrystalDataset(text, targets, pd.concat(parts), left_out)
+        parts = (self, other)
+        return CrystalDataset(
+            pd.concat([part.text for part in parts]),
+            pd.concat([part.targets for part in parts]),
+            pd.concat([part.sources.reindex(part.text.index) for part in parts]),
+            pd.concat([part.left_out for part in parts]),
+        )
 
     def of_size(self, atoms: int) -> Self:
         """The crystals with at most so many atoms in the primitive cell."""
