@@ -57,7 +57,8 @@ def vibrations(runner: Runner, seeds: int) -> ProtocolResult:
         "Known crystals without soft modes": pd.DataFrame(calibration).reset_index(),
     }
     figure = acoustic_temperatures(table).figure
-    content = {"protocol": "vibrations", "seeds": seeds, "crystals": rows}
+    crystals = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    content = {"protocol": "vibrations", "seeds": seeds, "crystals": crystals}
     return ProtocolResult("vibrations", content, tables, cast("Figure", figure))
 
 
