@@ -22,7 +22,6 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by `%load_ext pyro_hea.completion`."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
-    @context_matcher()  # type: ignore[untyped-decorator]  # IPython declares no types for its decorators
     def pyro_hea_names(context: CompletionContext) -> SimpleMatcherResult:
         line = context.line_with_cursor[: context.cursor_position]
         names = [SimpleCompletion(text=name) for name in complete(line, shell.user_ns)]
@@ -30,7 +29,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         fragment = begun["begun"] if begun else context.token
         return {"completions": names, "matched_fragment": fragment, "suppress": bool(names)}
 
-    shell.Completer.custom_matchers.append(pyro_hea_names)
+    matcher: Any = context_matcher()
+    shell.Completer.custom_matchers.append(matcher(pyro_hea_names))
 
 
 def complete(line: str, namespace: Mapping[str, Any]) -> list[str]:

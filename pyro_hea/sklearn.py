@@ -57,7 +57,8 @@ class _AlloyEstimator:
         self.device = device
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]  # of BaseEstimator, beside it
+        after: Any = super()  # BaseEstimator, which this class stands before
+        tags = after.__sklearn_tags__()
         tags.input_tags.positive_only = True
         for own in (tags.classifier_tags, tags.regressor_tags):
             if own is not None:
@@ -123,7 +124,7 @@ class _AlloyEstimator:
         return first, False
 
 
-class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
+class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types: its classes are Any
     """Predict a number from compositions.
 
     Parameters
@@ -161,7 +162,7 @@ class AlloyRegressor(_AlloyEstimator, RegressorMixin, BaseEstimator):  # type: i
         return (mean, table[f"{_TARGET}_sd"].to_numpy()) if return_std else mean
 
 
-class AlloyClassifier(_AlloyEstimator, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
+class AlloyClassifier(_AlloyEstimator, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types: its classes are Any
     """Predict a class from compositions.
 
     Parameters and attributes are those of `AlloyRegressor`; `classes_` are the classes.

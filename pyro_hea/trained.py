@@ -78,6 +78,6 @@ def asks(
     signature = inspect.signature(workflow)
     first, *others = signature.parameters.values()
     parameters = [first.replace(name="self", annotation=inspect.Parameter.empty), *others]
-    method.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # `inspect` reads it
+    vars(method)["__signature__"] = signature.replace(parameters=parameters)  # `inspect` reads it
     method.__doc__ = re.sub(rf" *{first.name} : \w+\n", "", workflow.__doc__ or "", count=1)
     return method

@@ -53,6 +53,14 @@ def vae(alloys: "AlloyDataset") -> "DisentangledVAE":
 
 
 @pytest.fixture(scope="session")
+def vae_at_conditions() -> "DisentangledVAE":
+    """A model that is not to be changed; see `model_at_conditions`."""
+    from at_conditions import model_at_conditions
+
+    return model_at_conditions()
+
+
+@pytest.fixture(scope="session")
 def alloys_of_kinds(alloys: "AlloyDataset") -> "AlloyDataset":
     """The same alloys with a phase and a hardness beside the binary label."""
     import pandas as pd

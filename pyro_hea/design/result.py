@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import arviz as az
     import xarray as xr
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+    Positions = list[int] | list[bool] | NDArray[np.generic] | pd.Series
 
     from pyro_hea.disorder import Engine
 
@@ -62,9 +64,9 @@ class DesignResult:
         return (row for _, row in self.table.iterrows())
 
     @overload
-    def __getitem__(self, rows: int | str) -> pd.Series: ...  # type: ignore[overload-overlap]  # a number is ArrayLike
+    def __getitem__(self, rows: int | str) -> pd.Series: ...
     @overload
-    def __getitem__(self, rows: slice | ArrayLike) -> DesignResult: ...
+    def __getitem__(self, rows: slice | Positions) -> DesignResult: ...
     def __getitem__(self, rows: Any) -> pd.Series | DesignResult:
         """One alloy as a row of the table, a column by name, or some alloys.
 

@@ -109,7 +109,8 @@ class ASEEngine:
 def _emt() -> Any:
     from ase.calculators.emt import EMT
 
-    return EMT()  # type: ignore[no-untyped-call]  # ASE annotates none of its calculators
+    calculator: Any = EMT
+    return calculator()
 
 
 def _version() -> str:

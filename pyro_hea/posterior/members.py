@@ -39,7 +39,8 @@ class Members:
             For a member that there is not.
         """
         self.check_member(index)
-        return replace(self, model=self.model.member(index))  # type: ignore[type-var]  # subclasses are dataclasses
+        ensemble: Any = self  # a dataclass, as every subclass is
+        return replace(ensemble, model=self.model.member(index))
 
     def check_target(self, name: str) -> None:
         """Refuse a target that the model was not trained on."""

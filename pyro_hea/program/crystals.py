@@ -379,9 +379,7 @@ class CrystalModel(TargetModel):
         """Centre (K, N, d) of a prototype by its structure features (N, D) alone."""
         return cast("Tensor", self.centre_of(features.clamp(-FARTHEST, FARTHEST)))
 
-    def head_inputs(  # type: ignore[override]  # each program reads batches of its own kind
-        self, batch: CrystalInputs
-    ) -> HeadInputs:
+    def head_inputs(self, batch: CrystalInputs) -> HeadInputs:
         """What the heads read; in training not every structure, so that they know formulas too."""
         known = batch.structure_known
         if self.training and self.spec.structure_dropout:

@@ -89,8 +89,8 @@ class DrawnNormal(dist.MultivariateNormal):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density, (...)."""
         if self._drawn is None or value is not self._drawn[0]:
-            log_prob = super().log_prob(value)  # type: ignore[no-untyped-call]  # torch has none
-            return cast("Tensor", log_prob)
+            log_prob: Any = super().log_prob
+            return cast("Tensor", log_prob(value))
         logs = self.scale_tril.diagonal(dim1=-2, dim2=-1).log()
         surprise = logs.add(self._drawn[1].square(), alpha=0.5).sum(-1)
         return torch.rsub(surprise, -math.log(2 * math.pi) / 2 * value.shape[-1])

@@ -27,7 +27,8 @@ from pyro_hea.program.flows import CouplingFlow
 from pyro_hea.program.latents import latent_prior_of, normal_of, normal_outputs
 from pyro_hea.program.likelihoods import composition_likelihood, decoder_outputs
 from pyro_hea.program.networks import MLP, NoEmbedding, PiecewiseLinear
-from pyro_hea.program.targets import TargetModel, Values, join
+from pyro_hea.program.sites import Expert
+from pyro_hea.program.targets import HeadInputs, TargetModel, Values, join
 
 if TYPE_CHECKING:
     from pyro_hea.materials.alloys.dataset import AlloyBatch, Statistics
@@ -107,6 +108,15 @@ class AlloyModel(TargetModel):
                 return {**y, "z": z}
 
     # Its parts.
+
+    def head_inputs(self, batch: AlloyBatch) -> HeadInputs:
+        """Inputs of the heads."""
+        odds = {  # the coefficients follow the bound, not the heads' own loss
+            name: cast("Expert", expert).log_odds(batch.features).detach()
+            for name, expert in self.experts.items()
+            if name not in self.spec.distilled_targets  # whose teacher knows of the expert
+        }
+        return HeadInputs(self.embedding(batch.features), odds)
 
     def latent_prior(self) -> TorchDistribution:
         """p(z), over (d,)."""

@@ -131,8 +131,8 @@ class InverseCoupling(torch.autograd.Function):
         cls, y: Tensor, parameters: Tensor, constants: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The inverse, with the constants of `bin_sums`."""
-        found = cls.apply(y, parameters, *constants)  # type: ignore[no-untyped-call]  # torch has none
-        return cast("tuple[Tensor, Tensor]", found)
+        apply: Any = cls.apply
+        return cast("tuple[Tensor, Tensor]", apply(y, parameters, *constants))
 
     @staticmethod
     def forward(

@@ -131,6 +131,10 @@ class TargetModel(nn.Module, ABC):
         """What is not known is inferred; returns every value that was drawn."""
 
     @abstractmethod
+    def head_inputs(self, batch: Any) -> HeadInputs:
+        """Inputs of the heads."""
+
+    @abstractmethod
     def _untrained(self, members: int) -> Self:
         """A model like this one, with so many members and their first weights."""
 
@@ -170,15 +174,6 @@ class TargetModel(nn.Module, ABC):
             odds = expert.log_odds(batch.features, shared.coefficients[name]).unsqueeze(-1)
             shift = odds if shift is None else shift + odds
         return self.site(name).prior(shift, y)
-
-    def head_inputs(self, batch: AlloyBatch) -> HeadInputs:
-        """Inputs of the heads."""
-        odds = {  # the coefficients follow the bound, not the heads' own loss
-            name: cast("Expert", expert).log_odds(batch.features).detach()
-            for name, expert in self.experts.items()
-            if name not in self.spec.distilled_targets  # whose teacher knows of the expert
-        }
-        return HeadInputs(self.embedding(batch.features), odds)
 
     def head(self, name: str, inputs: HeadInputs, given: Tensor | None) -> Tensor:
         """Outputs of a target's head, (..., K, N, outputs).

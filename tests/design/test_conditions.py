@@ -6,8 +6,6 @@ import pytest
 from pyro_hea.errors import ConstraintError, DataError, ExtrapolationWarning
 from pyro_hea.materials.alloys.composition import format_formula
 
-from ..posterior.test_conditions import vae as vae_at_conditions  # noqa: F401 (a fixture)
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*less likely than not")
 
 HOT = {"temperature_C": 800}
@@ -15,7 +13,7 @@ HOT = {"temperature_C": 800}
 
 
 @pytest.fixture
-def vae(vae_at_conditions):  # noqa: F811 (pytest passes it by name)
+def vae(vae_at_conditions):
     return vae_at_conditions
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import spglib
 
 from pyro_hea.errors import StructureError
-from pyro_hea.materials.crystals.cells import Floats, cell_parameters
+from pyro_hea.materials.crystals.cells import cell_parameters
 from pyro_hea.materials.crystals.symmetry import quiet_spglib, space_group
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def recognise(
     """
     _check(structure)
     numbers = [site.specie.Z for site in structure]
-    cell = (structure.lattice.matrix, structure.frac_coords, numbers)
+    cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
     data = _symmetry(cell, symprec)
     group = space_group(data.number)
     if data.hall_number != group.hall_number:
@@ -87,14 +87,12 @@ def _check(structure: Structure) -> None:
 
 
 def _symmetry(
-    cell: tuple[Floats, Floats, list[int]], symprec: float, hall_number: int = 0
+    cell: tuple[list[list[float]], list[list[float]], list[int]],
+    symprec: float,
+    hall_number: int = 0,
 ) -> spglib.SpglibDataset:
     with quiet_spglib():
-        data = spglib.get_symmetry_dataset(
-            cell,  # type: ignore[arg-type]  # spglib takes arrays; its annotation has lists alone
-            symprec,
-            hall_number=hall_number,
-        )
+        data = spglib.get_symmetry_dataset(cell, symprec, hall_number=hall_number)
     if data is None:
         raise StructureError(f"spglib finds no symmetry at symprec {symprec} Å; try another")
     return data
