@@ -1,3 +1,4 @@
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,12 @@ from small import SMALL, quaternaries
 
 if TYPE_CHECKING:
     from pyro_hea import AlloyDataset, DisentangledVAE
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected, thousands of tests, out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,8 @@ class Atlas:
     >>> rng = np.random.default_rng(0)
     >>> angle = rng.uniform(0, 2 * np.pi, 500)
     >>> points = np.c_[np.cos(angle), np.sin(angle)] + 0.01 * rng.normal(size=(500, 2))
-    >>> spec = AtlasSpec(charts=2, dim=1, training={"epochs": 4}, overlap={"epochs": 1})
+    >>> quick = {"seeding": {"steps": 100}, "training": {"epochs": 4}, "overlap": {"epochs": 1}}
+    >>> spec = AtlasSpec(charts=2, dim=1, **quick)
     >>> atlas = Atlas(spec).fit(points, progress=False)
     >>> atlas.responsibilities(points).shape
     (500, 2)

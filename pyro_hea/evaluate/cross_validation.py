@@ -147,7 +147,7 @@ def cross_validate(
     Examples
     --------
     >>> from pyro_hea import ModelSpec, cross_validate, load_alloys
-    >>> spec = ModelSpec(training={"members": 2, "epochs": 5})
+    >>> spec = ModelSpec(training={"members": 2, "epochs": 5, "distillation": None})
     >>> data = load_alloys("zeng2024")
     >>> common = data.fractions[["Al", "Co", "Cr", "Fe", "Ni"]].sum(axis=1) > 0.99
     >>> data = data.take(common.to_numpy())

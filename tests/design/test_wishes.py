@@ -8,7 +8,16 @@ from click.testing import CliRunner
 from scipy.stats import norm
 
 from pyro_hea.cli import main
-from pyro_hea.design import MaxElements, Novel, invert, nearest_alloy, samplers, scan_path, screen
+from pyro_hea.design import (
+    MaxElements,
+    Novel,
+    guide,
+    invert,
+    nearest_alloy,
+    samplers,
+    scan_path,
+    screen,
+)
 from pyro_hea.design.decoder_targets import decoder_targets, drawn_targets, nearest_targets
 from pyro_hea.design.problem import Problem
 from pyro_hea.design.wishes import fulfilment
@@ -128,7 +137,8 @@ def test_the_decoder_is_given_values_within_the_wishes(many):
 @pytest.mark.filterwarnings("ignore::pyro_hea.errors.DesignWarning")
 @pytest.mark.parametrize("method", ["svi", "nuts"])
 def test_a_bound_on_one_side_is_sampled_by_gradients_too(many, method, monkeypatch):
-    monkeypatch.setattr(samplers, "_GUIDED", 2000)
+    monkeypatch.setattr(samplers, "_GUIDED", 500)
+    monkeypatch.setattr(guide, "_STEPS", 100)
     short = {"draws": 10, "warmup": 5, "chains": 2}
     for wish in [(">", 300), ("<", 430)]:
         wishes = {"lattice": "close", "hardness": wish}

@@ -71,11 +71,12 @@ def separate(
     >>> from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
     >>> from pyro_hea.explain import separate
     >>> from pyro_hea.spec import Separation
-    >>> small = ModelSpec(training={"members": 2, "epochs": 5})
-    >>> vae = DisentangledVAE(small).fit(load_alloys("zeng2024"), seed=0, progress=False)
+    >>> alloys = load_alloys("zeng2024")
+    >>> small = ModelSpec(training={"members": 2, "epochs": 5, "distillation": None})
+    >>> vae = DisentangledVAE(small).fit(alloys, seed=0, progress=False)
     >>> quick = Separation(steps=20, drawn=100)
-    >>> separate(vae, "holds Al", alloys=load_alloys("zeng2024")[:200], spec=quick)
-    SeparableLatent(whether it holds Al: no Al, holds Al; member 0, 200 alloys)
+    >>> separate(vae, "holds Al", alloys=alloys[:100], spec=quick)
+    SeparableLatent(whether it holds Al: no Al, holds Al; member 0, 100 alloys)
     """
     ensemble = vae.ensemble
     ensemble.check_member(member)
