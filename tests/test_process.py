@@ -31,7 +31,13 @@ from pyro_hea import (
     load_crystals,
     plots,
 )
-from pyro_hea.disorder import Effort, IsingEngine, System, partition_function, square_lattice
+from pyro_hea.disorder import (
+    IsingEngine,
+    SamplerSettings,
+    System,
+    partition_function,
+    square_lattice,
+)
 from pyro_hea.errors import TorchSettingsError
 
 ALLOYS = ["Ag20Al20Au20Co40", "Cr20Cu20Fe20Ni40", "Mo25Nb25Ta25W25"]
@@ -246,8 +252,8 @@ def answers():
 
     def disordered():
         ising = System(square_lattice(4), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
-        effort = Effort(steps=10, pool=500, draws=32, chains=50, sweeps=5)
-        return values(partition_function(ising, [5.0], budget=100, effort=effort).table)
+        sampler = SamplerSettings(steps=10, pool=500, draws=32, chains=50, sweeps=5)
+        return values(partition_function(ising, [5.0], budget=100, sampler=sampler).table)
 
     return {
         "disorder": disordered,

@@ -52,7 +52,7 @@ def _temperatures(context: click.Context, option: click.Parameter, text: str) ->
 @click.option("--lattice", type=click.Choice(["fcc", "bcc"]), help="By default by valence.")
 @click.option("--nearest", is_flag=True, help="Take the nearest composition that fits a cell.")
 @click.option("--budget", default=5000, show_default=True, help="Energies of the cell.")
-@click.option("--surroundings", default=500, show_default=True, help="Of vacancies.")
+@click.option("--environments", default=500, show_default=True, help="Of vacancies.")
 @jobs_option
 @click.option("--file", type=click.Path(path_type=Path), help="Where energies are kept.")
 @seed_option

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyro_hea.disorder.partition import System as System
     from pyro_hea.disorder.partition import partition_function as partition_function
     from pyro_hea.disorder.result import Disorder as Disorder
-    from pyro_hea.disorder.sampling import Effort as Effort
+    from pyro_hea.disorder.sampling import SamplerSettings as SamplerSettings
     from pyro_hea.disorder.sites import Sites as Sites
     from pyro_hea.disorder.sites import square_lattice as square_lattice
     from pyro_hea.disorder.symmetry import distinct_configurations as distinct_configurations
@@ -35,7 +35,7 @@ _HOMES = {
     "AlloyDisorder": "alloys",
     "Configurations": "configurations",
     "Disorder": "result",
-    "Effort": "sampling",
+    "SamplerSettings": "sampling",
     "Engine": "engines",
     "IsingEngine": "engines",
     "MEAMEngine": "meam",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pyro_hea.disorder.engines import Engine
     from pyro_hea.disorder.lattices import Lattice
     from pyro_hea.disorder.result import Disorder
-    from pyro_hea.disorder.sampling import Effort
+    from pyro_hea.disorder.sampling import SamplerSettings
     from pyro_hea.disorder.vacancies import Vacancies
 
 _VACANCY_COLUMNS = ("E_eff", "concentration")
@@ -114,11 +114,11 @@ def alloy_disorder(
     constant: float | None = None,
     nearest: bool = False,
     budget: int = 5000,
-    surroundings: int = 500,
+    environments: int = 500,
     seed: int = 0,
     executor: Executor | None = None,
     file: str | Path | None = "default",
-    effort: Effort | None = None,
+    sampler: SamplerSettings | None = None,
     progress: bool = False,
 ) -> AlloyDisorder:
     """Short-range order, free energy, heat capacity and vacancies of an alloy.
@@ -136,9 +136,9 @@ def alloy_disorder(
     budget : int
         Energies of the cell. The default is for potentials of 0.1 s an energy, and for room
         temperature; where it is hot, or the potential slow, 500 may do.
-    surroundings : int
+    environments : int
         Of vacancies, with two energies each.
-    seed, executor, file, effort, progress
+    seed, executor, file, sampler, progress
         As of `partition_function`.
 
     Returns
@@ -158,7 +158,7 @@ def alloy_disorder(
     composition = dict(parse_composition(alloy))
     check_elements(engine, composition)
     check_budget(budget, seed, "budget")
-    check_budget(surroundings, seed, "surroundings")
+    check_budget(environments, seed, "environments")
     check_constant(constant)
     lattice = lattice or usual_lattice(composition)
     size, counts = nearest_cell(composition, lattice)
@@ -171,7 +171,7 @@ def alloy_disorder(
         )
     system = System(alloy_sites(lattice, constant, size), counts, engine)
     bulk = partition_function(
-        system, at, budget, seed, executor=executor, file=file, effort=effort, progress=progress
+        system, at, budget, seed, executor=executor, file=file, sampler=sampler, progress=progress
     )
     vacancies = vacancy(
         counts,
@@ -179,11 +179,11 @@ def alloy_disorder(
         engine=engine,
         lattice=lattice,
         constant=constant,
-        budget=surroundings,
+        budget=environments,
         seed=seed,
         executor=executor,
         file=file,
-        effort=effort,
+        sampler=sampler,
         progress=progress,
     )
     formula = alloy if isinstance(alloy, str) else "".join(f"{e}{x:g}" for e, x in alloy.items())

@@ -28,7 +28,7 @@ class PairFeatures:
     species : tuple of str
     apart : bool
         Whether sites are counted by themselves too where no symmetry makes them equal, as in
-        surroundings that are not alike on all sides.
+        environments that are not alike on all sides.
     """
 
     sites: Sites

@@ -19,7 +19,7 @@ from pyro_hea.disorder.engines import BOLTZMANN, PairEngine
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.result import Disorder
-from pyro_hea.disorder.sampling import Effort, check_budget, run
+from pyro_hea.disorder.sampling import SamplerSettings, check_budget, run
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.errors import DataError, EngineError, UnknownElementError, excerpt
 
@@ -135,7 +135,7 @@ def partition_function(
     *,
     executor: Executor | None = None,
     file: str | Path | None = "default",
-    effort: Effort | None = None,
+    sampler: SamplerSettings | None = None,
     progress: bool = False,
 ) -> Disorder:
     """Free energy, order and heat capacity of a disordered system, from few energies.
@@ -161,7 +161,7 @@ def partition_function(
         SQLite file in which energies are kept, so that a run that was ended goes on where it was
         and none is paid for twice. By default `energies.sqlite` in the user's cache folder; None
         keeps none. Energies of pair interactions are never kept.
-    effort : Effort, optional
+    sampler : SamplerSettings, optional
         How long is trained and how much is drawn.
     progress : bool
         Show what is being done.
@@ -188,9 +188,10 @@ def partition_function(
     --------
     The Ising model on 4 × 4 sites, at temperatures in units of J/k:
 
-    >>> from pyro_hea.disorder import Effort, IsingEngine, System, square_lattice
+    >>> from pyro_hea.disorder import SamplerSettings, IsingEngine, System, square_lattice
     >>> ising = System(square_lattice(4), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
-    >>> found = partition_function(ising, [5.0], budget=200, effort=Effort(steps=60, pool=2000))
+    >>> quick = SamplerSettings(steps=60, pool=2000)
+    >>> found = partition_function(ising, [5.0], budget=200, sampler=quick)
     >>> exact = 11.7715
     >>> bool(abs(found.table["ln_Z"].iloc[0] - exact) < 0.1)
     True
@@ -211,7 +212,7 @@ def partition_function(
             1 / (BOLTZMANN * at),
             features,
             seed=seed,
-            effort=effort or Effort.of(len(system.sites)),
+            sampler=sampler or SamplerSettings.of(len(system.sites)),
             say=say,
         )
     about = {"seed": seed, "budget": budget, "pyro_hea": version("pyro-hea")}

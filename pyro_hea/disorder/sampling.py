@@ -55,7 +55,7 @@ _HARD = 0.5
 
 
 @dataclass(frozen=True)
-class Effort:
+class SamplerSettings:
     """How long is trained and how much is drawn; none of it costs an energy.
 
     Attributes
@@ -93,7 +93,7 @@ class Effort:
                 raise DataError(f"{name}={value!r} is not allowed; it is {what} above 0")
 
     @classmethod
-    def of(cls, sites: int) -> Effort:
+    def of(cls, sites: int) -> SamplerSettings:
         """What suits so many sites."""
         if sites <= _LARGEST_SHELL:
             return cls()
@@ -150,16 +150,23 @@ class Outcome:
     history: NDArray[np.float64]
 
 
-def make_generator(sites: Sites, ideal: IdealSolution, members: int, effort: Effort) -> Generator:
+def make_generator(
+    sites: Sites, ideal: IdealSolution, members: int, sampler: SamplerSettings
+) -> Generator:
     """The generator that suits so many sites."""
     if len(sites) <= _LARGEST_SHELL:
-        return MixtureGenerator(members, ideal, effort.bits)
-    around = torch.tensor(sites.neighbours(effort.neighbours))
+        return MixtureGenerator(members, ideal, sampler.bits)
+    around = torch.tensor(sites.neighbours(sampler.neighbours))
     return LocalGenerator(members, ideal, around)
 
 
 def train(
-    vae: InverseVAE, steps: int, effort: Effort, *, anneal: bool, say: Callable[[str], None]
+    vae: InverseVAE,
+    steps: int,
+    sampler: SamplerSettings,
+    *,
+    anneal: bool,
+    say: Callable[[str], None],
 ) -> NDArray[np.float64]:
     """Maximise the ELBO; beta is raised over the first half where it is annealed.
 
@@ -168,14 +175,14 @@ def train(
     ndarray, shape (steps, K)
         The ELBO, in nats relative to the ideal solution.
     """
-    optimiser = torch.optim.Adam(vae.parameters(), lr=effort.rate)
+    optimiser = torch.optim.Adam(vae.parameters(), lr=sampler.rate)
     history = []
     with unvalidated():
         for step in range(steps):
             vae.coldness = min(1.0, 2 * (step + 1) / steps) if anneal else 1.0
             for group in optimiser.param_groups:
-                group["lr"] = effort.rate * min(1.0, 2 * (1 - step / steps))
-            loss, bound = negative_elbo(vae, effort.draws)
+                group["lr"] = sampler.rate * min(1.0, 2 * (1 - step / steps))
+            loss, bound = negative_elbo(vae, sampler.draws)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(vae.parameters(), 10.0 * vae.generator.members)
@@ -208,7 +215,7 @@ def run(
     quantities: Quantities,
     *,
     seed: int,
-    effort: Effort,
+    sampler: SamplerSettings,
     say: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Spend the budget of energies.
@@ -230,14 +237,14 @@ def run(
     check_budget(budget, seed)
     rng = np.random.default_rng(seed)
     with seeded(seed):
-        trainer = _Learner(energies, ideal, beta, effort, rng, say)
+        trainer = _Learner(energies, ideal, beta, sampler, rng, say)
         most = max(_ENOUGH_LEARNT, _LEARNT_PER_COUNT * len(trainer.features.names))
         share = min(1.0, most / (0.41 * budget))
         trainer.learn([round(share * part * budget) for part in (0.25, 0.08, 0.08)])
         surrogate = trainer.surrogate
         say("fresh draws")
-        pool = trainer.pool(effort.pool)
-        annealing = Annealing(surrogate, ideal, beta, effort.chains, effort.sweeps, rng)
+        pool = trainer.pool(sampler.pool)
+        annealing = Annealing(surrogate, ideal, beta, sampler.chains, sampler.sweeps, rng)
         annealed = annealing.from_ideal()
         missed = trainer.missed(pool, annealed)
         good = (pool.k_hat <= _HARD) & (missed <= MOST_MISSED)
@@ -284,7 +291,7 @@ class _Learner:
     energies: Energies
     ideal: IdealSolution
     beta: NDArray[np.float64]
-    effort: Effort
+    sampler: SamplerSettings
     rng: np.random.Generator
     say: Callable[[str], None]
 
@@ -305,12 +312,12 @@ class _Learner:
             )
             self.surrogate = fit_surrogate(self.features, *self.known)
             if batch == 0:
-                made_by = make_generator(self.energies.sites, self.ideal, len(rungs), self.effort)
+                made_by = make_generator(self.energies.sites, self.ideal, len(rungs), self.sampler)
                 self.vae = InverseVAE(made_by, self.surrogate, torch.tensor(rungs))
             self.vae.take_energy(self.surrogate)
-            steps = self.effort.steps if batch == 0 else self.effort.steps // 3
+            steps = self.sampler.steps if batch == 0 else self.sampler.steps // 3
             self.history.append(
-                train(self.vae, steps, self.effort, anneal=batch == 0, say=self.say)
+                train(self.vae, steps, self.sampler, anneal=batch == 0, say=self.say)
             )
 
     def _pay(self, drawn: NDArray[np.int8], most: int) -> None:
@@ -341,6 +348,6 @@ class _Learner:
 
     def _made(self, size: int) -> NDArray[np.int8]:
         """Configurations to learn from, for which one of several equivalents will do."""
-        pool = self._pool(min(20 * size, self.effort.pool), [])
+        pool = self._pool(min(20 * size, self.sampler.pool), [])
         made = pool.resample(20 * size, self.rng).reshape(-1, self.ideal.sites)
         return self.rng.permutation(made)[: 20 * size]

@@ -26,7 +26,7 @@ from pyro_hea.disorder.partition import (
 )
 from pyro_hea.disorder.references import lattice_constant, usual_lattice
 from pyro_hea.disorder.result import LEVEL, Disorder, span
-from pyro_hea.disorder.sampling import Effort, check_budget, run
+from pyro_hea.disorder.sampling import SamplerSettings, check_budget, run
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.vacancy_engine import VacancyEngine
 from pyro_hea.errors import DataError, excerpt
@@ -48,14 +48,14 @@ _SURROUNDINGS = 8
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Vacancies:
-    """Formation energies of a vacancy over its surroundings.
+    """Formation energies of a vacancy over its environments.
 
     Attributes
     ----------
     table : DataFrame
         One row a temperature: `temperature_K`; `E_eff`, the effective formation energy in eV,
         and `concentration`, the share of sites that are vacant, with their 94 % intervals;
-        `mean` and `spread` (eV), of the formation energy over the surroundings of the vacancies
+        `mean` and `spread` (eV), of the formation energy over the environments of the vacancies
         that there are; `effective_share`, `k_hat`, `trusted` and `energies` as of `Disorder`.
     factors : DataFrame
         Which neighbours set the formation energy; see `energy_factors`.
@@ -74,7 +74,7 @@ class Vacancies:
         low, high = self.table["E_eff"].min(), self.table["E_eff"].max()
         return (
             f"Vacancies(E_eff from {low:.3f} to {high:.3f} eV, {span(self.table)}, "
-            f"{self.attributes['energies']} surroundings)"
+            f"{self.attributes['energies']} environments)"
         )
 
     def _repr_html_(self) -> str:
@@ -109,7 +109,7 @@ def vacancy(
     seed: int = 0,
     executor: Executor | None = None,
     file: str | Path | None = "default",
-    effort: Effort | None = None,
+    sampler: SamplerSettings | None = None,
     progress: bool = False,
 ) -> Vacancies:
     """Effective formation energy and concentration of vacancies in an alloy.
@@ -141,13 +141,13 @@ def vacancy(
         Conventional cells along each edge.
     chemical_potentials : mapping, optional
         In eV. By default such that their mean over the alloy is the energy an atom, and their
-        differences those of putting one element for another in the same surroundings; where one
+        differences those of putting one element for another in the same environment; where one
         element is removed from itself, its energy an atom.
     vibrational_entropy : float
         Of formation, in k.
     budget : int
         Surroundings that are paid for at most, with two energies each.
-    seed, executor, file, effort, progress
+    seed, executor, file, sampler, progress
         As of `partition_function`.
 
     Returns
@@ -200,7 +200,7 @@ def vacancy(
             1 / (BOLTZMANN * at),
             PairFeatures(whole, plain.ideal.species),
             seed=seed,
-            effort=effort or Effort.of(len(whole)),
+            sampler=sampler or SamplerSettings.of(len(whole)),
             say=say,
         )
     about = {

@@ -76,7 +76,7 @@ def _random_log_z(system: System, n: int, beta: float, seed: int) -> float:
 def reference(name: str, budget: int, seed: int) -> dict[str, Any]:
     """Error of the effective formation energy of a reference case at each temperature, in eV.
 
-    Beside it as many random surroundings, none of which symmetry makes equal to another, and all
+    Beside it as many random environments, none of which symmetry makes equal to another, and all
     of which count as one energy.
     """
     case = reference_case(name)

@@ -30,7 +30,7 @@ class ReferenceCase:
     sites : Sites
     species : tuple of str
         As likely as each other.
-    surroundings : ndarray of int, shape (D, N)
+    environments : ndarray of int, shape (D, N)
         The distinct ones.
     multiplicity : ndarray of int, shape (D,)
     energies : ndarray, shape (D,)
@@ -39,7 +39,7 @@ class ReferenceCase:
 
     sites: Sites
     species: tuple[str, ...]
-    surroundings: NDArray[np.int8]
+    environments: NDArray[np.int8]
     multiplicity: NDArray[np.int64]
     energies: NDArray[np.float64]
 
@@ -65,9 +65,9 @@ def reference_case(name: str) -> ReferenceCase:
     sites, _ = shell_sites(
         case["lattice"], case["constant"], case["size"], 1, matrix={centre: 1}, centre=centre
     )
-    surroundings, multiplicity = distinct_configurations(sites.permutations, len(species))
+    environments, multiplicity = distinct_configurations(sites.permutations, len(species))
     energies = np.array(case["energies_eV"])
-    return ReferenceCase(sites, species, surroundings, multiplicity, energies)
+    return ReferenceCase(sites, species, environments, multiplicity, energies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class TabulatedEngine:
     _known: dict[bytes, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        rows = map(bytes, np.ascontiguousarray(self.case.surroundings))
+        rows = map(bytes, np.ascontiguousarray(self.case.environments))
         self._known.update(zip(rows, self.case.energies.tolist(), strict=True))
 
     def energies(self, configurations: Configurations) -> NDArray[np.float64]:

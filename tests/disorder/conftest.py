@@ -5,7 +5,7 @@ import pytest
 
 from pyro_hea.disorder import Configurations, IsingEngine, PairEngine, System, square_lattice
 from pyro_hea.disorder.engines import BOLTZMANN
-from pyro_hea.disorder.sampling import Effort
+from pyro_hea.disorder.sampling import SamplerSettings
 
 THREE = PairEngine(
     [[[0.0, -0.02, 0.01], [-0.02, 0.0, 0.02], [0.01, 0.02, -0.01]]], [0, 0.01, -0.02]
@@ -43,9 +43,9 @@ class Exact:
 
 
 @pytest.fixture(scope="session")
-def effort():
+def sampler():
     """A training of a second."""
-    return Effort(steps=90, draws=128, pool=2000, chains=400, sweeps=60)
+    return SamplerSettings(steps=90, draws=128, pool=2000, chains=400, sweeps=60)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pyro_hea import alloy_disorder
 from pyro_hea.cli import disorder as command
 from pyro_hea.cli import main
 from pyro_hea.design.result import DesignResult
-from pyro_hea.disorder import ASEEngine, Effort, disorder_table
+from pyro_hea.disorder import ASEEngine, SamplerSettings, disorder_table
 from pyro_hea.errors import (
     DataError,
     EngineError,
@@ -30,8 +30,8 @@ def how(tmp_path_factory):
     """Few energies, which are kept for the tests that follow."""
     return {
         "budget": 24,
-        "surroundings": 20,
-        "effort": Effort(steps=6, draws=16, pool=80, chains=20, sweeps=4, neighbours=4),
+        "environments": 20,
+        "sampler": SamplerSettings(steps=6, draws=16, pool=80, chains=20, sweeps=4, neighbours=4),
         "file": tmp_path_factory.mktemp("energies") / "e.sqlite",
     }
 
@@ -95,7 +95,7 @@ class TestRefused:
                 raise KeyboardInterrupt("an energy was asked for")
 
         for how, why in (
-            ({"surroundings": 5}, r"5 energies is too small \(surroundings\)"),
+            ({"environments": 5}, r"5 energies is too small \(environments\)"),
             ({"budget": 5}, r"5 energies is too small \(budget\)"),
             ({"lattice": "hcp"}, "allowed: fcc, bcc"),
             ({"constant": 360}, "constant=360 is not allowed"),
@@ -107,10 +107,10 @@ class TestRefused:
 class TestCommandLine:
     def test_prints_and_writes_the_table(self, how, tmp_path, monkeypatch):
         monkeypatch.setattr(command, "_engine", lambda name: EMT)
-        monkeypatch.setattr(Effort, "of", lambda sites: how["effort"])
+        monkeypatch.setattr(SamplerSettings, "of", lambda sites: how["sampler"])
         out, file = str(tmp_path / "t.csv"), str(how["file"])
         arguments = ["disorder", "CuNi", "--temperature", "600,1200", "--budget", "24"]
-        arguments += ["--surroundings", "20", "--file", file, "--out", out, "--quiet"]
+        arguments += ["--environments", "20", "--file", file, "--out", out, "--quiet"]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, result.output
         assert "Warren–Cowley parameters of the first shell" in result.output

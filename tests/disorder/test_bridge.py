@@ -7,7 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pyro_hea.disorder import Effort, PairEngine, System, partition_function, square_lattice
+from pyro_hea.disorder import (
+    PairEngine,
+    SamplerSettings,
+    System,
+    partition_function,
+    square_lattice,
+)
 from pyro_hea.disorder.annealing import Sweep
 from pyro_hea.disorder.bridge import bridge
 from pyro_hea.disorder.engines import BOLTZMANN
@@ -161,10 +167,10 @@ def rougher():
 
 @pytest.fixture(scope="module")
 def found(rougher):
-    effort = Effort(steps=60, draws=64, pool=2000, chains=300, sweeps=60)
+    sampler = SamplerSettings(steps=60, draws=64, pool=2000, chains=300, sweeps=60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimateWarning)
-        return partition_function(rougher.system, TEMPERATURES, 1200, effort=effort)
+        return partition_function(rougher.system, TEMPERATURES, 1200, sampler=sampler)
 
 
 class TestFromEndToEnd:

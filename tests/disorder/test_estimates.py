@@ -16,7 +16,7 @@ from pyro_hea.disorder.pools import (
 )
 from pyro_hea.disorder.program import InverseVAE
 from pyro_hea.disorder.result import is_trusted
-from pyro_hea.disorder.sampling import Effort, ladder, make_generator
+from pyro_hea.disorder.sampling import SamplerSettings, ladder, make_generator
 from pyro_hea.disorder.surrogate import fit_surrogate
 from pyro_hea.disorder.symmetry import variants
 from pyro_hea.evaluate.replay import replayed
@@ -39,7 +39,7 @@ def pool(request, three, surrogate):
         rng = np.random.default_rng(0)
         return Annealing(surrogate, ideal, BETA, chains=2000, sweeps=60, rng=rng).from_ideal()
     torch.manual_seed(0)
-    generator = make_generator(three.system.sites, ideal, 2, Effort(bits=3))
+    generator = make_generator(three.system.sites, ideal, 2, SamplerSettings(bits=3))
     return generated_pool(InverseVAE(generator, surrogate, torch.tensor(BETA)), surrogate, 20_000)
 
 
@@ -154,4 +154,6 @@ def test_square_lattice_is_large_enough_for_a_local_generator():
     from pyro_hea.disorder.ideal import IdealSolution
 
     ideal = IdealSolution.of({"A": 1, "B": 1}, 25)
-    assert isinstance(make_generator(square_lattice(5), ideal, 2, Effort()), LocalGenerator)
+    assert isinstance(
+        make_generator(square_lattice(5), ideal, 2, SamplerSettings()), LocalGenerator
+    )

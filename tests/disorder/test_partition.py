@@ -14,7 +14,7 @@ from pyro_hea.disorder import (
     square_lattice,
 )
 from pyro_hea.disorder.engines import BOLTZMANN, log_partition_of_square_ising
-from pyro_hea.disorder.sampling import Effort
+from pyro_hea.disorder.sampling import SamplerSettings
 from pyro_hea.errors import (
     DataError,
     EngineError,
@@ -27,13 +27,13 @@ COUPLINGS = np.array([0.6, 0.4407, 0.2])
 
 
 @pytest.fixture(scope="module")
-def spins(ising, effort):
-    return partition_function(ising, 1 / COUPLINGS, budget=500, effort=effort)
+def spins(ising, sampler):
+    return partition_function(ising, 1 / COUPLINGS, budget=500, sampler=sampler)
 
 
 @pytest.fixture(scope="module")
-def ternary(three, effort):
-    return partition_function(three.system, [500, 1500], budget=300, effort=effort)
+def ternary(three, sampler):
+    return partition_function(three.system, [500, 1500], budget=300, sampler=sampler)
 
 
 class TestIsing:
@@ -106,10 +106,10 @@ class TestThreeSpecies:
 
 
 def test_a_seed_gives_one_result(ising, numpy_state):
-    small = Effort(steps=20, draws=64, pool=500, chains=50, sweeps=20)
+    small = SamplerSettings(steps=20, draws=64, pool=500, chains=50, sweeps=20)
     before = numpy_state()
     one, two, other = (
-        partition_function(ising, [5.0], budget=60, seed=seed, effort=small) for seed in (1, 1, 2)
+        partition_function(ising, [5.0], budget=60, seed=seed, sampler=small) for seed in (1, 1, 2)
     )
     assert one.table.equals(two.table)
     assert not one.table.equals(other.table)
@@ -117,7 +117,7 @@ def test_a_seed_gives_one_result(ising, numpy_state):
 
 
 @pytest.mark.filterwarnings("ignore::pyro_hea.errors.EstimateWarning")
-def test_a_run_is_resumed_to_the_same_result(tmp_path, effort):
+def test_a_run_is_resumed_to_the_same_result(tmp_path, sampler):
     """Whatever is known already is not paid for, and changes nothing."""
 
     class Stopped(ASEEngine):
@@ -130,8 +130,8 @@ def test_a_run_is_resumed_to_the_same_result(tmp_path, effort):
             return super().energies(configurations)
 
     sites = alloy_sites("fcc", 3.7, (1, 2, 2), 2)
-    small = Effort(steps=20, draws=32, pool=300, chains=50, sweeps=20)
-    how = {"budget": 40, "effort": small, "file": tmp_path / "e"}
+    small = SamplerSettings(steps=20, draws=32, pool=300, chains=50, sweeps=20)
+    how = {"budget": 40, "sampler": small, "file": tmp_path / "e"}
     alloy, emt = {"Cu": 1, "Au": 1}, {"relax": False, "key": "emt"}
     with pytest.raises(KeyboardInterrupt):
         partition_function(System(sites, alloy, Stopped(**emt)), [2000], **how)
@@ -165,7 +165,7 @@ class TestRefused:
         with pytest.raises(DataError, match=r"a composition is a mapping, .* not 'CuNi'"):
             System(square_lattice(4), "CuNi", ASEEngine("emt"))
         with pytest.raises(DataError, match="steps=0 is not allowed; it is a whole number above 0"):
-            Effort(steps=0)
+            SamplerSettings(steps=0)
         with pytest.raises(EngineError, match=r"force=-1, steps=500 are not allowed"):
             ASEEngine("emt", force=-1)
 
@@ -190,7 +190,7 @@ class TestRefused:
             ASEEngine(lambda: None)
 
 
-def test_an_engine_that_fails_here_and_there_is_lived_with(effort):
+def test_an_engine_that_fails_here_and_there_is_lived_with(sampler):
     class Failing(PairEngine):
         def energies(self, configurations):
             if configurations.occupations.sum() == 7:
@@ -201,7 +201,7 @@ def test_an_engine_that_fails_here_and_there_is_lived_with(effort):
         square_lattice(4), {"A": 1, "B": 1}, Failing([[[0, 0.01], [0.01, 0]]]), fixed=False
     )
     with pytest.warns(EngineWarning, match="no convergence"):
-        found = partition_function(system, [900], budget=80, effort=effort)
+        found = partition_function(system, [900], budget=80, sampler=sampler)
     aside = len(found.attributes["kept_aside"])
     assert aside > 0
     assert f"{aside} kept aside" in repr(found)
@@ -210,8 +210,8 @@ def test_an_engine_that_fails_here_and_there_is_lived_with(effort):
 def test_what_is_too_hard_is_said():
     """Frozen spins from a generator that is hardly trained, with few energies."""
     hard = System(square_lattice(6), {"up": 1, "down": 1}, IsingEngine(), fixed=False)
-    poor = Effort(steps=2, draws=8, pool=60, chains=3, sweeps=2, neighbours=2)
+    poor = SamplerSettings(steps=2, draws=8, pool=60, chains=3, sweeps=2, neighbours=2)
     why = r"1\.2 K: (two estimates|k-hat|missed) [^:]*\): raise the budget, or ask"
     with pytest.warns(EstimateWarning, match=rf"of the cell .* are not to be trusted \({why}"):
-        found = partition_function(hard, [1.2], budget=40, effort=poor)
+        found = partition_function(hard, [1.2], budget=40, sampler=poor)
     assert not found.table["trusted"].any()

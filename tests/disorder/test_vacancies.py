@@ -9,7 +9,7 @@ import pytest
 from pyro_hea.disorder import ASEEngine, Configurations, shell_sites, vacancy
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.disorder.references import lattice_constant, usual_lattice
-from pyro_hea.disorder.sampling import Effort
+from pyro_hea.disorder.sampling import SamplerSettings
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.symmetry import distinct_configurations
 from pyro_hea.disorder.vacancy_engine import VacancyEngine
@@ -17,7 +17,7 @@ from pyro_hea.errors import DataError, EngineError, UnknownElementError
 from pyro_hea.evaluate.enumerated import TabulatedEngine, reference_case
 
 EMT = ASEEngine("emt", relax=False)
-QUICK = Effort(steps=60, draws=128, pool=2000, chains=300, sweeps=40)
+QUICK = SamplerSettings(steps=60, draws=128, pool=2000, chains=300, sweeps=40)
 TEMPERATURES = np.array([400.0, 1000.0])
 
 
@@ -50,7 +50,7 @@ def found():
         budget=60,
         vibrational_entropy=1.5,
         file=None,
-        effort=QUICK,
+        sampler=QUICK,
     )
 
 
@@ -91,8 +91,8 @@ class TestInAPureMetal:
 
 
 def test_in_an_alloy_any_atom_may_leave():
-    small = Effort(steps=10, draws=32, pool=200, chains=30, sweeps=5)
-    found = vacancy("CuNi", [1000], engine=EMT, size=2, budget=24, file=None, effort=small)
+    small = SamplerSettings(steps=10, draws=32, pool=200, chains=30, sweeps=5)
+    found = vacancy("CuNi", [1000], engine=EMT, size=2, budget=24, file=None, sampler=small)
     assert found.disorder.order["sites"].unique().tolist() == ["0-1", "1-1"]
     assert set(found.attributes["chemical_potentials"]) == {"Cu", "Ni"}
     assert 3.5 < found.attributes["lattice_constant"] < 3.62

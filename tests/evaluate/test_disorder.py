@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_hea.disorder import Configurations, Effort
+from pyro_hea.disorder import Configurations, SamplerSettings
 from pyro_hea.disorder.engines import BOLTZMANN
 from pyro_hea.evaluate import Runner, benchmark
 from pyro_hea.evaluate import disorder as measured
 from pyro_hea.evaluate.enumerated import reference_case
 
-LITTLE = Effort(bits=3, steps=10, draws=32, pool=500, chains=60, sweeps=10, neighbours=4)
+LITTLE = SamplerSettings(bits=3, steps=10, draws=32, pool=500, chains=60, sweeps=10, neighbours=4)
 
 
 @pytest.fixture(autouse=True)
 def little(monkeypatch):
-    monkeypatch.setattr(Effort, "of", lambda sites: LITTLE)
+    monkeypatch.setattr(SamplerSettings, "of", lambda sites: LITTLE)
 
 
 def test_the_exact_energy_is_the_known_one():
