@@ -224,7 +224,7 @@ def test_arviz_is_loaded_without_its_notice_and_without_a_writable_home(tmp_path
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     code = "from pyro_hea.posterior.idata import load_arviz; print(load_arviz().__name__)"
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
+    monkeypatch.setenv("MPLCONFIGDIR", mpl.get_cachedir())  # with its list of fonts
     for home in (str(tmp_path / "new"), str(blocked)):
         monkeypatch.setenv("XDG_CACHE_HOME", home)
         command = [sys.executable, "-W", "always::FutureWarning", "-c", code]

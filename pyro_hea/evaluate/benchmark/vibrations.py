@@ -12,7 +12,7 @@ import pandas as pd
 from pyro_hea.errors import missing_extra
 from pyro_hea.evaluate.benchmark.crystals import trained
 from pyro_hea.evaluate.benchmark.protocol_result import ProtocolResult
-from pyro_hea.evaluate.crystal_designs import WISHES, limits
+from pyro_hea.evaluate.crystal_designs import WISHES, fulfilled, limits
 from pyro_hea.evaluate.crystal_vibrations import SOFT
 from pyro_hea.evaluate.crystal_vibrations import vibrations as vibrations_of
 from pyro_hea.plots.crystals import acoustic_temperatures
@@ -91,10 +91,7 @@ def _group(seed: int, group: str, folder: Path | None) -> list[dict[str, Any]]:
 
 def _labelled(data: CrystalDataset, wish: Mapping[str, Any], n: int, seed: int) -> CrystalDataset:
     """Crystals whose temperature is known, and all that is wished for."""
-    fine = data.targets[_THETA].notna()
-    for name, bounds in wish.items():
-        fine &= data.targets[name].between(*limits(bounds))
-    rows = np.flatnonzero(fine)
+    rows = np.flatnonzero(data.targets[_THETA].notna() & fulfilled(data, wish))
     chosen = np.random.default_rng(seed).choice(rows, min(n, len(rows)), replace=False)
     return data.take(np.sort(chosen))
 
