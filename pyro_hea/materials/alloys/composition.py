@@ -31,6 +31,9 @@ from pyro_hea.materials.alloys.amounts import (
 from pyro_hea.materials.alloys.element_tables import atomic_mass
 from pyro_hea.materials.alloys.formula import LEAST_FRACTION, SYMBOLS
 
+_DRIFT = 20
+"""Repetitions after which percentages that were rounded are no formula."""
+
 
 def format_formula(fractions: Alloy) -> str:
     """Spell a composition in the one way that this package spells it.
@@ -64,12 +67,14 @@ def format_formula(fractions: Alloy) -> str:
     """
     formula, amounts = _format(parse_composition(fractions, "at"))
     # Rounding to six digits changes the fractions a little, and perhaps their formula: repeat
-    # until a formula returns, and take the first of a cycle.
+    # until a formula returns, and take the first of a cycle. Percentages of many elements would
+    # drift for thousands of repetitions; amounts relative to one of them are as they were.
     seen: list[str] = []
     while formula not in seen:
         seen.append(formula)
         total = sum(amounts.values())
-        formula, amounts = _format({e: amount / total for e, amount in amounts.items()})
+        fractions = {e: amount / total for e, amount in amounts.items()}
+        formula, amounts = _format(fractions, drifting=len(seen) > _DRIFT)
     return min(seen[seen.index(formula) :])
 
 
@@ -135,8 +140,10 @@ def fraction_table(
     return pd.DataFrame(table, index=pd.Index(formulas, name="formula"), columns=names)
 
 
-def _format(fractions: Mapping[str, float]) -> tuple[str, dict[str, float]]:
-    """The formula of fractions, and the amounts in it."""
+def _format(
+    fractions: Mapping[str, float], *, drifting: bool = False
+) -> tuple[str, dict[str, float]]:
+    """The formula of fractions, and the amounts in it: percentages or relative to one of them."""
     least = LEAST_FRACTION * 1.0001  # above the limit of a formula after rounding, too
     present = {element: f for element, f in fractions.items() if f >= least}
     counts = Counter(f"{fraction:.6g}" for fraction in present.values())
@@ -147,9 +154,10 @@ def _format(fractions: Mapping[str, float]) -> tuple[str, dict[str, float]]:
         digits = {element: f"{amount:.6g}" for element, amount in exact.items()}
         amounts = {element: float(text) for element, text in digits.items()}
         rounded = any(abs(amounts[element] / exact[element] - 1) > 1e-9 for element in exact)
+        last = drifting and rounded and scale == 100
         formula = "".join(e + ("" if text == "1" else text) for e, text in digits.items())
-        found.append((rounded, len(formula), formula, amounts))
-    return min(found, key=lambda entry: entry[:2])[2:]
+        found.append((last, rounded, len(formula), formula, amounts))
+    return min(found, key=lambda entry: entry[:3])[3:]
 
 
 def _normalise(
