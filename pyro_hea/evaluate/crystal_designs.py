@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import roc_auc_score
 
+from pyro_hea.design.crystal_result import designs_of
+from pyro_hea.design.crystals import events_of
 from pyro_hea.evaluate.crystal_targets import TREES, features_of, of_labels, trees
 from pyro_hea.materials.crystals import CrystalDataset, WyckoffStructure, element_table
 from pyro_hea.posterior.crystal_ensemble import dataset_of_crystals
@@ -109,6 +112,32 @@ def designs(
             "known to fulfil it": float(judged(by, known.crystals, wish).mean()),
         }
     return found
+
+
+def wishes_of_known(vae: CrystalVAE, data: CrystalDataset) -> dict[str, float]:
+    """How probable the model says that known crystals fulfil the wishes, and how many of them do.
+
+    Of all wishes together; `likely` are pairs of a crystal and a wish with a probability above one
+    half.
+    """
+    predicted, held = [], []
+    for wish in WISHES.values():
+        events = events_of(vae.ensemble, wish)
+        some = data.take(data.targets[list(events)].notna().all(axis=1).to_numpy())
+        designs = designs_of(vae.ensemble, list(some.crystals), events=events)
+        predicted += designs.table["all_wishes"].tolist()
+        held += fulfilled(some, wish).tolist()
+    p, y = np.array(predicted), np.array(held)
+    likely = p > 0.5
+    return {
+        "n": len(y),
+        "mean probability": float(p.mean()),
+        "fulfilled": float(y.mean()),
+        "AUC": float(roc_auc_score(y, p)),
+        "likely": int(likely.sum()),
+        "mean probability of likely ones": float(p[likely].mean()),
+        "fulfilled by likely ones": float(y[likely].mean()),
+    }
 
 
 def agreement(vae: CrystalVAE, by: Mapping[str, Any], n: int, seed: int) -> dict[str, list[float]]:

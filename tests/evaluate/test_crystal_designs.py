@@ -1,6 +1,9 @@
 """Crystals that fulfil a wish, and trees that say so."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyro_hea import CrystalVAE, load_crystals
@@ -34,3 +37,24 @@ def test_trees_confirm_the_crystals_that_they_were_fitted_on(crystals, monkeypat
     by = crystal_designs.judge(crystals, CrystalVAE(), 0)
     said = crystal_designs.judged(by, crystals.crystals, WISH)
     np.testing.assert_array_equal(said, crystal_designs.fulfilled(crystals, WISH))
+
+
+def test_the_probability_of_a_wish_is_compared_with_labels(crystals, monkeypatch):
+    labels = dict(zip(crystals.text, crystals.targets.to_dict("records"), strict=True))
+
+    def told(ensemble, some, *, events):
+        cold = [labels[c.text]["acoustic_debye_temperature"] < 120 for c in some]
+        return SimpleNamespace(table=pd.DataFrame({"all_wishes": np.where(cold, 0.75, 0.25)}))
+
+    monkeypatch.setattr(crystal_designs, "WISHES", {"cold": WISH})
+    monkeypatch.setattr(crystal_designs, "designs_of", told)
+    monkeypatch.setattr(crystal_designs, "events_of", lambda ensemble, wish: wish)
+    data = crystals.take(range(100))
+    found = crystal_designs.wishes_of_known(SimpleNamespace(ensemble=None), data)
+    cold = data.targets["acoustic_debye_temperature"] < 120
+    assert found["n"] == 100
+    assert found["likely"] == cold.sum()
+    assert found["mean probability"] == pytest.approx(0.25 + 0.5 * cold.mean())
+    held = cold & data.targets["gap"].between(0.5, 3)
+    assert found["fulfilled"] == held.mean()
+    assert found["fulfilled by likely ones"] == held.sum() / cold.sum()

@@ -113,6 +113,7 @@ PARTS: Mapping[str, Callable[[Trained], Any]] = {
     "drawn": lambda of: structures.drawn(of.vae, 5 * _MOST // 2, of.seed),
     "Wyckoff positions": lambda of: positions.wyckoff_positions(of.vae, of.test, _MOST, of.seed),
     "leaks": lambda of: numbers.leaks(of.vae, of.train, of.test, of.seed),
+    "wishes of known crystals": lambda of: designs.wishes_of_known(of.vae, of.test),
     "judged": _designs,
     "beside": _beside,
     "polymorph ranking": lambda of: numbers.polymorph_ranking(
