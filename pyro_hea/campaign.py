@@ -51,7 +51,7 @@ class Campaign:
     Examples
     --------
     >>> from pyro_hea import Campaign, ModelSpec, load_alloys
-    >>> spec = ModelSpec(training={"members": 2, "epochs": 2})
+    >>> spec = ModelSpec(training={"members": 2, "epochs": 2, "distillation": None})
     >>> Campaign(load_alloys(), spec, {"single_phase": 1})
     Campaign(round 0; ... alloys; 0 pending, 0 measured, 0 failed)
     """

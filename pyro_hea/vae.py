@@ -45,7 +45,7 @@ class DisentangledVAE(TrainedModel[ModelSpec, Ensemble]):
     Examples
     --------
     >>> from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
-    >>> spec = ModelSpec(training={"members": 2, "epochs": 2})
+    >>> spec = ModelSpec(training={"members": 2, "epochs": 2, "distillation": None})
     >>> vae = DisentangledVAE(spec).fit(load_alloys("zeng2024"), seed=0, progress=False)
     >>> vae.predict(["CoCrFeMnNi"]).columns.tolist()
     ['single_phase', 'single_phase_sd', 'single_phase_low', 'single_phase_high',
