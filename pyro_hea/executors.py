@@ -116,6 +116,11 @@ def run_tasks(
         for key, task in tasks:
             yield key, task()
         return
+    if not hasattr(executor, "submit"):
+        raise ExecutorError(
+            f"executor={executor!r} is not allowed; give Processes(2) of pyro_hea.executors, or "
+            "any other concurrent.futures.Executor"
+        )
     if isinstance(executor, Processes):
         at_once = min(at_once, 2 * executor.workers)
     fresh = ((key, task, 0) for key, task in tasks)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -59,6 +60,11 @@ def misfit(operator: Callable[[Tensor], Tensor] | ArrayLike, data: ArrayLike) ->
 
 
 def _linear(matrix: ArrayLike) -> Callable[[Tensor], Tensor]:
+    if isinstance(matrix, pd.DataFrame):
+        raise DataError(
+            "the operator is a table, but its columns are not matched by name: give "
+            "operator[list(atlas.columns)].to_numpy()"
+        )
     rows = _finite(matrix, 2, "the rows of the operator", "(m, n)")
 
     def apply(points: Tensor) -> Tensor:
@@ -75,6 +81,8 @@ def _linear(matrix: ArrayLike) -> Callable[[Tensor], Tensor]:
 def _finite(values: ArrayLike, dims: int, what: str, shape: str) -> Tensor:
     """Values as a tensor in double precision, checked."""
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("they are complex")
         array = np.asarray(values, float)
     except (TypeError, ValueError) as error:
         raise DataError(f"{what} hold what is no number ({error})") from None

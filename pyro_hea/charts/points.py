@@ -75,9 +75,11 @@ def as_numbers(points: Points, what: str) -> NDArray[np.float64]:
     Raises
     ------
     DataError
-        For what is no number, naming the column of a table.
+        For what is no real number, naming the column of a table.
     """
     try:
+        if np.iscomplexobj(points):
+            raise TypeError("they are complex")
         return np.asarray(points, float)
     except (TypeError, ValueError) as error:
         where = ""
@@ -94,7 +96,7 @@ def check_finite(values: NDArray[np.float64], what: str) -> None:
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise DataError(
-            f"{len(bad)} of {len(values)} {what} are not finite, the first in row {bad[0]}: "
+            f"{len(bad)} of {len(values)} {what} are not finite, the first in row {bad[0] + 1}: "
             "leave them out"
         )
 

@@ -18,7 +18,7 @@ from pyro_hea.design.crystal_constraints import (
 from pyro_hea.design.crystal_feasibility import check_possible
 from pyro_hea.design.crystal_result import CrystalDesigns, designs_of
 from pyro_hea.design.problem import check_count
-from pyro_hea.design.wishes import Event, Wish, checked_wishes
+from pyro_hea.design.wishes import Event, Wish, check_mapping, checked_wishes
 from pyro_hea.devices import seeded
 from pyro_hea.errors import (
     ConstraintError,
@@ -149,7 +149,8 @@ def design_crystals(
 
 def events_of(ensemble: CrystalEnsemble, targets: Mapping[str, Wish]) -> dict[str, Event]:
     """Wishes as events, with what a wish for a number implies."""
-    wishes = dict(targets or {})
+    check_mapping(targets)
+    wishes = dict(targets)
     if not wishes:
         raise ConstraintError(
             "a design needs a wish for at least one target, as in {'gap': (0.5, 1.5)}; "

@@ -19,7 +19,7 @@ from pyro_hea.design.decoder_targets import drawn_targets
 from pyro_hea.design.feasibility import checked_constraints, feasible_region
 from pyro_hea.design.objectives import Objective, split_objectives
 from pyro_hea.design.region import Region
-from pyro_hea.design.wishes import Event, Wish, checked_wishes, fulfilment
+from pyro_hea.design.wishes import Event, Wish, check_mapping, checked_wishes, fulfilment
 from pyro_hea.errors import ConstraintError
 from pyro_hea.materials.alloys.features import FEATURES, FeatureMap
 from pyro_hea.materials.alloys.indicators import INDICATOR_UNITS
@@ -130,6 +130,7 @@ class Problem:
         UnknownTargetError, UnknownElementError, ConstraintError
             Naming what is not allowed, or the constraints that clash.
         """
+        check_mapping(targets)
         if with_wishes and not targets:
             raise ConstraintError(
                 "a design needs a wish for at least one target, as in {'single_phase': 1}; "

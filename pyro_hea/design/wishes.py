@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
-from pyro_hea.errors import ConstraintError, nearest
+from pyro_hea.errors import ConstraintError, excerpt, nearest
 from pyro_hea.materials.alloys.dataset import AlloyBatch
 from pyro_hea.posterior import joint_probability
 from pyro_hea.posterior.conditions import standardised
@@ -38,6 +38,20 @@ Event: TypeAlias = tuple[float, ...]
 """The position of a class, or the two bounds of a number."""
 
 
+def check_mapping(targets: object) -> None:
+    """Refuse wishes that are not given by target.
+
+    Raises
+    ------
+    ConstraintError
+    """
+    if not isinstance(targets, Mapping):
+        raise ConstraintError(
+            "wishes are a mapping from target to wish, as {'single_phase': 1, 'hardness': "
+            f"('>', 500)}}, not {excerpt(targets)}"
+        )
+
+
 def checked_wishes(
     ensemble: Ensemble | CrystalEnsemble, targets: Mapping[str, Wish]
 ) -> dict[str, Event]:
@@ -50,6 +64,7 @@ def checked_wishes(
     ConstraintError
         For a wish of the wrong kind, or for one outside the target's support.
     """
+    check_mapping(targets)
     events = {}
     for name, wish in targets.items():
         ensemble.check_target(name)

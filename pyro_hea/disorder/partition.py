@@ -19,7 +19,8 @@ from pyro_hea.disorder.engines import BOLTZMANN, PairEngine
 from pyro_hea.disorder.features import PairFeatures
 from pyro_hea.disorder.ideal import IdealSolution
 from pyro_hea.disorder.result import Disorder
-from pyro_hea.disorder.sampling import SamplerSettings, check_budget, run
+from pyro_hea.disorder.sampling import SamplerSettings, check_budget, run, sampler_for
+from pyro_hea.disorder.sites import Sites
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.errors import DataError, EngineError, UnknownElementError, excerpt
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from pyro_hea.disorder.engines import Engine
-    from pyro_hea.disorder.sites import Sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,11 @@ class System:
                 f"a composition is a mapping, as {{'Cu': 1, 'Ni': 1}}, not "
                 f"{excerpt(self.composition)}; alloy_disorder and vacancy take formulas"
             )
+        if not isinstance(self.sites, Sites):
+            raise DataError(
+                f"sites are those of square_lattice(4) or alloy_sites('fcc', 3.6, (3, 3, 3)), not "
+                f"{excerpt(self.sites)}; alloy_disorder and vacancy take the name of a lattice"
+            )
         check_elements(self.engine, {*self.composition, *self.sites.matrix})
         if len([amount for amount in self.composition.values() if amount > 0]) < 2:
             raise DataError(
@@ -91,7 +96,9 @@ def check_elements(engine: Engine, elements: Iterable[str]) -> None:
     ------
     EngineError, UnknownElementError
     """
-    if not all(hasattr(engine, name) for name in ("key", "elements", "energies")):
+    if isinstance(engine, type) or not all(
+        hasattr(engine, name) for name in ("key", "elements", "energies")
+    ):
         raise EngineError(
             f"{excerpt(engine)} is no engine: give ASEEngine('emt'), MEAMEngine(), or an object "
             "with key, elements and energies"
@@ -212,7 +219,7 @@ def partition_function(
             1 / (BOLTZMANN * at),
             features,
             seed=seed,
-            sampler=sampler or SamplerSettings.of(len(system.sites)),
+            sampler=sampler_for(system.sites, sampler),
             say=say,
         )
     about = {"seed": seed, "budget": budget, "pyro_hea": version("pyro-hea")}

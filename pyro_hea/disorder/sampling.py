@@ -21,7 +21,7 @@ from pyro_hea.disorder.pools import Pool, generated_pool, missed_share, weights_
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
 from pyro_hea.disorder.symmetry import Variant, variants
-from pyro_hea.errors import DataError, EngineError
+from pyro_hea.errors import DataError, EngineError, excerpt
 
 if TYPE_CHECKING:
     from pyro_hea.disorder.energies import Energies
@@ -100,6 +100,21 @@ class SamplerSettings:
         return cls(steps=500, draws=64, pool=1000, chains=300, sweeps=1000)
 
 
+def sampler_for(sites: Sites, sampler: SamplerSettings | None) -> SamplerSettings:
+    """The settings that were given, or else what suits so many sites.
+
+    Raises
+    ------
+    DataError
+    """
+    if not isinstance(sampler, SamplerSettings | None):
+        raise DataError(
+            f"sampler={excerpt(sampler)} is not allowed; write SamplerSettings(steps=300), of "
+            "pyro_hea.disorder"
+        )
+    return sampler or SamplerSettings.of(len(sites))
+
+
 def check_budget(budget: int, seed: int, name: str = "") -> None:
     """Refuse a budget that is too small, and a seed that is none.
 
@@ -107,11 +122,14 @@ def check_budget(budget: int, seed: int, name: str = "") -> None:
     ------
     EngineError, DataError
     """
-    if not isinstance(budget, Integral) or budget < _FEWEST:
+    if not isinstance(budget, Integral):
+        raise EngineError(
+            f"{name or 'budget'}={budget!r} is not allowed; it is a whole number of energies"
+        )
+    if budget < _FEWEST:
         of = f" ({name})" if name else ""
         raise EngineError(
-            f"a budget of {budget} energies is too small{of}: give at least {_FEWEST}, a whole "
-            "number"
+            f"a budget of {budget} energies is too small{of}: give at least {_FEWEST}"
         )
     if not isinstance(seed, Integral) or seed < 0:
         raise DataError(f"seed={seed!r} is not allowed; a seed is a whole number, 0 or more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -180,8 +181,8 @@ def square_lattice(length: int, shells: int = 1) -> Sites:
     >>> len(square_lattice(4)), len(square_lattice(4).shells[0].pairs)
     (16, 32)
     """
-    if length < 3:
-        raise DataError(f"a square lattice has at least 3 sites along an edge, not {length}")
+    if not isinstance(length, Integral) or length < 3:
+        raise DataError(f"a square lattice has at least 3 sites along an edge, not {length!r}")
     row, column = np.divmod(np.arange(length**2), length)
     positions = np.stack([column, row, 0 * row], 1).astype(float)
     cell = np.diag([length, length, 1000.0])

@@ -26,7 +26,7 @@ from pyro_hea.disorder.partition import (
 )
 from pyro_hea.disorder.references import lattice_constant, usual_lattice
 from pyro_hea.disorder.result import LEVEL, Disorder, span
-from pyro_hea.disorder.sampling import SamplerSettings, check_budget, run
+from pyro_hea.disorder.sampling import SamplerSettings, check_budget, run, sampler_for
 from pyro_hea.disorder.store import EnergyStore
 from pyro_hea.disorder.vacancy_engine import VacancyEngine
 from pyro_hea.errors import DataError, excerpt
@@ -200,7 +200,7 @@ def vacancy(
             1 / (BOLTZMANN * at),
             PairFeatures(whole, plain.ideal.species),
             seed=seed,
-            sampler=sampler or SamplerSettings.of(len(whole)),
+            sampler=sampler_for(whole, sampler),
             say=say,
         )
     about = {

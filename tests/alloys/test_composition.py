@@ -1,4 +1,5 @@
 import math
+import re
 import subprocess
 import sys
 import time
@@ -332,3 +333,17 @@ def test_percentages_of_many_elements_do_not_drift(monkeypatch):
     assert format_formula(formula) == formula
     read = parse_composition(formula, "at")
     assert [read[e] for e in elements] == pytest.approx(amounts, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("formula", "end", "unit"),
+    [
+        ("Fe-20Cr-10Ni (wt.%)", "(wt.%)", "wt"),
+        ("Ni–20Cr wt%", "wt%", "wt"),
+        ("Fe50Mn30Co10Cr10 [at %]", "[at %]", "at"),
+        ("FeNi %at.", "%at.", "at"),
+    ],
+)
+def test_a_unit_in_a_formula_is_told_apart_from_an_amount(formula, end, unit):
+    with pytest.raises(FormulaError, match=re.escape(f"leave '{end}' out and say unit='{unit}'")):
+        format_formula(formula)

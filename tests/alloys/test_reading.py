@@ -346,3 +346,14 @@ def test_ten_thousand_rows_take_little_time():
     start = time.process_time()
     assert len(read_alloys(rows).reports) == 10_000
     assert time.process_time() - start < 5
+
+
+def test_a_range_of_values_is_told_its_middle():
+    rows = {"formula": ["CoCrFeNi", "Al", "Ni"], "hardness": ["350-400", "5", "6"]}
+    with pytest.raises(DataError, match=r"write a number, as the middle of the range, 375, or"):
+        read_alloys(pd.DataFrame(rows))
+
+
+def test_accents_of_a_header_are_left_out_of_the_name():
+    rows = {"formula": ["CoCrFeNi", "Al", "Ni"], "Härte (HV)": [350, 5, 6]}
+    assert "harte" in read_alloys(pd.DataFrame(rows)).labels

@@ -88,6 +88,7 @@ def test_it_says_what_it_is(atlas, spec):
         ([[0, 1], [np.nan, 1], [1, np.inf], [0, 0]], "2 of 4 points are not finite, the first in"),
         (pd.DataFrame({"a": [1.0], "b": ["x"]}), "hold what is no number in the column b"),
         ([[1, 2], [3]], "the points hold what is no number"),
+        (np.ones((5, 2)) + 1j, "the points hold what is no number (they are complex)"),
         (pd.DataFrame(np.eye(2), columns=["a", "a"]), "the points have a more than once"),
     ],
 )
@@ -137,7 +138,7 @@ def test_supports_and_seeds_that_are_none_are_named(spec, points, given, message
     ("ask", "message"),
     [
         (lambda a: a.project(np.zeros((4, 3))), "shape (4, 3); this atlas takes (N, 2)"),
-        (lambda a: a.project([[0, np.nan]]), "1 of 1 points are not finite, the first in row 0"),
+        (lambda a: a.project([[0, np.nan]]), "1 of 1 points are not finite, the first in row 1"),
         (lambda a: a.encode(np.zeros((1, 2)), 3), "no chart 3; this atlas has 0 to 2"),
         (lambda a: a.decode(np.zeros((1, 2)), 0), "shape (1, 2); this atlas takes (N, 1)"),
         (lambda a: a.decode([[np.inf]], 0), "1 of 1 coordinates are not finite"),

@@ -3,9 +3,11 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from pyro_hea.charts import misfit
 from pyro_hea.errors import DataError, EstimateWarning
 
 OPERATOR, DATA, NOISE = np.array([[1.0, 0.4]]), np.array([0.3]), 0.3
@@ -99,3 +101,15 @@ def test_a_problem_that_is_none_is_named(atlas, changed, message):
 def test_data_that_no_point_explains_are_said(atlas):
     with pytest.warns(EstimateWarning, match="standard deviations from the data: nothing on it"):
         atlas.posterior(OPERATOR, [50.0], NOISE, draws=10, chains=1, particles=50)
+
+
+def test_an_operator_whose_columns_have_names_is_refused():
+    table = pd.DataFrame([[0.4, 1.0]], columns=["y", "x"])
+    with pytest.raises(DataError, match=r"not matched by name: give operator\[list\(atlas.columns"):
+        misfit(table, [0.9])
+
+
+@pytest.mark.parametrize("data", [[1j], np.array([[1.0 + 0j]])])
+def test_complex_data_are_refused(data):
+    with pytest.raises(DataError, match=r"hold what is no number \(they are complex\)"):
+        misfit([[1.0, 0.0]], data)

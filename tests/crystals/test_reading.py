@@ -184,3 +184,11 @@ def test_a_faulty_table_is_an_error(folder, table, why):
 def test_a_missing_table_is_an_error(folder):
     with pytest.raises(MissingFileError, match=r"table 'nowhere\.csv' does not exist"):
         read_crystals(folder, "nowhere.csv")
+
+
+def test_what_is_no_folder_and_no_table_is_named(folder):
+    with pytest.raises(DataError, match=r"from a folder of CIF or POSCAR files, not from list"):
+        read_crystals([folder])
+    gaps = pd.Series([5.0], ["salt"])
+    with pytest.raises(DataError, match=r"not Series; .* series.rename_axis\('id'\)"):
+        read_crystals(folder, gaps)

@@ -174,3 +174,9 @@ def test_they_can_be_asked_on_the_command_line(many, tmp_path):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code != 0
         assert message in result.output
+
+
+@pytest.mark.parametrize("wishes", ["hardness>300", [("hardness", 300)], None])
+def test_wishes_that_name_no_target_are_refused(many, wishes):
+    with pytest.raises(ConstraintError, match="wishes are a mapping from target to wish, as"):
+        many.design(wishes)

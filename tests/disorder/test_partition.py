@@ -20,6 +20,7 @@ from pyro_hea.errors import (
     EngineError,
     EngineWarning,
     EstimateWarning,
+    PyroHEAError,
     UnknownElementError,
 )
 
@@ -152,7 +153,7 @@ class TestRefused:
     def test_a_budget_that_is_too_small(self, ising):
         with pytest.raises(EngineError, match="budget of 10 energies is too small: give at least"):
             partition_function(ising, [5], budget=10)
-        with pytest.raises(EngineError, match=r"budget of 30\.5 energies .* a whole number"):
+        with pytest.raises(EngineError, match=r"budget=30\.5 is not allowed; it is a whole number"):
             partition_function(ising, [5], budget=30.5)
         with pytest.raises(DataError, match="seed=-1 is not allowed"):
             partition_function(ising, [5], seed=-1)
@@ -215,3 +216,26 @@ def test_what_is_too_hard_is_said():
     with pytest.warns(EstimateWarning, match=rf"of the cell .* are not to be trusted \({why}"):
         found = partition_function(hard, [1.2], budget=40, sampler=poor)
     assert not found.table["trusted"].any()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"sampler": {"steps": 10}}, r"write SamplerSettings\(steps=300\)"),
+        ({"executor": 2}, r"executor=2 is not allowed; give Processes\(2\)"),
+        ({"budget": "100"}, "budget='100' is not allowed; it is a whole number of energies"),
+    ],
+)
+def test_settings_of_another_type_are_named(ising, how, message):
+    with pytest.raises(PyroHEAError, match=message):
+        partition_function(ising, [4.0], **how)
+
+
+def test_a_system_has_sites_and_an_engine_that_was_made():
+    spins = {"up": 1, "down": 1}
+    with pytest.raises(DataError, match=r"sites are those of square_lattice\(4\)"):
+        System("fcc", spins, IsingEngine())
+    with pytest.raises(EngineError, match="is no engine"):
+        System(square_lattice(3), spins, IsingEngine)
+    with pytest.raises(DataError, match="at least 3 sites along an edge, not '4'"):
+        square_lattice("4")

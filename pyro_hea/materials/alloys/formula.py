@@ -56,6 +56,7 @@ _TERM = re.compile(rf"\s*(?:([A-Z][a-z]?)|([()]))(?:\s*({_AMOUNT}))?")
 _NEGATIVE = re.compile(rf"\s*-\s*{_AMOUNT}")
 _BALANCE = re.compile(rf"\s*([A-Z][a-z]?)((?:-{_AMOUNT}[A-Z][a-z]?)+)\s*")
 _BALANCE_TERM = re.compile(rf"-({_AMOUNT})([A-Z][a-z]?)")
+_ENDS_WITH_UNIT = re.compile(r"[\s(\[]*((at|wt)[.\s-]*%|%\s*(at|wt)\.?)[)\]\s]*$", re.IGNORECASE)
 _HINT = "Write element symbols, each followed by its amount, as in 'Al0.5CoCrFeNi'"
 
 
@@ -91,6 +92,12 @@ def parse_formula(text: str, unit: str | None = None) -> dict[str, float]:
             f"Formula {excerpt(text)} has {len(text)} characters; at most {MAX_LENGTH} are read."
         )
     plain = text.translate(_PLAIN)
+    if written := _ENDS_WITH_UNIT.search(plain):
+        said = (written[2] or written[3]).lower()
+        raise FormulaError(
+            f"Formula {excerpt(text)} ends with a unit: leave {excerpt(written[0].strip())} out "
+            f"and say unit='{said}', which holds for all formulas of a table"
+        )
     if balance := _BALANCE.fullmatch(plain):
         return _read_balance(text, balance, unit)
     groups = [_Group(0)]

@@ -114,6 +114,11 @@ def read_crystals(
     >>> crystals.info["prototype"].item()
     '225:a|b'
     """
+    if not isinstance(folder, str | Path):
+        raise DataError(
+            f"structures are read from a folder of CIF or POSCAR files, not from "
+            f"{type(folder).__name__}; write structures there with Structure.to(filename)"
+        )
     folder = Path(folder)
     if not 0 < symprec < np.inf:
         raise DataError(f"symprec={symprec} is not allowed; it is a distance in Å, as 0.01")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
@@ -30,6 +31,7 @@ _DESCRIPTION = re.compile(
     r"|authors?|title|journal|url|link|licen[cs]e|notes?|comments?|remarks?|date|lab(oratory)?"
 )
 _MOST_CLASSES = 20
+_RANGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:-|–|to)\s*([0-9]+(?:\.[0-9]+)?)")
 
 
 class TargetDeclarations(Protocol):
@@ -174,7 +176,8 @@ def split_unit(column: str) -> tuple[str, str]:
     for suffix, meaning in _UNIT_SUFFIXES.items():
         if not unit and re.fullmatch(rf".+[_ ]{suffix}", column):
             column, unit = column[: -len(suffix)], meaning
-    name = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
+    plain = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()  # é as e
+    name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     return name if name[:1].isalpha() else f"column_{name}".rstrip("_"), unit
 
 
@@ -220,6 +223,13 @@ def labels_of_column(column: pd.Series, target: Target, where: str) -> pd.Series
     return numbers.map(lambda position: target.classes[int(position)], na_action="ignore")
 
 
+def _instead(text: str) -> str:
+    """What to write for a cell that is no number."""
+    if ends := _RANGE.fullmatch(text.strip()):
+        return f"a number, as the middle of the range, {(float(ends[1]) + float(ends[2])) / 2:g},"
+    return "a number"
+
+
 def _measured(column: pd.Series, where: str) -> tuple[pd.Series | None, str]:
     """The labels of a column that holds a measurement, and why it does or does not."""
     given = column.dropna().map(lambda value: str(value).strip())
@@ -231,8 +241,8 @@ def _measured(column: pd.Series, where: str) -> tuple[pd.Series | None, str]:
         row = int(np.flatnonzero(column.notna() & numbers.isna())[0])
         raise DataError(
             f"{where}, row {row + 1}: {excerpt(str(column.iloc[row]))} is not a number, as "
-            f"{count} other cells are; write a number or leave it blank, declare the column in a "
-            "spec, or leave it out"
+            f"{count} other cells are; write {_instead(str(column.iloc[row]))} or leave it blank, "
+            "or leave the column out"
         )
     if count == len(given):
         return numbers, "0 and 1" if numbers.dropna().isin([0, 1]).all() else "numbers"

@@ -66,6 +66,11 @@ def read_table(table: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
         named = [name for name in table.index.names if name is not None]
         frame = table.reset_index(named) if named and named[0] not in table else table
         return _checked(list(frame.columns), frame, "table"), "table"
+    if not isinstance(table, str | Path):
+        raise DataError(
+            f"a table is a file or a DataFrame, not {type(table).__name__}; of a Series, give "
+            "series.rename_axis('id').reset_index()"
+        )
     path = Path(table)
     if not path.is_file():
         raise MissingFileError(f"table '{path}' does not exist")
