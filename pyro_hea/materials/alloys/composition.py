@@ -169,7 +169,8 @@ def _normalise(
         if column not in SYMBOLS:
             raise UnknownElementError(
                 f"Column {excerpt(column)} is not an element.{nearest(column, SYMBOLS)} A table of "
-                f"compositions has one column per element and no other."
+                f"compositions has one column per element and no other: leave {excerpt(column)} "
+                "out, or give formulas alone, as table['formula']."
             )
     try:
         amounts = table.to_numpy(float)
@@ -177,7 +178,11 @@ def _normalise(
         raise FormulaError(f"A table of compositions holds numbers only: {error}.") from None
     for row, column in np.argwhere(~((amounts >= 0) & (amounts < np.inf)))[:1]:
         try:
-            check_amount(float(amounts[row, column]), columns[column], dict(table.iloc[row]))
+            check_amount(
+                float(amounts[row, column]),
+                columns[column],
+                dict(zip(columns, amounts[row].tolist(), strict=True)),
+            )
         except FormulaError as error:
             raise FormulaError(f"Row {row + 1}: {error} Write 0 there.") from None
     if check_unit(unit) == "wt":
