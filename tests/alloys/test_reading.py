@@ -357,3 +357,10 @@ def test_a_range_of_values_is_told_its_middle():
 def test_accents_of_a_header_are_left_out_of_the_name():
     rows = {"formula": ["CoCrFeNi", "Al", "Ni"], "Härte (HV)": [350, 5, 6]}
     assert "harte" in read_alloys(pd.DataFrame(rows)).labels
+
+
+@pytest.mark.parametrize(("cell", "write"), [("20 °C", "20"), ("RT", "one")])
+def test_a_condition_with_its_unit_in_the_cell_is_told_what_to_write(cell, write):
+    rows = {"formula": ["CoCrFeNi", "Al"], "hardness": [350, 5], "test_temperature_C": [25, cell]}
+    with pytest.raises(DataError, match=rf"is '{cell}', which is no number; write {write}, or"):
+        read_alloys(pd.DataFrame(rows))

@@ -144,9 +144,10 @@ def numeric_column(reports: pd.DataFrame, column: str) -> pd.Series:
     faulty = numbers.isna() & given.notna() & (given.astype(str).str.strip() != "")
     if faulty.any():
         row = int(np.flatnonzero(faulty)[0])
+        begins = re.match(r"\s*([-+]?[0-9]+(?:\.[0-9]+)?)", str(given.iloc[row]))
         raise DataError(
             f"'{reports['formula'].iloc[row]}': '{column}' is {given.iloc[row]!r}, which is no "
-            "number; write one, or leave it blank"
+            f"number; write {begins[1] if begins else 'one'}, or leave it blank"
         )
     return numbers
 
