@@ -324,3 +324,11 @@ class TestCampaign:
 
     def test_a_folder_without_a_campaign(self, tmp_path):
         assert "campaign.json" in fails("campaign", "status", tmp_path)
+
+
+def test_messages_name_options_and_not_arguments_of_the_library(tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text("nominal,hardness\nCoCrFeNi,350\nAl,5\n")
+    assert "with --formula-column" in fails("train", table, "--out", tmp_path / "model", *TRAIN)
+    table.write_text("formula,hardness\nFe-20Cr-10Ni (wt.%),350\nAl,5\n")
+    assert "say --unit wt, which" in fails("train", table, "--out", tmp_path / "model", *TRAIN)

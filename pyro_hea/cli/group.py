@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any, TextIO
 import click
 
 from pyro_hea.errors import PyroHEAError, PyroHEAWarning
+
+_OPTIONS = {r"\bformula_column\b": "--formula-column", r"\bunit='(at|wt)'": r"--unit \1"}
+"""How messages of the library name arguments that are options here."""
 
 
 @contextmanager
@@ -34,7 +38,13 @@ class _Commands(click.Group):
                 warnings.showwarning = _echo_warning
                 return super().invoke(context)
         except PyroHEAError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_with_options(str(error))) from error
+
+
+def _with_options(message: str) -> str:
+    for argument, option in _OPTIONS.items():
+        message = re.sub(argument, option, message)
+    return message
 
 
 def _echo_warning(
@@ -47,7 +57,7 @@ def _echo_warning(
 ) -> None:
     """Print a warning without the line that gave it, which is no line of the user's."""
     kind = "Warning" if issubclass(category, PyroHEAWarning) else category.__name__
-    click.echo(f"{kind}: {message}", err=True)
+    click.echo(f"{kind}: {_with_options(str(message))}", err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
