@@ -347,3 +347,10 @@ def test_percentages_of_many_elements_do_not_drift(monkeypatch):
 def test_a_unit_in_a_formula_is_told_apart_from_an_amount(formula, end, unit):
     with pytest.raises(FormulaError, match=re.escape(f"leave '{end}' out and say unit='{unit}'")):
         format_formula(formula)
+
+
+def test_every_row_that_cannot_be_read_is_named():
+    with pytest.raises(FormulaError, match=r"Row 2: .* Nor can the rows 4, 5 be read\."):
+        fraction_table(["CoCrFeNi", "Co2x", "Al", "Fe-", "(Ni"])
+    with pytest.raises(UnknownElementError, match=r"Row 1: .*'Xx'.*[^d]\.$"):
+        fraction_table(["Xx", "Al"])

@@ -19,7 +19,7 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
-from pyro_hea.errors import FormulaError, UnknownElementError, excerpt, nearest
+from pyro_hea.errors import FormulaError, UnknownElementError, excerpt, listing, nearest
 from pyro_hea.materials.alloys.amounts import (
     Alloy,
     Alloys,
@@ -121,18 +121,25 @@ def fraction_table(
     read = lru_cache(maxsize=10_000)(parse_composition)  # a table repeats formulas
     formulas: list[str] = []
     rows, columns, values = array("q"), array("q"), array("d")  # a dict a row would be large
+    first: FormulaError | None = None
+    refused: list[int] = []
     for row, alloy in enumerate(alloys):
         try:
             parsed = (read if isinstance(alloy, str) else parse_composition)(alloy, unit)
         except FormulaError as error:
-            raise type(error)(f"Row {row + 1}: {error}", error.position) from None
+            first = first or error
+            refused.append(row + 1)
+            continue
         formulas.append(alloy if isinstance(alloy, str) else format_formula(parsed))
         for element, fraction in parsed.items():
-            if elements is not None and element not in position:
-                _refuse_outside(row, formulas[row], element, elements)
+            if elements is not None and element not in position and first is None:
+                _refuse_outside(row, formulas[-1], element, elements)
             rows.append(row)
             columns.append(position.setdefault(element, len(position)))
             values.append(fraction)
+    if first is not None:
+        others = f" Nor can the rows {listing(refused[1:])} be read." if refused[1:] else ""
+        raise type(first)(f"Row {refused[0]}: {first}{others}", first.position)
     names = list(elements) if elements is not None else sorted(position)
     place = np.array([names.index(element) for element in position], dtype=int)
     table = np.zeros((len(formulas), len(names)))
