@@ -9,10 +9,9 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
-from pyro_hea.design.crystal_result import designs_of
-from pyro_hea.design.crystals import events_of
 from pyro_hea.evaluate.crystal_targets import TREES, features_of, of_labels, trees
 from pyro_hea.materials.crystals import CrystalDataset, WyckoffStructure, element_table
+from pyro_hea.posterior import Event, joint_probability
 from pyro_hea.posterior.crystal_ensemble import dataset_of_crystals
 
 if TYPE_CHECKING:
@@ -122,10 +121,12 @@ def wishes_of_known(vae: CrystalVAE, data: CrystalDataset) -> dict[str, float]:
     """
     predicted, held = [], []
     for wish in WISHES.values():
-        events = events_of(vae.ensemble, wish)
+        events: dict[str, Event] = {"metal": (0.0,)}
+        events |= {name: limits(bounds) for name, bounds in wish.items()}
         some = data.take(data.targets[list(events)].notna().all(axis=1).to_numpy())
-        designs = designs_of(vae.ensemble, list(some.crystals), events=events)
-        predicted += designs.table["all_wishes"].tolist()
+        ensemble = vae.ensemble
+        joint = joint_probability(ensemble.model, ensemble.inputs(some, labels=False), events)
+        predicted += joint.mean(0).tolist()
         held += fulfilled(some, wish).tolist()
     p, y = np.array(predicted), np.array(held)
     likely = p > 0.5

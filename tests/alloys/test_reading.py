@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import time
 import warnings
 
@@ -364,3 +365,17 @@ def test_a_condition_with_its_unit_in_the_cell_is_told_what_to_write(cell, write
     rows = {"formula": ["CoCrFeNi", "Al"], "hardness": [350, 5], "test_temperature_C": [25, cell]}
     with pytest.raises(DataError, match=rf"is '{cell}', which is no number; write {write}, or"):
         read_alloys(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("cells", [["~500", "500±20", ">510"], ["500 HV", "510 HV", "520 HV"]])
+def test_a_column_of_numbers_with_more_in_their_cells_is_told(cells):
+    rows = {"formula": ["CoCrFeNi", "Al", "Ni"], "hardness": cells, "single_phase": [1, 0, 1]}
+    message = re.escape("column 'hardness' is no target, since 3 of its 3 cells are no plain")
+    with pytest.warns(TableWarning, match=message):
+        data = read_alloys(pd.DataFrame(rows))
+    assert "hardness" not in data.labels
+
+
+def test_other_text_is_kept_without_a_word():
+    rows = {"formula": ["CoCrFeNi", "Al", "Ni"], "single_phase": [1, 0, 1]}
+    read_alloys(pd.DataFrame(rows | {"where": ["10.1016/j.a.2021", "12 Main Street", "a"]}))

@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 
 from pyro_hea import CrystalVAE, load_crystals
 from pyro_hea.evaluate import crystal_designs
@@ -40,18 +40,20 @@ def test_trees_confirm_the_crystals_that_they_were_fitted_on(crystals, monkeypat
 
 
 def test_the_probability_of_a_wish_is_compared_with_labels(crystals, monkeypatch):
-    labels = dict(zip(crystals.text, crystals.targets.to_dict("records"), strict=True))
+    data = crystals.take(range(100))
+    cold = (data.targets["acoustic_debye_temperature"] < 120).to_numpy()
+    asked = []
 
-    def told(ensemble, some, *, events):
-        cold = [labels[c.text]["acoustic_debye_temperature"] < 120 for c in some]
-        return SimpleNamespace(table=pd.DataFrame({"all_wishes": np.where(cold, 0.75, 0.25)}))
+    def told(model, inputs, events):
+        asked.append(events)
+        return torch.tensor(np.where(cold, [[0.7], [0.8]], [[0.2], [0.3]]))
 
     monkeypatch.setattr(crystal_designs, "WISHES", {"cold": WISH})
-    monkeypatch.setattr(crystal_designs, "designs_of", told)
-    monkeypatch.setattr(crystal_designs, "events_of", lambda ensemble, wish: wish)
-    data = crystals.take(range(100))
-    found = crystal_designs.wishes_of_known(SimpleNamespace(ensemble=None), data)
-    cold = data.targets["acoustic_debye_temperature"] < 120
+    monkeypatch.setattr(crystal_designs, "joint_probability", told)
+    ensemble = SimpleNamespace(model=None, inputs=lambda some, labels: len(some))
+    found = crystal_designs.wishes_of_known(SimpleNamespace(ensemble=ensemble), data)
+    expected = {"metal": (0,), "acoustic_debye_temperature": (-np.inf, 120), "gap": (0.5, 3)}
+    assert asked == [expected]
     assert found["n"] == 100
     assert found["likely"] == cold.sum()
     assert found["mean probability"] == pytest.approx(0.25 + 0.5 * cold.mean())

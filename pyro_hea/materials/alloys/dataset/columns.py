@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pyro_hea.errors import DataError, excerpt, listing, nearest
+from pyro_hea.errors import DataError, TableWarning, excerpt, listing, nearest, warn
 from pyro_hea.materials.alloys.dataset.gathering import to_numbers
 from pyro_hea.materials.alloys.dataset.labels import Target, numbers_of_values
 
@@ -31,6 +31,9 @@ _DESCRIPTION = re.compile(
     r"|authors?|title|journal|url|link|licen[cs]e|notes?|comments?|remarks?|date|lab(oratory)?"
 )
 _MOST_CLASSES = 20
+_MEASUREMENT = re.compile(
+    r"[~≈<>≤≥]?\s*[0-9]+([.,][0-9]+)?(\s*(±|\+/?-|-|–|to)\s*[0-9]+([.,][0-9]+)?)?\s*[A-Za-z/%°]{0,5}"
+)
 _RANGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:-|–|to)\s*([0-9]+(?:\.[0-9]+)?)")
 
 
@@ -127,6 +130,18 @@ class Columns:
             if declared is not None:
                 self.add(column, "condition", f"of {conditions[declared]}", declared)
 
+    def _warn_of_measurements(self, column: str) -> None:
+        """Say that a column is no target because its numbers are written with something else."""
+        given = self.rows[column].dropna().astype(str).str.strip()
+        written = given[given.str.fullmatch(_MEASUREMENT)]
+        if len(written) > len(given) / 2:
+            warn(
+                f"{self.where}: column {excerpt(column)} is no target, since {len(written)} of its "
+                f"{len(given)} cells are no plain numbers, as {excerpt(written.iloc[0])}; write "
+                "numbers alone",
+                TableWarning,
+            )
+
     def infer_targets(self) -> None:
         """Take every measured column for a target: numbers, 0 and 1, or a few classes.
 
@@ -145,6 +160,7 @@ class Columns:
                 continue
             values, reason = _measured(self.rows[column], f"{self.where}: column {excerpt(column)}")
             if values is None:
+                self._warn_of_measurements(column)
                 self.add(column, "kept", reason)
                 continue
             if name in self.named("target").values():
