@@ -60,7 +60,7 @@ def misfit(operator: Callable[[Tensor], Tensor] | ArrayLike, data: ArrayLike) ->
 
 
 def _linear(matrix: ArrayLike) -> Callable[[Tensor], Tensor]:
-    if isinstance(matrix, pd.DataFrame):
+    if isinstance(matrix, pd.DataFrame) and not isinstance(matrix.columns, pd.RangeIndex):
         raise DataError(
             "the operator is a table, but its columns are not matched by name: give "
             "operator[list(atlas.columns)].to_numpy()"
