@@ -213,10 +213,13 @@ def test_plain_formulas_are_read_as_pymatgen_reads_them(text):
     )
 )
 def test_any_mapping_is_refused_by_name_or_round_trips(amounts):
+    refused = ""
     try:
         found = parse_composition(amounts)
     except FormulaError as error:
-        assert len(str(error)) < 500  # noqa: PT017
+        refused = str(error)
+    if refused:
+        assert len(refused) < 500
         return
     again = parse_composition(format_formula(found))
     for element in {*found, *again}:

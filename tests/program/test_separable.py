@@ -82,7 +82,10 @@ def test_straightening_counts_how_far_an_alloy_between_two_images_decodes_off_th
     plain, both = model_of(), model_of(straightening=2.0)
     with seeded(3):
         decoder = torch.randn(D, 5)
-    decode = lambda w: (w @ decoder).softmax(-1)  # noqa: E731
+
+    def decode(w):
+        return (w @ decoder).softmax(-1)
+
     with seeded(4):
         share = torch.rand(1, half, 1)[0]
     x = latent()
