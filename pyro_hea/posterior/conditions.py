@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from pyro_hea.errors import DataError, ExtrapolationWarning, nearest, warn
-from pyro_hea.materials.alloys.dataset import Reference, condition_key, encode_condition
+from pyro_hea.materials.alloys.dataset import (
+    Reference,
+    absolute_zero,
+    condition_key,
+    encode_condition,
+    temperature_scale,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +107,11 @@ def _values(name: str, value: Condition | Iterable[Condition], of: Reference) ->
         raise DataError(
             f"conditions: {name}={value!r} is neither a number nor a list of numbers, such as 800, "
             "[20, 400, 800] or the range (20, 800)"
+        )
+    lowest = absolute_zero(temperature_scale(name))
+    if min(numbers) < lowest:
+        raise DataError(
+            f"conditions: {name}={min(numbers):g} is below absolute zero, {lowest:g} on its scale"
         )
     if isinstance(value, tuple) and len(numbers) == 2:
         return list(np.linspace(numbers[0], numbers[1], _STEPS).tolist())

@@ -91,6 +91,43 @@ def test_every_column_has_a_role_a_unit_and_a_reason(tmp_path, suffix):
     assert {"processing", "remark", "operator", "source"} <= set(data.reports)
 
 
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("Test temperature (K)", [298.15, "1073.15", None]),
+        ("T [K]", [298.15, 1073.15, ""]),
+        ("temp_F", ["77", "1472", None]),
+        ("Temperature (deg C)", [25, 800, None]),
+        ("test_temperature_C", ["25", "800", ""]),
+    ],
+)
+def test_temperatures_of_tests_are_read_on_any_scale(header, cells):
+    rows = {"formula": ["CoCrFeNi", "AlCoCrFeNi", "NiTi"], "hardness": [150, 480, 250]}
+    table = pd.DataFrame({**rows, header: cells})
+    data = read_alloys(table)
+    found = pd.to_numeric(data.reports["test_temperature_C"])
+    np.testing.assert_allclose(found, [25, 800, np.nan])
+    assert np.isnan(data.labels.loc["AlCoCrFeNi", "hardness"])  # hot
+    converted = "converted to °C" in data.columns_report.loc[header, "reason"]
+    assert converted == header.endswith(("K)", "K]", "F"))
+    target = {"kind": "continuous", "conditions": {"Temperature (K)": 300}}
+    declared = read_alloys(table, spec=ModelSpec(targets={"hardness": target}))
+    np.testing.assert_allclose(
+        pd.to_numeric(declared.reports["Temperature (K)"]), [298.15, 1073.15, np.nan]
+    )
+
+
+def test_a_temperature_below_absolute_zero_or_on_no_scale_is_told():
+    rows = pd.DataFrame({"formula": ["CoCrFeNi", "NiTi"], "hardness": [150, 250]})
+    with pytest.raises(
+        DataError, match=r"'T \(°C\)', row 2: '-300' is below absolute zero, which is -273.15"
+    ):
+        read_alloys(rows.assign(**{"T (°C)": [25, -300]}))
+    with pytest.warns(TableWarning, match=r"column 'Temperature' names no scale.* call it 'test"):
+        data = read_alloys(rows.assign(Temperature=[298, 600]))
+    assert data.columns_report.loc["Temperature", "role"] == "condition"
+
+
 def test_columns_are_renamed_as_asked_and_a_wrong_name_is_refused():
     data = read_alloys(ROWS, columns={"Hardness (HV)": "indent", "formula": "composition"})
     assert "indent" in data.targets
@@ -163,7 +200,7 @@ def test_fractions_are_read_from_columns_of_elements(header, unit, weights):
 def test_a_word_that_begins_like_an_element_is_no_fraction():
     rows = pd.DataFrame({"formula": ["FeNi", "CoNi"], "Cat": [1.5, 2], "Iron": [3, 4.5]})
     rows = rows.assign(**{"Fe-Ni distance": [1, 2.5], "T (C)": [20.5, 30], "C2": [1, 2.5]})
-    assert read_alloys(rows).targets == ("cat", "iron", "fe_ni_distance", "t", "c2")
+    assert read_alloys(rows).targets == ("cat", "iron", "fe_ni_distance", "c2")
 
 
 def test_formulas_in_weights_are_one_alloy_with_the_same_in_atoms():

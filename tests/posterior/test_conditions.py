@@ -65,6 +65,7 @@ def test_a_condition_outside_the_measured_range_is_warned_of(vae, tmp_path):
         ({"temprature_C": 800}, r"no target .* 'temprature_C'\. Did you mean 'temperature_C'\?"),
         ({"temperature_C": "hot"}, "temperature_C='hot' is neither a number nor a list of numbers"),
         ({"temperature_C": []}, "is neither a number nor a list"),
+        ({"temperature_C": [20, -300]}, "temperature_C=-300 is below absolute zero, -273.15"),
         ({"temperature_C": [20, float("nan")]}, "is neither a number nor a list"),
     ],
 )

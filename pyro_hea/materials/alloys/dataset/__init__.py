@@ -36,6 +36,7 @@ from pyro_hea.materials.alloys.dataset.table import (
     composition_keys,
     element_sets,
 )
+from pyro_hea.materials.alloys.dataset.temperatures import absolute_zero, temperature_scale
 
 __all__ = [
     "PARTS",
@@ -45,6 +46,7 @@ __all__ = [
     "AlloyRecord",
     "Reference",
     "Statistics",
+    "absolute_zero",
     "class_columns",
     "composition_keys",
     "condition_key",
@@ -64,6 +66,7 @@ __all__ = [
     "read_formulas",
     "references",
     "report_counts",
+    "temperature_scale",
     "tested_elsewhere",
     "to_batch",
 ]

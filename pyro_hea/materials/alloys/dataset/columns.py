@@ -14,6 +14,7 @@ import pandas as pd
 from pyro_hea.errors import DataError, TableWarning, excerpt, listing, nearest, warn
 from pyro_hea.materials.alloys.dataset.gathering import to_numbers
 from pyro_hea.materials.alloys.dataset.labels import Target, numbers_of_values
+from pyro_hea.materials.alloys.dataset.temperatures import converted, temperature_scale
 
 Role: TypeAlias = Literal["composition", "target", "condition", "source", "kept"]
 
@@ -23,7 +24,7 @@ REPORT_COLUMNS = ("formula", "reported_formula", "target", "value", "unit")
 _UNIT = re.compile(r"(.*?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]")
 _UNIT_SUFFIXES = {"HV": "HV", "MPa": "MPa", "GPa": "GPa", "pct": "%", "g_cm3": "g/cm3"}
 _CONDITION = re.compile(
-    r"(test_)?temp(erature)?(_[ck])?|test_type|process(ing)?(_.*)?|conditions?|(heat_)?treatment"
+    r"(test_)?temp(erature)?|test_type|process(ing)?(_.*)?|conditions?|(heat_)?treatment"
     r"|state|route|anneal.*|rolling.*|(strain|cooling|heating)_rate.*|(ageing|aging|holding)_.*"
 )
 _DESCRIPTION = re.compile(
@@ -128,7 +129,24 @@ class Columns:
         for column in self.left:
             declared = next((n for n in conditions if same_condition(n, column)), None)
             if declared is not None:
-                self.add(column, "condition", f"of {conditions[declared]}", declared)
+                self._add_condition(column, f"of {conditions[declared]}", declared)
+
+    def _add_condition(self, column: str, reason: str, name: str) -> None:
+        """A condition, a temperature of a test on the scale of its name in the reports."""
+        scale, wanted = temperature_scale(column), temperature_scale(name)
+        if scale and wanted:
+            where = f"{self.where}: column {excerpt(column)}"
+            self.rows[column] = converted(self.rows[column], scale, wanted, where)
+            if scale != wanted:
+                reason += f", converted to °{wanted.upper()}"
+        self.add(column, "condition", reason, name)
+
+    def _warn_of_scale(self, column: str) -> None:
+        warn(
+            f"{self.where}: column {excerpt(column)} names no scale, so that its tests at room "
+            "temperature are not told from others; call it 'test temperature (°C)', (K) or (°F)",
+            TableWarning,
+        )
 
     def _warn_of_measurements(self, column: str) -> None:
         """Say that a column is no target because its numbers are written with something else."""
@@ -153,7 +171,9 @@ class Columns:
         for column in self.left:
             name, unit = split_unit(column)[0], self._unit(column)
             if is_condition(column):
-                self.add(column, "condition", "named like a condition", condition_name(column))
+                self._add_condition(column, "named like a condition", condition_name(column))
+                if not unit and re.fullmatch(r"(test_)?temp(erature)?", name):
+                    self._warn_of_scale(column)
                 continue
             if _DESCRIPTION.fullmatch(name):
                 self.add(column, "kept", "named like a description")
@@ -202,13 +222,12 @@ def condition_name(column: str) -> str:
 
     Examples
     --------
-    >>> condition_name("Test temperature (°C)"), condition_name("Heat treatment")
+    >>> condition_name("Test temperature (K)"), condition_name("Heat treatment")
     ('test_temperature_C', 'heat_treatment')
     """
-    name, unit = split_unit(column)
-    celsius = unit.strip("° ") == "C" or name.endswith("_c")
-    if celsius and re.fullmatch(r"(test_)?temp(erature)?(_c)?", name):
+    if temperature_scale(column):
         return "test_temperature_C"
+    name, unit = split_unit(column)
     return column if unit else name
 
 
@@ -219,7 +238,7 @@ def same_condition(declared: str, column: str) -> bool:
 
 def is_condition(column: str) -> bool:
     """Whether a column is named like a condition of measurements."""
-    return column == "test_temperature_C" or bool(_CONDITION.fullmatch(split_unit(column)[0]))
+    return bool(temperature_scale(column) or _CONDITION.fullmatch(split_unit(column)[0]))
 
 
 def labels_of_column(column: pd.Series, target: Target, where: str) -> pd.Series:

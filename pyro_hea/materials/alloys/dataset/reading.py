@@ -56,8 +56,8 @@ def read_alloys(
         `AlloyDataset.to_csv` wrote, with the columns `target` and `value`, are read as they are.
     spec : ModelSpec, optional
         Declares the targets. Without it, every column of numbers or of a few classes is a target,
-        unless it is named like a condition (`processing`, `test_temperature_C`) or a
-        description (`sample`, `doi`, `note`).
+        unless it is named like a condition (`processing`, `Test temperature (K)`, which is
+        converted to °C) or a description (`sample`, `doi`, `note`).
     formula_column : str
         Column of formulas; in any case, `composition` and, where there are no columns of elements,
         `alloy` are found too.
