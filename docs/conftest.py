@@ -5,6 +5,18 @@ from pathlib import Path
 
 import pytest
 
+SLOW = (
+    "solve-an-inverse-problem-on-a-manifold.md",
+    "stay-among-known-alloys.md",
+)
+"""Pages whose code takes more than ten seconds."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == Path(__file__).parent / "how-to" and item.path.name in SLOW:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def small_model():
@@ -12,7 +24,8 @@ def small_model():
     from pyro_hea import DisentangledVAE, ModelSpec, load_alloys
 
     alloys = load_alloys("zeng2024")
-    spec = ModelSpec(training={"members": 2, "epochs": 5})
+    distillation = {"trees": 40, "synthetic_alloys": 3000, "steps": 200}
+    spec = ModelSpec(training={"members": 2, "epochs": 5, "distillation": distillation})
     return DisentangledVAE(spec).fit(alloys, seed=0, progress=False), alloys
 
 

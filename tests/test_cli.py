@@ -30,7 +30,11 @@ latent: {dim: 2, flow: {layers: 2, hidden: 8}}
 head: {hidden: [16], dropout: 0.1}
 encoder: {hidden: [16]}
 decoder: {hidden: [16]}
-training: {members: 2, epochs: 8, batch_size: 64}
+training:
+  members: 2
+  epochs: 8
+  batch_size: 64
+  distillation: {trees: 20, synthetic_alloys: 2000, steps: 100}
 """
 """Two steps an epoch."""
 
@@ -465,6 +469,9 @@ class TestPredict:
         pd.testing.assert_frame_equal(written.set_index("formula"), expected, rtol=1e-5)
         mean, low, high = (written[f"single_phase{end}"] for end in ("", "_low", "_high"))
         assert ((low > 0) & (low < mean) & (mean < high) & (high < 1)).all()
+
+    def test_refuses_what_is_no_formula_before_a_default_model_is_trained(self, untrained):
+        assert "Formula 'model' cannot be read" in fails("predict", "model", "CoCrFeNi")
 
     def test_reads_a_table_and_writes_the_same_bytes_twice(self, model, tmp_path):
         write_table(tmp_path / "asked.csv", ["alloy,remark", *(f"{f},x" for f in self.FORMULAS)])

@@ -82,6 +82,16 @@ class TestSpecFor:
         (tmp_path / "mine.yaml").write_text(output, encoding="utf-8")
         assert ModelSpec.from_yaml(tmp_path / "mine.yaml").target("hardness").transform == "log"
 
+    def test_train_says_what_a_condition_is_called_and_warns_once(self, table, tmp_path):
+        mine = tmp_path / "mine.csv"
+        rows = pd.read_csv(table).head(30)
+        kelvin = np.where(np.arange(len(rows)) % 2, 298.15, 1073.15)
+        rows.assign(**{"T (K)": kelvin}).to_csv(mine, index=False)
+        output = succeeds("train", mine, "--out", tmp_path / "model", *TRAIN)
+        said = r"T \(K\) +condition .* read as test_temperature_C; several values; .* at 25 unless"
+        assert re.search(said, output)
+        assert output.count("Warning: few labels") == 1
+
     @pytest.mark.parametrize("joined", [[], ["--with", "embedded"]])
     def test_a_column_that_can_be_no_target_is_ignored_with_the_reason(
         self, joined, table, tmp_path

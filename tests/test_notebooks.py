@@ -65,9 +65,8 @@ def test_there_is_a_quickstart():
     assert "01_quickstart.ipynb" in NOTEBOOKS
 
 
-@pytest.mark.parametrize(
-    "name", [NOTEBOOKS[0], *(pytest.param(n, marks=pytest.mark.slow) for n in NOTEBOOKS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PYRO_HEA_SMOKE", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

@@ -34,7 +34,7 @@ pytestmark = few_labels
 
 def spec_of(targets=("single_phase",), flow: bool = True, **training) -> ModelSpec:
     settings = {
-        "distillation": {"trees": 60, "synthetic_alloys": 6000, "steps": 400},
+        "distillation": {"trees": 20, "synthetic_alloys": 1000, "steps": 60},
         "members": 2,
         "epochs": 7,
         "batch_size": 12,

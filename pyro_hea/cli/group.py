@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO
 
 import click
@@ -35,7 +36,7 @@ class _Commands(click.Group):
             nothing = "this command cannot be resumed. Start it again"
             with on_interrupt(nothing), warnings.catch_warnings():
                 warnings.simplefilter("always", PyroHEAWarning)
-                warnings.showwarning = _echo_warning
+                warnings.showwarning = partial(_echo_warning, set())
                 return super().invoke(context)
         except PyroHEAError as error:
             raise click.ClickException(_with_options(str(error))) from error
@@ -48,6 +49,7 @@ def _with_options(message: str) -> str:
 
 
 def _echo_warning(
+    told: set[str],
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -55,9 +57,12 @@ def _echo_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning without the line that gave it, which is no line of the user's."""
+    """Print a warning, once, without the line that gave it, which is no line of the user's."""
     kind = "Warning" if issubclass(category, PyroHEAWarning) else category.__name__
-    click.echo(f"{kind}: {_with_options(str(message))}", err=True)
+    text = f"{kind}: {_with_options(str(message))}"
+    if text not in told:
+        told.add(text)
+        click.echo(text, err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -151,11 +151,13 @@ def predict(
     formula_column: str,
 ) -> None:
     """Predict the targets of alloys."""
+    from pyro_hea.materials.alloys.composition import fraction_table
     from pyro_hea.materials.alloys.dataset import read_formulas
 
     if bool(formulas) == (table is not None):
         raise click.UsageError("give formulas, or a table with --table, and not both")
-    alloys = list(formulas) if table is None else read_formulas(table, formula_column)
+    # What is no formula is refused before a default model is trained.
+    alloys = fraction_table(read_formulas(table, formula_column) if table else list(formulas))
     if targets is not None and model is not None:
         raise click.UsageError("--targets and --model exclude each other: a model has its targets")
     vae = load_model(model, [name.strip() for name in (targets or "").split(",") if name.strip()])

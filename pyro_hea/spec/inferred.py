@@ -294,6 +294,8 @@ def _other_columns(data: AlloyDataset, conditions: Mapping[str, str]) -> Iterato
             elif row["role"] != "target":
                 used = row["name"] in conditions
                 why = conditions[row["name"]] if used else row["reason"]
+                if used and row["name"] != name:
+                    why = f"read as {row['name']}; {why}"
                 if row["role"] == "condition" and not used:
                     why = "a condition with one value, of many texts or known of few"
                 role = "condition" if used else "ignored"

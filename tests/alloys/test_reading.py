@@ -392,9 +392,19 @@ def test_a_range_of_values_is_told_its_middle():
         read_alloys(pd.DataFrame(rows))
 
 
-def test_accents_of_a_header_are_left_out_of_the_name():
-    rows = {"formula": ["CoCrFeNi", "Al", "Ni"], "Härte (HV)": [350, 5, 6]}
-    assert "harte" in read_alloys(pd.DataFrame(rows)).labels
+@pytest.mark.parametrize(
+    ("header", "name", "unit"),
+    [
+        ("Härte (HV)", "harte", "HV"),
+        ("σ0.2 [MPa]", "sigma_0_2", "MPa"),
+        ("ΔH/GPa", "delta_h", "GPa"),
+        ("HV0.5", "hv0_5", "HV"),
+        ("Hardness, HV", "hardness", "HV"),
+    ],
+)
+def test_a_header_becomes_a_plain_name_and_a_unit(header, name, unit):
+    data = read_alloys(pd.DataFrame({"formula": ["CoCrFeNi", "Al", "Ni"], header: [350, 5, 6]}))
+    assert tuple(data.columns_report.loc[header, ["name", "unit"]]) == (name, unit)
 
 
 @pytest.mark.parametrize(("cell", "write"), [("20 °C", "20"), ("RT", "one")])

@@ -192,9 +192,10 @@ class Columns:
             self.add(column, "target", reason, name, unit)
 
     def _unit(self, column: str) -> str:
-        """From its name, or from what it was called: `YS (MPa)`, or `HV` alone."""
-        former = self.former.get(column, "")
-        units = (split_unit(column)[1], split_unit(former)[1], _UNIT_SUFFIXES.get(former, ""))
+        """From its name, or from what it was called: `YS (MPa)`, or `HV` and `HV0.5` alone."""
+        names = (column, self.former.get(column, ""))
+        units = [split_unit(name)[1] for name in names]
+        units += ["HV" for name in names if re.fullmatch(r"HV ?[\d.]*", name)]
         return next(filter(None, units), "")
 
 
@@ -203,16 +204,18 @@ def split_unit(column: str) -> tuple[str, str]:
 
     Examples
     --------
-    >>> split_unit("Yield strength (MPa)"), split_unit("hardness_HV"), split_unit("phase")
-    (('yield_strength', 'MPa'), ('hardness', 'HV'), ('phase', ''))
+    >>> split_unit("Yield strength (MPa)"), split_unit("hardness_HV"), split_unit("σ0.2")
+    (('yield_strength', 'MPa'), ('hardness', 'HV'), ('sigma_0_2', ''))
     """
     unit = ""
     if match := _UNIT.fullmatch(column):
         column, unit = match.groups()
     for suffix, meaning in _UNIT_SUFFIXES.items():
-        if not unit and re.fullmatch(rf".+[_ ]{suffix}", column):
+        if not unit and re.fullmatch(rf".+[_ ,/]{suffix}", column):
             column, unit = column[: -len(suffix)], meaning
-    plain = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()  # é as e
+    plain = unicodedata.normalize("NFKD", column)
+    plain = re.sub("[α-ωΑ-Ω]", lambda letter: f"{unicodedata.name(letter[0]).split()[-1]}_", plain)
+    plain = plain.encode("ascii", "ignore").decode()  # é as e
     name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     return name if name[:1].isalpha() else f"column_{name}".rstrip("_"), unit
 
