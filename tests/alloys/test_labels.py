@@ -75,7 +75,7 @@ def test_labels_become_numbers(target, given, expected):
     ("target", "label", "message"),
     [
         (SINGLE, 2, "label 2 of 'single_phase' is not allowed. Allowed: 0, 1"),
-        (SINGLE, "yes", "label 'yes' of 'single_phase' is not allowed. Allowed: 0, 1"),
+        (SINGLE, "maybe", "label 'maybe' of 'single_phase' is not allowed. Allowed: 0, 1"),
         (
             PHASE,
             "fccc",

@@ -117,6 +117,68 @@ def test_temperatures_of_tests_are_read_on_any_scale(header, cells):
     )
 
 
+def test_cells_that_say_there_is_no_value_are_blank_and_counted():
+    rows = {
+        "formula": ["CoCrFeNi", "AlCoCrFeNi", "NiTi", "FeNi"],
+        "hardness": ["150", "n/a", "-", "130"],
+        "T (K)": [300, "N.A.", 300, 600],
+        "operator": ["Ann", "Na", "Cy", "Di"],
+    }
+    data = read_alloys(pd.DataFrame(rows))
+    assert data.labels["hardness"].dropna().to_dict() == {"CoCrFeNi": 150.0}  # Fe-Ni was hot
+    assert data.reports["value"].tolist() == [150, 130]
+    reasons = data.columns_report["reason"]
+    assert reasons["hardness"] == "numbers; 2 cells as 'n/a' are blank"
+    assert reasons["T (K)"].endswith("converted to °C; 1 cells as 'N.A.' are blank")
+    declared = read_alloys(
+        pd.DataFrame(rows), spec=ModelSpec(targets={"hardness": {"kind": "continuous"}})
+    )
+    assert declared.reports["value"].tolist() == [150, 130]
+
+
+@pytest.mark.parametrize("spec", [None, ModelSpec()])
+def test_yes_and_no_are_one_and_zero(spec):
+    rows = {"formula": ["CoCrFeNi", "AlCoCrFeNi", "NiTi"], "single_phase": ["Yes", "no", None]}
+    data = read_alloys(pd.DataFrame(rows), spec=spec)
+    assert data.labels["single_phase"].tolist()[:2] == [1, 0]
+    assert np.isnan(data.labels["single_phase"].iloc[2])
+
+
+def test_phases_in_another_order_are_one_class():
+    phases = ["BCC + B2", "B2+bcc", "BCC + B2", "FCC", "fcc", "FCC"]
+    rows = pd.DataFrame({"formula": ["AlNi", "AlFe", "AlCo", "FeNi", "CoNi", "CuNi"], "p": phases})
+    with pytest.warns(TableWarning, match=r"'B2\+bcc' as 'BCC \+ B2'"):
+        data = read_alloys(rows)
+    assert data.labels["p"].value_counts().to_dict() == {"BCC + B2": 3, "FCC": 3}
+
+
+class TestBalance:
+    ROWS = pd.DataFrame(
+        {"Al (wt.%)": [6, 5], "V (wt.%)": [4, None], "Sn (wt.%)": [None, 2.5], "HV": [340, 330]}
+    )
+
+    def test_is_what_the_others_leave(self):
+        found = read_alloys(self.ROWS.assign(**{"Ti (wt.%)": ["bal.", "Balance"]})).fractions
+        expected = [{"Al": 6, "V": 4, "Ti": 90}, {"Al": 5, "Sn": 2.5, "Ti": 92.5}]
+        for row, amounts in zip(found.to_dict("records"), expected, strict=True):
+            fractions = parse_composition(amounts, unit="wt")
+            assert row == pytest.approx({e: fractions.get(e, 0.0) for e in row})
+
+    def test_of_dilute_alloys_is_of_a_hundred_if_the_header_says_so_and_told_if_not(self):
+        amounts = {"Pd": [0.2, 0.1], "HV": [150, 140]}
+        percent = pd.DataFrame(amounts).rename(columns={"Pd": "Pd (at.%)"}).assign(Ti="bal")
+        assert read_alloys(percent).fractions["Pd"].tolist() == pytest.approx([0.002, 0.001])
+        with pytest.warns(TableWarning, match="balances are taken to 1"):
+            found = read_alloys(pd.DataFrame(amounts).assign(Ti="bal"))
+        assert found.fractions["Pd"].tolist() == pytest.approx([0.2, 0.1])
+
+    @pytest.mark.parametrize("ti", ["bal", 100])
+    def test_of_nothing_or_of_two_elements_is_refused(self, ti):
+        rows = self.ROWS.assign(**{"Ti (wt.%)": [90, ti], "Zr (wt.%)": [None, "bal"]})
+        with pytest.raises(DataError, match="row 2: the balance has to be one element"):
+            read_alloys(rows)
+
+
 def test_a_temperature_below_absolute_zero_or_on_no_scale_is_told():
     rows = pd.DataFrame({"formula": ["CoCrFeNi", "NiTi"], "hardness": [150, 250]})
     with pytest.raises(

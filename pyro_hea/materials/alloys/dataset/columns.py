@@ -13,7 +13,7 @@ import pandas as pd
 
 from pyro_hea.errors import DataError, TableWarning, excerpt, listing, nearest, warn
 from pyro_hea.materials.alloys.dataset.gathering import to_numbers
-from pyro_hea.materials.alloys.dataset.labels import Target, numbers_of_values
+from pyro_hea.materials.alloys.dataset.labels import ANSWERS, Target, numbers_of_values
 from pyro_hea.materials.alloys.dataset.temperatures import converted, temperature_scale
 
 Role: TypeAlias = Literal["composition", "target", "condition", "source", "kept"]
@@ -31,6 +31,9 @@ _DESCRIPTION = re.compile(
     r"(sample|specimen|alloy)(_(name|id|no|nr|number|label))?|name|id|no|nr|number|index|column_\d+|doi|year|ref(erence)?s?"
     r"|authors?|title|journal|url|link|licen[cs]e|notes?|comments?|remarks?|date|lab(oratory)?"
 )
+_BLANK = {"n/a", "na", "n.a", "n.a.", "nd", "n.d.", "-", "–", "—"}
+"""What people write where they have no value."""
+
 _MOST_CLASSES = 20
 _MEASUREMENT = re.compile(
     r"[~≈<>≤≥]?\s*[0-9]+([.,][0-9]+)?(\s*(±|\+/?-|-|–|to)\s*[0-9]+([.,][0-9]+)?)?\s*[A-Za-z/%°]{0,5}"
@@ -67,6 +70,7 @@ class Columns:
     rows: pd.DataFrame
     former: dict[str, str] = field(default_factory=dict)
     _found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _blanked: dict[str, str] = field(default_factory=dict)
 
     def add(
         self, column: str, role: Role, reason: str, name: str | None = None, unit: str = ""
@@ -78,7 +82,7 @@ class Columns:
             "name": name or column,
             "unit": unit,
             "count": count,
-            "reason": reason,
+            "reason": reason + self._blanked.get(column, ""),
         }
 
     @property
@@ -99,6 +103,16 @@ class Columns:
         found = {str(column): self._found[str(column)] for column in self.rows}
         report = pd.DataFrame.from_dict(found, orient="index")
         return report.rename_axis(index="column")
+
+    def blank(self) -> None:
+        """Take cells that say that there is no value, as `n/a`, for blank ones; reasons tell it."""
+        for column in self.left:
+            cells = self.rows[column]
+            empty = cells.map(lambda cell: isinstance(cell, str) and cell.strip().lower() in _BLANK)
+            if empty.any():
+                self.rows[column] = cells.mask(empty.astype(bool), None)
+                cell = excerpt(str(cells[empty.to_numpy(bool)].iloc[0]).strip())
+                self._blanked[column] = f"; {int(empty.sum())} cells as {cell} are blank"
 
     def find_declared(self, spec: TargetDeclarations) -> None:
         """Give a role to the columns of declared targets and their conditions.
@@ -273,6 +287,9 @@ def _measured(column: pd.Series, where: str) -> tuple[pd.Series | None, str]:
     given = column.dropna().map(lambda value: str(value).strip())
     if given.empty:
         return None, "holds no value"
+    answers = given.map(str.casefold).map(ANSWERS)
+    if answers.nunique() == 2 and answers.notna().all():
+        return answers.reindex(column.index), "yes and no"
     numbers = to_numbers(column).replace([np.inf, -np.inf], np.nan)
     count = int(numbers.notna().sum())
     if len(given) / 2 <= count < len(given):

@@ -76,7 +76,7 @@ def labels_of_reports(reports: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
-    """Reports in which classes that differ in case alone are spelled as most reports spell them.
+    """Reports in which equal classes are spelled as most reports spell them; see `class_key`.
 
     Warns
     -----
@@ -91,15 +91,30 @@ def one_spelling(reports: pd.DataFrame) -> pd.DataFrame:
         counts = column.value_counts()
         by_key: dict[str, str] = {}
         for text in counts.index:  # the most common first
-            by_key.setdefault(text.strip().casefold(), text)
-        other = {text: by_key[text.strip().casefold()] for text in counts.index}
+            by_key.setdefault(class_key(text), text)
+        other = {text: by_key[class_key(text)] for text in counts.index}
         if changed := [f"'{old}' as '{new}'" for old, new in other.items() if old != new]:
             values.loc[column.index] = column.map(other)
             said.append(f"'{target}': {', '.join(changed)}")
     if not said:
         return reports
-    warn(f"classes that differ in case alone are one, {'; '.join(said)}", TableWarning)
+    warn(
+        "classes that differ in case or in the order of their phases alone are one, "
+        f"{'; '.join(said)}",
+        TableWarning,
+    )
     return numbered.assign(value=values)
+
+
+def class_key(text: str) -> str:
+    """What spellings of a class have in common: without case, phases in alphabetical order.
+
+    Examples
+    --------
+    >>> class_key("BCC + B2") == class_key("b2+bcc"), class_key("FCC") == class_key("FCC+B2")
+    (True, False)
+    """
+    return "+".join(sorted(part.strip() for part in re.split("[+&]", text.casefold())))
 
 
 def at_room_temperature(reports: pd.DataFrame) -> pd.DataFrame:

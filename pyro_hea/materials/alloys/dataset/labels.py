@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Floats: TypeAlias = "NDArray[np.float64]"
 
 
+ANSWERS = {"yes": 1.0, "y": 1.0, "true": 1.0, "no": 0.0, "n": 0.0, "false": 0.0}
+"""Words for 1 and 0."""
+
+
 class Target(Protocol):
     """What reading a label needs to know of a declared target."""
 
@@ -110,6 +114,8 @@ def numbers_of_values(values: pd.Series, target: Target) -> pd.Series:
     caseless = {name.casefold(): position for name, position in positions.items()}
     if len(caseless) < len(positions):  # classes that case alone tells apart
         caseless = {}
+    if target.classes == ("0", "1"):
+        caseless |= ANSWERS
 
     def position(value: Any) -> float:
         name = _class_name(value)

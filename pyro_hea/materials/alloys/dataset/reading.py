@@ -33,6 +33,8 @@ _NO_FRACTION = {"No", "At"}
 
 _FORMULA_NAMES = ("formula", "composition")
 
+_BALANCE = {"bal", "balance", "rest", "rem", "remainder"}
+
 _TOTAL_TOLERANCE = 0.02
 """Relative deviation of a sum of percentages from 100 that rounding may cause."""
 
@@ -116,6 +118,7 @@ def read_alloys(
         )
     if "source" in found.left:
         found.add("source", "source", "named so")
+    found.blank()
     if spec is None:
         found.infer_targets()
     else:
@@ -281,16 +284,23 @@ def _formula_column(found: Columns, wanted: str) -> str | None:
 
 
 def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Unit) -> pd.DataFrame:
-    """Fractions of each row, by its number, from columns of elements; a blank is 0."""
+    """Fractions of each row, by its number, from columns of elements.
+
+    A blank is 0, and `bal.` what the others of the row leave of the whole.
+    """
     cells = found.rows[list(elements)].rename(columns=dict(elements))
     amounts = cells.apply(to_numbers)
-    for row, i in np.argwhere((cells.notna() & amounts.isna()).to_numpy())[:1]:
+    balance = cells.map(lambda cell: str(cell).strip().lower().rstrip(".") in _BALANCE)
+    for row, i in np.argwhere((cells.notna() & amounts.isna() & ~balance).to_numpy())[:1]:
         raise DataError(
             f"{found.where}: column {excerpt(list(elements)[i])}, row {row + 1}: "
             f"{excerpt(str(cells.iat[row, i]))} is no amount; write a number, or leave it blank"
         )
     amounts = amounts.fillna(0.0)
     total = amounts.sum(axis=1)
+    if balance.to_numpy().any():
+        amounts = _balanced(amounts, balance, found.where, any("%" in name for name in elements))
+        total = amounts.sum(axis=1)
     for whole in (1, 100):
         off = (total / whole - 1).abs() > _TOTAL_TOLERANCE
         if 0 < off.sum() < len(total) / 2:
@@ -305,3 +315,24 @@ def _fractions_of_columns(found: Columns, elements: Mapping[str, str], unit: Uni
         return fraction_table(amounts.rename_axis(index="formula"), unit=unit)
     except FormulaError as error:
         raise type(error)(f"{found.where}: {error}") from None
+
+
+def _balanced(
+    amounts: pd.DataFrame, balance: pd.DataFrame, where: str, percent: bool
+) -> pd.DataFrame:
+    """Amounts with what the others of a row leave of the whole where `balance` says so."""
+    total = amounts.sum(axis=1)
+    whole = 100 if percent or total.max() > 1 else 1
+    left = whole - total
+    for row in np.flatnonzero((balance.sum(axis=1) > 1) | (balance.any(axis=1) & (left <= 0)))[:1]:
+        raise DataError(
+            f"{where}, row {row + 1}: the balance has to be one element, of which the others leave "
+            f"something; they add up to {total.iloc[row]:g}. Write amounts"
+        )
+    if whole == 1:
+        warn(
+            f"{where}: balances are taken to 1, since no row has more; write % into the headers "
+            "if amounts are percentages",
+            TableWarning,
+        )
+    return amounts.add(balance.mul(left, axis=0))
