@@ -20,12 +20,17 @@ from pyro_hea.materials.alloys.features import FeatureMap
 pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.DesignWarning")
 
 
-@pytest.fixture(scope="session")
-def families(alloys) -> AlloyAtlas:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("families")
+
+
+@pytest.fixture(scope="module")
+def families(alloys, folder) -> AlloyAtlas:
     spec = AtlasSpec.shipped("alloys").with_(
-        charts=4, dim=3, decoder={"couplings": 2, "hidden": [16]}, seeding={"neighbours": 20}
+        charts=4, dim=3, decoder={"couplings": 2, "hidden": [16]}, seeding__neighbours=20
     )
-    return AlloyAtlas(spec).fit(alloys, seed=0, progress=False)
+    return AlloyAtlas(spec).fit(alloys, seed=0, progress=False, checkpoint=folder)
 
 
 def test_a_chart_holds_the_elements_of_its_family_alone(families, alloys):
@@ -60,7 +65,7 @@ def test_drawn_alloys_are_compositions(families):
 
 def test_designs_satisfy_all_constraints_and_are_likelier_than_where_they_began(families, vae):
     constraints = [ForbiddenElements("Co"), MinElements(3), MaxElements(5)]
-    designs = families.design(vae, {"single_phase": 1}, constraints, n=5, seed=0, steps=15)
+    designs = families.design(vae, {"single_phase": 1}, constraints, n=5, seed=0, steps=8)
     fractions = designs.table[list(vae.ensemble.elements)].to_numpy()
     number = (fractions > 0).sum(1)
     assert 1 <= len(designs) <= 5
@@ -75,7 +80,7 @@ def test_designs_satisfy_all_constraints_and_are_likelier_than_where_they_began(
 
 def test_matches_have_the_features_that_were_measured(families, vae, alloys):
     asked = {"valence_electron_concentration": (7.5, 0.05), "mixing_enthalpy": (-12.0, 1.0)}
-    matches = families.match(vae, asked, n=4, seed=0, steps=25)
+    matches = families.match(vae, asked, n=4, seed=0, steps=15)
     elements = list(vae.ensemble.elements)
     computed = FeatureMap([*asked], vae.ensemble.tables, elements)(
         torch.tensor(matches.table[elements].to_numpy())
@@ -154,10 +159,9 @@ def test_features_that_no_alloy_has_are_said(families, vae):
         families.posterior(vae, wish, draws=5, chains=1, particles=20)
 
 
-def test_an_atlas_of_alloys_is_resumed(families, alloys, tmp_path):
+def test_an_atlas_of_alloys_is_resumed(families, alloys, folder):
     spec = families.atlas.spec
-    AlloyAtlas(spec).fit(alloys, progress=False, checkpoint=tmp_path)
-    again = AlloyAtlas(spec).fit(alloys, progress=False, checkpoint=tmp_path, resume=True)
+    again = AlloyAtlas(spec).fit(alloys, progress=False, checkpoint=folder, resume=True)
     assert again.project(alloys).equals(families.project(alloys))
     assert "4 charts" in again._repr_html_()
 

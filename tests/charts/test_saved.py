@@ -28,12 +28,20 @@ def saved(atlas, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps(atlas):
+    """Ten of seeding in an epoch, but for the atlas of all modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyro_hea.inference.atlas_trainer.SEEDING_STEPS", 10)
+        yield
+
+
 @pytest.fixture(scope="module")
 def quick(spec):
     """Two epochs of each phase."""
     return spec.with_(
         decoder={"couplings": 2, "hidden": [8]},
-        seeding={"steps": 200},
+        seeding={"steps": 20, "candidates": 90},
         training={"epochs": 2, "batch_size": 500},
         overlap={"epochs": 2},
     )

@@ -25,13 +25,20 @@ EMT = ASEEngine("emt", relax=False)
 pytestmark = pytest.mark.filterwarnings("ignore::pyro_hea.errors.EstimateWarning")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_replicates():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyro_hea.disorder.estimates._REPLICATES", 20)
+        yield
+
+
 @pytest.fixture(scope="module")
 def how(tmp_path_factory):
     """Few energies, which are kept for the tests that follow."""
     return {
-        "budget": 24,
+        "budget": 20,
         "environments": 20,
-        "sampler": SamplerSettings(steps=6, draws=16, pool=80, chains=20, sweeps=4, neighbours=4),
+        "sampler": SamplerSettings(steps=3, draws=8, pool=40, chains=20, sweeps=4, neighbours=4),
         "file": tmp_path_factory.mktemp("energies") / "e.sqlite",
     }
 
@@ -47,7 +54,7 @@ def test_the_table_has_the_cell_and_the_vacancies(found):
     table = found.table
     assert table["temperature_K"].tolist() == [600, 1200]
     assert table["E_eff"].equals(found.vacancies.table["E_eff"])
-    assert (table["energies"] <= 24 + 2 * 20).all()
+    assert (table["energies"] <= 20 + 2 * 20).all()
     assert table.attrs["units"]["E_eff"] == "eV"
     assert set(table.attrs["units"]) >= {"heat_capacity", "concentration"}
 
@@ -109,7 +116,7 @@ class TestCommandLine:
         monkeypatch.setattr(command, "_engine", lambda name: EMT)
         monkeypatch.setattr(SamplerSettings, "of", lambda sites: how["sampler"])
         out, file = str(tmp_path / "t.csv"), str(how["file"])
-        arguments = ["disorder", "CuNi", "--temperature", "600,1200", "--budget", "24"]
+        arguments = ["disorder", "CuNi", "--temperature", "600,1200", "--budget", "20"]
         arguments += ["--environments", "20", "--file", file, "--out", out, "--quiet"]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, result.output

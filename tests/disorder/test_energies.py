@@ -1,12 +1,13 @@
 """Energies are paid for once, kept, resumed, and their failures named."""
 
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pyro_hea.disorder.energies import Energies
 from pyro_hea.disorder.lattices import alloy_sites
 from pyro_hea.disorder.store import EnergyStore, content_key
 from pyro_hea.errors import EngineError, EngineWarning, OutputError, UnknownElementError
+from pyro_hea.executors import Processes
 
 SITES = square_lattice(3)
 
@@ -186,74 +188,66 @@ class TestFailures:
             of(Knowing())(rows(1))
 
 
-ENDED = """
+ENDING = """
 import os
+
 import numpy as np
-from pyro_hea.disorder import ASEEngine, square_lattice
-from pyro_hea.disorder.energies import Energies
-from pyro_hea.disorder.lattices import alloy_sites
-from pyro_hea.disorder.store import EnergyStore
-from pyro_hea.executors import Processes
+
 
 class Ending:
     key, elements = "ending", None
+
     def energies(self, configurations):
         number = int(configurations.occupations.sum())
         if number == 2:
             os._exit(1)
         return np.array([float(number)])
-
-if __name__ == "__main__":
-    x = (np.arange(9) < np.array([1, 2, 3])[:, None]).astype(np.int8)
-    with Processes(1) as executor:
-        store = EnergyStore(None)
-        energies = Energies(Ending(), square_lattice(3), ("A", "B"), 100, store, executor)
-        print(energies(x).tolist())
 """
 
 
-def test_an_engine_that_ends_its_process_is_found_out(tmp_path):
-    script = tmp_path / "ended.py"
-    script.write_text(ENDED)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert done.stdout == "[1.0, nan, 3.0]\n", done.stderr
-    assert "EngineWarning" in done.stderr
-    assert "A7B2 (the engine's process ended)" in done.stderr
+def test_an_engine_that_ends_its_process_is_found_out(tmp_path, monkeypatch):
+    (tmp_path / "ending.py").write_text(ENDING)
+    monkeypatch.syspath_prepend(tmp_path)
+    engine = import_module("ending").Ending()
+    why = r"A7B2 \(the engine's process ended\)"
+    with Processes(1) as executor, pytest.warns(EngineWarning, match=why):
+        found = of(engine, executor=executor)(rows(1, 2, 3))
+    np.testing.assert_array_equal(found, [1, np.nan, 3])
 
 
-KILLED = """
-import sys, time
-import numpy as np
-from pyro_hea.disorder import ASEEngine, square_lattice
-from pyro_hea.disorder.energies import Energies
-from pyro_hea.disorder.lattices import alloy_sites
-from pyro_hea.disorder.store import EnergyStore
-
+@dataclass(eq=False)
 class Logged:
-    key, elements = "logged", None
+    """The number of B, which is written down."""
+
+    log: Path
+    key = "logged"
+    elements = None
+
     def energies(self, configurations):
         number = int(configurations.occupations.sum())
         time.sleep(0.02)
-        with open(sys.argv[2], "a") as log:
+        with self.log.open("a") as log:
             print(number, file=log)
         return np.array([float(number)])
 
-x = (np.arange(49) < np.arange(40)[:, None]).astype(np.int8)
-energies = Energies(Logged(), square_lattice(7), ("A", "B"), 100, EnergyStore(sys.argv[1]))
-print(energies(x).sum())
-"""
 
-
+@pytest.mark.filterwarnings("ignore:.*is multi-threaded:DeprecationWarning")
 def test_a_run_that_is_killed_pays_for_none_twice(tmp_path):
     log = tmp_path / "log"
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "e.sqlite"), str(log)]
+    x = (np.arange(49) < np.arange(40)[:, None]).astype(np.int8)
+
+    def run():
+        store = EnergyStore(tmp_path / "e.sqlite")
+        return Energies(Logged(log), square_lattice(7), ("A", "B"), 100, store)(x)
+
     for wanted in (5, 15):
-        with subprocess.Popen(command) as process:
-            while not log.is_file() or len(log.read_text().split()) < wanted:
-                time.sleep(0.005)
-            process.kill()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert float(done.stdout) == sum(range(40))
+        process = get_context("fork").Process(target=run)
+        process.start()
+        while not log.is_file() or len(log.read_text().split()) < wanted:
+            time.sleep(0.005)
+        process.kill()
+        process.join()
+    assert run().sum() == sum(range(40))
     paid = Counter(log.read_text().split())
     assert len(paid) == 40
     assert paid.total() <= 40 + 2  # each kill may hit the one that was being written

@@ -122,7 +122,7 @@ def test_a_run_is_resumed_to_the_same_result(tmp_path, sampler):
     """Whatever is known already is not paid for, and changes nothing."""
 
     class Stopped(ASEEngine):
-        left = 25
+        left = 12
 
         def energies(self, configurations):
             if self.left == 0:
@@ -131,16 +131,16 @@ def test_a_run_is_resumed_to_the_same_result(tmp_path, sampler):
             return super().energies(configurations)
 
     sites = alloy_sites("fcc", 3.7, (1, 2, 2), 2)
-    small = SamplerSettings(steps=20, draws=32, pool=300, chains=50, sweeps=20)
-    how = {"budget": 40, "sampler": small, "file": tmp_path / "e"}
+    small = SamplerSettings(steps=10, draws=32, pool=200, chains=20, sweeps=5)
+    how = {"budget": 24, "sampler": small, "file": tmp_path / "e"}
     alloy, emt = {"Cu": 1, "Au": 1}, {"relax": False, "key": "emt"}
     with pytest.raises(KeyboardInterrupt):
         partition_function(System(sites, alloy, Stopped(**emt)), [2000], **how)
     again = partition_function(System(sites, alloy, ASEEngine(**emt)), [2000], **how)
-    assert again.attributes["known"] == 25
+    assert again.attributes["known"] == 12
     how["file"] = None
     fresh = partition_function(System(sites, alloy, ASEEngine(**emt)), [2000], **how)
-    assert fresh.attributes["paid"] == again.attributes["paid"] + 25
+    assert fresh.attributes["paid"] == again.attributes["paid"] + 12
     assert fresh.table.equals(again.table)
 
 

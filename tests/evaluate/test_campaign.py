@@ -11,7 +11,9 @@ from pyro_hea.evaluate import campaign
 from pyro_hea.evaluate.campaign import STRATEGIES, Strategy, campaign_summary, play_strategy
 from pyro_hea.materials.alloys.composition import fraction_table
 
-TINY = small_spec(16, training__epochs=4)
+TINY = small_spec(
+    training__distillation={"trees": 4, "synthetic_alloys": 100, "steps": 5},
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,8 @@ def pool():
     return wide.take(wide.labels["single_phase"].notna().to_numpy())
 
 
-def test_every_strategy_plays_from_the_same_start_and_counts_its_hits(pool):
+def test_every_strategy_plays_from_the_same_start_and_counts_its_hits(pool, monkeypatch):
+    monkeypatch.setattr(campaign, "_TREES", 10)
     few = pool.take(np.arange(120))
     short = {"start": 40, "rounds": 2, "picks": 10, "spec": TINY}
     table = pd.concat(play_strategy(name, 0, few, **short) for name in STRATEGIES)

@@ -7,8 +7,11 @@ from small import small_spec
 from pyro_hea.evaluate import Runner, comparison, folds_benchmark, label_budget
 from pyro_hea.evaluate.comparison import MODEL, compare
 
-TINY = small_spec(head__hidden=(16,), training__epochs=4)
-BASELINES = ("extra_trees", "logistic_regression")
+TINY = small_spec(
+    training__batch_size=512,
+    training__distillation={"trees": 4, "synthetic_alloys": 100, "steps": 5},
+)
+BASELINES = ("gradient_boosting", "logistic_regression")
 
 
 def runs_of(n, seeds):
@@ -60,7 +63,7 @@ def test_a_finished_fold_is_not_run_again(finished, monkeypatch):
 def test_differences_are_paired_and_their_intervals_are_of_the_alloys(
     measure, score, group, fewest
 ):
-    runs = runs_of(200, 3)
+    runs = runs_of(200, 2)
     told = compare(runs, ["a", "b"])["differences"]["b"][f"{measure}, {group}"]
     chosen = [run[run["number_of_elements"] >= fewest].sort_values("formula") for run in runs]
     means = [np.mean([score(run["label"], run[name]) for run in chosen]) for name in ("a", "b")]
@@ -90,9 +93,9 @@ def test_a_budget_is_measured_on_the_same_test_alloys_by_every_model(tmp_path):
     units = {f"budget25-seed{seed}": lambda: pytest.fail("ran again") for seed in range(2)}
     runs = [pd.DataFrame(unit) for unit in runner.run(units).values()]
     assert [len(run) for run in runs] == [135, 135]
-    aucs = {m: [roc_auc_score(r["label"], r[m]) for r in runs] for m in (MODEL, "extra_trees")}
+    aucs = {m: [roc_auc_score(r["label"], r[m]) for r in runs] for m in (MODEL, BASELINES[0])}
     told = result["budgets"]["25"]
     for model, values in aucs.items():
         assert told["models"][model]["auc"]["mean"] == pytest.approx(np.mean(values))
-    difference = told["auc_difference"]["extra_trees"]["mean"]
-    assert difference == pytest.approx(np.subtract(aucs[MODEL], aucs["extra_trees"]).mean())
+    difference = told["auc_difference"][BASELINES[0]]["mean"]
+    assert difference == pytest.approx(np.subtract(*aucs.values()).mean())

@@ -31,11 +31,12 @@ def alloys():
 @pytest.fixture(scope="module")
 def vae(alloys):
     spec = ModelSpec(
+        latent={"flow": None},
         training={
             "distillation": {"trees": 20, "synthetic_alloys": 2000, "steps": 100},
             "members": 2,
             "epochs": 15,
-        }
+        },
     )
     return DisentangledVAE(spec).fit(alloys, seed=0, device="cpu", progress=False)
 

@@ -1,5 +1,7 @@
 """The protocol of further sources beside the published table."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +31,7 @@ TINY = ModelSpec(
 )
 
 
+@cache
 def labels_of(source):
     return load_alloys(source).labels["single_phase"]
 

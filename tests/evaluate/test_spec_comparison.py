@@ -16,7 +16,12 @@ from pyro_hea.plots import comparison_panels
 
 pytestmark = few_labels
 
-FLAT = small_spec(6, features__bins=3, training__batch_size=32)
+FLAT = small_spec(
+    6,
+    features__bins=3,
+    training__batch_size=32,
+    training__distillation={"trees": 4, "synthetic_alloys": 100, "steps": 5},
+)
 EXPERT = FLAT.with_prior("single_phase", {"rule": "hume_rothery", "strength": 3.0})
 LOGISTIC = FLAT.with_prior("single_phase", {"logistic": {"mixing_entropy": 0.5}})
 REPORTS = FLAT.with_(targets__single_phase__reports={})
@@ -51,6 +56,8 @@ def binary_alloys(hardness=True):
 
 
 def fitted(spec, alloys):
+    learnt = {"trees": 20, "synthetic_alloys": 2000, "steps": 100}
+    spec = spec.with_(training__distillation=learnt)
     return DisentangledVAE(spec).fit(alloys, seed=0, progress=False).ensemble
 
 
@@ -113,7 +120,7 @@ class TestCompositionDensity:
                 p = likelihood.log_prob(batch.fractions).exp().double().numpy()
                 weight = stats.norm.pdf(z[..., 0].double().numpy())
                 total = total + 0.5 * np.trapezoid(p * weight, dx=0.01, axis=0)
-        told = composition_density(ensemble, alloys, 100_000, seed=1)
+        told = composition_density(ensemble, alloys, 20_000, seed=1)
         assert told["density"].to_numpy() == pytest.approx(np.log(total.mean(0)), abs=0.05)
 
 

@@ -69,7 +69,8 @@ class Recorded(Runner):
         return found
 
 
-def test_the_protocol_counts_each_alloy_once_for_each_element_left_out():
+def test_the_protocol_counts_each_alloy_once_for_each_element_left_out(monkeypatch):
+    monkeypatch.setattr("pyro_hea.evaluate.comparison._DRAWS", 50)
     result = unseen(Recorded(progress=False), 1)
     data = load_alloys("zeng2024")
     labelled = data.take(data.labels["single_phase"].notna().to_numpy())

@@ -27,17 +27,21 @@ from pyro_hea.evaluate.measures import composition_metrics, label_from_latent
 from pyro_hea.evaluate.published import cached_vae
 from pyro_hea.spec import Separation
 
-SPEC = small_spec(latent__flow={}, training__batch_size=512)
+SPEC = small_spec(
+    training__batch_size=512,
+    training__distillation={"trees": 4, "synthetic_alloys": 100, "steps": 5},
+)
 
 
 @pytest.fixture
-def runner(tmp_path):
+def runner(tmp_path, few_trees):
     return Runner(SPEC, tmp_path, "cpu", progress=False)
 
 
-def few_baselines(monkeypatch, function):
+def few_baselines_and_folds(monkeypatch, function):
     original = getattr(comparisons, function)
     monkeypatch.setattr(comparisons, function, partial(original, baselines=["logistic_regression"]))
+    monkeypatch.setattr("pyro_hea.evaluate.comparison.FOLDS", 2)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,7 @@ def few_baselines(monkeypatch, function):
 def test_comparisons_show_the_model_beside_the_baselines(
     protocol, function, seeds, runner, monkeypatch
 ):
-    few_baselines(monkeypatch, function)
+    few_baselines_and_folds(monkeypatch, function)
     result = getattr(benchmark, protocol)(runner, seeds)
     assert result.protocol == result.content["protocol"] == protocol
     (first,) = [table for name, table in result.tables.items() if name.startswith("Alloys: all")]
