@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -9,8 +11,6 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import Any, TypeVar
-
-import torch
 
 from pyro_hea.errors import ExecutorError
 
@@ -178,4 +178,7 @@ def _submitted(executor: Executor, task: Callable[[], T]) -> Future[T]:
 
 
 def _one_thread() -> None:
-    torch.set_num_threads(1)
+    """Of torch, which not every task loads, and a script may have loaded already."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

@@ -46,7 +46,7 @@ ATLAS: dict[str, Any] = {
     "charts": 2,
     "dim": 1,
     "decoder": {"couplings": 1, "hidden": [4]},
-    "seeding": {"steps": 5},
+    "seeding": {"steps": 0, "candidates": 50},
     "training": {"epochs": 2, "stretch_epochs": 1},
     "overlap": {"epochs": 1},
 }

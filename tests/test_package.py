@@ -42,6 +42,12 @@ def test_the_model_loads_nothing_that_a_prediction_need_not_wait_for(tmp_path):
     assert loaded & slow == set()
 
 
+def test_a_process_that_computes_energies_loads_no_torch(tmp_path):
+    code = "import sys; import pyro_hea.disorder.energies, pyro_hea.disorder.meam, pyro_hea.executors"
+    loaded = set(run(sys.executable, "-c", f"{code}; print(*sys.modules)", cwd=tmp_path).split())
+    assert loaded & {"torch", "pyro", "pandas"} == set()
+
+
 def test_importing_the_package_changes_no_global_state(tmp_path):
     code = """
 import decimal, locale, logging, os, random, signal, sys, warnings

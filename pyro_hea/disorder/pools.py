@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from pyro_hea.devices import unvalidated
 from pyro_hea.disorder.program import log_weights
-from pyro_hea.disorder.symmetry import unchanged
+from pyro_hea.disorder.variants import unchanged
 from pyro_hea.posterior.psis import psis
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pyro_hea.disorder.program import InverseVAE
     from pyro_hea.disorder.surrogate import Surrogate
-    from pyro_hea.disorder.symmetry import Variant
+    from pyro_hea.disorder.variants import Variant
 
 _TAIL = 10.0
 

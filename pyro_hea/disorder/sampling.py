@@ -20,7 +20,7 @@ from pyro_hea.disorder.generators import Generator, LocalGenerator, MixtureGener
 from pyro_hea.disorder.pools import Pool, generated_pool, missed_share, weights_as_made
 from pyro_hea.disorder.program import InverseVAE, negative_elbo
 from pyro_hea.disorder.surrogate import Surrogate, fit_surrogate
-from pyro_hea.disorder.symmetry import Variant, variants
+from pyro_hea.disorder.variants import Variant, variants
 from pyro_hea.errors import DataError, EngineError, excerpt
 
 if TYPE_CHECKING:

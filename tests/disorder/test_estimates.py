@@ -18,7 +18,7 @@ from pyro_hea.disorder.program import InverseVAE
 from pyro_hea.disorder.result import is_trusted
 from pyro_hea.disorder.sampling import SamplerSettings, ladder, make_generator
 from pyro_hea.disorder.surrogate import fit_surrogate
-from pyro_hea.disorder.symmetry import variants
+from pyro_hea.disorder.variants import variants
 from pyro_hea.evaluate.replay import replayed
 
 TEMPERATURES = np.array([600.0, 1500.0])
