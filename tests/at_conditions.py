@@ -20,11 +20,19 @@ SPEC = {
             "prior": {"dist": "Normal", "loc": 2.0, "scale": 0.5},
         },
     },
-    "latent": {"dim": 2},
+    "latent": {"dim": 2, "flow": None},
     "head": {"hidden": [16]},
     "encoder": {"hidden": [8]},
     "decoder": {"hidden": [8]},
-    "training": {"members": 2, "epochs": 250, "batch_size": 16, "patience": 1000},
+    "training": {
+        "members": 2,
+        "epochs": 150,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "head_learning_rate": 0.02,
+        "patience": 1000,
+        "wake_sleep": 0.0,
+    },
 }
 
 

@@ -126,7 +126,7 @@ def test_a_mixture_is_the_density_of_its_draws(dim):
 def chained(vae):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)  # so few draws are not enough
-        return vae.design(WISH, FIVE, n=20, method="nuts", draws=20, warmup=10, seed=3)
+        return vae.design(WISH, FIVE, n=20, method="nuts", draws=10, warmup=5, seed=3)
 
 
 def test_designs_of_chains_hold_what_is_asked(chained):
@@ -140,7 +140,7 @@ def test_designs_of_chains_hold_what_is_asked(chained):
 
 def test_draws_of_chains_are_told_as_such(chained, vae):
     posterior, stats = chained.idata["posterior"], chained.idata["sample_stats"]
-    assert dict(posterior["z"].sizes) == {"chain": 4, "draw": 20, "member": 2, "latent": 2}
+    assert dict(posterior["z"].sizes) == {"chain": 4, "draw": 10, "member": 2, "latent": 2}
     assert posterior.attrs["chain_is"] == "Markov chain"
     assert posterior.attrs["inference"] == "nuts"
     assert stats["diverging"].dims == ("chain", "draw", "member")
@@ -162,11 +162,11 @@ def test_a_batch_is_chosen_from_the_designs_of_chains(chained):
     batch = chained.batch(5)
     assert {*batch.formulas} < {*chained.formulas}
     assert {*batch.batch(2).formulas} < {*batch.formulas}
-    assert batch.idata["posterior"]["z"].sizes["draw"] == 20
+    assert batch.idata["posterior"]["z"].sizes["draw"] == 10
 
 
 def test_the_same_seed_gives_the_same_designs_by_chains(vae, chained):
-    settings = {"n": 20, "method": "nuts", "draws": 20, "warmup": 10}
+    settings = {"n": 20, "method": "nuts", "draws": 10, "warmup": 5}
     with pytest.warns(DesignWarning):
         again = vae.design(WISH, FIVE, seed=3, **settings)
     assert again.table.equals(chained.table)
@@ -232,8 +232,8 @@ def test_draws_of_the_guide_agree_with_importance_sampling_from_the_prior(proble
 
 
 def test_designs_of_a_guide_hold_what_is_asked_and_come_again(vae, monkeypatch):
-    monkeypatch.setattr(guide, "_STEPS", 100)
-    monkeypatch.setattr(samplers, "_GUIDED", 2000)
+    monkeypatch.setattr(guide, "_STEPS", 30)
+    monkeypatch.setattr(samplers, "_GUIDED", 1000)
     designs, again = (vae.design(WISH, FIVE, n=15, method="svi", seed=2) for _ in range(2))
     assert designs.table.equals(again.table)
     assert designs.attributes["inference"] == "svi"

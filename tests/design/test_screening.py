@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea import AllowedElements
-from pyro_hea.design import Novel, blocks, screen, screening, screening_folder
+from pyro_hea.design import Novel, blocks, screen, screening, screening_folder, surrogate
 from pyro_hea.design.blocks import Best, Screening
 from pyro_hea.design.problem import Problem
 from pyro_hea.design.screening_folder import Progress, Question, Shipped
@@ -28,7 +28,12 @@ FIVE = (AllowedElements("Al", "Co", "Cr", "Fe", "Ni"), Novel(0))
 
 
 @pytest.fixture
-def ask(vae, monkeypatch):
+def few_steps(monkeypatch):
+    monkeypatch.setattr(surrogate, "_STEPS", 100)
+
+
+@pytest.fixture
+def ask(vae, monkeypatch, few_steps):
     """Screen a grid of 10 626 compositions in 107 parts, behind a first pass."""
     monkeypatch.setattr(blocks, "BLOCK", 100)
     monkeypatch.setattr(blocks, "_MOST_BLOCKS", 1)
@@ -98,31 +103,29 @@ class TestExecutor:
 
     def test_processes_give_the_same_to_the_byte(self, vae):
         ask = partial(screen, vae.ensemble, WISH, FIVE, step=0.05, progress=False)
-        with Processes(2) as executor:
+        with Processes(1) as executor:
             assert_same(ask(executor=executor), ask())
 
 
 class TestShipped:
     @pytest.fixture
-    def shipped(self, vae, tmp_path, monkeypatch):
+    def shipped(self, vae, tmp_path, monkeypatch, few_steps):
         monkeypatch.setattr(screening_folder, "_opened", {})
         question = Question(WISH, FIVE, {"step": 0.1}, 5, 0, False)
         problem = question.problem(vae.ensemble)
         sample = Screening(problem, None, 5).numbered(np.arange(1000))
-        surrogate = Surrogate.fit(problem, sample, 0)
-        return Shipped.written(Screening(problem, surrogate, 5), question, tmp_path), surrogate
+        fitted = Surrogate.fit(problem, sample, 0)
+        return Shipped.written(Screening(problem, fitted, 5), question, tmp_path), fitted
 
     def test_what_a_worker_reads_says_the_same(self, vae, shipped):
-        shipped, surrogate = shipped
+        shipped, fitted = shipped
         read = shipped.opened()
         x = read.numbered(np.arange(1001))
         problem = Problem.of(vae.ensemble, WISH, FIVE, step=0.1)
         np.testing.assert_array_equal(read.problem.probability(x), problem.probability(x))
-        np.testing.assert_array_equal(read.surrogate.promising(x), surrogate.promising(x))
-        assert (read.surrogate.threshold, read.surrogate.recall) == (
-            surrogate.threshold,
-            surrogate.recall,
-        )
+        np.testing.assert_array_equal(read.surrogate.promising(x), fitted.promising(x))
+        learnt = (fitted.threshold, fitted.recall)
+        assert (read.surrogate.threshold, read.surrogate.recall) == learnt
         assert shipped.opened() is read
 
     def test_a_worker_that_does_not_see_the_folder_says_so(self, shipped):

@@ -11,7 +11,9 @@ from pyro_hea.cli import main
 from pyro_hea.design import (
     MaxElements,
     Novel,
+    chains,
     guide,
+    inversion,
     invert,
     nearest_alloy,
     samplers,
@@ -138,15 +140,17 @@ def test_the_decoder_is_given_values_within_the_wishes(many):
 @pytest.mark.parametrize("method", ["svi", "nuts"])
 def test_a_bound_on_one_side_is_sampled_by_gradients_too(many, method, monkeypatch):
     monkeypatch.setattr(samplers, "_GUIDED", 500)
-    monkeypatch.setattr(guide, "_STEPS", 100)
-    short = {"draws": 10, "warmup": 5, "chains": 2}
+    monkeypatch.setattr(guide, "_STEPS", 30)
+    monkeypatch.setattr(chains, "_PARTICLES", 64)
+    short = {"draws": 5, "warmup": 3, "chains": 2}
     for wish in [(">", 300), ("<", 430)]:
         wishes = {"lattice": "close", "hardness": wish}
         table = many.design(wishes, n=10, seed=0, method=method, **short).table
         assert table["all_wishes"].mean() > 0.5
 
 
-def test_every_workflow_takes_them(many):
+def test_every_workflow_takes_them(many, monkeypatch):
+    monkeypatch.setattr(inversion, "_WALKS", 10)
     wishes, start = {"hardness": (">", 250), "lattice": "close"}, "AlCoCrFeNiTi"
     path = scan_path(many.ensemble, [start, "CoNi"], wishes, points=4)
     assert path.table["all_wishes"].between(0, 1).all()

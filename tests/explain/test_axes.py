@@ -46,10 +46,11 @@ def test_quaternaries_are_all_of_one_family_and_equimolar():
 def test_each_axis_is_named_by_what_it_is_most_correlated_with(vae, alloys):
     factors = family_factors(alloys)
     table = name_axes(vae, alloys, factors, member=1)
-    r = correlations(vae.encode(alloys, 1), factors)
+    z = vae.encode(alloys, 1)
+    r = correlations(z, factors)
     for axis, row in table.iterrows():
         sign, name = row["name"].split(" ", 1)
-        expected = np.corrcoef(vae.encode(alloys, 1)[axis], factors[name])[0, 1]
+        expected = np.corrcoef(z[axis], factors[name])[0, 1]
         assert r.loc[axis, name] == pytest.approx(expected)
         assert row["r2"] == pytest.approx((r.loc[axis] ** 2).max())
         assert (sign == "+") == (expected > 0)

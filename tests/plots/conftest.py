@@ -8,7 +8,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def designs():
     """Atomic fractions of 24 alloys of five elements, one of them never present."""
     fractions = np.random.default_rng(1).dirichlet(np.ones(4), 24)
@@ -18,7 +18,7 @@ def designs():
     return table
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def predictions(designs):
     """A binary target of those alloys, as `predict` gives it."""
     mean = np.random.default_rng(2).uniform(0.2, 0.8, len(designs))

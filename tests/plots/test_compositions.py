@@ -49,8 +49,9 @@ def test_bars_are_the_compositions_stacked(designs):
 
 
 def test_symbols_stand_in_segments_wide_enough(designs):
-    designs.iloc[0] = [0.97, 0.03, 0, 0, 0]
-    assert written(composition_bars(designs.head(1))) == ["Al"]
+    first = designs.head(1).copy()
+    first.iloc[0] = [0.97, 0.03, 0, 0, 0]
+    assert written(composition_bars(first)) == ["Al"]
 
 
 def test_only_the_first_of_many_are_drawn_and_that_is_said(designs):

@@ -38,8 +38,12 @@ def made_idata(chain_is, chains):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def figures(designs, predictions):
+    return drawn(designs, predictions)
+
+
+def drawn(designs, predictions):
     """A figure of each function, by name."""
     p = predictions["single_phase"].to_numpy()
     y = np.arange(len(p)) % 2.0
@@ -336,10 +340,10 @@ def _tick_labels(ax):
     ]
 
 
-def test_drawing_keeps_the_users_settings_and_no_pyplot_figure(request):
+def test_drawing_keeps_the_users_settings_and_no_pyplot_figure(designs, predictions):
     with mpl.rc_context({"font.size": 13.0, "axes.grid": False}):
         before, open_before = dict(mpl.rcParams), set(Gcf.figs)
-        request.getfixturevalue("figures")
+        drawn(designs, predictions)
         changed = {key for key, value in mpl.rcParams.items() if value != before[key]}
     assert changed <= {"backend"}
     assert set(Gcf.figs) == open_before

@@ -7,6 +7,10 @@ from pyro_hea.errors import UnknownElementError, UnknownTargetError
 from pyro_hea.posterior import encode, predict, reconstruct
 from pyro_hea.posterior.predictions import _mix_with_prior, beta_interval, decompose
 
+FEW = [9, 10, 11, 15, 16, 18]
+"""Alloys with a label and without."""
+
+
 # The interval.
 
 
@@ -142,10 +146,11 @@ def test_no_latent_nearby_is_more_probable_given_own_labels_or_the_predicted_cla
                 moved = density(w + size * torch.randn(w.shape, generator=generator))
                 assert (moved <= here + 0.05).all()  # nats
             x = single.likelihood(z, y).typical[0]
-        np.testing.assert_allclose(reconstruct(ensemble, alloys, k), x, atol=1e-5)
+        np.testing.assert_allclose(reconstruct(ensemble, alloys.take(FEW), k), x[FEW], atol=1e-5)
 
 
 def test_a_label_moves_the_latent_and_withholding_it_leaves_the_predicted_class(ensemble, alloys):
+    alloys = alloys.take(FEW)
     flipped = type(alloys)(alloys.fractions, 1 - alloys.labels, alloys.reports, alloys.parts)
     a, b, c = (
         encode(ensemble, d, 0).to_numpy() for d in (alloys, flipped, alloys.without_labels())

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pyro_hea.explain import SeparableLatent, separate
+from pyro_hea.explain.separable.member_latent import Encoded
 from pyro_hea.materials.alloys.composition import fraction_table
 from pyro_hea.spec import Separation
 
@@ -39,6 +40,12 @@ def new(vae, many) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def holds_al(vae, many) -> SeparableLatent:
     return separate(vae, "holds Al", alloys=many, spec=QUICK)
+
+
+@pytest.fixture(scope="session")
+def encoded(holds_al, new) -> Encoded:
+    """The new alloys in the latent of the member."""
+    return holds_al.latent.encode(new)
 
 
 @pytest.fixture(scope="session")

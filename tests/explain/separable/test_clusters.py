@@ -73,8 +73,8 @@ def of_routes(fractions: pd.DataFrame, values: list[str | None]) -> AlloyDataset
 
 
 def test_a_column_of_the_reports_makes_clusters(vae, many):
-    routes = ["cast", "sintered", None] * (len(many) // 3) + ["cast"] * (len(many) % 3)
-    data = of_routes(many, routes)
+    routes = ["cast", "sintered", None] * 12
+    data = of_routes(many[: len(routes)], routes)
     found = separate(vae, "route", alloys=data, spec=QUICK)
     assert found.names == ("cast", "sintered")
     assert named(found.clusters, data) == [r or "none" for r in routes]

@@ -39,7 +39,7 @@ def test_what_is_refused_is_said_in_the_panel(widgets, without_al):
 
 
 def test_it_is_a_tab_beside_the_map(vae, alloys, holds_al):
-    explorer = vae.explore(alloys[:15])
+    explorer = vae.explore(alloys[:5])
     map_panel = explorer.panel
     first, second = holds_al.panel(), holds_al.panel()
     explorer.add_tab("edit", first)
@@ -51,6 +51,6 @@ def test_it_is_a_tab_beside_the_map(vae, alloys, holds_al):
 
 def test_without_widgets_there_is_no_tab(vae, alloys, monkeypatch):
     monkeypatch.setattr("pyro_hea.explain.explorer.map_parts.find_spec", lambda name: None)
-    explorer = Explorer(vae.ensemble, alloys[:15])
+    explorer = Explorer(vae.ensemble, alloys[:5])
     with pytest.raises(MissingExtraError, match="notebooks"):
         explorer.add_tab("edit", None)
