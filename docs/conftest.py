@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 SLOW = (
+    "draw-a-posterior-on-a-manifold.md",
     "solve-an-inverse-problem-on-a-manifold.md",
     "stay-among-known-alloys.md",
 )

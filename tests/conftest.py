@@ -114,6 +114,25 @@ def vae_of_kinds(alloys_of_kinds: "AlloyDataset") -> "DisentangledVAE":
     return DisentangledVAE(spec).fit(alloys_of_kinds, seed=0, progress=False)
 
 
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
+    """Few trees read the label from the latent."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    with pytest.MonkeyPatch.context() as patch:
+        measure = "pyro_hea.evaluate.measures.latent.ExtraTreesClassifier"
+        patch.setattr(measure, lambda trees, **how: ExtraTreesClassifier(10, **how))
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_teacher_trees() -> Iterator[None]:
+    """Few trees teach the heads of a model of crystals."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyro_hea.inference.head_teacher._TREES", 10)
+        yield
+
+
 class Shuffled(Executor):
     """Runs tasks in a thread, in random order, each of them twice."""
 

@@ -75,7 +75,7 @@ def small_spec(hidden: int = 8, **changes: Any) -> "ModelSpec":
     from pyro_hea import ModelSpec
 
     networks = {f"{network}__hidden": (hidden,) for network in ("head", "encoder", "decoder")}
-    distillation = {"trees": 20, "synthetic_alloys": 2000, "steps": 100}
+    distillation = {"trees": 4, "synthetic_alloys": 100, "steps": 5}
     small = {"latent__dim": 2, "latent__flow": None, "head__dropout": 0.0}
     short = {"training__members": 2, "training__epochs": 3, "training__distillation": distillation}
     return ModelSpec().with_(**networks, **small, **short).with_(**changes)

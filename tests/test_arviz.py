@@ -216,6 +216,7 @@ def test_designs_are_draws_that_arviz_plots(vae):
         assert draw(idata, (old, new, {"var_names": ["single_phase"]})) is not None
 
 
+@pytest.mark.slow
 def test_arviz_is_loaded_without_its_notice_and_without_a_writable_home(tmp_path, monkeypatch):
     """ArviZ 0.2x notes in the user's cache that it has told of the new version today."""
     import subprocess

@@ -243,7 +243,7 @@ class TestBadTables:
                 ["formula,single_phase", "CoNi,1", "CoCr,2"],
                 "column 'single_phase', row 2: label '2' is not allowed; write 0, 1 or leave it",
             ),
-            (["formula,single_phase", "CoNi,yes"], "row 1: label 'yes' is not allowed"),
+            (["formula,single_phase", "CoNi,maybe"], "row 1: label 'maybe' is not allowed"),
             (["formula,single_phase", "CoNi,-1"], "row 1: label '-1' is not allowed"),
             (["formula,single_phase", "CoNi,NaN"], "row 1: label 'NaN' is not allowed"),
             (["formula,single_phase", "CoNi,0.5"], "row 1: label '0.5' is not allowed"),

@@ -27,7 +27,7 @@ def crystals():
 
 
 @pytest.fixture(scope="module")
-def saved(crystals, tmp_path_factory):
+def saved(crystals, tmp_path_factory, few_teacher_trees):
     folder = tmp_path_factory.mktemp("crystals")
     vae = CrystalVAE(CrystalSpec.from_mapping(SMALL)).fit(crystals, seed=0, progress=False)
     vae.save(folder)

@@ -89,7 +89,7 @@ def crystals() -> CrystalDataset:
 
 
 @pytest.fixture(scope="module")
-def vae(crystals, spec) -> CrystalVAE:
+def vae(crystals, spec, few_teacher_trees) -> CrystalVAE:
     return CrystalVAE(spec).fit(crystals, seed=0, progress=False)
 
 
@@ -152,7 +152,7 @@ def test_a_formula_is_the_mixture_of_its_structures(vae):
 
 
 @pytest.fixture(scope="module")
-def with_positions(crystals, spec, tmp_path_factory) -> CrystalVAE:
+def with_positions(crystals, spec, tmp_path_factory, few_teacher_trees) -> CrystalVAE:
     """Interrupted in the last phase of its training, that of the decoder, and resumed."""
     decoder = {"kind": "wyckoff", "hidden": [32], "epochs": 30}
     changed, folder = spec.with_(structure__decoder=decoder), tmp_path_factory.mktemp("positions")

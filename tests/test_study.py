@@ -18,9 +18,9 @@ from pyro_hea.vae import DisentangledVAE
 
 SPEC = small_spec(
     16,
-    latent__flow={"layers": 2, "hidden": 8},
     training__epochs=6,
     training__batch_size=512,
+    training__distillation={"trees": 20, "synthetic_alloys": 2000, "steps": 100},
 )
 
 FIGURES = (
@@ -38,7 +38,7 @@ PREDICTED = [f"{TARGET}{end}" for end in ("", "_sd", "_low", "_high")]
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory):
+def studies(tmp_path_factory, few_trees):
     """The main job twice with the same seed."""
     folders = [tmp_path_factory.mktemp("study") / name for name in ("first", "second")]
     done = [run_study(f, spec=SPEC, seed=0, device="cpu", progress=False) for f in folders]

@@ -1,10 +1,5 @@
 import numpy as np
 import pytest
-from pymatgen.analysis.prototypes._data import (
-    WYCKOFF_MULTIPLICITY_DICT,
-    WYCKOFF_POSITION_PARAM_DICT,
-    WYCKOFF_POSITION_RELAB_DICT,
-)
 from pymatgen.symmetry.groups import SpaceGroup as PymatgenGroup
 
 from pyro_hea.errors import StructureError
@@ -14,10 +9,18 @@ from pyro_hea.materials.crystals.cells import wrap
 SOME = (1, 2, 5, 12, 15, 19, 33, 36, 47, 62, 70, 92, 139, 148, 156, 166, 186, 194, 205, 216, 225)
 
 
-def test_positions_are_those_of_pymatgen():
+@pytest.fixture(scope="module")
+def tables():
+    """Those of pymatgen, which take seconds to load."""
+    from pymatgen.analysis.prototypes import _data
+
+    return _data
+
+
+def test_positions_are_those_of_pymatgen(tables):
     for number in range(1, 231):
-        group, known = space_group(number), WYCKOFF_MULTIPLICITY_DICT[str(number)]
-        freedom = WYCKOFF_POSITION_PARAM_DICT[str(number)]
+        group, known = space_group(number), tables.WYCKOFF_MULTIPLICITY_DICT[str(number)]
+        freedom = tables.WYCKOFF_POSITION_PARAM_DICT[str(number)]
         assert set(group.positions) == set(known)
         general = len(group.rotations) / max(known.values())  # pymatgen's may be of another cell
         for letter, position in group.positions.items():
@@ -45,13 +48,13 @@ def test_settings_keep_the_operations_of_the_group(number):
 
 
 @pytest.mark.parametrize("number", SOME)
-def test_settings_rename_positions_as_pymatgen_says(number):
+def test_settings_rename_positions_as_pymatgen_says(number, tables):
     def renaming(letters):
         return tuple(sorted(letters.items()))
 
     known = {
         renaming({chr(old): chr(ord(new)) for old, new in table.items()})
-        for table in WYCKOFF_POSITION_RELAB_DICT[str(number)]
+        for table in tables.WYCKOFF_POSITION_RELAB_DICT[str(number)]
     }
     assert {renaming(setting.letters) for setting in space_group(number).settings} == known
 

@@ -1,19 +1,9 @@
 from collections.abc import Iterator
 
 import pytest
-from sklearn.ensemble import ExtraTreesClassifier
 from small import small_spec
 
 from pyro_hea.evaluate import Runner, experts, paired, semisupervised
-
-
-@pytest.fixture(scope="module")
-def few_trees() -> Iterator[None]:
-    """Few trees read the label from the latent."""
-    with pytest.MonkeyPatch.context() as patch:
-        measure = "pyro_hea.evaluate.measures.latent.ExtraTreesClassifier"
-        patch.setattr(measure, lambda trees, **how: ExtraTreesClassifier(10, **how))
-        yield
 
 
 @pytest.fixture(scope="module")

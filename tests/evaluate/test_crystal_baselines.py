@@ -30,10 +30,8 @@ def parts():
 
 
 @pytest.fixture(scope="module")
-def vae(parts):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pyro_hea.inference.head_teacher._TREES", 10)
-        return CrystalVAE(CrystalSpec().with_(**SMALL)).fit(parts[0], seed=0, progress=False)
+def vae(parts, few_teacher_trees):
+    return CrystalVAE(CrystalSpec().with_(**SMALL)).fit(parts[0], seed=0, progress=False)
 
 
 @pytest.fixture(scope="module")

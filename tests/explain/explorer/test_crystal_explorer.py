@@ -31,7 +31,7 @@ def crystals():
 
 
 @pytest.fixture(scope="module")
-def vae(crystals):
+def vae(crystals, few_teacher_trees):
     return CrystalVAE(CrystalSpec().with_(**SMALL)).fit(crystals, seed=0, progress=False)
 
 
