@@ -33,6 +33,12 @@ def some():
     return alloys.take(np.flatnonzero(labels.all(axis=1))[:40])
 
 
+def quickly_trained(name, **changes):
+    spec = ModelSpec.shipped(name).with_(**changes)
+    short = {"trees": 20, "synthetic_alloys": 500, "steps": 20}
+    return spec.with_(training__distillation=short) if spec.training.distillation else spec
+
+
 def test_these_are_shipped():
     assert {"default", "expert", "properties", "published", "reports"} <= set(NAMES)
 
@@ -46,7 +52,7 @@ class TestEach:
         assert ModelSpec.from_mapping(spec.to_mapping()) == spec
 
     def test_trains_and_predicts(self, name, some):
-        spec = ModelSpec.shipped(name).with_(training__members=1, training__epochs=1)
+        spec = quickly_trained(name, training__members=1, training__epochs=1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConflictingReportsWarning)
             vae = DisentangledVAE(spec).fit(some, progress=False)
@@ -59,8 +65,13 @@ class TestEach:
 def test_the_four_properties_have_draws_and_evidence_and_are_saved(some, tmp_path):
     """Hardness and strength at conditions of their own, phases that exclude each other."""
     small = {f"{network}__hidden": (8,) for network in ("head", "encoder", "decoder")}
-    spec = ModelSpec.shipped("properties").with_(
-        training__members=2, training__epochs=2, latent__dim=2, latent__flow=None, **small
+    spec = quickly_trained(
+        "properties",
+        training__members=2,
+        training__epochs=2,
+        latent__dim=2,
+        latent__flow=None,
+        **small,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConflictingReportsWarning)

@@ -25,6 +25,7 @@ SPEC = small_spec(
     training__epochs=40,
     training__batch_size=64,
     training__learning_rate=0.01,
+    training__distillation={"trees": 20, "synthetic_alloys": 2000, "steps": 100},
 )
 
 
